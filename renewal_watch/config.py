@@ -1,0 +1,457 @@
+"""Reads the TOML file into frozen settings, or names every fault at once with its key.
+
+Unknown keys are refused. Secrets are read when they are used, so that a replaced file counts from the next poll on;
+every secret read is made known to the redactor.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import os
+import re
+import stat
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta
+
+from renewal_watch.errors import ConfigError, UsageError
+from renewal_watch.model import KINDS, Policy, Severity
+from renewal_watch.text import REDACTOR
+
+DEFAULT_PATH = Path("/etc/renewal-watch/config.toml")
+CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"))  # of LoadCredential= without a path
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds
+_LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$")
+_FIRST_PAGE_KEYS = {"page", "per_page"}
+
+Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]*[smhd]$", description="a whole number and s, m, h or d")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Days = Annotated[int, Meta(ge=0, le=365)]
+
+
+def duration(text: str) -> timedelta:
+    """``90s``, ``15m``, ``6h``, ``2d`` as a length of time."""
+    return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+_S = TypeVar("_S", bound=_Section)
+
+
+class Database(_Section):
+    """``[database]``."""
+
+    url: str = ""
+
+
+class Renewals(_Section):
+    """``[renewals]``."""
+
+    warn_days: Annotated[tuple[Days, ...], Meta(min_length=1)] = (14, 7, 3, 1, 0)
+    auto_renewal_warn_days: tuple[Days, ...] = (3,)
+    missing_after_polls: Annotated[int, Meta(ge=1, le=1000)] = 3
+    stale_after: Duration = "6h"
+
+
+class Environment(_Section):
+    """``[[environments]]``: one token's list."""
+
+    name: Name
+    base_url: str
+    token: str | None = None
+    token_file: str | None = None
+    token_env: str | None = None
+    token_credential: str | None = None
+    poll_every: Duration | None = None
+    poll_cron: str | None = None
+    poll_jitter: Annotated[str, Meta(pattern=r"^[0-9]+[smhd]$")] = "30s"
+    filters: dict[str, str | int | float | bool] = {}
+    include_sandbox: bool = False
+    allow_insecure_http: bool = False
+    request_timeout: Duration = "30s"
+    max_body_mb: Annotated[int, Meta(ge=1, le=4096)] = 256
+    proxy: str | None = None
+    ca_file: str | None = None
+
+    @property
+    def interval(self) -> timedelta:
+        """The time between two polls; with a cron line it only bounds how soon a failed poll is repeated."""
+        return duration(self.poll_every or "1h")
+
+    @property
+    def jitter(self) -> timedelta:
+        """The longest random delay of a poll."""
+        return duration(self.poll_jitter)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The filters as they are sent."""
+        return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in self.filters.items()}
+
+    def read_token(self) -> str:
+        """The token, read now. Raises ConfigError."""
+        return _read_secret(self, "token", f"environments.{self.name}")
+
+
+class Channel(_Section):
+    """``[[channels]]``: one Apprise URL and what it is told."""
+
+    name: Name
+    url: str | None = None
+    url_file: str | None = None
+    url_env: str | None = None
+    url_credential: str | None = None
+    min_severity: Literal["info", "warning", "critical"] = "info"
+    environments: tuple[str, ...] | None = None
+    kinds: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
+
+    def takes(self, kind: str, severity: Severity, environment: str) -> bool:
+        """Whether an alert is for this channel. The watch's own faults have no environment and are for every one."""
+        return (
+            severity >= Severity[self.min_severity]
+            and (not environment or self.environments is None or environment in self.environments)
+            and any(fnmatch.fnmatchcase(kind, pattern) for pattern in self.kinds)
+        )
+
+    def read_url(self) -> str:
+        """The Apprise URL, read now. Raises ConfigError."""
+        return _read_secret(self, "url", f"channels.{self.name}")
+
+
+class File(_Section, kw_only=True):
+    """The whole file, as written."""
+
+    timezone: str = "UTC"
+    state_dir: str | None = None
+    database: Database = Database()
+    environments: Annotated[tuple[Environment, ...], Meta(min_length=1)]
+    renewals: Renewals = Renewals()
+    channels: tuple[Channel, ...] = ()
+
+
+class Settings(_Section, kw_only=True):
+    """What the rest of the program is given."""
+
+    path: Path
+    timezone: str
+    state_dir: Path
+    database_url: str
+    renewals: Renewals
+    environments: tuple[Environment, ...]
+    channels: tuple[Channel, ...]
+
+    def policy(self, environment: Environment) -> Policy:
+        """The rules' share of the settings."""
+        return Policy(
+            zone=self.timezone,
+            warn_days=self.renewals.warn_days,
+            auto_renewal_warn_days=self.renewals.auto_renewal_warn_days,
+            missing_after_polls=self.renewals.missing_after_polls,
+            stale_after=duration(self.renewals.stale_after),
+            include_sandbox=environment.include_sandbox,
+        )
+
+    def environment(self, name: str) -> Environment:
+        """The environment called ``name``. Raises UsageError."""
+        return _named(self.environments, name, "environment")
+
+    def channel(self, name: str) -> Channel:
+        """The channel called ``name``. Raises UsageError."""
+        return _named(self.channels, name, "channel")
+
+
+def _named(those: tuple[_S, ...], name: str, what: str) -> _S:
+    for one in those:
+        if getattr(one, "name", None) == name:
+            return one
+    known = ", ".join(getattr(one, "name", "") for one in those) or "none"
+    msg = f"there is no {what} called {name}; the configuration has: {known}"
+    raise UsageError(msg)
+
+
+# --- finding and reading ----------------------------------------------------------------------------------------------
+
+
+def find(path: str | None) -> Path:
+    """The configuration file: option, environment variable, systemd's directory, ``/etc``."""
+    if path:
+        return Path(path)
+    if named := os.environ.get("RENEWAL_WATCH_CONFIG"):
+        return Path(named)
+    for directory in filter(None, os.environ.get("CONFIGURATION_DIRECTORY", "").split(":")):
+        if (Path(directory) / "config.toml").exists():
+            return Path(directory) / "config.toml"
+    return DEFAULT_PATH
+
+
+def load(path: Path) -> Settings:
+    """The settings in ``path``. Raises ConfigError with all faults."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            table = tomllib.load(file)
+    except FileNotFoundError:
+        msg = f"{path} does not exist; write one with: renewal-watch init {path}"
+        raise ConfigError([msg]) from None
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise ConfigError([msg]) from None
+    except UnicodeDecodeError:
+        msg = f"{path} is not UTF-8 text"
+        raise ConfigError([msg]) from None
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{path} is not TOML: {error}"
+        raise ConfigError([msg]) from None
+    _learn_secrets(table)
+    faults: list[str] = []
+    read = _build(File, table, "", faults)
+    faults += _crossed(table, readable_by_others=bool(stat.S_IMODE(mode) & 0o077))
+    if faults or read is None:
+        raise ConfigError([REDACTOR.clean(f"{path}: {fault}") for fault in faults])
+    state_dir = _state_dir(read)
+    return Settings(
+        path=path,
+        timezone=read.timezone,
+        state_dir=state_dir,
+        database_url=read.database.url or f"sqlite:///{quote(str(state_dir))}/renewal-watch.db",
+        renewals=read.renewals,
+        environments=read.environments,
+        channels=read.channels,
+    )
+
+
+def _learn_secrets(table: dict[str, Any]) -> None:
+    for section, key in (("environments", "token"), ("channels", "url")):
+        tables = table.get(section)
+        for one in tables if isinstance(tables, list) else ():
+            if isinstance(one, dict) and isinstance(one.get(key), str):
+                REDACTOR.learn(one[key])
+            if isinstance(one, dict) and isinstance(one.get("proxy"), str) and "@" in one["proxy"]:
+                REDACTOR.learn(one["proxy"].rpartition("@")[0].rpartition("/")[2])
+
+
+def _state_dir(read: File) -> Path:
+    if given := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(given)
+    if read.state_dir:
+        return Path(read.state_dir).expanduser()
+    return Path("~/.local/state/renewal-watch").expanduser()
+
+
+def _build(cls: type[_S], table: dict[str, Any], path: str, faults: list[str]) -> _S | None:
+    """``cls`` from ``table``; each key is tried on its own, so that one fault does not hide the next."""
+    fields = {field.name: field for field in msgspec.structs.fields(cls)}
+    given: dict[str, Any] = {}
+    before = len(faults)
+    for key, value in table.items():
+        place = f"{path}{key}"
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
+            faults.append(f"{place}: unknown key; {hint}")
+            continue
+        inner = _inner_section(cls, key)
+        if inner is not None and key in ("environments", "channels"):
+            if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+                faults.append(f"{place}: write it as [[{key}]]")
+                continue
+            labels = [one["name"] if isinstance(one.get("name"), str) else str(i + 1) for i, one in enumerate(value)]
+            built = [_build(inner, one, f"{key}.{label}.", faults) for one, label in zip(value, labels, strict=True)]
+            if not value and key == "environments":
+                faults.append("environments: at least one [[environments]] is needed")
+            given[key] = tuple(one for one in built if one is not None)
+        elif inner is not None:
+            if not isinstance(value, dict):
+                faults.append(f"{place}: write it as [{key}]")
+                continue
+            given[key] = _build(inner, value, f"{place}.", faults)
+        else:
+            try:
+                given[key] = msgspec.convert(value, fields[key].type)
+            except msgspec.ValidationError as error:
+                faults.append(f"{place}: {_plain_fault(str(error))}")
+    missing = [name for name, field in fields.items() if field.required and name not in table]
+    faults.extend(f"{path}{name}: is missing" for name in missing)
+    return cls(**given) if len(faults) == before else None
+
+
+def _inner_section(cls: type[_Section], key: str) -> type[_Section] | None:
+    if cls is not File:
+        return None
+    return {"database": Database, "renewals": Renewals, "environments": Environment, "channels": Channel}.get(key)
+
+
+def _plain_fault(text: str) -> str:
+    if r"[smhd]" in text:
+        return 'write a whole number and a unit, such as "30s", "15m", "6h" or "2d"'
+    if "A-Za-z0-9._-" in text:
+        return "a name has up to 64 letters, digits, dots, dashes and underscores and starts with a letter or digit"
+    return text.replace(" - at `$", " at `").replace("`", "").rstrip(" at").lower()
+
+
+def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
+    """Faults that no key shows alone. Works on the raw table, whatever else is wrong with it."""
+    faults: list[str] = []
+    zone = table.get("timezone", "UTC")
+    if isinstance(zone, str):
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            faults.append(f"timezone: {zone!r} is not a zone of the IANA database; write it like Europe/Berlin")
+    environments = [one for one in _tables(table, "environments")]
+    names = [one.get("name") for one in environments]
+    faults += [f"environments.{name}: the name is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})]
+    for one in environments:
+        place = f"environments.{one.get('name', '?')}"
+        faults += _secret_faults(one, "token", place, readable_by_others=readable_by_others)
+        faults += _environment_faults(one, place)
+    channels = _tables(table, "channels")
+    names = [one.get("name") for one in channels]
+    faults += [f"channels.{name}: the name is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})]
+    known = {one.get("name") for one in environments}
+    for one in channels:
+        place = f"channels.{one.get('name', '?')}"
+        faults += _secret_faults(one, "url", place, readable_by_others=readable_by_others)
+        named = one.get("environments")
+        for name in named if isinstance(named, list) else ():
+            if name not in known:
+                faults.append(f"{place}.environments: there is no environment called {name!r}")
+        patterns = one.get("kinds")
+        for pattern in patterns if isinstance(patterns, list) else ():
+            if isinstance(pattern, str) and not fnmatch.filter(KINDS, pattern):
+                near = difflib.get_close_matches(pattern, KINDS, 1)
+                faults.append(f"{place}.kinds: {pattern!r} matches no kind of alert{f'; did you mean {near[0]}?' * bool(near)}")
+    database = table.get("database")
+    url = database.get("url") if isinstance(database, dict) else None
+    if isinstance(url, str) and url and not re.match(r"^sqlite:///.", url):
+        faults.append("database.url: write it as sqlite:///PATH (four slashes for an absolute path)")
+    return faults
+
+
+def _tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    tables = table.get(key)
+    return [one for one in tables if isinstance(one, dict)] if isinstance(tables, list) else []
+
+
+def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
+    faults = []
+    url = one.get("base_url")
+    if isinstance(url, str):
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            parts, host = urlsplit(""), None
+        if parts.scheme not in ("http", "https") or not host:
+            faults.append(f"{place}.base_url: write it like https://app.talkover.ai/api/v1")
+        elif parts.username or parts.query or parts.fragment:
+            faults.append(f"{place}.base_url: write only scheme, host and path; filters and the token have keys of their own")
+        elif parts.scheme == "http" and not one.get("allow_insecure_http") and not _LOOPBACK.match(host):
+            faults.append(
+                f"{place}.base_url: plain http would send the token readable over the network; use https, "
+                f"or set allow_insecure_http = true"
+            )
+    if one.get("poll_every") is not None and one.get("poll_cron") is not None:
+        faults.append(f"{place}: poll_every and poll_cron exclude each other; keep one")
+    every = one.get("poll_every")
+    if isinstance(every, str) and re.fullmatch(r"[1-9][0-9]*s", every) and int(every[:-1]) < 10:  # noqa: PLR2004
+        faults.append(f"{place}.poll_every: the shortest interval is 10s")
+    cron = one.get("poll_cron")
+    if isinstance(cron, str):
+        from renewal_watch.schedule import cron_fault  # noqa: PLC0415 (the scheduler's parser is read only for a cron line)
+
+        if fault := cron_fault(cron):
+            faults.append(f"{place}.poll_cron: {fault}")
+    filters = one.get("filters")
+    if isinstance(filters, dict):
+        faults += [f"{place}.filters.{key}: the watch pages by itself; leave it out" for key in _FIRST_PAGE_KEYS & set(filters)]
+    return faults
+
+
+def _secret_faults(one: dict[str, Any], key: str, place: str, *, readable_by_others: bool) -> list[str]:
+    forms = [key, f"{key}_file", f"{key}_env", f"{key}_credential"]
+    given = [form for form in forms if one.get(form) is not None]
+    if len(given) != 1:
+        said = "is missing; give one of" if not given else "only one may be given of"
+        return [f"{place}.{key}: {said} {', '.join(forms)}"]
+    if given == [key]:
+        if readable_by_others:
+            return [f"{place}.{key}: others can read this file; run chmod 600 on it, or move the secret to {key}_file"]
+        return [f"{place}.{key}: is empty"] if one[key] == "" else []
+    return []
+
+
+def _read_secret(section: Environment | Channel, key: str, place: str) -> str:
+    """The secret in whichever form it is given, without the line end an editor leaves. Raises ConfigError."""
+    plain = getattr(section, key)
+    if plain is not None:
+        REDACTOR.learn(plain)
+        return str(plain)
+    form = next(form for form in ("file", "env", "credential") if getattr(section, f"{key}_{form}") is not None)
+    name = str(getattr(section, f"{key}_{form}"))
+    at = f"{place}.{key}_{form}"
+    if form == "env":
+        secret = os.environ.get(name)
+        if secret is None:
+            raise ConfigError([f"{at}: the environment variable {name} is not set"])
+    else:
+        path = Path(name).expanduser()
+        if form == "credential":
+            path = _credential(name)
+        try:
+            secret = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigError([f"{at}: {path} cannot be read: {why}"]) from None
+    secret = secret.strip()
+    if not secret:
+        raise ConfigError([f"{at}: the secret is empty"])
+    REDACTOR.learn(secret)
+    return secret
+
+
+def _credential(name: str) -> Path:
+    """Where systemd put a credential; in an administrator's shell, where systemd would take it from."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if directory:
+        return Path(directory) / name
+    return next((store / name for store in CREDENTIAL_STORES if (store / name).exists()), CREDENTIAL_STORES[0] / name)
+
+
+def secret_faults(settings: Settings) -> list[str]:
+    """The secrets that cannot be read now, a sentence each."""
+    faults: list[str] = []
+    for read in (*(e.read_token for e in settings.environments), *(c.read_url for c in settings.channels)):
+        try:
+            read()
+        except ConfigError as error:
+            faults += error.faults
+    return faults
+
+
+def json_schema() -> dict[str, Any]:
+    """A JSON Schema of the file, for editors."""
+    return msgspec.json.schema(File)
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """The resolved settings with their secrets hidden."""
+    table: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    for section, key in (("environments", "token"), ("channels", "url")):
+        for one in table[section]:
+            if one.get(key) is not None:
+                one[key] = "***"
+    for one in table["environments"]:
+        if one["proxy"]:
+            one["proxy"] = re.sub(r"(?<=://)[^@/]*@", "***@", one["proxy"])
+    return table

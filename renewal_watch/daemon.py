@@ -1,0 +1,420 @@
+"""Keeps the two turns going for months: when to poll and to send, signals, systemd, and a watch over itself.
+
+    main thread   signals, clock steps, watchdog: alive only while everything below moves
+    scheduler     APScheduler; ticks every second and says which environments are due, no more
+    poll threads  poll.run_once, one at a time for each environment
+    channel threads  dispatch.run_once, one for each channel, so that a hung one delays nobody
+
+What is due next lives in the database. The scheduler's own job store is in memory: a persistent one would pickle jobs
+and may drop them. Its waits are guarded here, for its thread can die unseen and a clock that is put back stops it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+
+from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from renewal_watch import config, dispatch, poll
+from renewal_watch.channels import AppriseChannel
+from renewal_watch.config import Channel, Environment, Settings
+from renewal_watch.errors import AlreadyRunning, ConfigError, StoreError
+from renewal_watch.model import Message, Severity
+from renewal_watch.store import Schedule, Store
+from renewal_watch.talkover import Client
+from renewal_watch.text import REDACTOR
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+CLOCK_STEP_S = 2.0  # a difference between wall and monotonic clock that is no adjustment by NTP
+REFRESH_S = 30.0  # how often the schedule is read anew: other processes may have polled
+IDLE_S = 10.0  # how long a channel waits at most before it looks for messages of other processes
+STUCK_S = 300.0  # no progress of a thread for so long is a hang: three times its longest deadline
+STOP_SENDS_S = 6.0  # a send under way may end by itself this long after SIGTERM
+POLL_THREADS = 8
+BLIND_AFTER_S = 600.0  # an unwritable database for so long is told without it
+
+
+def utc_now() -> datetime:
+    """The real time; the only clock of the daemon."""
+    return datetime.now(UTC)
+
+
+@contextlib.contextmanager
+def only_one(database: Path) -> Iterator[None]:
+    """Hold the lock of this database's daemon. Raises AlreadyRunning."""
+    path = database.with_name(database.name + ".lock")
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        msg = f"{path} cannot be opened ({error.strerror}); give the directory to the user of the service"
+        raise StoreError(msg) from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            msg = f"another daemon (process {holder}) watches with {database}; stop it first"
+            raise AlreadyRunning(msg) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Systemd:
+    """The few words that systemd wants to hear; silent elsewhere."""
+
+    def __init__(self) -> None:
+        self._address = os.environ.get("NOTIFY_SOCKET", "")
+        watchdog = os.environ.get("WATCHDOG_USEC", "")
+        mine = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_s = int(watchdog) / 1e6 if watchdog.isdigit() and mine else 0.0
+
+    def say(self, *lines: str) -> None:
+        """Send ``KEY=value`` lines. A failure is logged, not raised: systemd acts on the silence."""
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+                notify.connect(address)
+                notify.sendall("\n".join(lines).encode())
+        except OSError as error:
+            log.warning("systemd cannot be told %s: %s", lines[0], error.strerror)
+
+
+class _Tick(BaseTrigger):
+    """Fires ``TICK_S`` after now, whatever the clock did: the built-in interval would catch up or wait for years."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        del previous_fire_time
+        return now + timedelta(seconds=TICK_S)
+
+
+class Stopped(Exception):  # noqa: N818 (no error: the daemon is asked to end)
+    """Ends a pause between two pages when the daemon stops."""
+
+
+class Daemon:
+    """The running watch. ``run`` returns the exit code when it was asked to stop."""
+
+    def __init__(self, settings: Settings, store: Store, clock: Callable[[], datetime] = utc_now) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = clock
+        self.systemd = Systemd()
+        self.stopping = threading.Event()
+        self.reloading = threading.Event()
+        self.progress: dict[str, float] = {}  # name of a busy thread: monotonic time of its last sign of life
+        self.ticked_at = time.monotonic()
+        self._schedules: dict[str, Schedule] = {}
+        self._refreshed_at = -REFRESH_S
+        self._busy: set[str] = set()
+        self._pool = ThreadPoolExecutor(POLL_THREADS, thread_name_prefix="poll")
+        self._workers: list[_ChannelWorker] = []
+        self._scheduler: BackgroundScheduler | None = None
+        self._unwritable_since: float | None = None
+        self._unwritable_told = False
+        self._said = ""
+
+    # --- main thread ---
+
+    def run(self) -> int:
+        """Watch until SIGTERM or SIGINT."""
+        self._catch_signals()
+        self._start_workers()
+        self._start_scheduler()
+        self.systemd.say("READY=1", "STATUS=watching")
+        log.info("watching %d environments, %d channels", len(self.settings.environments), len(self.settings.channels))
+        wall, mono = time.time(), time.monotonic()
+        while not self.stopping.wait(0.5):
+            step = (time.time() - wall) - (time.monotonic() - mono)
+            wall, mono = time.time(), time.monotonic()
+            if abs(step) > CLOCK_STEP_S:
+                log.warning("the clock was put %s by %.0f s; the schedule is set anew", "on" if step > 0 else "back", abs(step))
+                self._restart_scheduler()
+            elif not self._scheduler_lives():
+                log.error("the scheduler stood still; it is started again")
+                self._restart_scheduler()
+            if self.reloading.is_set():
+                self.reloading.clear()
+                self._reload()
+            if self.systemd.watchdog_s and not self.stuck():
+                self.systemd.say("WATCHDOG=1")
+            self._say_status()
+        self._stop()
+        return 0
+
+    def stuck(self) -> str | None:
+        """The thread that shows no sign of life, None while all move. A provider or channel that is down is no hang."""
+        now = time.monotonic()
+        if now - self.ticked_at > STUCK_S:
+            return "scheduler"
+        return next((name for name, seen in list(self.progress.items()) if now - seen > STUCK_S), None)
+
+    def _catch_signals(self) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            self.stopping.set()
+
+        def reload(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            self.reloading.set()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+
+    def _say_status(self) -> None:
+        hung = self.stuck()
+        if hung:
+            said = f"{hung} hangs"
+        elif self._unwritable_since is not None:
+            said = "the database cannot be written"
+        else:
+            failing = sorted(name for name, one in self._schedules.items() if one.hold_until is not None)
+            said = f"watching {len(self.settings.environments)} environments"
+            said += f"; waiting to be let in again: {', '.join(failing)}" if failing else ""
+        if said != self._said:
+            self._said = said
+            self.systemd.say(f"STATUS={said}")
+
+    def _reload(self) -> None:
+        usec = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self.systemd.say("RELOADING=1", f"MONOTONIC_USEC={usec}")
+        try:
+            fresh = config.load(self.settings.path)
+            faults = config.secret_faults(fresh)
+            if fresh.database_url != self.settings.database_url:
+                faults.append("database.url: another database needs a restart of the service")
+            if faults:
+                raise ConfigError(faults)
+        except ConfigError as error:
+            for fault in error.faults:
+                log.error("reload refused, the old settings stay: %s", REDACTOR.clean(fault))  # noqa: TRY400
+            self._said = f"reload refused, the old settings stay: {REDACTOR.clean(error.faults[0])}"
+            self.systemd.say("READY=1", f"STATUS={self._said}")
+            return
+        self._stop_workers(STOP_SENDS_S)
+        self.settings = fresh
+        self._refreshed_at = -REFRESH_S
+        self._start_workers()
+        log.info("reloaded: %d environments, %d channels", len(fresh.environments), len(fresh.channels))
+        self._said = ""
+        self.systemd.say("READY=1", "STATUS=reloaded")
+
+    def _stop(self) -> None:
+        """End within 10 s: polls are dropped (nothing of them is written), sends may end, then their children die."""
+        log.info("stopping")
+        self.systemd.say("STOPPING=1", "STATUS=stopping")
+        if self._scheduler is not None:
+            self._scheduler.shutdown(wait=False)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._stop_workers(STOP_SENDS_S)
+
+    # --- scheduler ---
+
+    def _start_scheduler(self) -> None:
+        self.ticked_at = time.monotonic()
+        scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": JobExecutor(1)},
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        scheduler.add_job(self._tick, _Tick(), id="tick")
+        scheduler.start()
+        self._scheduler = scheduler
+
+    def _restart_scheduler(self) -> None:
+        if self._scheduler is not None:
+            with contextlib.suppress(Exception):  # a scheduler whose thread died may fail to end
+                self._scheduler.shutdown(wait=False)
+        self._refreshed_at = -REFRESH_S
+        self._start_scheduler()
+
+    def _scheduler_lives(self) -> bool:
+        return time.monotonic() - self.ticked_at < 30 * TICK_S
+
+    def _tick(self) -> None:
+        """Start what is due. Runs in the scheduler's only worker."""
+        self.ticked_at = time.monotonic()
+        if self.stopping.is_set():
+            return
+        try:
+            self._refresh()
+        except StoreError as error:
+            self._cannot_write(error)
+        now = self.clock()
+        for environment in self.settings.environments:
+            schedule = self._schedules.get(environment.name, Schedule())
+            if environment.name not in self._busy and poll.is_due(environment, schedule, self.settings.timezone, now):
+                self._busy.add(environment.name)
+                self._pool.submit(self._poll, environment)
+
+    def _refresh(self) -> None:
+        """Read the schedules anew, and tell environments that became stale while nothing was polled."""
+        if time.monotonic() - self._refreshed_at < REFRESH_S:
+            return
+        with self.store.transaction() as tx:
+            self._schedules = {watch.name: schedule for _, watch, schedule in tx.watches()}
+        policies = {one.name: self.settings.policy(one) for one in self.settings.environments}
+        if poll.judge_time(self.store, policies, self.settings.channels, self.clock()):
+            self._wake_workers()
+        self._refreshed_at = time.monotonic()
+
+    # --- poll threads ---
+
+    def _poll(self, environment: Environment) -> None:
+        name = f"poll of {environment.name}"
+        schedule = Schedule(next_poll_at=self.clock() + timedelta(minutes=1))  # after a fault of our own
+        try:
+            self._alive(name)
+            source = Client.of(environment, self._pause, lambda: self._alive(name))
+            poll.run_once(
+                self.store, environment, source, self.settings.policy(environment), self.settings.channels, self.clock
+            )
+            with self.store.transaction() as tx:
+                schedule = tx.watch(environment.name)[2]
+            self._unwritable_since = None
+            self._unwritable_told = False
+        except Stopped:
+            pass
+        except StoreError as error:
+            self._cannot_write(error)
+        except Exception:
+            log.exception("environment=%s the poll broke; it is repeated in a minute", environment.name)
+        finally:
+            self._schedules[environment.name] = schedule
+            self.progress.pop(name, None)
+            self._busy.discard(environment.name)
+            self._wake_workers()
+
+    def _alive(self, name: str) -> None:
+        self.progress[name] = time.monotonic()
+
+    def _pause(self, seconds: float) -> None:
+        if self.stopping.wait(seconds):
+            raise Stopped
+
+    def _cannot_write(self, error: StoreError) -> None:
+        """The outbox is out of reach, so after a while people are told past it, once."""
+        log.error("%s", error)
+        now = time.monotonic()
+        if self._unwritable_since is None:
+            self._unwritable_since = now
+        if now - self._unwritable_since >= BLIND_AFTER_S and not self._unwritable_told:
+            self._unwritable_told = True
+            text = f"CRITICAL\n• renewal-watch on {socket.gethostname()} watches nothing: {error}"
+            threading.Thread(target=self._tell_directly, args=(text,), name="direct", daemon=True).start()
+
+    def _tell_directly(self, text: str) -> None:
+        message_id = f"rw-{secrets.token_hex(5)}"
+        for channel in self.settings.channels:
+            sender = AppriseChannel(channel.name, channel.read_url)
+            message = Message(
+                message_id=message_id,
+                title="[critical] renewal-watch cannot write its database",
+                body=f"{text}\n\nmessage {message_id}",
+                severity=Severity.critical,
+            )
+            try:
+                sender.send(lambda _, message=message: message)  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 (the last resort must try every channel)
+                log.error("channel=%s could not be told directly: %s", channel.name, error)  # noqa: TRY400
+            finally:
+                sender.close()
+
+    # --- channel threads ---
+
+    def _start_workers(self) -> None:
+        self._workers = [_ChannelWorker(self, channel) for channel in self.settings.channels]
+        for worker in self._workers:
+            worker.start()
+
+    def _wake_workers(self) -> None:
+        for worker in self._workers:
+            worker.wake.set()
+
+    def _stop_workers(self, patience_s: float) -> None:
+        for worker in self._workers:
+            worker.ending.set()
+            worker.wake.set()
+        ends = time.monotonic() + patience_s
+        for worker in self._workers:
+            worker.join(max(0.0, ends - time.monotonic()))
+        for worker in self._workers:
+            if worker.is_alive():
+                worker.sender.stop()
+                worker.join(2.0)
+
+
+class _ChannelWorker(threading.Thread):
+    """The thread of one channel."""
+
+    def __init__(self, daemon: Daemon, channel: Channel) -> None:
+        super().__init__(name=f"channel {channel.name}", daemon=True)
+        self._daemon = daemon
+        self.wake = threading.Event()
+        self.ending = threading.Event()
+        self.sender = AppriseChannel(channel.name, channel.read_url)
+        self._outlet = dispatch.Outlet(channel=channel, sender=self.sender)
+
+    def run(self) -> None:
+        """Send what is due, wait for more, until told to end."""
+        daemon, name = self._daemon, self.name
+        try:
+            while not self.ending.is_set():
+                self.wake.clear()
+                daemon._alive(name)  # noqa: SLF001 (one unit in two classes)
+                self.wake.wait(self._turn())
+        finally:
+            daemon.progress.pop(name, None)
+            self.sender.close()
+
+    def _turn(self) -> float:
+        """One turn; the seconds until the next one."""
+        daemon, channel = self._daemon, self._outlet.channel
+        try:
+            done = dispatch.run_once(
+                daemon.store,
+                self._outlet,
+                daemon.settings.channels,
+                daemon.clock,
+                should_stop=self._should_stop,
+            )
+            if done.sent or done.failed:
+                daemon._wake_workers()  # noqa: SLF001 (a channel that fails is told through the others)
+            with daemon.store.transaction() as tx:
+                due = tx.next_due(channel.name)
+        except StoreError as error:
+            log.error("channel=%s %s", channel.name, error)  # noqa: TRY400 (a sentence says it all)
+            return IDLE_S
+        except Exception:
+            log.exception("channel=%s the turn broke; it is repeated", channel.name)
+            return IDLE_S
+        self.sender.close()
+        if due is None:
+            return IDLE_S
+        return min(IDLE_S, max(0.2, (due - daemon.clock()).total_seconds()))
+
+    def _should_stop(self) -> bool:
+        self._daemon._alive(self.name)  # noqa: SLF001 (one unit in two classes)
+        return self.ending.is_set()

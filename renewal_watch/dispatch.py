@@ -1,0 +1,144 @@
+"""One turn of one channel: claim a due message, send it, write its fate; until nothing is due.
+
+    claim (committed) ─► render ─► send ─► sent     after success only
+                                       └─► pending  with back-off, or failed after three days
+
+A crash after the send and before its mark leaves the lease to run out: the message is sent once more, never lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from renewal_watch import messages
+from renewal_watch.channels import Limits
+from renewal_watch.config import Channel
+from renewal_watch.errors import ChannelError, StoreError
+from renewal_watch.model import Delivery, Message
+from renewal_watch.store import Store
+
+log = logging.getLogger(__name__)
+
+CLAIM_IS_OLD = timedelta(seconds=20)  # a process that slept longer between claim and send gives the claim back
+MARK_TRIES = 5  # writing that a message was sent is worth waiting for: what is not marked is sent again
+
+
+class Sender(Protocol):
+    """What ``channels.AppriseChannel`` is to this module."""
+
+    def send(self, render: Callable[[Limits], Message]) -> None:
+        """Deliver or raise ChannelError."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Outlet:
+    """A channel with its sender, and the messages it sent whose mark could not be written."""
+
+    channel: Channel
+    sender: Sender
+    unmarked: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What a turn did."""
+
+    sent: int = 0
+    failed: int = 0
+
+
+def run_once(
+    store: Store,
+    outlet: Outlet,
+    outlets: Sequence[Channel],
+    clock: Callable[[], datetime],
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    monotonic: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> Sent:
+    """Send what is due on ``outlet``. Raises StoreError when a claim cannot be written: then nothing is sent."""
+    sent = failed = 0
+    while not should_stop():
+        with store.transaction() as tx:
+            delivery = tx.claim(outlet.channel.name, clock())
+        if delivery is None:
+            break
+        claimed = monotonic()
+        if delivery.message_id in outlet.unmarked:
+            error = None
+        elif should_stop():
+            with store.transaction() as tx:
+                tx.release(delivery)
+            break
+        else:
+            error = _send(outlet, delivery, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+        if error is None:
+            sent += 1
+            _mark_sent(store, outlet, delivery, outlets, clock, pause)
+        else:
+            failed += 1
+            with store.transaction() as tx:
+                tx.settle_failed(delivery, error, outlets, clock(), random.random())  # noqa: S311 (no secret)
+    return Sent(sent=sent, failed=failed)
+
+
+def _send(outlet: Outlet, delivery: Delivery, clock: Callable[[], datetime], age: Callable[[], float]) -> str | None:
+    """Why the message was not delivered, None if it was."""
+
+    def render(limits: Limits) -> Message:
+        if age() > CLAIM_IS_OLD.total_seconds():
+            msg = "this process was held up before the send; the message is sent later"
+            raise ChannelError(msg)
+        return messages.render(
+            delivery.message_id,
+            delivery.alerts,
+            created_at=delivery.created_at,
+            now=clock(),
+            body_limit=limits.body,
+            title_limit=limits.title,
+        )
+
+    try:
+        outlet.sender.send(render)
+    except ChannelError as error:
+        log.warning(
+            "channel=%s message=%s attempt=%d not delivered: %s",
+            delivery.channel,
+            delivery.message_id,
+            delivery.attempts,
+            error,
+        )
+        return str(error)
+    log.info("channel=%s message=%s alerts=%d sent", delivery.channel, delivery.message_id, len(delivery.alerts))
+    return None
+
+
+def _mark_sent(
+    store: Store,
+    outlet: Outlet,
+    delivery: Delivery,
+    outlets: Sequence[Channel],
+    clock: Callable[[], datetime],
+    pause: Callable[[float], None],
+) -> None:
+    """Write that it was sent. Where the disk is full it is remembered here, and marked at the next claim."""
+    outlet.unmarked.add(delivery.message_id)
+    for tries in range(MARK_TRIES):
+        try:
+            with store.transaction() as tx:
+                tx.settle_sent(delivery, outlets, clock())
+        except StoreError as error:
+            log.error("message=%s was sent but could not be marked: %s", delivery.message_id, error)  # noqa: TRY400
+            if tries == MARK_TRIES - 1:
+                raise
+            pause(2**tries / 4)
+        else:
+            outlet.unmarked.discard(delivery.message_id)
+            return

@@ -1,0 +1,107 @@
+"""What ``doctor`` finds: token, database, channels, permissions, clock, engine. Looks, asks the provider once, sends nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from renewal_watch.channels import AppriseChannel
+from renewal_watch.config import Environment, Settings
+from renewal_watch.errors import ApiError, ConfigError, RenewalWatchError
+from renewal_watch.messages import numbers
+from renewal_watch.schema import sqlite_path, wal_is_safe
+from renewal_watch.store import Store
+from renewal_watch.talkover import Client
+
+CLOCK_OFF_S = 300  # days are counted, so minutes do no harm; more is a clock that nobody sets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line: fine, or what to do."""
+
+    ok: bool
+    text: str
+
+
+def examine(settings: Settings, secret_faults: list[str]) -> list[Finding]:
+    """Every finding, in the order in which they are best mended."""
+    return [
+        Finding(ok=True, text=f"configuration {settings.path}"),
+        *(Finding(ok=False, text=fault) for fault in secret_faults),
+        *_permissions(settings),
+        *_database(settings),
+        *(finding for environment in settings.environments for finding in _provider(environment)),
+        *_channels(settings),
+    ]
+
+
+def _permissions(settings: Settings) -> Iterator[Finding]:
+    files = [one.token_file for one in settings.environments] + [one.url_file for one in settings.channels]
+    for name in filter(None, files):
+        path = Path(name).expanduser()
+        if path.exists() and path.stat().st_mode & 0o077:
+            yield Finding(ok=False, text=f"others can read the secret in {path}; run: chmod 600 {path}")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    path = sqlite_path(settings.database_url)
+    if path is None or not path.exists():
+        yield Finding(ok=True, text=f"no database yet at {path}; the first poll makes it")
+        return
+    if path.stat().st_mode & 0o077:
+        yield Finding(ok=False, text=f"others can read the database; run: chmod 600 {path}")
+    store: Store | None = None
+    try:
+        store = Store(settings.database_url)
+        store.require_current()
+        faults = store.check()
+        if faults:
+            yield Finding(ok=False, text=f"database {path}: {faults[0]}; run: renewal-watch db restore FILE")
+        else:
+            mode = "write-ahead log" if wal_is_safe() else "rollback journal (this SQLite's write-ahead log can corrupt)"
+            yield Finding(ok=True, text=f"database {path}: sound; SQLite {sqlite3.sqlite_version}, {mode}")
+    except RenewalWatchError as error:
+        yield Finding(ok=False, text=str(error))
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _provider(environment: Environment) -> Iterator[Finding]:
+    source = Client.of(environment, time.sleep)
+    try:
+        listing = source.fetch()
+    except (ApiError, ConfigError) as error:
+        yield Finding(ok=False, text=f"{environment.name}: {error}")
+    else:
+        yield Finding(ok=True, text=f"{environment.name}: token accepted, {numbers(len(listing.entries))}")
+        if listing.invalid:
+            yield Finding(ok=False, text=f"{environment.name}: {len(listing.invalid)} entries cannot be read: {listing.invalid[0].reason}")
+    if source.server_time is not None:
+        off = abs((datetime.now(UTC) - source.server_time).total_seconds())
+        if off > CLOCK_OFF_S:
+            text = f"this machine's clock and the provider's differ by {off:.0f} s; set it, or days are counted wrong"
+            yield Finding(ok=False, text=text)
+        else:
+            yield Finding(ok=True, text=f"clock agrees with {environment.name}'s")
+
+
+def _channels(settings: Settings) -> Iterator[Finding]:
+    if not settings.channels:
+        yield Finding(ok=False, text="no [[channels]]: nobody is told; add one")
+    for channel in settings.channels:
+        sender = AppriseChannel(channel.name, channel.read_url)
+        try:
+            sender.limits()
+            text = f"channel {channel.name}: understood by Apprise {version('apprise')}; try it: renewal-watch test-channel {channel.name}"
+            yield Finding(ok=True, text=text)
+        except ConfigError as error:
+            yield Finding(ok=False, text=str(error))
+        finally:
+            sender.close()

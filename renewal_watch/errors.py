@@ -1,0 +1,100 @@
+"""The one tree of errors: who raises them, who handles them, what the operator does.
+
+    RenewalWatchError
+    ├── UsageError          cli; exit 2; the operator corrects the command
+    ├── ConfigError         config, channels; exit 78; the operator corrects the file (all faults at once)
+    ├── StoreError          store, schema; exit 1; the daemon tries again, the operator frees disk or lock
+    ├── AlreadyRunning      daemon; exit 1; the operator stops the other daemon
+    ├── ChannelError        channels; dispatch keeps the delivery pending and tries again
+    └── ApiError            talkover; poll records the failed poll, rules decide whether to tell
+        ├── TokenRejected   401, 403: the operator replaces the token
+        ├── RequestRefused  422 and its like: the operator corrects a filter
+        ├── RateLimited     429: the watch waits as long as it is told
+        ├── ServerTrouble   5xx, timeout, reset, cut body: the watch waits
+        └── NotTheApi       HTML, redirect, empty body, no JSON: the operator checks base_url
+
+Every message is one sentence for a person and holds no secret.
+An ``ApiError`` is never an empty list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+
+class RenewalWatchError(Exception):
+    """Anything this program says to its operator instead of a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(RenewalWatchError):
+    """The command was called wrongly."""
+
+    exit_code = 2
+
+
+class ConfigError(RenewalWatchError):
+    """The configuration is wrong; ``faults`` are sentences that name the key."""
+
+    exit_code = 78  # EX_CONFIG of sysexits.h; the systemd unit does not restart on it
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+class StoreError(RenewalWatchError):
+    """The database cannot be read or written now."""
+
+
+class AlreadyRunning(RenewalWatchError):
+    """Another daemon holds the lock of this database."""
+
+
+class ChannelError(RenewalWatchError):
+    """A message was not delivered, or nobody can say that it was."""
+
+
+class ApiError(RenewalWatchError):
+    """The list could not be read whole.
+
+    ``retry_after`` is how long the provider asked to be left alone, if it did.
+    """
+
+    reason = "api"  # the word kept in the database and shown by status
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TokenRejected(ApiError):
+    """The provider does not accept the token."""
+
+    reason = "token_rejected"
+
+
+class RequestRefused(ApiError):
+    """The provider does not accept the request, most often a filter."""
+
+    reason = "request_refused"
+
+
+class RateLimited(ApiError):
+    """The provider asks for a pause."""
+
+    reason = "rate_limited"
+
+
+class ServerTrouble(ApiError):
+    """The provider or the way to it does not work now."""
+
+    reason = "server_trouble"
+
+
+class NotTheApi(ApiError):
+    """Something answered, but not the list that the API documents."""
+
+    reason = "not_the_api"

@@ -1,0 +1,412 @@
+"""Every word that people are told: the sentence of each alert, and the message that carries them. Pure.
+
+A sentence gives number, environment, days, date, cost, auto-renewal and what to do, so that it can be acted on alone.
+Provider text goes through ``plain`` on its way in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from renewal_watch.model import Alert, InvalidEntry, Message, PhoneNumber, Severity
+from renewal_watch.text import plain
+
+DASHBOARD = "the provider's dashboard"
+_OLD_NEWS = timedelta(minutes=30)  # a message delivered later than this says when its alerts were found
+_BRIEF = 72  # characters of a headline in a subject
+_GROUPS = {
+    "renewal.upcoming": "up for renewal",
+    "renewal.due": "due",
+    "renewal.overdue": "overdue",
+    "renewal.renewed": "renewed",
+    "status.changed": "with another status",
+    "number.added": "added",
+    "number.missing": "missing",
+    "number.returned": "returned",
+    "auto_renewal.off": "with auto-renewal off",
+    "auto_renewal.on": "with auto-renewal on",
+    "price.changed": "with another price",
+    "capability.lost": "with a lost capability",
+    "capability.gained": "with a new capability",
+}
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def days(count: int) -> str:
+    """``1 day``, ``3 days``."""
+    return f"{count} day" if count == 1 else f"{count} days"
+
+
+def numbers(count: int) -> str:
+    """``1 number``, ``3 numbers``."""
+    return f"{count} number" if count == 1 else f"{count} numbers"
+
+
+def day(ordinal: int) -> str:
+    """``Thu 26 Nov 2026`` of a ``date.toordinal``."""
+    return f"{date.fromordinal(ordinal):%a %d %b %Y}"
+
+
+def instant(at: datetime) -> str:
+    """``2026-11-26 10:00 UTC``, or ``never`` said by the caller."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its two largest units: ``2 d 3 h``, ``45 min``."""
+    minutes = int(length.total_seconds()) // 60
+    parts = [(minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min")]
+    said = [f"{count} {unit}" for count, unit in parts if count][:2]
+    return " ".join(said) or "less than a minute"
+
+
+def money(amount: Decimal | None, currency: str | None) -> str:
+    """``1.00 USD``: at least two decimals, never rounded."""
+    if amount is None:
+        return "an unknown amount"
+    text = f"{amount:f}"
+    whole, _, cents = text.partition(".")
+    return f"{whole}.{cents:0<2} {plain(currency or '')}".rstrip()
+
+
+def who(number: PhoneNumber) -> str:
+    """The number as dialled, else its id."""
+    return plain(number.number or number.id)
+
+
+def _auto(number: PhoneNumber) -> str:
+    if number.auto_renewal is None:
+        return "auto-renewal is not stated"
+    return f"auto-renewal is {'on' if number.auto_renewal else 'off'}"
+
+
+def _cost(number: PhoneNumber) -> str:
+    return money(number.cost, number.currency)
+
+
+def _since(as_of: datetime | None) -> str:
+    """What an alert says when the number could not be read now."""
+    return f" (as last known at {instant(as_of)}; it could not be read since)" if as_of else ""
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+# Each gives (headline, sentence). ``at`` is the environment's name in parentheses where a sentence stands alone.
+
+
+def upcoming(number: PhoneNumber, at: str, left: int, on: int, as_of: datetime | None) -> tuple[str, str]:
+    """Renewal comes near: a charge to expect, or a number that will be lost."""
+    if number.auto_renewal:
+        headline = f"{who(number)} renews in {days(left)}"
+        todo = f"{_cost(number)} will be charged. Make sure that the balance covers it"
+    else:
+        headline = f"{who(number)} will be lost in {days(left)}"
+        todo = f"renewing costs {_cost(number)}. Switch auto-renewal on or renew it in {DASHBOARD}"
+    verb = headline.removeprefix(who(number))
+    return headline, f"{who(number)} ({at}){verb}, on {day(on)}: {_auto(number)}, {todo}.{_since(as_of)}"
+
+
+def due(number: PhoneNumber, at: str, left: int, on: int, as_of: datetime | None) -> tuple[str, str]:
+    """The renewal day itself, or the provider's due flag before it."""
+    when = "today" if left == 0 else f"in {days(left)}"
+    if number.auto_renewal:
+        headline = f"{who(number)} is due for renewal {when}"
+        todo = f"{_cost(number)} will be charged. Make sure that the balance covers it"
+    else:
+        headline = f"{who(number)} will be lost {when}"
+        todo = f"renewing costs {_cost(number)}. Renew it in {DASHBOARD} now"
+    verb = headline.removeprefix(who(number))
+    flag = "" if left == 0 else "; the provider flags it as due"
+    return headline, f"{who(number)} ({at}){verb}, {day(on)}{flag}: {_auto(number)}, {todo}.{_since(as_of)}"
+
+
+def overdue(number: PhoneNumber, at: str, late: int, on: int, as_of: datetime | None) -> tuple[str, str]:
+    """The renewal day passed and nothing moved: the sign of a failed renewal."""
+    headline = f"{who(number)} is overdue by {days(late)}"
+    return headline, (
+        f"{who(number)} ({at}) is overdue by {days(late)}: it should have renewed on {day(on)} and did not. "
+        f"{_auto(number).capitalize()}, it costs {_cost(number)}. Check the balance and the card and renew it in "
+        f"{DASHBOARD} now: an unpaid number is usually lost for good.{_since(as_of)}"
+    )
+
+
+def renewed(number: PhoneNumber, paid: PhoneNumber, at: str, left: int, on: int) -> tuple[str, str]:
+    """Good news; ``paid`` is the number as it was before, whose price was charged."""
+    headline = f"{who(number)} renewed"
+    return headline, (
+        f"{who(number)} ({at}) renewed: {_cost(paid)} paid, the next renewal is in {days(left)}, on {day(on)}; "
+        f"{_auto(number)}. Nothing to do."
+    )
+
+
+def status_changed(number: PhoneNumber, at: str, before: str | None) -> tuple[str, str]:
+    """A status that is not as it was, or that was not ``active`` when first seen (``before`` None)."""
+    now = plain(number.status) or "without a status"
+    headline = f"{who(number)} is {now}"
+    was = "when first seen" if before is None else f"it was {plain(before) or 'without a status'} before"
+    if number.status == "active":
+        todo = "Nothing to do."
+    elif number.status in ("suspended", "inactive"):
+        todo = f"It may not take calls and may be lost: check payment and status in {DASHBOARD} now."
+    elif number.status == "pending":
+        todo = f"If that was not expected, ask in {DASHBOARD}."
+    else:
+        todo = f"This status is not documented: look in {DASHBOARD} what it means."
+    return headline, f"{who(number)} ({at}) is {now}; {was}. {todo}"
+
+
+def added(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tuple[str, str]:
+    """A number that was not in the list before."""
+    renewal = "no renewal day is known" if left is None or on is None else f"it renews in {days(left)}, on {day(on)}"
+    return f"{who(number)} was added", (
+        f"{who(number)} ({at}) was added: {renewal}; {_auto(number)}, it costs {_cost(number)}. It is watched from now."
+    )
+
+
+def missing(number: PhoneNumber, at: str, polls: int, since: str) -> tuple[str, str]:
+    """A number that left the list."""
+    return f"{who(number)} is missing", (
+        f"{who(number)} ({at}) is missing: {since}, {polls} complete lists came without it. If nobody released it, "
+        f"ask the provider at once; a released number is soon given to others. It is not watched any more."
+    )
+
+
+def returned(number: PhoneNumber, at: str, since: datetime) -> tuple[str, str]:
+    """A missing number is in the list again."""
+    return f"{who(number)} returned", (
+        f"{who(number)} ({at}) is in the list again; it had been missing since {instant(since)}. It is watched again."
+    )
+
+
+def auto_renewal_off(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tuple[str, str]:
+    """Auto-renewal was switched off: the number ends with its cycle."""
+    end = "its renewal day is not known" if left is None or on is None else f"it will be lost in {days(left)}, on {day(on)}"
+    now = "off" if number.auto_renewal is False else "no longer stated"
+    return f"{who(number)}: auto-renewal is {now}", (
+        f"{who(number)} ({at}): auto-renewal is {now}, it was on before; {end}. It costs {_cost(number)}. "
+        f"If nobody meant it, switch auto-renewal on in {DASHBOARD}."
+    )
+
+
+def auto_renewal_on(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tuple[str, str]:
+    """Auto-renewal was switched on."""
+    end = "its renewal day is not known" if left is None or on is None else f"it renews in {days(left)}, on {day(on)}"
+    return f"{who(number)}: auto-renewal is on", (
+        f"{who(number)} ({at}): auto-renewal is on, it was off before; {end} for {_cost(number)}. Nothing to do."
+    )
+
+
+def price_changed(number: PhoneNumber, before: PhoneNumber, at: str) -> tuple[str, str]:
+    """The monthly cost, the price or the currency is another one."""
+    said = []
+    if (number.monthly_renewal_cost, number.currency) != (before.monthly_renewal_cost, before.currency):
+        old = money(before.monthly_renewal_cost, before.currency)
+        said.append(f"a renewal costs {money(number.monthly_renewal_cost, number.currency)}, it was {old}")
+    if (number.current_price, number.currency) != (before.current_price, before.currency):
+        old = money(before.current_price, before.currency)
+        said.append(f"the current price is {money(number.current_price, number.currency)}, it was {old}")
+    return f"{who(number)} costs {_cost(number)}", f"{who(number)} ({at}): {'; '.join(said)}."
+
+
+def capabilities(number: PhoneNumber, at: str, names: Sequence[str], *, lost: bool) -> tuple[str, str]:
+    """Voice, SMS or the like came or went."""
+    what = ", ".join({"sms": "SMS", "mms": "MMS", "whatsapp": "WhatsApp"}.get(name, name) for name in names)
+    verb = "lost" if lost else "gained"
+    todo = f"Callers may be affected: ask in {DASHBOARD}." if lost else "Nothing to do."
+    return f"{who(number)} {verb} {what}", f"{who(number)} ({at}) {verb} {what}. {todo}"
+
+
+# --- the watch itself -------------------------------------------------------------------------------------------------
+
+
+def consequence(fleet: int, soon: int) -> str:
+    """What blindness means: ``17 numbers are not being watched; 3 of them renew within 7 days``."""
+    verb = "is" if fleet == 1 else "are"
+    renew = f"{soon} of them {'renews' if soon == 1 else 'renew'} within 7 days"
+    return f"{numbers(fleet)} {verb} not being watched; {renew}"
+
+
+def invalid(entries: Sequence[InvalidEntry], at: str) -> tuple[str, str]:
+    """Entries that could not be read."""
+    named = [f"{plain(e.number or e.id or 'an entry without id and number')}: {plain(e.reason)}" for e in entries[:10]]
+    more = f"; and {len(entries) - 10} more" if len(entries) > 10 else ""  # noqa: PLR2004
+    count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'} of the list cannot be read"
+    return f"{count} ({at})", (
+        f"{count} ({at}) and {'is' if len(entries) == 1 else 'are'} judged by what was last known, if anything: "
+        f"{'; '.join(named)}{more}. Ask the provider."
+    )
+
+
+def token_rejected(at: str, error: str, fleet: int, soon: int) -> tuple[str, str]:
+    """The token does not work."""
+    return f"{at}: the API token is rejected", (
+        f"{at}: {error}. {consequence(fleet, soon)}. Put a new token in place; it is used at once, "
+        f"until then the old one is tried at most hourly."
+    )
+
+
+def api_failing(at: str, error: str, failures: int, since: datetime, fleet: int, soon: int) -> tuple[str, str]:
+    """Several polls in a row gave no list."""
+    return f"{at}: the API cannot be read", (
+        f"{at}: {failures} polls in a row failed, since {instant(since)}; the last one: {error}. "
+        f"{consequence(fleet, soon)}. The countdown goes on from what was last known."
+    )
+
+
+def stale(at: str, last: datetime | None, now: datetime, error: str, fleet: int, soon: int) -> tuple[str, str]:
+    """No good list for too long."""
+    since = f"since {instant(last)} ({span(now - last)})" if last else "ever"
+    return f"{at}: nothing known since {instant(last)}" if last else f"{at}: the list was never read", (
+        f"{at}: no list could be read {since}; the last poll: {error}. {consequence(fleet, soon)}."
+    )
+
+
+def recovered(at: str, since: datetime | None, now: datetime) -> tuple[str, str]:
+    """The list can be read again."""
+    blind = f" after {span(now - since)}" if since else ""
+    return f"{at}: the API can be read again", f"{at}: the list is read again{blind}. All its numbers are watched again."
+
+
+def list_shrunk(at: str, lost: int, fleet: int) -> tuple[str, str]:
+    """Too many numbers are gone at once to be believed."""
+    return f"{at}: {lost} of {numbers(fleet)} left the list at once", (
+        f"{at}: {lost} of {numbers(fleet)} left the list at once. That looks like a fault of the provider, the token or "
+        f"the filters; if it stays so for 24 hours each of them is reported as missing. Look in {DASHBOARD} now."
+    )
+
+
+def list_whole(at: str, since: datetime, now: datetime) -> tuple[str, str]:
+    """The end of ``list_shrunk``."""
+    return f"{at}: the list is whole again", f"{at}: the numbers are back in the list after {span(now - since)}."
+
+
+def channel_failing(channel: str, since: datetime, now: datetime, waiting: int, error: str) -> tuple[str, str]:
+    """A channel does not take its messages; told through the others."""
+    many = "1 message waits" if waiting == 1 else f"{waiting} messages wait"
+    return f"channel {channel} is failing", (
+        f"Channel {channel} has not taken a message for {span(now - since)}: {plain(error)}. {many} for it. "
+        f"Check it with: renewal-watch test-channel {channel}"
+    )
+
+
+def channel_gave_up(channel: str, given_up: int, error: str) -> tuple[str, str]:
+    """Messages that a channel will not be offered again by itself."""
+    many = "1 message was" if given_up == 1 else f"{given_up} messages were"
+    return f"channel {channel}: {many} given up", (
+        f"{many} never delivered on channel {channel} in 3 days of trying: {plain(error)}. See them with: renewal-watch "
+        f"alerts --failed; send them again with: renewal-watch alerts retry"
+    )
+
+
+def channel_recovered(channel: str, since: datetime, now: datetime) -> tuple[str, str]:
+    """A failing channel takes messages again."""
+    return f"channel {channel} delivers again", f"Channel {channel} delivers again after {span(now - since)}."
+
+
+# --- the message ------------------------------------------------------------------------------------------------------
+
+
+def render(
+    message_id: str,
+    alerts: Sequence[Alert],
+    *,
+    created_at: datetime,
+    now: datetime,
+    body_limit: int,
+    title_limit: int,
+) -> Message:
+    """One message, most urgent first, within the channel's limits; what does not fit is counted.
+
+    Limits are in bytes of UTF-8 with room for HTML escapes, the strictest way that a service may count.
+    A ``title_limit`` of 0 means that the service puts the title above the body.
+    """
+    ordered = sorted(alerts, key=_urgency)
+    worst = ordered[0].severity
+    title = _fit(_title(ordered), title_limit or 250)
+    footer = f"message {message_id}"
+    if now - created_at >= _OLD_NEWS:
+        footer = f"found {instant(created_at)}, delivered late\n{footer}"
+    room = body_limit - _size(footer) - 2 - (0 if title_limit else _size(title) + 2)
+    body = _body(ordered, room)
+    return Message(message_id=message_id, title=title, body=f"{body}\n\n{footer}", severity=worst)
+
+
+def _urgency(alert: Alert) -> tuple[int, int, str, str]:
+    left = 10_000 if alert.days_left is None else alert.days_left
+    return (-alert.severity, left, alert.kind, alert.number or alert.key)
+
+
+def _title(ordered: Sequence[Alert]) -> str:
+    first = ordered[0]
+    place = f"{first.environment}: " if first.environment and not first.headline.startswith(first.environment) else ""
+    head = f"[{first.severity.name}] {place}{_cut(first.headline, _BRIEF)}"
+    rest = Counter(_GROUPS.get(alert.kind, "on the watch itself") for alert in ordered[1:])
+    if not rest:
+        return head
+    return f"{head}; and {', '.join(f'{count} {group}' for group, count in rest.most_common())}"
+
+
+def _body(ordered: Sequence[Alert], room: int) -> str:
+    lines: list[str] = []
+    used = 0
+    heading: Severity | None = None
+    reserve = 80  # bytes for the line that counts the rest
+    for told, alert in enumerate(ordered):
+        line = f"• {alert.text}"
+        if alert.severity != heading:
+            heading = alert.severity
+            line = f"{'' if not lines else chr(10)}{heading.name.upper()}\n{line}"
+        last = told == len(ordered) - 1
+        if used + _size(line) + 1 > room - (0 if last else reserve):
+            if not lines:
+                lines.append(_fit(line, max(room - reserve, 1)))
+                told += 1
+            lines.append(_rest(ordered[told:]))
+            break
+        lines.append(line)
+        used += _size(line) + 1
+    return "\n".join(line for line in lines if line)
+
+
+def _rest(alerts: Sequence[Alert]) -> str:
+    if not alerts:
+        return ""
+    counts = Counter(alert.severity.name for alert in alerts)
+    said = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"… and {len(alerts)} more ({said}): renewal-watch alerts"
+
+
+def _size(text: str) -> int:
+    """Bytes of ``text``, each character that HTML escapes counted as its longest escape."""
+    return len(text.encode()) + 5 * sum(text.count(c) for c in "&<>\"'")
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _fit(text: str, room: int) -> str:
+    """``text`` cut to at most ``room`` as counted by ``_size``."""
+    if _size(text) <= room:
+        return text
+    while text and _size(text) + 3 > room:
+        text = text[: max(0, len(text) - max(1, (_size(text) + 3 - room) // 8))]
+    return text + "…"
+
+
+def test_alert(channel: str, now: datetime) -> Alert:
+    """The marked alert that ``test-channel`` sends."""
+    return Alert(
+        key=f"test/{channel}/{now.isoformat()}",
+        kind="watch.recovered",
+        severity=Severity.info,
+        environment="",
+        headline=f"TEST of channel {channel}",
+        text=f"TEST: this is a made-up message of renewal-watch. If you can read it, channel {channel} works.",
+    )
+
+

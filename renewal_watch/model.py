@@ -1,0 +1,282 @@
+"""The frozen values that every other module speaks of; no behaviour but their own.
+
+Instants are aware UTC datetimes, money is Decimal, days are whole numbers.
+``PhoneNumber`` is what the API's decoder builds directly: one type from the wire to the rules saves
+100,000 conversions a poll. It is a frozen ``msgspec.Struct``; everything else is a dataclass or a named tuple.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+DAY_S = 86_400  # seconds
+CAPABILITIES = ("voice", "sms", "mms", "fax", "whatsapp")  # has_… fields of the list, in the page's order
+STATUSES = frozenset({"active", "inactive", "pending", "suspended"})  # documented on the list page
+
+KINDS = (
+    "renewal.upcoming",
+    "renewal.due",
+    "renewal.overdue",
+    "renewal.renewed",
+    "status.changed",
+    "number.added",
+    "number.missing",
+    "number.returned",
+    "auto_renewal.off",
+    "auto_renewal.on",
+    "price.changed",
+    "capability.lost",
+    "capability.gained",
+    "data.invalid",
+    "watch.token_rejected",
+    "watch.api_failing",
+    "watch.list_shrunk",
+    "watch.stale",
+    "watch.recovered",
+    "channel.failing",
+)
+
+
+class Severity(IntEnum):
+    """How soon somebody must act; compares as its urgency."""
+
+    info = 0
+    warning = 1
+    critical = 2
+
+
+class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One entry of the list, as documented on the list page; anything but ``id`` may be null.
+
+    Unknown fields are not here: they live on in the stored entry.
+    Raises ValueError (msgspec: ValidationError) for a date or countdown that cannot be read.
+    """
+
+    id: str | int
+    number: str | None = None
+    country_code: str | None = None
+    type: str | None = None
+    has_voice: bool | None = None
+    has_sms: bool | None = None
+    has_mms: bool | None = None
+    has_fax: bool | None = None
+    has_whatsapp: bool | None = None
+    current_status: str | None = None
+    is_sandbox: bool | None = None
+    current_price: Decimal | None = None
+    currency: str | None = None
+    renewal_date: str | None = None
+    auto_renewal: bool | None = None
+    monthly_renewal_cost: Decimal | None = None
+    days_until_monthly_renewal: float | str | None | msgspec.UnsetType = msgspec.UNSET
+    is_due_for_monthly_renewal: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse now what would fail later, so that the entry is set aside and reported."""
+        if self.id == "":
+            msg = "id is empty"
+            raise ValueError(msg)
+        try:
+            _ = self.countdown
+        except (ValueError, OverflowError):
+            msg = f"days_until_monthly_renewal {self.days_until_monthly_renewal!r} is not a number of days"
+            raise ValueError(msg) from None
+        try:
+            _ = self.renewal_on
+        except ValueError:
+            msg = f"renewal_date {self.renewal_date!r} is not a date"
+            raise ValueError(msg) from None
+
+    @property
+    def countdown(self) -> int | None:
+        """The provider's whole days until renewal, or None.
+
+        A fraction is cut towards zero: a Laravel backend may send signed floats (Carbon 3 ``diffInDays``), and -0.4 is
+        said on the renewal day itself, while -1.4 is said a day after it.
+        """
+        value = self.days_until_monthly_renewal
+        if type(value) is float:  # the common case first: msgspec gives every JSON number as a float
+            return math.trunc(value)
+        if value is None or value is msgspec.UNSET:
+            return None
+        text = str(value).strip()
+        return math.trunc(float(text)) if text else None
+
+    @property
+    def renewal_on(self) -> date | None:
+        """The day of ``renewal_date``, which may be a date or a datetime; the clock time is not used."""
+        text = self.renewal_date
+        return date.fromisoformat(text.strip()[:10]) if text and text.strip() else None
+
+    @property
+    def status(self) -> str:
+        """The status in lower case; an empty string when the provider states none."""
+        text = self.current_status
+        return text.strip().lower() if text else ""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the number can do; null counts as cannot, for a lost capability must not hide behind a null."""
+        return frozenset(name for name in CAPABILITIES if getattr(self, "has_" + name))
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What a renewal costs: the monthly cost, else the current price."""
+        return self.current_price if self.monthly_renewal_cost is None else self.monthly_renewal_cost
+
+
+class Entry(NamedTuple):
+    """A readable entry: the parsed number and its JSON text as the provider sent it."""
+
+    parsed: PhoneNumber
+    raw: bytes | msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvalidEntry:
+    """An entry that could not be read; ``id`` and ``number`` as far as they could be made out."""
+
+    id: str | None
+    number: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The complete list at one instant, by provider id; what cannot be read stands in ``invalid``."""
+
+    entries: Mapping[str, Entry]
+    invalid: tuple[InvalidEntry, ...] = ()
+    tolerant: bool = False  # the strict parser refused the body and the tolerant one read it
+
+
+class Known(NamedTuple):
+    """What is kept of a number between two polls; the columns of the table ``numbers`` in this order.
+
+    ``zero_at``: the epoch second at which the countdown becomes 0, None without a countdown.
+    ``renews_on``: the renewal day as last known, an ordinal (``date.toordinal``), None without one.
+    ``cycle_on``: the renewal day of the cycle that the next five fields speak of, an ordinal.
+    ``missing_polls``: complete lists in a row without it; ``missing_at``: since when it counts as missing.
+    """
+
+    pk: int
+    provider_id: str
+    number: str
+    version_id: int
+    digest: bytes
+    zero_at: int | None
+    renews_on: int | None
+    auto_renewal: bool
+    is_sandbox: bool
+    cycle_on: int | None = None
+    told_threshold: int | None = None
+    told_due_flag: bool = False
+    overdue_at: int | None = None
+    overdue_told: int = 0
+    missing_polls: int = 0
+    missing_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What is kept of an environment between two polls: how well the watch itself does.
+
+    ``told`` holds the kinds of ``watch.*`` alerts that were told and have not ended.
+    ``turn_s`` is the second of the UTC day at which the provider turns its day, as far as it was seen.
+    ``invalid`` holds the sentences on unreadable entries that were told and still hold.
+    """
+
+    name: str
+    numbers: int = 0
+    has_baseline: bool = False
+    last_poll_at: datetime | None = None
+    last_success_at: datetime | None = None
+    last_error: str | None = None
+    failures: int = 0
+    failing_since: datetime | None = None
+    told: frozenset[str] = frozenset()
+    shrunk_at: datetime | None = None
+    invalid: frozenset[str] = frozenset()
+    turn_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The settings that the rules know: thresholds in days, the zone, how patient to be."""
+
+    zone: str = "UTC"
+    warn_days: tuple[int, ...] = (14, 7, 3, 1, 0)
+    auto_renewal_warn_days: tuple[int, ...] = (3,)
+    missing_after_polls: int = 3
+    stale_after: timedelta = timedelta(hours=6)
+    include_sandbox: bool = False
+
+    def thresholds(self, *, auto_renewal: bool) -> tuple[int, ...]:
+        """The thresholds for numbers that renew by themselves, or for those that do not."""
+        return self.auto_renewal_warn_days if auto_renewal else self.warn_days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A fact worth telling. ``key`` names it for ever: the same key is never written twice.
+
+    ``headline`` is the few words for a subject; ``text`` the whole line with what to do.
+    """
+
+    key: str
+    kind: str
+    severity: Severity
+    environment: str
+    text: str
+    headline: str
+    number_id: str | None = None
+    number: str | None = None
+    days_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one poll means.
+
+    ``updates`` are the numbers whose kept state changed; ``versions`` the new entry of each number that changed, by
+    provider id, None for one that left the list; ``countdowns`` the provider ids whose countdown moved otherwise than
+    the calendar without anything else changing.
+    """
+
+    alerts: list[Alert]
+    watch: Watch
+    updates: list[Known] = field(default_factory=list)
+    versions: dict[str, Entry | None] = field(default_factory=dict)
+    countdowns: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What one channel is told at once."""
+
+    message_id: str
+    title: str
+    body: str
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A message's fate on one channel, as claimed: the right to send it until ``leased_until``."""
+
+    pk: int
+    message_id: str
+    channel: str
+    lease: str
+    leased_until: datetime
+    attempts: int
+    created_at: datetime
+    alerts: tuple[Alert, ...]

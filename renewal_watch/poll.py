@@ -1,0 +1,190 @@
+"""One turn of one environment: fetch, judge, record; the record is one transaction.
+
+    source.fetch ─► rules.compare ─► rules.judge ──┐
+        └─ ApiError ─► rules.judge_failure ────────┴─► store.record    poll line, versions, alerts, deliveries
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Protocol
+
+from renewal_watch import rules
+from renewal_watch.config import Channel, Environment
+from renewal_watch.errors import ApiError, ConfigError, TokenRejected
+from renewal_watch.model import Listing, Policy
+from renewal_watch.schedule import next_poll
+from renewal_watch.store import PollRecord, Schedule, Store
+
+log = logging.getLogger(__name__)
+
+LONGEST_HOLD = timedelta(hours=7)  # a hold further ahead than this was set by a clock that was put back since
+
+
+class Source(Protocol):
+    """What ``talkover.Client`` is to this module."""
+
+    def fetch(self) -> Listing:
+        """The complete list, or ApiError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polled:
+    """What a turn found. ``error`` is None after a good poll; ``alerts`` counts the new ones."""
+
+    environment: str
+    error: str | None = None
+    numbers: int = 0
+    changed: int = 0
+    alerts: int = 0
+    skipped: str | None = None
+
+
+def token_mark(environment: Environment) -> str | None:
+    """Four bytes that change when the token is replaced; None when it cannot be read."""
+    try:
+        token = environment.read_token()
+    except ConfigError:
+        return None
+    return blake2b(token.encode(), digest_size=4, key=environment.name.encode()[:64]).hexdigest()
+
+
+def why_not_now(environment: Environment, schedule: Schedule, now: datetime) -> str | None:
+    """Why the provider must not be asked now: it said so, or the token it rejected is still in place."""
+    until = schedule.hold_until
+    if until is None or until <= now or until > now + LONGEST_HOLD:
+        return None
+    if schedule.hold_token is not None:
+        if schedule.hold_token != token_mark(environment):
+            return None
+        return f"the token was rejected and is still the same; the next try is at {until:%H:%M} UTC"
+    return f"the provider asked for a pause until {until:%H:%M} UTC"
+
+
+def is_due(environment: Environment, schedule: Schedule, zone: str, now: datetime) -> bool:
+    """Whether the daemon polls now. A next poll later than the schedule can mean shows a clock that was put back."""
+    if why_not_now(environment, schedule, now):
+        return False
+    at = schedule.next_poll_at
+    if at is None or at <= now:
+        return True
+    if schedule.hold_token is not None and schedule.hold_until is not None and schedule.hold_until > now:
+        return True  # the rejected token was replaced
+    return at > _next(environment, zone, now) + timedelta(minutes=5) + environment.jitter
+
+
+def _next(environment: Environment, zone: str, now: datetime) -> datetime:
+    return next_poll(now, every=environment.interval, cron=environment.poll_cron, zone=zone)
+
+
+def run_once(
+    store: Store,
+    environment: Environment,
+    source: Source,
+    policy: Policy,
+    outlets: Sequence[Channel],
+    clock: Callable[[], datetime],
+) -> Polled:
+    """Poll ``environment`` once. Raises StoreError when the outcome cannot be written; then nothing of it happened."""
+    began = time.monotonic()
+    with store.transaction() as tx:
+        environment_id, watch, _ = tx.watch(environment.name)
+        last_poll = tx.last_poll_id(environment_id)
+    started = clock()
+    failure: ApiError | None = None
+    listing: Listing | None = None
+    try:
+        listing = source.fetch()
+    except ApiError as error:
+        failure = error
+    except ConfigError as error:
+        failure = TokenRejected(str(error))
+    with store.transaction() as tx:
+        if tx.last_poll_id(environment_id) != last_poll:
+            return Polled(environment=environment.name, skipped="another process polled it meanwhile")
+        _, watch, _ = tx.watch(environment.name)
+        fleet = tx.fleet(environment_id)
+        at = _next(environment, policy.zone, started) + rules.jitter(environment.jitter)
+        if listing is not None:
+            found = rules.compare(fleet, listing, policy, started)
+            asked = [fleet[name] for name in (*found.changed, *found.absent)]
+            verdict = rules.judge(fleet, tx.parsed(asked), listing, found, watch, policy, started)
+            poll = PollRecord(
+                started_at=started,
+                finished_at=clock(),
+                outcome="ok",
+                numbers=len(listing.entries),
+                invalid=len(listing.invalid),
+            )
+            schedule = Schedule(next_poll_at=at)
+        else:
+            assert failure is not None  # noqa: S101 (one of the two is there)
+            error = rules.error_text(failure)
+            near = tx.parsed(fleet[name] for name in rules.near_without_list(fleet.values(), policy, started))
+            verdict = rules.judge_failure(
+                fleet, near, watch, policy, started, reason=failure.reason, error=error
+            )
+            poll = PollRecord(started_at=started, finished_at=clock(), outcome=failure.reason, error=error)
+            schedule = _after_failure(environment, failure, at, started)
+        alerts = tx.record(environment_id, verdict, poll, schedule, outlets, started)
+    polled = Polled(
+        environment=environment.name,
+        error=poll.error,
+        numbers=poll.numbers or 0,
+        changed=len(verdict.versions),
+        alerts=alerts,
+    )
+    _log(polled, poll, began)
+    return polled
+
+
+def _after_failure(environment: Environment, failure: ApiError, at: datetime, now: datetime) -> Schedule:
+    hold = rules.next_poll_hold(failure.reason, failure.retry_after)
+    at = min(at, now + rules.RETRY_FAILED)
+    if hold is None:
+        return Schedule(next_poll_at=at)
+    mark = token_mark(environment) or "unreadable" if isinstance(failure, TokenRejected) else None
+    return Schedule(next_poll_at=max(at, now + hold) if mark is None else now + hold, hold_until=now + hold, hold_token=mark)
+
+
+def _log(polled: Polled, poll: PollRecord, began: float) -> None:
+    seconds = time.monotonic() - began
+    if polled.error is None:
+        log.info(
+            "environment=%s numbers=%d changed=%d invalid=%d alerts=%d seconds=%.1f polled",
+            polled.environment,
+            polled.numbers,
+            polled.changed,
+            poll.invalid or 0,
+            polled.alerts,
+            seconds,
+        )
+    else:
+        log.warning(
+            "environment=%s reason=%s alerts=%d seconds=%.1f poll failed: %s",
+            polled.environment,
+            poll.outcome,
+            polled.alerts,
+            seconds,
+            polled.error,
+        )
+
+
+def judge_time(store: Store, policies: dict[str, Policy], outlets: Sequence[Channel], now: datetime) -> int:
+    """Tell environments that became stale between two polls; how many alerts are new. Cheap when none did."""
+    with store.transaction() as tx:
+        told = 0
+        for environment_id, watch, _ in tx.watches():
+            policy = policies.get(watch.name)
+            if policy is None or watch.last_error is None or "watch.stale" in watch.told:
+                continue
+            if rules.is_stale(watch, policy, now):
+                verdict = rules.judge_time(tx.fleet(environment_id), watch, policy, now)
+                told += tx.record(environment_id, verdict, None, None, outlets, now)
+        return told
+

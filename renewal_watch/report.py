@@ -1,0 +1,243 @@
+"""What the read-only commands show: from the database's answers to rows, JSON and sentences for a terminal. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from renewal_watch import messages, rules
+from renewal_watch.model import Known, PhoneNumber, Policy, Watch
+from renewal_watch.text import plain
+
+JSON = Any  # what json.dumps takes
+
+
+def when(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def dumps(value: JSON) -> str:
+    """JSON for scripts: instants as RFC 3339, money as text."""
+
+    def other(one: object) -> str:
+        if isinstance(one, datetime):
+            return str(when(one))
+        if isinstance(one, Decimal):
+            return f"{one:f}"
+        return str(one)
+
+    return json.dumps(value, indent=2, ensure_ascii=False, default=other)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lines of a table with columns as wide as they need be; two blanks between them."""
+    cells = [list(head), *([("" if c is None else str(c)) for c in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One number as ``status`` and ``explain`` see it now."""
+
+    environment: str
+    known: Known
+    number: PhoneNumber
+    days_left: int | None
+    renews_on: date | None
+    disagreement: str | None
+
+    def as_json(self) -> dict[str, JSON]:
+        """The documented keys of ``status --json``."""
+        number = self.number
+        return {
+            "environment": self.environment,
+            "id": self.known.provider_id,
+            "number": number.number,
+            "status": number.current_status,
+            "days_left": self.days_left,
+            "renews_on": None if self.renews_on is None else self.renews_on.isoformat(),
+            "auto_renewal": number.auto_renewal,
+            "monthly_renewal_cost": None if number.monthly_renewal_cost is None else f"{number.monthly_renewal_cost:f}",
+            "currency": number.currency,
+            "missing_since": since(self.known),
+            "is_sandbox": self.known.is_sandbox,
+            "disagreement": self.disagreement,
+        }
+
+    def urgency(self) -> tuple[int, int, int, str]:
+        """Sorts the most urgent first: overdue, not active, then by days, what will be lost before what renews."""
+        gone = self.known.missing_at is not None
+        left = 100_000 if self.days_left is None else self.days_left
+        first = 0 if left < 0 else 1 if self.number.status != "active" else 2
+        return (3 if gone or self.known.is_sandbox else first, left, bool(self.number.auto_renewal), self.known.number)
+
+
+def since(known: Known) -> str | None:
+    """When a missing number was found missing."""
+    return None if known.missing_at is None else when(datetime.fromtimestamp(known.missing_at, UTC))
+
+
+def row(environment: str, known: Known, number: PhoneNumber, policy: Policy, now: datetime) -> Row:
+    """The number as it stands at ``now``; its countdown went on since the last poll."""
+    on_day = rules.today(now, policy.zone)
+    countdown = None if known.zero_at is None else rules.countdown_at(known.zero_at, int(now.timestamp()))
+    found = rules.renewal(number, on_day, countdown, known.cycle_on)
+    return Row(
+        environment=environment,
+        known=known,
+        number=number,
+        days_left=None if found is None else found[0],
+        renews_on=None if found is None else date.fromordinal(found[1]),
+        disagreement=rules.disagreement(number, on_day, countdown),
+    )
+
+
+def environment_json(watch: Watch, policy: Policy, now: datetime) -> dict[str, JSON]:
+    """The documented keys of ``status --json``."""
+    return {
+        "name": watch.name,
+        "last_poll_at": when(watch.last_poll_at),
+        "last_success_at": when(watch.last_success_at),
+        "last_error": watch.last_error,
+        "stale": rules.is_stale(watch, policy, now) or watch.last_success_at is None,
+        "numbers": watch.numbers,
+    }
+
+
+def status_lines(
+    environments: Sequence[Mapping[str, JSON]],
+    rows: Sequence[Row],
+    outbox: Mapping[str, JSON],
+    faults: Mapping[str, tuple[datetime, str]],
+    now: datetime,
+) -> list[str]:
+    """The fleet for a terminal: the watch's own health first, then the numbers."""
+    lines = []
+    for one in environments:
+        polled = f"last good poll {one['last_success_at']}" if one["last_success_at"] else "never read"
+        mark = "STALE, " if one["stale"] else ""
+        lines.append(f"{one['name']}: {messages.numbers(one['numbers'])}, {mark}{polled}")
+        if one["last_error"]:
+            lines.append(f"  the last poll ({one['last_poll_at']}) failed: {plain(one['last_error'], 500)}")
+    if outbox["pending"] or outbox["failed"]:
+        waiting = f", the oldest since {when(outbox['oldest_pending_at'])}" if outbox["pending"] else ""
+        lines.append(f"outbox: {outbox['pending']} waiting{waiting}; {outbox['failed']} failed (renewal-watch alerts --failed)")
+    for name, (failing_since, error) in faults.items():
+        lines.append(f"channel {name}: failing for {messages.span(now - failing_since)}: {plain(error)}")
+    if rows:
+        lines += ["", *table(("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE"), map(_cells, rows))]
+    return lines
+
+
+def _cells(one: Row) -> tuple[object, ...]:
+    number = one.number
+    notes = []
+    if one.known.missing_at is not None:
+        notes.append(f"missing since {since(one.known)}")
+    elif one.known.missing_polls:
+        notes.append("not in the last list")
+    if one.days_left is not None and one.days_left < 0:
+        notes.append("OVERDUE")
+    if one.known.is_sandbox:
+        notes.append("sandbox")
+    if one.disagreement:
+        notes.append(one.disagreement)
+    auto = {True: "on", False: "off", None: "?"}[number.auto_renewal]
+    cost = "" if number.cost is None else messages.money(number.cost, number.currency)
+    status = plain(number.status or "?")
+    return messages.who(number), one.environment, status, one.days_left, one.renews_on, auto, cost, "; ".join(notes)
+
+
+def history_lines(changes: Sequence[Mapping[str, JSON]]) -> list[str]:
+    """Each change of one number with the polls between which it happened."""
+    lines = []
+    for change in changes:
+        between = f"between {when(change['not_yet_at'])} and {when(change['seen_at'])}"
+        lines.append(f"{between if change['not_yet_at'] else when(change['seen_at'])}: {change['what']}")
+        lines.extend(f"    {plain(name)}: {_value(field['before'])} → {_value(field['now'])}" for name, field in change["fields"].items())
+    return lines
+
+
+def _value(value: JSON) -> str:
+    return plain(json.dumps(value, ensure_ascii=False))
+
+
+def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
+    """Alerts with the fate of each delivery, newest first."""
+    lines = []
+    for alert in found:
+        lines.append(f"{alert['id']}  {when(alert['created_at'])}  {alert['severity']}  {alert['kind']}")
+        lines.append(f"    {alert['text']}")
+        for one in alert["deliveries"]:
+            if one["state"] == "sent":
+                fate = f"sent {when(one['sent_at'])}"
+            elif one["state"] == "failed":
+                fate = f"FAILED after {one['attempts']} attempts: {plain(one['last_error'])}"
+            elif one["attempts"]:
+                fate = f"waiting, {one['attempts']} attempts, next {when(one['next_attempt_at'])}: {plain(one['last_error'] or '')}"
+            else:
+                fate = "waiting for its first attempt"
+            lines.append(f"    {one['channel']}: {fate} ({one['message_id']})")
+        if not alert["deliveries"]:
+            lines.append("    no channel takes this alert")
+    return lines
+
+
+def explain(one: Row, watch: Watch, policy: Policy, now: datetime) -> list[str]:
+    """Why this number did or did not alert, and what comes next and when."""
+    known, number = one.known, one.number
+    who = messages.who(number)
+    on = number.auto_renewal
+    lines = [f"{who} ({one.environment}, id {plain(known.provider_id)}): status {plain(number.status or 'not stated')}, "
+             f"auto-renewal {'on' if on else 'off' if on is False else 'not stated'}, {messages.money(number.cost, number.currency)} a month."]
+    if watch.last_error:
+        lines.append(f"The last poll failed: {plain(watch.last_error, 500)}. Everything here is as last known at {when(watch.last_success_at)}.")
+    if known.is_sandbox and not policy.include_sandbox:
+        return [*lines, "It is a sandbox number: kept in the history, left out of alerts (include_sandbox = false)."]
+    if known.missing_at is not None:
+        return [*lines, f"It is missing since {since(known)} and not watched until it returns to the list."]
+    if known.missing_polls:
+        lines.append(
+            f"It was not in the last list ({known.missing_polls} of {policy.missing_after_polls} polls until it counts as missing); "
+            "its countdown goes on."
+        )
+    if one.days_left is None or one.renews_on is None:
+        return [*lines, "It has neither a countdown nor a renewal date, so no renewal alert can come; other changes are told."]
+    source = "the provider's countdown" if known.zero_at is not None else "its renewal_date"
+    lines.append(f"{one.days_left} days left, by {source}; renewal day {messages.day(one.renews_on.toordinal())}.")
+    if one.disagreement:
+        lines.append(f"Mind: {one.disagreement}. The countdown is used.")
+    if one.days_left < 0:
+        lines.append(_next_overdue(known))
+        return lines
+    thresholds = policy.thresholds(auto_renewal=bool(on))
+    key = "auto_renewal_warn_days" if on else "warn_days"
+    lines.append(f"Thresholds ({key}): {', '.join(map(str, sorted(thresholds, reverse=True))) or 'none'}, and the day itself.")
+    if known.cycle_on is None:
+        lines.append("Nothing has been told in this cycle: no threshold is reached yet.")
+    elif known.told_threshold is not None:
+        lines.append(f"Told in this cycle: the threshold of {messages.days(known.told_threshold)}; it is not told again.")
+    elif known.overdue_told:
+        lines.append(f"Told in this cycle: overdue, {known.overdue_told} times.")
+    told = 10_000 if known.told_threshold is None else known.told_threshold
+    ahead = [t for t in {*thresholds, 0} if t < min(told, one.days_left + 1)]
+    if ahead:
+        nearest = max(ahead)
+        day = one.renews_on.toordinal() - nearest
+        lines.append(f"Next: the threshold of {messages.days(nearest)}, on {messages.day(day)}, at the first poll of that day.")
+    elif one.days_left == 0:
+        lines.append(f"Next: overdue, if it did not renew, on {messages.day(one.renews_on.toordinal() + 1)}.")
+    return lines
+
+
+def _next_overdue(known: Known) -> str:
+    if known.overdue_at is None:
+        return "It is overdue; the next poll tells it."
+    at = datetime.fromtimestamp(rules.overdue_repeat_at(known.overdue_at, known.overdue_told), UTC)
+    return f"It is overdue and was told {known.overdue_told} times; told again at {when(at)} unless it renews."

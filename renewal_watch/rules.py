@@ -1,0 +1,704 @@
+"""Judges a list against what is known: which alerts, what to remember. Pure: no clock, no database, no network.
+
+    compare    which entries are new, changed, gone or ticked otherwise than the calendar; the only loop over all numbers
+    judge      the verdict of a complete list
+    judge_failure, judge_time    the verdict when there is no list: the countdown goes on, the watch says that it is blind
+    next_attempt, next_poll_hold    when to try again
+
+Once per number, cycle and threshold holds by what ``Known`` remembers of a cycle, and again by the keys of the alerts,
+which the database keeps unique.
+
+Days are counted as ordinals (``date.toordinal``) in the policy's zone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
+from zoneinfo import ZoneInfo
+
+from renewal_watch import messages
+from renewal_watch.messages import who
+from renewal_watch.model import (
+    DAY_S,
+    STATUSES,
+    Alert,
+    Entry,
+    InvalidEntry,
+    Known,
+    Listing,
+    PhoneNumber,
+    Policy,
+    Severity,
+    Verdict,
+    Watch,
+)
+from renewal_watch.text import plain
+
+WOBBLE_DAYS = 2  # one day either way is no other renewal day, and both ways are two apart
+RENEWED_DAYS = 7  # the shortest move of a renewal day that is a renewal; less is a postponement
+CRITICAL_DAYS = 3  # a number that will be lost is critical from here on
+CLAMPED_DAYS = 2  # a countdown that stays at 0 is believed against the date for one day of another time zone
+OVERDUE_REPEATS_DAYS = (1, 2, 4, 7)  # after the first telling; weekly from there
+SHRUNK_NUMBERS = 3  # fewer gone at once are single losses, not a fault of the list
+SHRUNK_SHARE = 0.3
+SHRUNK_PATIENCE = timedelta(hours=24)
+FAILING_POLLS = 3
+SOON_DAYS = 7  # the horizon of the consequence in watch.* alerts
+HOLD_REJECTED = timedelta(hours=1)
+RETRY_FAILED = timedelta(hours=1)  # a failed poll is repeated at least this soon, however long the interval
+BACKOFF_FIRST = timedelta(seconds=30)
+BACKOFF_LONGEST = timedelta(hours=1)
+GIVE_UP_AFTER = timedelta(days=3)
+CHANNEL_FAILING_AFTER = timedelta(minutes=30)
+_COUNTDOWN_KEY = b'"days_until_monthly_renewal"'
+_BLIND = frozenset({"watch.token_rejected", "watch.api_failing", "watch.stale"})
+
+
+# --- time and countdown -----------------------------------------------------------------------------------------------
+
+
+def today(now: datetime, zone: str) -> int:
+    """The ordinal of the calendar day of ``now`` in ``zone``."""
+    return now.astimezone(ZoneInfo(zone)).toordinal()
+
+
+def turn_of_day(now: datetime, zone: str) -> int:
+    """The second of the UTC day at which the zone's day begins: the first guess of when the provider turns its day."""
+    midnight = now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return int(midnight.timestamp()) % DAY_S
+
+
+def countdown_at(zero_at: int, now_s: int) -> int:
+    """The countdown at ``now_s``: 0 for the day that begins at ``zero_at``, 1 for the day before it."""
+    return -((now_s - zero_at) // DAY_S)
+
+
+def zero_of(countdown: int, now_s: int, turn_s: int) -> int:
+    """When a countdown that stands at ``countdown`` now becomes 0, if it ticks at ``turn_s`` of each UTC day."""
+    return now_s - (now_s - turn_s) % DAY_S + countdown * DAY_S
+
+
+def corrected_zero(countdown: int, known: Known, now_s: int, before_s: int) -> int:
+    """The instant of 0 for a countdown that ticked a day earlier or later than ``known`` foretold.
+
+    An early tick came between the poll before and this one: its middle is the best guess. A late one comes after now.
+    """
+    expected = countdown_at(known.zero_at or 0, now_s)
+    tick = (before_s + now_s) // 2 if countdown < expected else now_s + DAY_S // 2
+    if countdown < expected:
+        return tick + countdown * DAY_S
+    return tick + (countdown - 1) * DAY_S
+
+
+def fingerprint(entry: Entry) -> bytes:
+    """Eight bytes that stay the same as long as nothing but the countdown changes in the entry's text."""
+    raw = bytes(entry.raw)
+    if raw.count(_COUNTDOWN_KEY) == 1:
+        start = raw.find(_COUNTDOWN_KEY) + len(_COUNTDOWN_KEY)
+        end = raw.find(b",", start)
+        if end < 0:
+            end = raw.find(b"}", start)
+        raw = raw[:start] + raw[end:]
+    return blake2b(raw, digest_size=8).digest()
+
+
+def renewal(number: PhoneNumber, on_day: int, countdown: int | None, cycle_on: int | None) -> tuple[int, int] | None:
+    """``(days left, renewal day)``; None for a number without renewal.
+
+    The provider's countdown goes first, the date where there is none. Where both agree within a day the date is the
+    steadier name of the day. A countdown that stops at 0 is overruled by a day that has clearly passed.
+    """
+    renewal_on = number.renewal_on
+    stated = renewal_on.toordinal() if renewal_on else None
+    if countdown is None:
+        return None if stated is None else (stated - on_day, stated)
+    counted = on_day + countdown
+    if countdown == 0:
+        passed = stated if stated is not None else cycle_on
+        if passed is not None and passed <= on_day - CLAMPED_DAYS:
+            return passed - on_day, passed
+    if stated is not None and abs(stated - counted) <= 1:
+        return countdown, stated
+    return countdown, counted
+
+
+def disagreement(number: PhoneNumber, on_day: int, countdown: int | None) -> str | None:
+    """A sentence when countdown and date differ by more than a day."""
+    stated = number.renewal_on
+    if countdown is None or stated is None or abs(stated.toordinal() - on_day - countdown) <= 1:
+        return None
+    return (
+        f"the provider counts {messages.days(countdown)} until renewal, but its renewal_date is {stated.isoformat()}, "
+        f"{messages.days(stated.toordinal() - on_day)} from today"
+    )
+
+
+def tightest(left: int, thresholds: Iterable[int]) -> int | None:
+    """The smallest threshold that is reached, None if none is."""
+    return min((t for t in thresholds if left <= t), default=None)
+
+
+# --- comparing --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What differs between the list and what is known.
+
+    ``present`` are the numbers to be judged: new, changed, or near enough to renewal. All others are quiet.
+    """
+
+    now_s: int
+    digests: dict[str, bytes] = field(default_factory=dict)
+    new: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    corrected: list[str] = field(default_factory=list)
+    near: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+
+
+def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: datetime) -> Comparison:
+    """One pass over the list; costs a digest and a few comparisons for a number that nothing happened to."""
+    now_s = int(now.timestamp())
+    found = Comparison(now_s=now_s)
+    horizon = max((*policy.warn_days, *policy.auto_renewal_warn_days), default=0)
+    latest = today(now, policy.zone) + horizon
+    for name, entry in listing.entries.items():
+        known = fleet.get(name)
+        digest = fingerprint(entry)
+        if known is None:
+            found.new.append(name)
+            found.digests[name] = digest
+            continue
+        countdown = entry.parsed.countdown
+        zero_at = known.zero_at
+        if digest != known.digest or known.missing_polls or (countdown is None) != (zero_at is None):
+            found.changed.append(name)
+            found.digests[name] = digest
+            continue
+        if zero_at is not None:
+            assert countdown is not None  # noqa: S101 (the comparison above)
+            expected = -((now_s - zero_at) // DAY_S)
+            if countdown != expected:
+                if abs(countdown - expected) > 1:
+                    found.changed.append(name)
+                    found.digests[name] = digest
+                    continue
+                found.corrected.append(name)
+        if (
+            known.cycle_on is not None
+            or (countdown is not None and countdown <= horizon)
+            or (countdown is None and known.renews_on is not None and known.renews_on <= latest)
+            or entry.parsed.is_due_for_monthly_renewal
+        ):
+            found.near.append(name)
+    if len(listing.entries) - len(found.new) < len(fleet):
+        found.absent = [name for name in fleet if name not in listing.entries]
+    return found
+
+
+# --- judging one number -----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class _Turn:
+    """What one judgement carries along: the place, the time, and the alerts so far."""
+
+    at: str
+    now: datetime
+    on_day: int
+    policy: Policy
+    as_of: datetime | None = None  # set when the number could not be read now
+    alerts: list[Alert] = field(default_factory=list)
+
+    def tell(
+        self,
+        kind: str,
+        severity: Severity,
+        key: str,
+        words: tuple[str, str],
+        number: PhoneNumber | None = None,
+        left: int | None = None,
+    ) -> None:
+        headline, text = words
+        self.alerts.append(
+            Alert(
+                key=f"{self.at}/{kind}/{key}",
+                kind=kind,
+                severity=severity,
+                environment=self.at,
+                headline=headline,
+                text=text,
+                number_id=None if number is None else str(number.id),
+                number=None if number is None else who(number),
+                days_left=left,
+            )
+        )
+
+    def once(self, name: str) -> str:
+        """A key for what is told because it happened in this very poll."""
+        return f"{name}/{self.now.isoformat()}"
+
+
+def _judge_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: int | None, before: PhoneNumber) -> Known:
+    """Tell what the renewal day demands and remember it. ``before`` is the number as it was at the last poll."""
+    found = renewal(number, turn.on_day, countdown, known.cycle_on)
+    if found is None:
+        return known
+    left, on = found
+    if known.cycle_on is not None and abs(on - known.cycle_on) > WOBBLE_DAYS:
+        if on - known.cycle_on >= RENEWED_DAYS and left > 0:
+            words = messages.renewed(number, before, turn.at, left, on)
+            turn.tell("renewal.renewed", Severity.info, f"{known.provider_id}/{date.fromordinal(on)}", words, number, left)
+        known = _new_cycle(known)
+    if left < 0:
+        return _judge_overdue(turn, number, known, left, on)
+    auto = bool(number.auto_renewal)
+    reached = tightest(left, turn.policy.thresholds(auto_renewal=auto))
+    flag = bool(number.is_due_for_monthly_renewal) and not known.told_due_flag
+    if left == 0:
+        reached = 0
+    is_tighter = reached is not None and (known.told_threshold is None or reached < known.told_threshold)
+    if not is_tighter and not flag:
+        return known
+    cycle_on = known.cycle_on if known.cycle_on is not None else on
+    key = f"{known.provider_id}/{date.fromordinal(cycle_on)}/{reached if is_tighter else 'flag'}"
+    if auto:
+        severity = Severity.info
+    else:
+        severity = Severity.critical if left <= CRITICAL_DAYS else Severity.warning
+    if left == 0 or flag:
+        words = messages.due(number, turn.at, left, on, turn.as_of)
+        turn.tell("renewal.due", severity, key, words, number, left)
+    else:
+        words = messages.upcoming(number, turn.at, left, on, turn.as_of)
+        turn.tell("renewal.upcoming", severity, key, words, number, left)
+    return known._replace(
+        cycle_on=cycle_on,
+        told_threshold=reached if is_tighter else known.told_threshold,
+        told_due_flag=known.told_due_flag or flag or left == 0,
+    )
+
+
+def _judge_overdue(turn: _Turn, number: PhoneNumber, known: Known, left: int, on: int) -> Known:
+    """The day passed. A number that cannot be read may have renewed unseen: only what was told before is repeated."""
+    if turn.as_of is not None and not known.overdue_told:
+        return known
+    now_s = int(turn.now.timestamp())
+    since = now_s if known.overdue_at is None else known.overdue_at
+    if known.overdue_told and now_s < overdue_repeat_at(since, known.overdue_told):
+        return known
+    told = known.overdue_told
+    while told == known.overdue_told or now_s >= overdue_repeat_at(since, told):
+        told += 1
+    cycle_on = known.cycle_on if known.cycle_on is not None else on
+    key = f"{known.provider_id}/{date.fromordinal(cycle_on)}/{told}"
+    words = messages.overdue(number, turn.at, -left, on, turn.as_of)
+    turn.tell("renewal.overdue", Severity.critical, key, words, number, left)
+    return known._replace(cycle_on=cycle_on, overdue_at=since, overdue_told=told)
+
+
+def overdue_repeat_at(since_s: int, told: int) -> int:
+    """The epoch second at which an overdue number told ``told`` times (from 1) is told again."""
+    fixed = len(OVERDUE_REPEATS_DAYS)
+    day = OVERDUE_REPEATS_DAYS[told - 1] if told <= fixed else OVERDUE_REPEATS_DAYS[-1] + 7 * (told - fixed)
+    return since_s + day * DAY_S
+
+
+def _new_cycle(known: Known) -> Known:
+    return known._replace(cycle_on=None, told_threshold=None, told_due_flag=False, overdue_at=None, overdue_told=0)
+
+
+def _status_severity(status: str) -> Severity:
+    if status == "active":
+        return Severity.info
+    if status == "pending" or status not in STATUSES:
+        return Severity.warning
+    return Severity.critical
+
+
+def _judge_change(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: Known, countdown: int | None) -> Known:
+    """Tell what differs between two readings of one number, its renewal apart."""
+    name = known.provider_id
+    if number.status != before.status:
+        words = messages.status_changed(number, turn.at, before.status)
+        turn.tell("status.changed", _status_severity(number.status), turn.once(name), words, number)
+    if bool(number.auto_renewal) != bool(before.auto_renewal):
+        known = _judge_auto_renewal(turn, number, known, countdown)
+    prices = ("monthly_renewal_cost", "current_price", "currency")
+    if any(getattr(number, one) != getattr(before, one) for one in prices):
+        dearer = number.currency != before.currency or (
+            number.cost is not None and before.cost is not None and number.cost > before.cost
+        )
+        severity = Severity.warning if dearer else Severity.info
+        turn.tell("price.changed", severity, turn.once(name), messages.price_changed(number, before, turn.at), number)
+    now_can, could = number.capabilities, before.capabilities
+    if lost := sorted(could - now_can):
+        words = messages.capabilities(number, turn.at, lost, lost=True)
+        turn.tell("capability.lost", Severity.warning, turn.once(name), words, number)
+    if gained := sorted(now_can - could):
+        words = messages.capabilities(number, turn.at, gained, lost=False)
+        turn.tell("capability.gained", Severity.info, turn.once(name), words, number)
+    return known
+
+
+def _judge_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: int | None) -> Known:
+    """Auto-renewal was switched; inside a threshold this alert is the telling of that threshold."""
+    left, on = renewal(number, turn.on_day, countdown, known.cycle_on) or (None, None)
+    name = known.provider_id
+    if number.auto_renewal:
+        words = messages.auto_renewal_on(number, turn.at, left, on)
+        turn.tell("auto_renewal.on", Severity.info, turn.once(name), words, number, left)
+        return known
+    reached = None if left is None else tightest(left, turn.policy.warn_days)
+    severity = Severity.warning if reached is None else Severity.critical
+    turn.tell(
+        "auto_renewal.off", severity, turn.once(name), messages.auto_renewal_off(number, turn.at, left, on), number, left
+    )
+    if reached is None or left is None or left <= 0:
+        return known  # day 0 and overdue have a telling of their own
+    told = reached if known.told_threshold is None else min(reached, known.told_threshold)
+    return known._replace(cycle_on=on if known.cycle_on is None else known.cycle_on, told_threshold=told)
+
+
+# --- judging a list ---------------------------------------------------------------------------------------------------
+
+
+def is_watched(known: Known, policy: Policy) -> bool:
+    """Whether alerts speak of this number: sandbox numbers are kept in the history only."""
+    return policy.include_sandbox or not known.is_sandbox
+
+
+def judge(
+    fleet: Mapping[str, Known],
+    before: Mapping[str, PhoneNumber],
+    listing: Listing,
+    found: Comparison,
+    watch: Watch,
+    policy: Policy,
+    now: datetime,
+) -> Verdict:
+    """The verdict of a complete list.
+
+    ``before`` holds the numbers in ``found.changed``, ``found.near`` and ``found.absent`` as last known; for
+    ``found.near`` the listing itself will do. New numbers get ``pk`` and ``version_id`` 0, the store numbers them.
+    """
+    turn = _Turn(at=watch.name, now=now, on_day=today(now, policy.zone), policy=policy)
+    blind = _Turn(
+        at=watch.name, now=now, on_day=turn.on_day, policy=policy, as_of=watch.last_success_at, alerts=turn.alerts
+    )
+    verdict = Verdict(alerts=turn.alerts, watch=watch)
+    watch = _recover(turn, watch)
+    turn_s = watch.turn_s if watch.turn_s is not None else turn_of_day(now, policy.zone)
+
+    for name in found.new:
+        parsed = listing.entries[name].parsed
+        fresh = _seen(_unknown(name), parsed, found, turn, turn_s)
+        if is_watched(fresh, policy):
+            fresh = _judge_new(turn, parsed, fresh, is_baseline=not watch.has_baseline)
+        verdict.updates.append(fresh)
+        verdict.versions[name] = listing.entries[name]
+
+    for name in found.changed:
+        parsed, old = listing.entries[name].parsed, fleet[name]
+        known = _seen(old, parsed, found, turn, turn_s)
+        if is_watched(known, policy):
+            if old.missing_at is not None:
+                since = datetime.fromtimestamp(old.missing_at, UTC)
+                words = messages.returned(parsed, turn.at, since)
+                turn.tell("number.returned", Severity.info, turn.once(name), words, parsed)
+            known = _judge_change(turn, parsed, before[name], known, parsed.countdown)
+            known = _judge_renewal(turn, parsed, known, parsed.countdown, before[name])
+        verdict.updates.append(known)
+        verdict.versions[name] = listing.entries[name]
+
+    before_s = int(watch.last_success_at.timestamp()) if watch.last_success_at else found.now_s
+    corrections: dict[str, Known] = {}
+    for name in found.corrected:
+        countdown = listing.entries[name].parsed.countdown
+        assert countdown is not None  # noqa: S101 (compare puts only counted numbers here)
+        zero_at = corrected_zero(countdown, fleet[name], found.now_s, before_s)
+        corrections[name] = fleet[name]._replace(zero_at=zero_at)
+        verdict.countdowns.append(name)
+    for name in found.near:
+        parsed, known = listing.entries[name].parsed, corrections.pop(name, fleet[name])
+        judged = known
+        if is_watched(known, policy):
+            judged = _judge_renewal(turn, parsed, known, parsed.countdown, parsed)
+        if judged is not fleet[name]:
+            verdict.updates.append(judged)
+    verdict.updates.extend(corrections.values())
+
+    watch = _judge_absent(turn, blind, fleet, before, listing, found, watch, verdict)
+    watch = _judge_invalid(turn, listing.invalid, watch)
+    size = sum(1 for known in fleet.values() if known.missing_polls == 0) + len(found.new)
+    watch = replace(
+        watch,
+        numbers=size - sum(1 for name in found.absent if fleet[name].missing_polls == 0) + _back(fleet, found),
+        has_baseline=True,
+        last_poll_at=now,
+        last_success_at=now,
+        last_error=None,
+        failures=0,
+        failing_since=None,
+        turn_s=_learned_turn(verdict, found, watch),
+    )
+    return replace(verdict, watch=watch)
+
+
+def _back(fleet: Mapping[str, Known], found: Comparison) -> int:
+    return sum(1 for name in found.changed if fleet[name].missing_polls)
+
+
+def _learned_turn(verdict: Verdict, found: Comparison, watch: Watch) -> int | None:
+    """When most countdowns ticked otherwise than foretold, the provider turns its day at another hour."""
+    if not verdict.countdowns:
+        return watch.turn_s
+    updates = {known.provider_id: known for known in verdict.updates}
+    zero_at = updates[found.corrected[0]].zero_at
+    return None if zero_at is None else zero_at % DAY_S
+
+
+def _unknown(name: str) -> Known:
+    return Known(
+        pk=0,
+        provider_id=name,
+        number="",
+        version_id=0,
+        digest=b"",
+        zero_at=None,
+        renews_on=None,
+        auto_renewal=False,
+        is_sandbox=False,
+    )
+
+
+def _seen(known: Known, parsed: PhoneNumber, found: Comparison, turn: _Turn, turn_s: int) -> Known:
+    """What is remembered of a number that is in the list with a new entry."""
+    countdown = parsed.countdown
+    zero_at = known.zero_at
+    if countdown is None:
+        zero_at = None
+    elif zero_at is None or countdown_at(zero_at, found.now_s) != countdown:
+        zero_at = zero_of(countdown, found.now_s, turn_s)
+    judged = renewal(parsed, turn.on_day, countdown, known.cycle_on)
+    return known._replace(
+        number=parsed.number or "",
+        digest=found.digests[known.provider_id],
+        zero_at=zero_at,
+        renews_on=None if judged is None else judged[1],
+        auto_renewal=bool(parsed.auto_renewal),
+        is_sandbox=bool(parsed.is_sandbox),
+        missing_polls=0,
+        missing_at=None,
+    )
+
+
+def _judge_new(turn: _Turn, parsed: PhoneNumber, known: Known, *, is_baseline: bool) -> Known:
+    countdown = parsed.countdown
+    name = known.provider_id
+    if not is_baseline:
+        left, on = renewal(parsed, turn.on_day, countdown, None) or (None, None)
+        words = messages.added(parsed, turn.at, left, on)
+        turn.tell("number.added", Severity.info, turn.once(name), words, parsed, left)
+    if parsed.status != "active":
+        words = messages.status_changed(parsed, turn.at, None)
+        turn.tell("status.changed", _status_severity(parsed.status), turn.once(name), words, parsed)
+    return _judge_renewal(turn, parsed, known, countdown, parsed)
+
+
+def _judge_absent(
+    turn: _Turn,
+    blind: _Turn,
+    fleet: Mapping[str, Known],
+    before: Mapping[str, PhoneNumber],
+    listing: Listing,
+    found: Comparison,
+    watch: Watch,
+    verdict: Verdict,
+) -> Watch:
+    """Numbers that are not among the readable entries: unreadable, gone, or the list itself is at fault."""
+    unreadable = {e.id for e in listing.invalid if e.id} | {e.number for e in listing.invalid if e.number}
+    hidden = any(e.id is None and e.number is None for e in listing.invalid)
+    policy = turn.policy
+    watching = [k for k in fleet.values() if k.missing_at is None]
+    absent = [fleet[name] for name in found.absent if fleet[name].missing_at is None]
+    gone = [k for k in absent if k.provider_id not in unreadable and (not k.number or k.number not in unreadable)]
+    lost = [k for k in gone if is_watched(k, policy)]
+    fleet_size = sum(1 for k in watching if is_watched(k, policy))
+    is_empty = bool(watching) and not listing.entries and not listing.invalid
+    is_shrunk = is_empty or (len(lost) >= SHRUNK_NUMBERS and len(lost) > SHRUNK_SHARE * fleet_size)
+    confirmed = False
+    if is_shrunk and watch.shrunk_at is None:
+        words = messages.list_shrunk(turn.at, len(gone), len(watching))
+        turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), words)
+        watch = replace(watch, shrunk_at=turn.now)
+    elif is_shrunk and watch.shrunk_at is not None and turn.now - watch.shrunk_at >= SHRUNK_PATIENCE:
+        confirmed = True
+        watch = replace(watch, shrunk_at=None)
+    elif not is_shrunk and watch.shrunk_at is not None:
+        words = messages.list_whole(turn.at, watch.shrunk_at, turn.now)
+        turn.tell("watch.recovered", Severity.info, turn.once("list"), words)
+        watch = replace(watch, shrunk_at=None)
+
+    gone_names = {k.provider_id for k in gone}
+    for known in absent:
+        kept = known
+        name = known.provider_id
+        if name in gone_names and not hidden:
+            if known.missing_polls == 0:
+                verdict.versions[name] = None
+            counts = not is_shrunk or confirmed
+            kept = known._replace(missing_polls=known.missing_polls + 1 if counts else max(1, known.missing_polls))
+            if counts and (confirmed or kept.missing_polls >= policy.missing_after_polls):
+                kept = kept._replace(missing_at=int(turn.now.timestamp()))
+                if is_watched(known, policy):
+                    since = f"in 24 hours of {messages.numbers(len(gone))} gone" if confirmed else "in a row"
+                    words = messages.missing(before[name], turn.at, max(kept.missing_polls, 1), since)
+                    turn.tell("number.missing", Severity.critical, turn.once(name), words, before[name])
+        if kept.missing_at is None and is_watched(known, policy):
+            kept = _judge_blind(blind, before.get(name), kept, found.now_s)
+        if kept is not known:
+            verdict.updates.append(kept)
+    return watch
+
+
+def _judge_blind(turn: _Turn, number: PhoneNumber | None, known: Known, now_s: int) -> Known:
+    """The countdown of a number that could not be read goes on from what was last known."""
+    if number is None:
+        return known
+    countdown = None if known.zero_at is None else countdown_at(known.zero_at, now_s)
+    return _judge_renewal(turn, number, known, countdown, number)
+
+
+def _judge_invalid(turn: _Turn, invalid: Sequence[InvalidEntry], watch: Watch) -> Watch:
+    """Unreadable entries are told when they appear, not at every poll that still has them."""
+    names = {e.id or e.number or "": e for e in invalid}
+    fresh = [entry for name, entry in names.items() if name not in watch.invalid]
+    if fresh:
+        turn.tell("data.invalid", Severity.warning, turn.once("list"), messages.invalid(fresh, turn.at))
+    return replace(watch, invalid=frozenset(names))
+
+
+def _recover(turn: _Turn, watch: Watch) -> Watch:
+    if watch.told & _BLIND:
+        words = messages.recovered(turn.at, watch.last_success_at or watch.failing_since, turn.now)
+        turn.tell("watch.recovered", Severity.info, turn.once("api"), words)
+    return replace(watch, told=watch.told - _BLIND)
+
+
+# --- judging without a list -------------------------------------------------------------------------------------------
+
+
+def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> list[str]:
+    """Provider ids whose renewal is near enough to be judged by what was last known."""
+    latest = today(now, policy.zone) + max((*policy.warn_days, *policy.auto_renewal_warn_days, 0))
+    return [
+        k.provider_id
+        for k in fleet
+        if k.missing_at is None
+        and is_watched(k, policy)
+        and (k.cycle_on is not None or (k.renews_on is not None and k.renews_on <= latest))
+    ]
+
+
+def judge_failure(
+    fleet: Mapping[str, Known],
+    before: Mapping[str, PhoneNumber],
+    watch: Watch,
+    policy: Policy,
+    now: datetime,
+    *,
+    reason: str,
+    error: str,
+) -> Verdict:
+    """The verdict of a poll that gave no list. ``before`` holds the numbers of ``near_without_list``."""
+    turn = _Turn(at=watch.name, now=now, on_day=today(now, policy.zone), policy=policy, as_of=watch.last_success_at)
+    verdict = Verdict(alerts=turn.alerts, watch=watch)
+    watch = replace(
+        watch,
+        last_poll_at=now,
+        last_error=error,
+        failures=watch.failures + 1,
+        failing_since=watch.failing_since or now,
+    )
+    counts = _at_stake(fleet.values(), turn)
+    if reason == "token_rejected":
+        watch = _tell_once(turn, watch, "watch.token_rejected", messages.token_rejected(turn.at, error, *counts))
+    elif watch.failures >= FAILING_POLLS:
+        since = watch.failing_since or now
+        words = messages.api_failing(turn.at, error, watch.failures, since, *counts)
+        watch = _tell_once(turn, watch, "watch.api_failing", words)
+    watch = _judge_stale(turn, watch, counts)
+    for name, number in before.items():
+        known = _judge_blind(turn, number, fleet[name], int(now.timestamp()))
+        if known is not fleet[name]:
+            verdict.updates.append(known)
+    return replace(verdict, watch=watch)
+
+
+def judge_time(fleet: Mapping[str, Known], watch: Watch, policy: Policy, now: datetime) -> Verdict:
+    """Whether the environment became stale while the watch waits to be let in again (rate limit, rejected token)."""
+    turn = _Turn(at=watch.name, now=now, on_day=today(now, policy.zone), policy=policy, as_of=watch.last_success_at)
+    watch = _judge_stale(turn, watch, _at_stake(fleet.values(), turn))
+    return Verdict(alerts=turn.alerts, watch=watch)
+
+
+def is_stale(watch: Watch, policy: Policy, now: datetime) -> bool:
+    """Whether the last good list is older than ``stale_after``; before the first list, counted from the first try."""
+    since = watch.last_success_at or watch.failing_since
+    return since is not None and now - since >= policy.stale_after
+
+
+def _judge_stale(turn: _Turn, watch: Watch, counts: tuple[int, int]) -> Watch:
+    if watch.last_error is None or not is_stale(watch, turn.policy, turn.now):
+        return watch
+    words = messages.stale(turn.at, watch.last_success_at, turn.now, watch.last_error, *counts)
+    return _tell_once(turn, watch, "watch.stale", words)
+
+
+def _tell_once(turn: _Turn, watch: Watch, kind: str, words: tuple[str, str]) -> Watch:
+    if kind in watch.told:
+        return watch
+    turn.tell(kind, Severity.critical, turn.once("api"), words)
+    return replace(watch, told=watch.told | {kind})
+
+
+def _at_stake(fleet: Iterable[Known], turn: _Turn) -> tuple[int, int]:
+    """How many numbers are not being watched, and how many of them renew soon."""
+    watched = [k for k in fleet if k.missing_at is None and is_watched(k, turn.policy)]
+    soon = [k for k in watched if k.renews_on is not None and k.renews_on - turn.on_day <= SOON_DAYS]
+    return len(watched), len(soon)
+
+
+# --- when to try again ------------------------------------------------------------------------------------------------
+
+
+def next_attempt(attempts: int, now: datetime, chance: float) -> datetime:
+    """When a delivery that failed ``attempts`` times is tried again: 30 s doubled up to 1 h, give or take a fifth.
+
+    ``chance`` is a random number from 0 to 1, so that many deliveries do not come back at the same second.
+    """
+    wait = min(BACKOFF_FIRST * 2 ** min(attempts - 1, 20), BACKOFF_LONGEST)
+    return now + wait * (0.8 + 0.4 * chance)
+
+
+def jitter(longest: timedelta) -> timedelta:
+    """A random part of ``longest``: polls of many installations must not meet at the full hour."""
+    return longest * random.random()  # noqa: S311 (no secret hangs on it)
+
+
+def next_poll_hold(reason: str, retry_after: timedelta | None) -> timedelta | None:
+    """How long a failed poll bars the next one, None for no longer than the schedule says."""
+    if reason == "token_rejected":
+        return max(HOLD_REJECTED, retry_after or HOLD_REJECTED)
+    return retry_after
+
+
+def error_text(error: object) -> str:
+    """An error as it may stand in an alert and in the database."""
+    return plain(error, 500)

@@ -1,0 +1,98 @@
+"""When an environment is polled next: every so often, or by a cron line as cron reads it.
+
+APScheduler's own ``from_crontab`` takes weekday 0 for Monday and wants day and weekday both to match; cron takes 0 and 7
+for Sunday and is content with either when both are restricted.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.cron import CronTrigger
+
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # cron's numbers from 0; 7 is Sunday again
+_FIELDS = ("minute", "hour", "day", "month", "day_of_week")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_ITEM = re.compile(r"^(?:(\*)|(\w+)(?:-(\w+))?)(?:/([1-9][0-9]*))?$")
+_BOUNDS = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "day_of_week": (0, 7)}
+_SHORTCUTS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+}
+
+
+def _values(field: str, text: str) -> list[int]:
+    """The numbers a cron field stands for. Raises ValueError with a sentence."""
+    low, high = _BOUNDS[field]
+    values: set[int] = set()
+    for item in text.lower().split(","):
+        match = _ITEM.match(item)
+        if not match:
+            msg = f"{item!r} in {text!r} is not a cron value"
+            raise ValueError(msg)
+        star, first, last, step = match.groups()
+        start = low if star else _number(field, first)
+        end = high - (field == "day_of_week") if star else _number(field, last) if last else high if step else start
+        if not low <= start <= end <= high:
+            msg = f"{item!r} is outside {low}-{high} for {field.replace('_', ' ')}"
+            raise ValueError(msg)
+        values.update(range(start, end + 1, int(step or 1)))
+    return sorted({value % 7 for value in values}) if field == "day_of_week" else sorted(values)
+
+
+def _number(field: str, text: str) -> int:
+    names = {"month": (None, *_MONTHS), "day_of_week": _WEEKDAYS}.get(field, ())
+    if text in names:
+        return names.index(text)
+    if not text.isdigit():
+        msg = f"{text!r} is not a cron value for {field.replace('_', ' ')}"
+        raise ValueError(msg)
+    return int(text)
+
+
+def cron_trigger(line: str, zone: str) -> Any:
+    """APScheduler's trigger for a cron line in ``zone``. Raises ValueError with a sentence."""
+    parts = _SHORTCUTS.get(line.strip().lower(), line).split()
+    if len(parts) != len(_FIELDS):
+        msg = f"{line!r} has {len(parts)} fields; cron has five: minute hour day month weekday"
+        raise ValueError(msg)
+    texts = dict(zip(_FIELDS, parts, strict=True))
+    numbers = {field: _values(field, text) for field, text in texts.items()}
+    written = {field: ",".join(map(str, values)) for field, values in numbers.items()}
+    written["day_of_week"] = ",".join(_WEEKDAYS[value] for value in numbers["day_of_week"])
+    either = not texts["day"].startswith("*") and not texts["day_of_week"].startswith("*")
+    timezone = ZoneInfo(zone)
+    if not either:
+        return CronTrigger(**written, timezone=timezone)
+    by_day = CronTrigger(**(written | {"day_of_week": "*"}), timezone=timezone)
+    by_weekday = CronTrigger(**(written | {"day": "*"}), timezone=timezone)
+    return OrTrigger([by_day, by_weekday])
+
+
+def cron_fault(line: str) -> str | None:
+    """What is wrong with a cron line, None if nothing is."""
+    try:
+        trigger = cron_trigger(line, "UTC")
+    except ValueError as error:
+        return str(error)
+    if trigger.get_next_fire_time(None, datetime(2000, 1, 1, tzinfo=UTC)) is None:
+        return f"{line!r} never comes"
+    return None
+
+
+def next_poll(after: datetime, *, every: timedelta, cron: str | None, zone: str) -> datetime:
+    """The next poll after ``after``, without jitter."""
+    if cron is None:
+        return after + every
+    fire = cron_trigger(cron, zone).get_next_fire_time(None, after + timedelta(microseconds=1))
+    if fire is None:  # config refuses such a line
+        msg = f"the cron line {cron!r} never comes"
+        raise ValueError(msg)
+    return datetime.astimezone(fire, UTC)

@@ -1,0 +1,275 @@
+"""The tables, and the engine that opens them; ``migrations/`` makes them, ``store`` reads and writes them.
+
+Instants are kept as ISO 8601 text in UTC of fixed width, so that they sort and can be read in the sqlite3 shell.
+``HEAD`` is the newest revision in ``migrations/versions``; a test holds it to that.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Engine,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.types import TypeDecorator
+
+from renewal_watch.errors import ConfigError
+
+HEAD = "0001"
+BUSY_TIMEOUT_S = 15  # a writer waits this long for another one; the longest transaction is a first poll
+WAL_FIXED = ((3, 51, 3), (3, 50, 7, 3, 51), (3, 44, 6, 3, 45))  # see wal_is_safe
+
+metadata = MetaData()
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime as ``2026-11-23T10:00:00.000000Z``."""
+
+    impl = String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: object) -> str | None:
+        """Refuse naive times: they would be read back as another instant."""
+        del dialect
+        return None if value is None else write_instant(value)
+
+    def process_result_value(self, value: str | None, dialect: object) -> datetime | None:
+        """The same instant, aware."""
+        del dialect
+        return None if value is None else datetime.fromisoformat(value)
+
+
+def write_instant(value: datetime) -> str:
+    """The text form of an aware instant. Raises ValueError for a naive one."""
+    if value.tzinfo is None:
+        msg = "an instant needs a time zone"
+        raise ValueError(msg)
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("numbers", Integer, nullable=False, default=0),
+    Column("has_baseline", Boolean, nullable=False, default=False),
+    Column("last_poll_at", Instant),
+    Column("last_success_at", Instant),
+    Column("last_error", Text),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("failing_since", Instant),
+    Column("told", JSON, nullable=False, default=list),
+    Column("shrunk_at", Instant),
+    Column("invalid", JSON, nullable=False, default=list),
+    Column("turn_s", Integer),
+    Column("next_poll_at", Instant),
+    Column("hold_until", Instant),
+    Column("hold_token", Text),  # four bytes of a digest: tells whether the rejected token was replaced, no more
+)
+
+polls = Table(
+    "polls",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("environment_id", ForeignKey("environments.id"), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant, nullable=False),
+    Column("outcome", Text, nullable=False),  # ok, or the reason of the ApiError
+    Column("error", Text),
+    Column("numbers", Integer),
+    Column("invalid", Integer),
+    Column("changed", Integer),
+    Index("polls_by_time", "environment_id", "started_at"),
+)
+
+numbers = Table(  # the columns from id to missing_at are model.Known, in its order
+    "numbers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("provider_id", Text, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("version_id", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("zero_at", Integer),
+    Column("renews_on", Integer),
+    Column("auto_renewal", Boolean, nullable=False),
+    Column("is_sandbox", Boolean, nullable=False),
+    Column("cycle_on", Integer),
+    Column("told_threshold", Integer),
+    Column("told_due_flag", Boolean, nullable=False),
+    Column("overdue_at", Integer),
+    Column("overdue_told", Integer, nullable=False),
+    Column("missing_polls", Integer, nullable=False),
+    Column("missing_at", Integer),
+    Column("environment_id", ForeignKey("environments.id"), nullable=False),
+    UniqueConstraint("environment_id", "provider_id"),
+)
+
+versions = Table(  # each state of a number's entry and the poll that first saw it; entry is null where it was not listed
+    "versions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("number_id", ForeignKey("numbers.id"), nullable=False),
+    Column("poll_id", ForeignKey("polls.id"), nullable=False),
+    Column("entry", Text),
+    Column("zero_at", Integer),
+    Index("versions_by_number", "number_id", "poll_id"),
+)
+
+countdowns = Table(  # a countdown that ticked at another hour than foretold, with nothing else changed
+    "countdowns",
+    metadata,
+    Column("number_id", ForeignKey("numbers.id"), primary_key=True),
+    Column("poll_id", ForeignKey("polls.id"), primary_key=True),
+    Column("zero_at", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("number_id", Text),  # the provider's id
+    Column("number", Text),
+    Column("days_left", Integer),
+    Column("headline", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("alerts_by_number", "number_id"),
+    Index("alerts_by_time", "created_at"),
+)
+
+deliveries = Table(  # one message's fate on one channel
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("message_id", Text, nullable=False, unique=True),
+    Column("channel", Text, nullable=False),
+    Column("state", Text, nullable=False),  # pending, sent, failed
+    Column("created_at", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("give_up_at", Instant, nullable=False),
+    Column("lease", Text),
+    Column("leased_until", Instant),
+    Column("last_error", Text),
+    Column("sent_at", Instant),
+    Index("deliveries_due", "state", "channel", "next_attempt_at"),
+)
+
+delivery_alerts = Table(
+    "delivery_alerts",
+    metadata,
+    Column("delivery_id", ForeignKey("deliveries.id"), primary_key=True),
+    Column("alert_id", ForeignKey("alerts.id"), primary_key=True),
+    Index("deliveries_by_alert", "alert_id"),
+    sqlite_with_rowid=False,
+)
+
+channels = Table(  # how each channel does; rows appear when it first fails
+    "channels",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("failing_since", Instant),
+    Column("told_at", Instant),
+    Column("last_error", Text),
+    Column("last_sent_at", Instant),
+)
+
+
+def wal_is_safe(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
+    """Whether this SQLite may keep a write-ahead log.
+
+    Releases from 3.7.0 to 3.51.2 can corrupt a database in WAL mode when two connections write and checkpoint at once;
+    fixed in 3.51.3, 3.50.7 and 3.44.6 (sqlite.org/wal.html#walresetbug).
+    """
+    if version[:2] == (3, 44):
+        return version >= (3, 44, 6)
+    if version[:2] == (3, 50):
+        return version >= (3, 50, 7)
+    return version >= (3, 51, 3)
+
+
+def sqlite_path(url: str | URL) -> Path | None:
+    """The file of a SQLite URL, None for another engine."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(parsed.database)
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for ``url``; a SQLite file is made if it is not there, readable by its owner only.
+
+    SQLite: one connection, every transaction takes the write lock at its start (a later upgrade would fail at once
+    under load), every commit is on the disk before it returns, bound values never enter an exception.
+    Raises ConfigError for a URL that cannot be used.
+    """
+    path = sqlite_path(url)
+    if path is None:
+        msg = "database.url: only sqlite:///PATH is supported"
+        raise ConfigError([msg])
+    if not path.parent.is_dir():
+        msg = f"database.url: the directory {path.parent} does not exist; make it or correct the path"
+        raise ConfigError([msg])
+    if not path.exists():
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            if os.geteuid() == 0:  # the service's user must be able to write what root made
+                owner = path.parent.stat()
+                os.chown(path, owner.st_uid, owner.st_gid)
+        except OSError as error:
+            msg = f"database.url: {path} cannot be made: {error.strerror}"
+            raise ConfigError([msg]) from None
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=60,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+    )
+    journal = "WAL" if wal_is_safe() else "TRUNCATE"
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: DBAPIConnection, record: object) -> None:
+        del record
+        raw: Any = connection
+        raw.isolation_level = None  # the driver would otherwise begin transactions of its own, too late
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+        mode = raw.execute("PRAGMA journal_mode").fetchone()[0]
+        if mode.lower() != journal.lower():
+            raw.execute(f"PRAGMA journal_mode = {journal}")
+        raw.execute("PRAGMA synchronous = FULL" if journal == "WAL" else "PRAGMA synchronous = EXTRA")
+        raw.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,77 @@
+"""Makes foreign text harmless: provider text for people, secrets for logs.
+
+Provider text ends in Slack, mail, terminals and logs, each with a markup of its own. Instead of one escaper per place,
+the few characters that any of them reads as markup, mention, link or control are replaced once, where the text comes in.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import unicodedata
+
+_LONGEST = 200  # characters of provider text in one sentence; longer is cut with an ellipsis
+_LOOKALIKE = str.maketrans(
+    {
+        "<": "‹",
+        ">": "›",
+        "&": "+",
+        "*": "∗",
+        "~": "∼",
+        "`": "'",
+        "|": "¦",
+        "@": "＠",
+        "[": "(",
+        "]": ")",
+        "\\": "/",
+    }
+)
+_MARKUP_UNDERSCORE = re.compile(r"(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
+_LINK = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*):/+")
+
+
+def plain(value: object, longest: int = _LONGEST) -> str:
+    """``value`` as one line without markup, mention, link, header, terminal code or direction change.
+
+    Letters of every script, digits and ordinary punctuation stay. Idempotent.
+    """
+    text = str(value)[: longest * 4]
+    text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    text = text.translate(_LOOKALIKE)
+    text = _LINK.sub(r"\1 ", text)
+    text = _MARKUP_UNDERSCORE.sub("-", text)
+    text = " ".join(text.split()).lstrip("#=-+ ") if text.lstrip()[:1] in "#=-" else " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+class Redactor(logging.Filter):
+    """Replaces every known secret in log records and in any text handed to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._secrets: set[str] = set()
+
+    def learn(self, secret: str) -> None:
+        """Never let ``secret`` through from now on; very short ones would blot out ordinary words."""
+        if len(secret) >= 4:  # noqa: PLR2004
+            self._secrets.add(secret)
+
+    def clean(self, text: str) -> str:
+        """``text`` without the secrets, the longest replaced first."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record in place; a traceback is rendered here so that it is cleaned as well."""
+        record.msg = self.clean(record.getMessage())
+        record.args = None
+        if record.exc_info:
+            record.exc_text = self.clean(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None
+        elif record.exc_text:
+            record.exc_text = self.clean(record.exc_text)
+        return True
+
+
+REDACTOR = Redactor()  # one for the process: a secret may surface in any log line, whoever writes it
