@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -53,6 +54,12 @@ class Severity(IntEnum):
     critical = 2
 
 
+@lru_cache(maxsize=4096)  # a fleet of any size renews on some thirty days
+def _day(text: str) -> date | None:
+    text = text.strip()
+    return date.fromisoformat(text[:10]) if text else None
+
+
 class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of the list, as documented on the list page; anything but ``id`` may be null.
 
@@ -84,16 +91,18 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.id == "":
             msg = "id is empty"
             raise ValueError(msg)
-        try:
-            _ = self.countdown
-        except (ValueError, OverflowError):
-            msg = f"days_until_monthly_renewal {self.days_until_monthly_renewal!r} is not a number of days"
-            raise ValueError(msg) from None
-        try:
-            _ = self.renewal_on
-        except ValueError:
-            msg = f"renewal_date {self.renewal_date!r} is not a date"
-            raise ValueError(msg) from None
+        if type(self.days_until_monthly_renewal) is not float:
+            try:
+                _ = self.countdown
+            except (ValueError, OverflowError):
+                msg = f"days_until_monthly_renewal {self.days_until_monthly_renewal!r} is not a number of days"
+                raise ValueError(msg) from None
+        if self.renewal_date is not None:
+            try:
+                _day(self.renewal_date)
+            except ValueError:
+                msg = f"renewal_date {self.renewal_date!r} is not a date"
+                raise ValueError(msg) from None
 
     @property
     def countdown(self) -> int | None:
@@ -114,13 +123,13 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def renewal_on(self) -> date | None:
         """The day of ``renewal_date``, which may be a date or a datetime; the clock time is not used."""
         text = self.renewal_date
-        return date.fromisoformat(text.strip()[:10]) if text and text.strip() else None
+        return None if text is None else _day(text)
 
     @property
     def status(self) -> str:
         """The status in lower case; an empty string when the provider states none."""
         text = self.current_status
-        return text.strip().lower() if text else ""
+        return "active" if text == "active" else text.strip().lower() if text else ""
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -158,13 +167,31 @@ class Listing:
     tolerant: bool = False  # the strict parser refused the body and the tolerant one read it
 
 
+class Cycle(NamedTuple):
+    """What was told of a number in its present cycle; a number of which nothing was told has none.
+
+    ``renews_on`` is the renewal day when it was first told, an ordinal; ``overdue_at`` an epoch second.
+    """
+
+    renews_on: int
+    told_threshold: int | None = None
+    told_due_flag: bool = False
+    overdue_at: int | None = None
+    overdue_told: int = 0
+
+
+class Absence(NamedTuple):
+    """A number that is not in the list: for how many complete lists in a row, and since when it counts as missing."""
+
+    polls: int
+    missing_at: int | None = None
+
+
 class Known(NamedTuple):
-    """What is kept of a number between two polls; the columns of the table ``numbers`` in this order.
+    """What is kept of a number between two polls; up to ``is_sandbox`` the columns of the table ``numbers``.
 
     ``zero_at``: the epoch second at which the countdown becomes 0, None without a countdown.
     ``renews_on``: the renewal day as last known, an ordinal (``date.toordinal``), None without one.
-    ``cycle_on``: the renewal day of the cycle that the next five fields speak of, an ordinal.
-    ``missing_polls``: complete lists in a row without it; ``missing_at``: since when it counts as missing.
     """
 
     pk: int
@@ -176,13 +203,13 @@ class Known(NamedTuple):
     renews_on: int | None
     auto_renewal: bool
     is_sandbox: bool
-    cycle_on: int | None = None
-    told_threshold: int | None = None
-    told_due_flag: bool = False
-    overdue_at: int | None = None
-    overdue_told: int = 0
-    missing_polls: int = 0
-    missing_at: int | None = None
+    cycle: Cycle | None = None
+    absence: Absence | None = None
+
+    @property
+    def missing_at(self) -> int | None:
+        """Since when it counts as missing, an epoch second."""
+        return None if self.absence is None else self.absence.missing_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +245,11 @@ class Policy:
     missing_after_polls: int = 3
     stale_after: timedelta = timedelta(hours=6)
     include_sandbox: bool = False
+
+    @property
+    def horizon(self) -> int:
+        """The largest threshold of all."""
+        return max((*self.warn_days, *self.auto_renewal_warn_days, 0))
 
     def thresholds(self, *, auto_renewal: bool) -> tuple[int, ...]:
         """The thresholds for numbers that renew by themselves, or for those that do not."""

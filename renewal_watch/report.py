@@ -87,7 +87,7 @@ def row(environment: str, known: Known, number: PhoneNumber, policy: Policy, now
     """The number as it stands at ``now``; its countdown went on since the last poll."""
     on_day = rules.today(now, policy.zone)
     countdown = None if known.zero_at is None else rules.countdown_at(known.zero_at, int(now.timestamp()))
-    found = rules.renewal(number, on_day, countdown, known.cycle_on)
+    found = rules.renewal(number, on_day, countdown, None if known.cycle is None else known.cycle.renews_on)
     return Row(
         environment=environment,
         known=known,
@@ -140,7 +140,7 @@ def _cells(one: Row) -> tuple[object, ...]:
     notes = []
     if one.known.missing_at is not None:
         notes.append(f"missing since {since(one.known)}")
-    elif one.known.missing_polls:
+    elif one.known.absence is not None:
         notes.append("not in the last list")
     if one.days_left is not None and one.days_left < 0:
         notes.append("OVERDUE")
@@ -202,9 +202,9 @@ def explain(one: Row, watch: Watch, policy: Policy, now: datetime) -> list[str]:
         return [*lines, "It is a sandbox number: kept in the history, left out of alerts (include_sandbox = false)."]
     if known.missing_at is not None:
         return [*lines, f"It is missing since {since(known)} and not watched until it returns to the list."]
-    if known.missing_polls:
+    if known.absence is not None:
         lines.append(
-            f"It was not in the last list ({known.missing_polls} of {policy.missing_after_polls} polls until it counts as missing); "
+            f"It was not in the last list ({known.absence.polls} of {policy.missing_after_polls} polls until it counts as missing); "
             "its countdown goes on."
         )
     if one.days_left is None or one.renews_on is None:
@@ -219,13 +219,15 @@ def explain(one: Row, watch: Watch, policy: Policy, now: datetime) -> list[str]:
     thresholds = policy.thresholds(auto_renewal=bool(on))
     key = "auto_renewal_warn_days" if on else "warn_days"
     lines.append(f"Thresholds ({key}): {', '.join(map(str, sorted(thresholds, reverse=True))) or 'none'}, and the day itself.")
-    if known.cycle_on is None:
+    cycle = known.cycle
+    threshold = None if cycle is None else cycle.told_threshold
+    if cycle is None:
         lines.append("Nothing has been told in this cycle: no threshold is reached yet.")
-    elif known.told_threshold is not None:
-        lines.append(f"Told in this cycle: the threshold of {messages.days(known.told_threshold)}; it is not told again.")
-    elif known.overdue_told:
-        lines.append(f"Told in this cycle: overdue, {known.overdue_told} times.")
-    told = 10_000 if known.told_threshold is None else known.told_threshold
+    elif threshold is not None:
+        lines.append(f"Told in this cycle: the threshold of {messages.days(threshold)}; it is not told again.")
+    elif cycle.overdue_told:
+        lines.append(f"Told in this cycle: overdue, {cycle.overdue_told} times.")
+    told = 10_000 if threshold is None else threshold
     ahead = [t for t in {*thresholds, 0} if t < min(told, one.days_left + 1)]
     if ahead:
         nearest = max(ahead)
@@ -237,7 +239,8 @@ def explain(one: Row, watch: Watch, policy: Policy, now: datetime) -> list[str]:
 
 
 def _next_overdue(known: Known) -> str:
-    if known.overdue_at is None:
+    cycle = known.cycle
+    if cycle is None or cycle.overdue_at is None:
         return "It is overdue; the next poll tells it."
-    at = datetime.fromtimestamp(rules.overdue_repeat_at(known.overdue_at, known.overdue_told), UTC)
-    return f"It is overdue and was told {known.overdue_told} times; told again at {when(at)} unless it renews."
+    at = datetime.fromtimestamp(rules.overdue_repeat_at(cycle.overdue_at, cycle.overdue_told), UTC)
+    return f"It is overdue and was told {cycle.overdue_told} times; told again at {when(at)} unless it renews."

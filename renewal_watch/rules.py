@@ -17,7 +17,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from hashlib import blake2b
+from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from renewal_watch import messages
@@ -25,7 +25,9 @@ from renewal_watch.messages import who
 from renewal_watch.model import (
     DAY_S,
     STATUSES,
+    Absence,
     Alert,
+    Cycle,
     Entry,
     InvalidEntry,
     Known,
@@ -97,13 +99,12 @@ def corrected_zero(countdown: int, known: Known, now_s: int, before_s: int) -> i
 def fingerprint(entry: Entry) -> bytes:
     """Eight bytes that stay the same as long as nothing but the countdown changes in the entry's text."""
     raw = bytes(entry.raw)
-    if raw.count(_COUNTDOWN_KEY) == 1:
-        start = raw.find(_COUNTDOWN_KEY) + len(_COUNTDOWN_KEY)
-        end = raw.find(b",", start)
-        if end < 0:
-            end = raw.find(b"}", start)
-        raw = raw[:start] + raw[end:]
-    return blake2b(raw, digest_size=8).digest()
+    parts = raw.split(_COUNTDOWN_KEY)
+    if len(parts) == 2:  # noqa: PLR2004 (once: anything else is no countdown that could be left out safely)
+        head, tail = parts
+        end = tail.find(b",")
+        raw = head + (tail[end:] if end >= 0 else b"")
+    return sha256(raw).digest()[:8]
 
 
 def renewal(number: PhoneNumber, on_day: int, countdown: int | None, cycle_on: int | None) -> tuple[int, int] | None:
@@ -165,9 +166,9 @@ def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: d
     """One pass over the list; costs a digest and a few comparisons for a number that nothing happened to."""
     now_s = int(now.timestamp())
     found = Comparison(now_s=now_s)
-    horizon = max((*policy.warn_days, *policy.auto_renewal_warn_days), default=0)
+    horizon = policy.horizon
     latest = today(now, policy.zone) + horizon
-    for name, entry in listing.entries.items():
+    for name, entry in listing.entries.items():  # every name here counts 100,000 times: no call that can be spared
         known = fleet.get(name)
         digest = fingerprint(entry)
         if known is None:
@@ -176,7 +177,7 @@ def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: d
             continue
         countdown = entry.parsed.countdown
         zero_at = known.zero_at
-        if digest != known.digest or known.missing_polls or (countdown is None) != (zero_at is None):
+        if digest != known.digest or known.absence is not None or (countdown is None) != (zero_at is None):
             found.changed.append(name)
             found.digests[name] = digest
             continue
@@ -190,7 +191,7 @@ def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: d
                     continue
                 found.corrected.append(name)
         if (
-            known.cycle_on is not None
+            known.cycle is not None
             or (countdown is not None and countdown <= horizon)
             or (countdown is None and known.renews_on is not None and known.renews_on <= latest)
             or entry.parsed.is_due_for_monthly_renewal
@@ -212,6 +213,7 @@ class _Turn:
     now: datetime
     on_day: int
     policy: Policy
+    horizon: int = 0  # the last renewal day that any threshold reaches
     as_of: datetime | None = None  # set when the number could not be read now
     alerts: list[Alert] = field(default_factory=list)
 
@@ -246,27 +248,29 @@ class _Turn:
 
 def _judge_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: int | None, before: PhoneNumber) -> Known:
     """Tell what the renewal day demands and remember it. ``before`` is the number as it was at the last poll."""
-    found = renewal(number, turn.on_day, countdown, known.cycle_on)
+    cycle = known.cycle
+    found = renewal(number, turn.on_day, countdown, None if cycle is None else cycle.renews_on)
     if found is None:
         return known
     left, on = found
-    if known.cycle_on is not None and abs(on - known.cycle_on) > WOBBLE_DAYS:
-        if on - known.cycle_on >= RENEWED_DAYS and left > 0:
+    if cycle is not None and abs(on - cycle.renews_on) > WOBBLE_DAYS:
+        if on - cycle.renews_on >= RENEWED_DAYS and left > 0:
             words = messages.renewed(number, before, turn.at, left, on)
             turn.tell("renewal.renewed", Severity.info, f"{known.provider_id}/{date.fromordinal(on)}", words, number, left)
-        known = _new_cycle(known)
+        cycle = None
+        known = known._replace(cycle=None)
     if left < 0:
         return _judge_overdue(turn, number, known, left, on)
+    cycle = cycle or Cycle(on)
     auto = bool(number.auto_renewal)
     reached = tightest(left, turn.policy.thresholds(auto_renewal=auto))
-    flag = bool(number.is_due_for_monthly_renewal) and not known.told_due_flag
+    flag = bool(number.is_due_for_monthly_renewal) and not cycle.told_due_flag
     if left == 0:
         reached = 0
-    is_tighter = reached is not None and (known.told_threshold is None or reached < known.told_threshold)
+    is_tighter = reached is not None and (cycle.told_threshold is None or reached < cycle.told_threshold)
     if not is_tighter and not flag:
         return known
-    cycle_on = known.cycle_on if known.cycle_on is not None else on
-    key = f"{known.provider_id}/{date.fromordinal(cycle_on)}/{reached if is_tighter else 'flag'}"
+    key = f"{known.provider_id}/{date.fromordinal(cycle.renews_on)}/{reached if is_tighter else 'flag'}"
     if auto:
         severity = Severity.info
     else:
@@ -278,28 +282,30 @@ def _judge_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: in
         words = messages.upcoming(number, turn.at, left, on, turn.as_of)
         turn.tell("renewal.upcoming", severity, key, words, number, left)
     return known._replace(
-        cycle_on=cycle_on,
-        told_threshold=reached if is_tighter else known.told_threshold,
-        told_due_flag=known.told_due_flag or flag or left == 0,
+        cycle=cycle._replace(
+            told_threshold=reached if is_tighter else cycle.told_threshold,
+            told_due_flag=cycle.told_due_flag or flag or left == 0,
+        )
     )
 
 
 def _judge_overdue(turn: _Turn, number: PhoneNumber, known: Known, left: int, on: int) -> Known:
     """The day passed. A number that cannot be read may have renewed unseen: only what was told before is repeated."""
-    if turn.as_of is not None and not known.overdue_told:
+    cycle = known.cycle or Cycle(on)
+    if turn.as_of is not None and not cycle.overdue_told:
         return known
     now_s = int(turn.now.timestamp())
-    since = now_s if known.overdue_at is None else known.overdue_at
-    if known.overdue_told and now_s < overdue_repeat_at(since, known.overdue_told):
+    since = now_s if cycle.overdue_at is None else cycle.overdue_at
+    told = cycle.overdue_told
+    if told and now_s < overdue_repeat_at(since, told):
         return known
-    told = known.overdue_told
-    while told == known.overdue_told or now_s >= overdue_repeat_at(since, told):
+    told += 1
+    while now_s >= overdue_repeat_at(since, told):  # what was missed while nothing ran is told once
         told += 1
-    cycle_on = known.cycle_on if known.cycle_on is not None else on
-    key = f"{known.provider_id}/{date.fromordinal(cycle_on)}/{told}"
+    key = f"{known.provider_id}/{date.fromordinal(cycle.renews_on)}/{told}"
     words = messages.overdue(number, turn.at, -left, on, turn.as_of)
     turn.tell("renewal.overdue", Severity.critical, key, words, number, left)
-    return known._replace(cycle_on=cycle_on, overdue_at=since, overdue_told=told)
+    return known._replace(cycle=cycle._replace(overdue_at=since, overdue_told=told))
 
 
 def overdue_repeat_at(since_s: int, told: int) -> int:
@@ -307,10 +313,6 @@ def overdue_repeat_at(since_s: int, told: int) -> int:
     fixed = len(OVERDUE_REPEATS_DAYS)
     day = OVERDUE_REPEATS_DAYS[told - 1] if told <= fixed else OVERDUE_REPEATS_DAYS[-1] + 7 * (told - fixed)
     return since_s + day * DAY_S
-
-
-def _new_cycle(known: Known) -> Known:
-    return known._replace(cycle_on=None, told_threshold=None, told_due_flag=False, overdue_at=None, overdue_told=0)
 
 
 def _status_severity(status: str) -> Severity:
@@ -348,7 +350,8 @@ def _judge_change(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: 
 
 def _judge_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: int | None) -> Known:
     """Auto-renewal was switched; inside a threshold this alert is the telling of that threshold."""
-    left, on = renewal(number, turn.on_day, countdown, known.cycle_on) or (None, None)
+    cycle = known.cycle
+    left, on = renewal(number, turn.on_day, countdown, None if cycle is None else cycle.renews_on) or (None, None)
     name = known.provider_id
     if number.auto_renewal:
         words = messages.auto_renewal_on(number, turn.at, left, on)
@@ -359,10 +362,11 @@ def _judge_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdow
     turn.tell(
         "auto_renewal.off", severity, turn.once(name), messages.auto_renewal_off(number, turn.at, left, on), number, left
     )
-    if reached is None or left is None or left <= 0:
+    if reached is None or left is None or on is None or left <= 0:
         return known  # day 0 and overdue have a telling of their own
-    told = reached if known.told_threshold is None else min(reached, known.told_threshold)
-    return known._replace(cycle_on=on if known.cycle_on is None else known.cycle_on, told_threshold=told)
+    cycle = cycle or Cycle(on)
+    told = reached if cycle.told_threshold is None else min(reached, cycle.told_threshold)
+    return known._replace(cycle=cycle._replace(told_threshold=told))
 
 
 # --- judging a list ---------------------------------------------------------------------------------------------------
@@ -387,25 +391,24 @@ def judge(
     ``before`` holds the numbers in ``found.changed``, ``found.near`` and ``found.absent`` as last known; for
     ``found.near`` the listing itself will do. New numbers get ``pk`` and ``version_id`` 0, the store numbers them.
     """
-    turn = _Turn(at=watch.name, now=now, on_day=today(now, policy.zone), policy=policy)
-    blind = _Turn(
-        at=watch.name, now=now, on_day=turn.on_day, policy=policy, as_of=watch.last_success_at, alerts=turn.alerts
-    )
+    on_day = today(now, policy.zone)
+    turn = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy, horizon=on_day + policy.horizon)
+    blind = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy, as_of=watch.last_success_at, alerts=turn.alerts)
     verdict = Verdict(alerts=turn.alerts, watch=watch)
     watch = _recover(turn, watch)
     turn_s = watch.turn_s if watch.turn_s is not None else turn_of_day(now, policy.zone)
 
     for name in found.new:
-        parsed = listing.entries[name].parsed
-        fresh = _seen(_unknown(name), parsed, found, turn, turn_s)
-        if is_watched(fresh, policy):
-            fresh = _judge_new(turn, parsed, fresh, is_baseline=not watch.has_baseline)
+        entry = listing.entries[name]
+        fresh = _seen(None, name, entry.parsed, found, turn, turn_s)
+        if policy.include_sandbox or not fresh.is_sandbox:
+            fresh = _judge_new(turn, entry.parsed, fresh, is_baseline=not watch.has_baseline)
         verdict.updates.append(fresh)
-        verdict.versions[name] = listing.entries[name]
+        verdict.versions[name] = entry
 
     for name in found.changed:
         parsed, old = listing.entries[name].parsed, fleet[name]
-        known = _seen(old, parsed, found, turn, turn_s)
+        known = _seen(old, name, parsed, found, turn, turn_s)
         if is_watched(known, policy):
             if old.missing_at is not None:
                 since = datetime.fromtimestamp(old.missing_at, UTC)
@@ -435,10 +438,10 @@ def judge(
 
     watch = _judge_absent(turn, blind, fleet, before, listing, found, watch, verdict)
     watch = _judge_invalid(turn, listing.invalid, watch)
-    size = sum(1 for known in fleet.values() if known.missing_polls == 0) + len(found.new)
+    size = sum(1 for known in fleet.values() if known.absence is None) + len(found.new)
     watch = replace(
         watch,
-        numbers=size - sum(1 for name in found.absent if fleet[name].missing_polls == 0) + _back(fleet, found),
+        numbers=size - sum(1 for name in found.absent if fleet[name].absence is None) + _back(fleet, found),
         has_baseline=True,
         last_poll_at=now,
         last_success_at=now,
@@ -451,7 +454,7 @@ def judge(
 
 
 def _back(fleet: Mapping[str, Known], found: Comparison) -> int:
-    return sum(1 for name in found.changed if fleet[name].missing_polls)
+    return sum(1 for name in found.changed if fleet[name].absence is not None)
 
 
 def _learned_turn(verdict: Verdict, found: Comparison, watch: Watch) -> int | None:
@@ -463,38 +466,27 @@ def _learned_turn(verdict: Verdict, found: Comparison, watch: Watch) -> int | No
     return None if zero_at is None else zero_at % DAY_S
 
 
-def _unknown(name: str) -> Known:
-    return Known(
-        pk=0,
-        provider_id=name,
-        number="",
-        version_id=0,
-        digest=b"",
-        zero_at=None,
-        renews_on=None,
-        auto_renewal=False,
-        is_sandbox=False,
-    )
-
-
-def _seen(known: Known, parsed: PhoneNumber, found: Comparison, turn: _Turn, turn_s: int) -> Known:
-    """What is remembered of a number that is in the list with a new entry."""
+def _seen(known: Known | None, name: str, parsed: PhoneNumber, found: Comparison, turn: _Turn, turn_s: int) -> Known:
+    """What is remembered of a number that is in the list with a new entry; ``known`` is None for a new number."""
     countdown = parsed.countdown
-    zero_at = known.zero_at
+    zero_at = None if known is None else known.zero_at
     if countdown is None:
         zero_at = None
     elif zero_at is None or countdown_at(zero_at, found.now_s) != countdown:
         zero_at = zero_of(countdown, found.now_s, turn_s)
-    judged = renewal(parsed, turn.on_day, countdown, known.cycle_on)
-    return known._replace(
-        number=parsed.number or "",
-        digest=found.digests[known.provider_id],
-        zero_at=zero_at,
-        renews_on=None if judged is None else judged[1],
-        auto_renewal=bool(parsed.auto_renewal),
-        is_sandbox=bool(parsed.is_sandbox),
-        missing_polls=0,
-        missing_at=None,
+    cycle = None if known is None else known.cycle  # an absence ends here
+    judged = renewal(parsed, turn.on_day, countdown, None if cycle is None else cycle.renews_on)
+    return Known(
+        0 if known is None else known.pk,
+        name,
+        parsed.number or "",
+        0 if known is None else known.version_id,
+        found.digests[name],
+        zero_at,
+        None if judged is None else judged[1],
+        bool(parsed.auto_renewal),
+        bool(parsed.is_sandbox),
+        cycle,
     )
 
 
@@ -508,6 +500,8 @@ def _judge_new(turn: _Turn, parsed: PhoneNumber, known: Known, *, is_baseline: b
     if parsed.status != "active":
         words = messages.status_changed(parsed, turn.at, None)
         turn.tell("status.changed", _status_severity(parsed.status), turn.once(name), words, parsed)
+    if known.renews_on is None or (known.renews_on > turn.horizon and not parsed.is_due_for_monthly_renewal):
+        return known
     return _judge_renewal(turn, parsed, known, countdown, parsed)
 
 
@@ -522,6 +516,8 @@ def _judge_absent(
     verdict: Verdict,
 ) -> Watch:
     """Numbers that are not among the readable entries: unreadable, gone, or the list itself is at fault."""
+    if not found.absent and watch.shrunk_at is None:
+        return watch
     unreadable = {e.id for e in listing.invalid if e.id} | {e.number for e in listing.invalid if e.number}
     hidden = any(e.id is None and e.number is None for e in listing.invalid)
     policy = turn.policy
@@ -550,15 +546,19 @@ def _judge_absent(
         kept = known
         name = known.provider_id
         if name in gone_names and not hidden:
-            if known.missing_polls == 0:
+            polls = 0 if known.absence is None else known.absence.polls
+            if polls == 0:
                 verdict.versions[name] = None
             counts = not is_shrunk or confirmed
-            kept = known._replace(missing_polls=known.missing_polls + 1 if counts else max(1, known.missing_polls))
-            if counts and (confirmed or kept.missing_polls >= policy.missing_after_polls):
-                kept = kept._replace(missing_at=int(turn.now.timestamp()))
+            polls = polls + 1 if counts else max(1, polls)
+            is_missing = counts and (confirmed or polls >= policy.missing_after_polls)
+            absence = Absence(polls, int(turn.now.timestamp()) if is_missing else None)
+            if absence != known.absence:
+                kept = known._replace(absence=absence)
+            if is_missing:
                 if is_watched(known, policy):
                     since = f"in 24 hours of {messages.numbers(len(gone))} gone" if confirmed else "in a row"
-                    words = messages.missing(before[name], turn.at, max(kept.missing_polls, 1), since)
+                    words = messages.missing(before[name], turn.at, polls, since)
                     turn.tell("number.missing", Severity.critical, turn.once(name), words, before[name])
         if kept.missing_at is None and is_watched(known, policy):
             kept = _judge_blind(blind, before.get(name), kept, found.now_s)
@@ -596,13 +596,13 @@ def _recover(turn: _Turn, watch: Watch) -> Watch:
 
 def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> list[str]:
     """Provider ids whose renewal is near enough to be judged by what was last known."""
-    latest = today(now, policy.zone) + max((*policy.warn_days, *policy.auto_renewal_warn_days, 0))
+    latest = today(now, policy.zone) + policy.horizon
     return [
         k.provider_id
         for k in fleet
         if k.missing_at is None
         and is_watched(k, policy)
-        and (k.cycle_on is not None or (k.renews_on is not None and k.renews_on <= latest))
+        and (k.cycle is not None or (k.renews_on is not None and k.renews_on <= latest))
     ]
 
 

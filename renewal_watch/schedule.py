@@ -11,9 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.combining import OrTrigger
-from apscheduler.triggers.cron import CronTrigger
-
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # cron's numbers from 0; 7 is Sunday again
 _FIELDS = ("minute", "hour", "day", "month", "day_of_week")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -68,6 +65,9 @@ def cron_trigger(line: str, zone: str) -> Any:
     written = {field: ",".join(map(str, values)) for field, values in numbers.items()}
     written["day_of_week"] = ",".join(_WEEKDAYS[value] for value in numbers["day_of_week"])
     either = not texts["day"].startswith("*") and not texts["day_of_week"].startswith("*")
+    from apscheduler.triggers.combining import OrTrigger  # noqa: PLC0415 (a tenth of a second that intervals do not need)
+    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415
+
     timezone = ZoneInfo(zone)
     if not either:
         return CronTrigger(**written, timezone=timezone)

@@ -103,7 +103,7 @@ polls = Table(
     Index("polls_by_time", "environment_id", "started_at"),
 )
 
-numbers = Table(  # the columns from id to missing_at are model.Known, in its order
+numbers = Table(  # the columns from id to is_sandbox are model.Known, in its order
     "numbers",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -115,15 +115,28 @@ numbers = Table(  # the columns from id to missing_at are model.Known, in its or
     Column("renews_on", Integer),
     Column("auto_renewal", Boolean, nullable=False),
     Column("is_sandbox", Boolean, nullable=False),
-    Column("cycle_on", Integer),
+    Column("environment_id", ForeignKey("environments.id"), nullable=False),
+    UniqueConstraint("provider_id", "environment_id"),
+    Index("numbers_by_environment", "environment_id"),  # in the table's own order, which the fleet is read in
+)
+
+cycles = Table(  # model.Cycle: what was told of a number in its present cycle
+    "cycles",
+    metadata,
+    Column("number_id", ForeignKey("numbers.id"), primary_key=True),
+    Column("renews_on", Integer, nullable=False),
     Column("told_threshold", Integer),
     Column("told_due_flag", Boolean, nullable=False),
     Column("overdue_at", Integer),
     Column("overdue_told", Integer, nullable=False),
-    Column("missing_polls", Integer, nullable=False),
+)
+
+absences = Table(  # model.Absence: numbers that are not in the list
+    "absences",
+    metadata,
+    Column("number_id", ForeignKey("numbers.id"), primary_key=True),
+    Column("polls", Integer, nullable=False),
     Column("missing_at", Integer),
-    Column("environment_id", ForeignKey("environments.id"), nullable=False),
-    UniqueConstraint("environment_id", "provider_id"),
 )
 
 versions = Table(  # each state of a number's entry and the poll that first saw it; entry is null where it was not listed
@@ -227,7 +240,8 @@ def open_engine(url: str) -> Engine:
     """An engine for ``url``; a SQLite file is made if it is not there, readable by its owner only.
 
     SQLite: one connection, every transaction takes the write lock at its start (a later upgrade would fail at once
-    under load), every commit is on the disk before it returns, bound values never enter an exception.
+    under load), every commit is on the disk before it returns, bound values never enter an exception. Foreign keys are
+    not enforced while writing (a first poll would be a tenth slower): ``Store.check`` looks for broken ones.
     Raises ConfigError for a URL that cannot be used.
     """
     path = sqlite_path(url)
@@ -266,7 +280,7 @@ def open_engine(url: str) -> Engine:
         if mode.lower() != journal.lower():
             raw.execute(f"PRAGMA journal_mode = {journal}")
         raw.execute("PRAGMA synchronous = FULL" if journal == "WAL" else "PRAGMA synchronous = EXTRA")
-        raw.execute("PRAGMA foreign_keys = ON")
+        raw.execute("PRAGMA cache_size = -16384")  # 16 MiB: a first poll fills an index in random order
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Any) -> None:

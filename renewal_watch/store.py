@@ -29,7 +29,10 @@ from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.model import (
     DAY_S,
     Alert,
+    Absence,
+    Cycle,
     Delivery,
+    Entry,
     Known,
     PhoneNumber,
     Severity,
@@ -54,7 +57,9 @@ from renewal_watch.schema import (
 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
 _CHUNK = 500  # values in one IN list, below SQLite's oldest limit of 999
-_KNOWN = ", ".join("id" if name == "pk" else name for name in Known._fields)
+_CORE = Known._fields[: Known._fields.index("cycle")]  # the columns of the table numbers
+_KNOWN = ", ".join("id" if name == "pk" else name for name in _CORE)
+_FIRST_OF_CYCLE = len(_CORE)
 _PARSE = msgspec.json.Decoder(PhoneNumber, strict=False)
 
 
@@ -96,10 +101,10 @@ class Store:
         try:
             with self.engine.begin() as connection:
                 yield Transaction(connection)
-        except (DBAPIError, PoolTimeout) as error:
+        except (DBAPIError, PoolTimeout, sqlite3.Error) as error:
             raise StoreError(self._said(error)) from None
 
-    def _said(self, error: SQLAlchemyError) -> str:
+    def _said(self, error: Exception) -> str:
         cause = getattr(error, "orig", None) or error
         advice = {
             "full": "free some space; nothing was lost, the step is repeated",
@@ -145,19 +150,13 @@ class Store:
             self.backup(self.path.with_name(f"{self.path.name}.before-{HEAD}"))
         try:
             with self.engine.connect() as connection:
-                raw = connection.connection.dbapi_connection
-                assert raw is not None  # noqa: S101 (a connection was just opened)
-                raw.execute("PRAGMA foreign_keys = OFF")  # rebuilding a parent table would delete its children
-                try:
-                    with connection.begin():
-                        config.attributes["connection"] = connection
-                        command.upgrade(config, "head")
-                        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-                        if broken:
-                            msg = f"the migration of {self.path} would break {len(broken)} references; it was undone"
-                            raise StoreError(msg)
-                finally:
-                    raw.execute("PRAGMA foreign_keys = ON")
+                with connection.begin():
+                    config.attributes["connection"] = connection
+                    command.upgrade(config, "head")
+                    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                    if broken:
+                        msg = f"the migration of {self.path} would break {len(broken)} references; it was undone"
+                        raise StoreError(msg)
         except SQLAlchemyError as error:
             raise StoreError(self._said(error)) from None
         return True
@@ -330,9 +329,23 @@ class Transaction:
 
     def fleet(self, environment_id: int) -> dict[str, Known]:
         """Every number that was ever listed, by provider id."""
-        query = text(f"SELECT {_KNOWN} FROM numbers WHERE environment_id = :environment")  # noqa: S608 (own column names)
-        rows = self.connection.execute(query, {"environment": environment_id})
-        return {row[1]: Known._make(row) for row in rows}
+        query = f"SELECT {_KNOWN} FROM numbers WHERE environment_id = ?"  # noqa: S608 (own column names)
+        fleet = {row[1]: Known(*row) for row in self._driver().execute(query, (environment_id,))}
+        of_environment = "number_id IN (SELECT id FROM numbers WHERE environment_id = ?)"
+        names = {}
+        told = self._driver().execute(f"SELECT * FROM cycles WHERE {of_environment}", (environment_id,)).fetchall()  # noqa: S608
+        gone = self._driver().execute(f"SELECT * FROM absences WHERE {of_environment}", (environment_id,)).fetchall()  # noqa: S608
+        if told or gone:
+            names = {known.pk: name for name, known in fleet.items()}
+        for pk, *cycle in told:
+            fleet[names[pk]] = fleet[names[pk]]._replace(cycle=Cycle(*cycle))
+        for pk, *absence in gone:
+            fleet[names[pk]] = fleet[names[pk]]._replace(absence=Absence(*absence))
+        return fleet
+
+    def _driver(self) -> Any:
+        """A cursor of the driver in this transaction: rows of 100,000 numbers without an object of SQLAlchemy each."""
+        return self.connection.connection.cursor()
 
     def parsed(self, those: Iterable[Known]) -> dict[str, PhoneNumber]:
         """The numbers as last listed, by provider id."""
@@ -415,55 +428,63 @@ class Transaction:
     def _record_numbers(self, environment_id: int, verdict: Verdict, poll_id: int) -> None:
         number_id = self._last_id(numbers)
         version_id = self._last_id(versions)
-        fresh: list[dict[str, Any]] = []
+        fresh: list[Known] = []
         kept: list[Known] = []
-        states: list[dict[str, Any]] = []
+        states: list[tuple[int, int, int | None, Entry | None]] = []
         for known in verdict.updates:
             name = known.provider_id
+            is_new = known.pk == 0
             placed = known
-            if known.pk == 0:
-                number_id += 1
-                placed = placed._replace(pk=number_id)
             if name in verdict.versions:
-                version_id += 1
                 entry = verdict.versions[name]
-                states.append(
-                    {
-                        "id": version_id,
-                        "number_id": placed.pk,
-                        "poll_id": poll_id,
-                        "entry": None if entry is None else _compact(entry.raw),
-                        "zero_at": placed.zero_at,
-                    }
-                )
-                if entry is not None:
+                version_id += 1
+                if is_new:
+                    number_id += 1
+                    placed = Known(number_id, known[1], known[2], version_id, *known[4:])
+                elif entry is not None:
                     placed = placed._replace(version_id=version_id)
-            if known.pk == 0:
-                fresh.append({"id": placed.pk, "environment_id": environment_id, **placed._asdict()})
-            else:
-                kept.append(placed)
-        if fresh:
-            self.connection.execute(insert(numbers), fresh)
+                states.append((version_id, placed.pk, placed.zero_at, entry))
+            (fresh if is_new else kept).append(placed)
+        places = ", ".join("?" * len(_CORE))
+        self._many(
+            f"INSERT INTO numbers ({_KNOWN}, environment_id) VALUES ({places}, {environment_id:d})",  # noqa: S608 (own names)
+            (known[:_FIRST_OF_CYCLE] for known in fresh),
+        )
+        self._remember(fresh)
         self._update_numbers(kept)
-        if states:
-            self.connection.execute(insert(versions), states)
+        self._many(
+            "INSERT INTO versions (id, number_id, poll_id, entry, zero_at) VALUES (?, ?, ?, ?, ?)",
+            ((one, pk, poll_id, None if entry is None else _compact(entry.raw), zero) for one, pk, zero, entry in states),
+        )
         if verdict.countdowns:
             moved = {known.provider_id: known for known in kept}
-            self.connection.execute(
-                insert(countdowns),
-                [
-                    {"number_id": moved[name].pk, "poll_id": poll_id, "zero_at": moved[name].zero_at}
-                    for name in verdict.countdowns
-                ],
+            self._many(
+                "INSERT INTO countdowns (number_id, poll_id, zero_at) VALUES (?, ?, ?)",
+                ((moved[name].pk, poll_id, moved[name].zero_at) for name in verdict.countdowns),
             )
 
     def _update_numbers(self, those: Sequence[Known]) -> None:
-        if not those:
-            return
-        columns = [name for name in Known._fields if name != "pk"]
-        sets = ", ".join(f"{name} = :{name}" for name in columns)
-        statement = text(f"UPDATE numbers SET {sets} WHERE id = :pk")  # noqa: S608 (own column names)
-        self.connection.execute(statement, [known._asdict() for known in those])
+        sets = ", ".join(f"{name} = ?" for name in _CORE[1:])
+        statement = f"UPDATE numbers SET {sets} WHERE id = ?"  # noqa: S608 (own column names)
+        self._many(statement, ((*known[1:_FIRST_OF_CYCLE], known.pk) for known in those))
+        self._many("DELETE FROM cycles WHERE number_id = ?", ((known.pk,) for known in those if known.cycle is None))
+        self._many("DELETE FROM absences WHERE number_id = ?", ((known.pk,) for known in those if known.absence is None))
+        self._remember(those)
+
+    def _remember(self, those: Sequence[Known]) -> None:
+        """Write what was told in the present cycle, and absences, of the few numbers that have them."""
+        self._many(
+            "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, ?, ?)",
+            ((known.pk, *known.cycle) for known in those if known.cycle is not None),
+        )
+        self._many(
+            "INSERT OR REPLACE INTO absences VALUES (?, ?, ?)",
+            ((known.pk, *known.absence) for known in those if known.absence is not None),
+        )
+
+    def _many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """One statement for many rows, made one by one as the driver takes them: a list of them all would cost memory."""
+        self._driver().executemany(statement, rows)
 
     def _last_id(self, table: Any) -> int:
         return int(self.connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one())
@@ -479,24 +500,25 @@ class Transaction:
         if not fresh:
             return 0
         first = self._last_id(alerts) + 1
-        self.connection.execute(
-            insert(alerts),
-            [
-                {
-                    "id": alert_id,
-                    "key": alert.key,
-                    "kind": alert.kind,
-                    "severity": int(alert.severity),
-                    "environment": alert.environment,
-                    "number_id": alert.number_id,
-                    "number": alert.number,
-                    "days_left": alert.days_left,
-                    "headline": alert.headline,
-                    "text": alert.text,
-                    "created_at": now,
-                }
+        self._many(
+            "INSERT INTO alerts (id, key, kind, severity, environment, number_id, number, days_left, headline, text, "
+            "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    alert_id,
+                    alert.key,
+                    alert.kind,
+                    int(alert.severity),
+                    alert.environment,
+                    alert.number_id,
+                    alert.number,
+                    alert.days_left,
+                    alert.headline,
+                    alert.text,
+                    write_instant(now),
+                )
                 for alert_id, alert in enumerate(fresh, first)
-            ],
+            ),
         )
         for outlet in outlets:
             taken = [
@@ -522,8 +544,9 @@ class Transaction:
         )
         key = made.inserted_primary_key
         assert key is not None  # noqa: S101 (an insert of one row)
-        self.connection.execute(
-            insert(delivery_alerts), [{"delivery_id": key[0], "alert_id": alert_id} for alert_id in alert_ids]
+        self._many(
+            "INSERT INTO delivery_alerts (delivery_id, alert_id) VALUES (?, ?)",
+            ((key[0], alert_id) for alert_id in alert_ids),
         )
         return message_id
 
@@ -709,13 +732,13 @@ class Transaction:
 
     def listed(self, environment_id: int) -> Iterator[tuple[Known, PhoneNumber]]:
         """Every known number with its last entry, those gone for good included."""
-        fields = ", ".join(f"n.{name.strip()}" for name in _KNOWN.split(","))
         query = text(
-            f"SELECT {fields}, v.entry FROM numbers n JOIN versions v ON v.id = n.version_id "  # noqa: S608 (own names)
+            "SELECT n.provider_id, v.entry FROM numbers n JOIN versions v ON v.id = n.version_id "
             "WHERE n.environment_id = :environment"
         )
-        for row in self.connection.execute(query, {"environment": environment_id}):
-            yield Known._make(row[:-1]), _PARSE.decode(row[-1])
+        fleet = self.fleet(environment_id)
+        for name, entry in self.connection.execute(query, {"environment": environment_id}):
+            yield fleet[name], _PARSE.decode(entry)
 
     def find(self, wanted: str, environment: str | None = None) -> tuple[str, int, Known]:
         """``(environment, its id, number)`` by number, provider id, or a unique part of either. Raises UsageError."""
@@ -864,8 +887,11 @@ def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _compact(raw: bytes | msgspec.Raw) -> str:
-    """The entry's JSON without blanks between its parts; nothing else is touched."""
-    return msgspec.json.format(bytes(raw), indent=-1).decode("utf-8", "replace")
+    """The entry's JSON as it came; where it was printed over several lines, without the blanks between its parts."""
+    entry = bytes(raw)
+    if b"\n" in entry:
+        entry = msgspec.json.format(entry, indent=-1)
+    return entry.decode("utf-8", "replace")
 
 
 def _ticked(entry: dict[str, Any], seen_at: datetime, zero_at: int | None, at: datetime) -> dict[str, Any]:

@@ -32,11 +32,10 @@ VIEWS = {
             THEN {FAR_DAYS} - ({NOW_S} - n.zero_at + {FAR_DAYS} * 86400) / 86400
             ELSE n.renews_on - CAST(julianday('now') - 1721424.5 AS INTEGER) END AS days_left,
           date(n.renews_on + 1721424.5) AS renews_on,
-          datetime(n.missing_at, 'unixepoch') AS missing_since,
+          datetime(a.missing_at, 'unixepoch') AS missing_since,
           v.entry AS entry
-        FROM numbers n JOIN environments e ON e.id = n.environment_id
-          JOIN versions v ON v.id =
-            (SELECT max(id) FROM versions WHERE number_id = n.id AND entry IS NOT NULL)""",
+        FROM numbers n JOIN environments e ON e.id = n.environment_id JOIN versions v ON v.id = n.version_id
+          LEFT JOIN absences a ON a.number_id = n.id""",
     "history": f"""
         SELECT e.name AS environment, n.provider_id AS id, p.started_at AS seen_at,
           (SELECT max(b.started_at) FROM polls b
@@ -99,15 +98,24 @@ def upgrade() -> None:
         sa.Column("renews_on", sa.Integer),
         sa.Column("auto_renewal", sa.Boolean, nullable=False),
         sa.Column("is_sandbox", sa.Boolean, nullable=False),
-        sa.Column("cycle_on", sa.Integer),
+        sa.Column("environment_id", sa.Integer, sa.ForeignKey("environments.id"), nullable=False),
+        sa.UniqueConstraint("provider_id", "environment_id"),
+    )
+    op.create_index("numbers_by_environment", "numbers", ["environment_id"])
+    op.create_table(
+        "cycles",
+        sa.Column("number_id", sa.Integer, sa.ForeignKey("numbers.id"), primary_key=True),
+        sa.Column("renews_on", sa.Integer, nullable=False),
         sa.Column("told_threshold", sa.Integer),
         sa.Column("told_due_flag", sa.Boolean, nullable=False),
         sa.Column("overdue_at", sa.Integer),
         sa.Column("overdue_told", sa.Integer, nullable=False),
-        sa.Column("missing_polls", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "absences",
+        sa.Column("number_id", sa.Integer, sa.ForeignKey("numbers.id"), primary_key=True),
+        sa.Column("polls", sa.Integer, nullable=False),
         sa.Column("missing_at", sa.Integer),
-        sa.Column("environment_id", sa.Integer, sa.ForeignKey("environments.id"), nullable=False),
-        sa.UniqueConstraint("environment_id", "provider_id"),
     )
     op.create_table(
         "versions",

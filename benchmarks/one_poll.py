@@ -1,0 +1,21 @@
+"""One poll at a given time in a process of its own: what ``renewal-watch poll --no-send`` does, with the time as argument."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from renewal_watch import poll
+from renewal_watch.config import load
+from renewal_watch.store import Store
+from renewal_watch.talkover import Client
+
+settings = load(Path(sys.argv[1]))
+now = datetime.fromisoformat(sys.argv[2])
+store = Store(settings.database_url)
+store.upgrade()
+environment = settings.environments[0]
+polled = poll.run_once(
+    store, environment, Client.of(environment, lambda _: None), settings.policy(environment), settings.channels, lambda: now
+)
+if polled.error or len(sys.argv) > 3 and (polled.changed, polled.numbers) != tuple(map(int, sys.argv[3:5])):
+    sys.exit(f"not the expected poll: {polled}")
