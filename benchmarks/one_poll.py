@@ -15,7 +15,12 @@ store = Store(settings.database_url)
 store.upgrade()
 environment = settings.environments[0]
 polled = poll.run_once(
-    store, environment, Client.of(environment, lambda _: None), settings.policy(environment), settings.channels, lambda: now
+    store,
+    environment,
+    Client.of(environment, lambda _: None),
+    settings.policy(environment),
+    settings.channels,
+    lambda: now,
 )
-if polled.error or len(sys.argv) > 3 and (polled.changed, polled.numbers) != tuple(map(int, sys.argv[3:5])):
+if polled.error or (len(sys.argv) > 3 and (polled.changed, polled.numbers) != tuple(map(int, sys.argv[3:5]))):
     sys.exit(f"not the expected poll: {polled}")

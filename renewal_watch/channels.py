@@ -202,7 +202,9 @@ def _serve() -> None:
     asset = apprise.AppriseAsset(app_id="renewal-watch", http_redirects=False, service_timeout=0, secure_logging=True)
     service = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if not isinstance(service, apprise.NotifyBase):
-        answer(fault=f"Apprise does not understand this {plain(urlsplit(url).scheme)}:// URL; see appriseit.com/services")
+        answer(
+            fault=f"Apprise does not understand this {plain(urlsplit(url).scheme)}:// URL; see appriseit.com/services"
+        )
         return
     if len(service) != 1:
         answer(fault=f"it names {len(service)} targets; give each a channel of its own, so that each is told once")

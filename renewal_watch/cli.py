@@ -274,7 +274,9 @@ def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool
                 click.echo(f"{one.name}: {polled.error}", err=True)
                 failed = True
             else:
-                click.echo(f"{one.name}: {polled.numbers} numbers, {polled.changed} changed, {polled.alerts} new alerts")
+                click.echo(
+                    f"{one.name}: {polled.numbers} numbers, {polled.changed} changed, {polled.alerts} new alerts"
+                )
         if not no_send:
             failed |= not _send_due(settings, store)
     ctx.exit(1 if failed else 0)
@@ -316,9 +318,7 @@ def _send_due(settings: Settings, store: Store) -> bool:
     def turn(channel: Channel) -> dispatch.Sent:
         sender = AppriseChannel(channel.name, channel.read_url)
         try:
-            return dispatch.run_once(
-                store, dispatch.Outlet(channel=channel, sender=sender), settings.channels, _now
-            )
+            return dispatch.run_once(store, dispatch.Outlet(channel=channel, sender=sender), settings.channels, _now)
         finally:
             sender.close()
 
@@ -329,7 +329,9 @@ def _send_due(settings: Settings, store: Store) -> bool:
     with ThreadPoolExecutor(len(waiting)) as pool:
         done = dict(zip([one.name for one in waiting], pool.map(turn, waiting), strict=True))
     for name, one in done.items():
-        click.echo(f"{name}: {one.sent} sent" + (f", {one.failed} not delivered, tried again later" if one.failed else ""))
+        click.echo(
+            f"{name}: {one.sent} sent" + (f", {one.failed} not delivered, tried again later" if one.failed else "")
+        )
     return not any(one.failed for one in done.values())
 
 
@@ -366,7 +368,9 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
         outbox = tx.outbox()
         faults = tx.channel_faults()
     if within is not None:
-        rows = [row for row in rows if row.days_left is not None and row.days_left <= within and not row.known.missing_at]
+        rows = [
+            row for row in rows if row.days_left is not None and row.days_left <= within and not row.known.missing_at
+        ]
     if wanted is not None:
         rows = [row for row in rows if row.number.status == wanted.lower()]
     rows.sort(key=report.Row.urgency)
@@ -401,6 +405,7 @@ def history(ctx: click.Context, number: str, as_json: bool, environment: str | N
 def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
     """Give back the list as it was known at a time, unknown fields included."""
     from renewal_watch import report
+    from renewal_watch.text import plain
 
     settings = _settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
@@ -419,7 +424,7 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
         polled = f"as polled {one_list['polled_at']}" if one_list["polled_at"] else "was not polled yet"
         click.echo(f"{one_list['environment']}: {len(one_list['numbers'])} numbers, {polled}")
         fields = ("number", "current_status", "days_until_monthly_renewal", "renewal_date", "auto_renewal", "id")
-        rows = [[report.plain(entry.get(field)) for field in fields] for entry in one_list["numbers"]]
+        rows = [[plain(entry.get(field)) for field in fields] for entry in one_list["numbers"]]
         click.echo("\n".join(report.table(("NUMBER", "STATUS", "DAYS", "RENEWAL", "AUTO", "ID"), rows)))
 
 
@@ -479,13 +484,13 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
     settings = _settings(ctx)
     now = _now()
     with _store(settings, write=False) as store, store.transaction() as tx:
-        name, key, known = tx.find(number, environment)
+        name, _, known = tx.find(number, environment)
         _, watch, _ = tx.watch(name)
         parsed = tx.parsed([known])[known.provider_id]
         found = tx.alerts(number_id=known.provider_id, environment=name)
     policy = settings.policy(settings.environment(name))
     row = report.row(name, known, parsed, policy, now)
-    lines = report.explain(row, watch, policy, now)
+    lines = report.explain(row, watch, policy)
     outlets = [one.name for one in settings.channels if one.environments is None or name in one.environments]
     lines.append(f"Channels for {name}: {', '.join(outlets) or 'none; nobody is told'}.")
     if as_json:

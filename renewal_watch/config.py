@@ -48,13 +48,13 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _S = TypeVar("_S", bound=_Section)
 
 
-class Database(_Section):
+class Database(_Section, frozen=True):
     """``[database]``."""
 
     url: str = ""
 
 
-class Renewals(_Section):
+class Renewals(_Section, frozen=True):
     """``[renewals]``."""
 
     warn_days: Annotated[tuple[Days, ...], Meta(min_length=1)] = (14, 7, 3, 1, 0)
@@ -63,7 +63,7 @@ class Renewals(_Section):
     stale_after: Duration = "6h"
 
 
-class Environment(_Section):
+class Environment(_Section, frozen=True):
     """``[[environments]]``: one token's list."""
 
     name: Name
@@ -103,7 +103,7 @@ class Environment(_Section):
         return _read_secret(self, "token", f"environments.{self.name}")
 
 
-class Channel(_Section):
+class Channel(_Section, frozen=True):
     """``[[channels]]``: one Apprise URL and what it is told."""
 
     name: Name
@@ -128,7 +128,7 @@ class Channel(_Section):
         return _read_secret(self, "url", f"channels.{self.name}")
 
 
-class File(_Section, kw_only=True):
+class File(_Section, frozen=True, kw_only=True):
     """The whole file, as written."""
 
     timezone: str = "UTC"
@@ -139,7 +139,7 @@ class File(_Section, kw_only=True):
     channels: tuple[Channel, ...] = ()
 
 
-class Settings(_Section, kw_only=True):
+class Settings(_Section, frozen=True, kw_only=True):
     """What the rest of the program is given."""
 
     path: Path
@@ -288,7 +288,13 @@ def _build(cls: type[_S], table: dict[str, Any], path: str, faults: list[str]) -
 def _inner_section(cls: type[_Section], key: str) -> type[_Section] | None:
     if cls is not File:
         return None
-    return {"database": Database, "renewals": Renewals, "environments": Environment, "channels": Channel}.get(key)
+    sections: dict[str, type[_Section]] = {
+        "database": Database,
+        "renewals": Renewals,
+        "environments": Environment,
+        "channels": Channel,
+    }
+    return sections.get(key)
 
 
 def _plain_fault(text: str) -> str:
@@ -308,16 +314,20 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
             ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
             faults.append(f"timezone: {zone!r} is not a zone of the IANA database; write it like Europe/Berlin")
-    environments = [one for one in _tables(table, "environments")]
+    environments = _tables(table, "environments")
     names = [one.get("name") for one in environments]
-    faults += [f"environments.{name}: the name is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})]
+    faults += [
+        f"environments.{name}: the name is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})
+    ]
     for one in environments:
         place = f"environments.{one.get('name', '?')}"
         faults += _secret_faults(one, "token", place, readable_by_others=readable_by_others)
         faults += _environment_faults(one, place)
     channels = _tables(table, "channels")
     names = [one.get("name") for one in channels]
-    faults += [f"channels.{name}: the name is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})]
+    faults += [
+        f"channels.{name}: the name is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})
+    ]
     known = {one.get("name") for one in environments}
     for one in channels:
         place = f"channels.{one.get('name', '?')}"
@@ -330,7 +340,9 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
         for pattern in patterns if isinstance(patterns, list) else ():
             if isinstance(pattern, str) and not fnmatch.filter(KINDS, pattern):
                 near = difflib.get_close_matches(pattern, KINDS, 1)
-                faults.append(f"{place}.kinds: {pattern!r} matches no kind of alert{f'; did you mean {near[0]}?' * bool(near)}")
+                faults.append(
+                    f"{place}.kinds: {pattern!r} matches no kind of alert{f'; did you mean {near[0]}?' * bool(near)}"
+                )
     database = table.get("database")
     url = database.get("url") if isinstance(database, dict) else None
     if isinstance(url, str) and url and not re.match(r"^sqlite:///.", url):
@@ -355,7 +367,9 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
         if parts.scheme not in ("http", "https") or not host:
             faults.append(f"{place}.base_url: write it like https://app.talkover.ai/api/v1")
         elif parts.username or parts.query or parts.fragment:
-            faults.append(f"{place}.base_url: write only scheme, host and path; filters and the token have keys of their own")
+            faults.append(
+                f"{place}.base_url: write only scheme, host and path; filters and the token have keys of their own"
+            )
         elif parts.scheme == "http" and not one.get("allow_insecure_http") and not _LOOPBACK.match(host):
             faults.append(
                 f"{place}.base_url: plain http would send the token readable over the network; use https, "
@@ -374,7 +388,9 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
             faults.append(f"{place}.poll_cron: {fault}")
     filters = one.get("filters")
     if isinstance(filters, dict):
-        faults += [f"{place}.filters.{key}: the watch pages by itself; leave it out" for key in _FIRST_PAGE_KEYS & set(filters)]
+        faults += [
+            f"{place}.filters.{key}: the watch pages by itself; leave it out" for key in _FIRST_PAGE_KEYS & set(filters)
+        ]
     return faults
 
 

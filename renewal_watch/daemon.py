@@ -101,7 +101,7 @@ class Systemd:
             log.warning("systemd cannot be told %s: %s", lines[0], error.strerror)
 
 
-class _Tick(BaseTrigger):
+class _Tick(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     """Fires ``TICK_S`` after now, whatever the clock did: the built-in interval would catch up or wait for years."""
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
@@ -109,7 +109,7 @@ class _Tick(BaseTrigger):
         return now + timedelta(seconds=TICK_S)
 
 
-class Stopped(Exception):  # noqa: N818 (no error: the daemon is asked to end)
+class Stopped(Exception):
     """Ends a pause between two pages when the daemon stops."""
 
 
@@ -149,7 +149,9 @@ class Daemon:
             step = (time.time() - wall) - (time.monotonic() - mono)
             wall, mono = time.time(), time.monotonic()
             if abs(step) > CLOCK_STEP_S:
-                log.warning("the clock was put %s by %.0f s; the schedule is set anew", "on" if step > 0 else "back", abs(step))
+                log.warning(
+                    "the clock was put %s by %.0f s; the schedule is set anew", "on" if step > 0 else "back", abs(step)
+                )
                 self._restart_scheduler()
             elif not self._scheduler_lives():
                 log.error("the scheduler stood still; it is started again")

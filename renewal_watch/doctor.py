@@ -64,7 +64,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
         if faults:
             yield Finding(ok=False, text=f"database {path}: {faults[0]}; run: renewal-watch db restore FILE")
         else:
-            mode = "write-ahead log" if wal_is_safe() else "rollback journal (this SQLite's write-ahead log can corrupt)"
+            mode = (
+                "write-ahead log" if wal_is_safe() else "rollback journal (this SQLite's write-ahead log can corrupt)"
+            )
             yield Finding(ok=True, text=f"database {path}: sound; SQLite {sqlite3.sqlite_version}, {mode}")
     except RenewalWatchError as error:
         yield Finding(ok=False, text=str(error))
@@ -82,7 +84,10 @@ def _provider(environment: Environment) -> Iterator[Finding]:
     else:
         yield Finding(ok=True, text=f"{environment.name}: token accepted, {numbers(len(listing.entries))}")
         if listing.invalid:
-            yield Finding(ok=False, text=f"{environment.name}: {len(listing.invalid)} entries cannot be read: {listing.invalid[0].reason}")
+            yield Finding(
+                ok=False,
+                text=f"{environment.name}: {len(listing.invalid)} entries cannot be read: {listing.invalid[0].reason}",
+            )
     if source.server_time is not None:
         off = abs((datetime.now(UTC) - source.server_time).total_seconds())
         if off > CLOCK_OFF_S:

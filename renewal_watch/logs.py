@@ -18,7 +18,7 @@ _LEVELS = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.IN
 class _Text(logging.Formatter):
     """``<6>`` for the journal, which has its own clock; a time stamp elsewhere."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]  # as the documentation of logging says to
 
     def __init__(self, *, journal: bool) -> None:
         super().__init__("%(message)s" if journal else "%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
@@ -43,7 +43,10 @@ class _Json(logging.Formatter):
 
 
 def set_up(*, verbose: bool, form: str, speaks: bool = False) -> None:
-    """One handler for the process; only the daemon (``speaks``) logs what goes well. Libraries are heard from warnings on: their debug lines hold addresses and tokens."""
+    """One handler for the process; only the daemon (``speaks``) logs what goes well.
+
+    Libraries are heard from warnings on: their debug lines hold addresses and tokens.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(REDACTOR)
     handler.setFormatter(_Json() if form == "json" else _Text(journal="JOURNAL_STREAM" in os.environ))

@@ -167,10 +167,11 @@ def added(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tup
     )
 
 
-def missing(number: PhoneNumber, at: str, polls: int, since: str) -> tuple[str, str]:
-    """A number that left the list."""
+def missing(number: PhoneNumber, at: str, polls: int, *, long: bool) -> tuple[str, str]:
+    """A number that left the list; ``long`` when it went with many others more than 24 hours ago."""
+    without = "for 24 hours no list had it" if long else f"{polls} complete lists in a row came without it"
     return f"{who(number)} is missing", (
-        f"{who(number)} ({at}) is missing: {since}, {polls} complete lists came without it. If nobody released it, "
+        f"{who(number)} ({at}) is missing: {without}. If nobody released it, "
         f"ask the provider at once; a released number is soon given to others. It is not watched any more."
     )
 
@@ -184,7 +185,11 @@ def returned(number: PhoneNumber, at: str, since: datetime) -> tuple[str, str]:
 
 def auto_renewal_off(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tuple[str, str]:
     """Auto-renewal was switched off: the number ends with its cycle."""
-    end = "its renewal day is not known" if left is None or on is None else f"it will be lost in {days(left)}, on {day(on)}"
+    end = (
+        "its renewal day is not known"
+        if left is None or on is None
+        else f"it will be lost in {days(left)}, on {day(on)}"
+    )
     now = "off" if number.auto_renewal is False else "no longer stated"
     return f"{who(number)}: auto-renewal is {now}", (
         f"{who(number)} ({at}): auto-renewal is {now}, it was on before; {end}. It costs {_cost(number)}. "
@@ -268,7 +273,10 @@ def stale(at: str, last: datetime | None, now: datetime, error: str, fleet: int,
 def recovered(at: str, since: datetime | None, now: datetime) -> tuple[str, str]:
     """The list can be read again."""
     blind = f" after {span(now - since)}" if since else ""
-    return f"{at}: the API can be read again", f"{at}: the list is read again{blind}. All its numbers are watched again."
+    return (
+        f"{at}: the API can be read again",
+        f"{at}: the list is read again{blind}. All its numbers are watched again.",
+    )
 
 
 def list_shrunk(at: str, lost: int, fleet: int) -> tuple[str, str]:
@@ -364,8 +372,9 @@ def _body(ordered: Sequence[Alert], room: int) -> str:
         if used + _size(line) + 1 > room - (0 if last else reserve):
             if not lines:
                 lines.append(_fit(line, max(room - reserve, 1)))
-                told += 1
-            lines.append(_rest(ordered[told:]))
+                lines.append(_rest(ordered[told + 1 :]))
+            else:
+                lines.append(_rest(ordered[told:]))
             break
         lines.append(line)
         used += _size(line) + 1
@@ -408,5 +417,3 @@ def test_alert(channel: str, now: datetime) -> Alert:
         headline=f"TEST of channel {channel}",
         text=f"TEST: this is a made-up message of renewal-watch. If you can read it, channel {channel} works.",
     )
-
-

@@ -83,7 +83,7 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     renewal_date: str | None = None
     auto_renewal: bool | None = None
     monthly_renewal_cost: Decimal | None = None
-    days_until_monthly_renewal: float | str | None | msgspec.UnsetType = msgspec.UNSET
+    days_until_monthly_renewal: float | str | msgspec.UnsetType | None = msgspec.UNSET
     is_due_for_monthly_renewal: bool | None = None
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """One turn of one environment: fetch, judge, record; the record is one transaction.
 
-    source.fetch ─► rules.compare ─► rules.judge ──┐
-        └─ ApiError ─► rules.judge_failure ────────┴─► store.record    poll line, versions, alerts, deliveries
+source.fetch ─► rules.compare ─► rules.judge ──┐
+    └─ ApiError ─► rules.judge_failure ────────┴─► store.record    poll line, versions, alerts, deliveries
 """
 
 from __future__ import annotations
@@ -139,12 +139,10 @@ def run_once(
             schedule = Schedule(next_poll_at=at)
         else:
             assert failure is not None  # noqa: S101 (one of the two is there)
-            error = rules.error_text(failure)
+            said = rules.error_text(failure)
             near = tx.parsed(fleet[name] for name in rules.near_without_list(fleet.values(), policy, started))
-            verdict = rules.judge_failure(
-                fleet, near, watch, policy, started, reason=failure.reason, error=error
-            )
-            poll = PollRecord(started_at=started, finished_at=clock(), outcome=failure.reason, error=error)
+            verdict = rules.judge_failure(fleet, near, watch, policy, started, reason=failure.reason, error=said)
+            poll = PollRecord(started_at=started, finished_at=clock(), outcome=failure.reason, error=said)
             schedule = _after_failure(environment, failure, at, started)
         alerts = tx.record(environment_id, verdict, poll, schedule, outlets, started)
     polled = Polled(
@@ -164,7 +162,9 @@ def _after_failure(environment: Environment, failure: ApiError, at: datetime, no
     if hold is None:
         return Schedule(next_poll_at=at)
     mark = token_mark(environment) or "unreadable" if isinstance(failure, TokenRejected) else None
-    return Schedule(next_poll_at=max(at, now + hold) if mark is None else now + hold, hold_until=now + hold, hold_token=mark)
+    return Schedule(
+        next_poll_at=max(at, now + hold) if mark is None else now + hold, hold_until=now + hold, hold_token=mark
+    )
 
 
 def _log(polled: Polled, poll: PollRecord, began: float) -> None:
@@ -202,4 +202,3 @@ def judge_time(store: Store, policies: dict[str, Policy], outlets: Sequence[Chan
                 verdict = rules.judge_time(tx.fleet(environment_id), watch, policy, now)
                 told += tx.record(environment_id, verdict, None, None, outlets, now)
         return told
-

@@ -127,11 +127,16 @@ def status_lines(
             lines.append(f"  the last poll ({one['last_poll_at']}) failed: {plain(one['last_error'], 500)}")
     if outbox["pending"] or outbox["failed"]:
         waiting = f", the oldest since {when(outbox['oldest_pending_at'])}" if outbox["pending"] else ""
-        lines.append(f"outbox: {outbox['pending']} waiting{waiting}; {outbox['failed']} failed (renewal-watch alerts --failed)")
+        lines.append(
+            f"outbox: {outbox['pending']} waiting{waiting}; {outbox['failed']} failed (renewal-watch alerts --failed)"
+        )
     for name, (failing_since, error) in faults.items():
         lines.append(f"channel {name}: failing for {messages.span(now - failing_since)}: {plain(error)}")
     if rows:
-        lines += ["", *table(("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE"), map(_cells, rows))]
+        lines += [
+            "",
+            *table(("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE"), map(_cells, rows)),
+        ]
     return lines
 
 
@@ -160,7 +165,10 @@ def history_lines(changes: Sequence[Mapping[str, JSON]]) -> list[str]:
     for change in changes:
         between = f"between {when(change['not_yet_at'])} and {when(change['seen_at'])}"
         lines.append(f"{between if change['not_yet_at'] else when(change['seen_at'])}: {change['what']}")
-        lines.extend(f"    {plain(name)}: {_value(field['before'])} → {_value(field['now'])}" for name, field in change["fields"].items())
+        lines.extend(
+            f"    {plain(name)}: {_value(field['before'])} → {_value(field['now'])}"
+            for name, field in change["fields"].items()
+        )
     return lines
 
 
@@ -189,15 +197,22 @@ def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
     return lines
 
 
-def explain(one: Row, watch: Watch, policy: Policy, now: datetime) -> list[str]:
+def explain(one: Row, watch: Watch, policy: Policy) -> list[str]:
     """Why this number did or did not alert, and what comes next and when."""
     known, number = one.known, one.number
     who = messages.who(number)
     on = number.auto_renewal
-    lines = [f"{who} ({one.environment}, id {plain(known.provider_id)}): status {plain(number.status or 'not stated')}, "
-             f"auto-renewal {'on' if on else 'off' if on is False else 'not stated'}, {messages.money(number.cost, number.currency)} a month."]
+    lines = [
+        (
+            f"{who} ({one.environment}, id {plain(known.provider_id)}): status {plain(number.status or 'not stated')}, "
+            f"auto-renewal {'on' if on else 'off' if on is False else 'not stated'}, "
+            f"{messages.money(number.cost, number.currency)} a month."
+        )
+    ]
     if watch.last_error:
-        lines.append(f"The last poll failed: {plain(watch.last_error, 500)}. Everything here is as last known at {when(watch.last_success_at)}.")
+        lines.append(
+            f"The last poll failed: {plain(watch.last_error, 500)}. Everything here is as last known at {when(watch.last_success_at)}."
+        )
     if known.is_sandbox and not policy.include_sandbox:
         return [*lines, "It is a sandbox number: kept in the history, left out of alerts (include_sandbox = false)."]
     if known.missing_at is not None:
@@ -208,7 +223,10 @@ def explain(one: Row, watch: Watch, policy: Policy, now: datetime) -> list[str]:
             "its countdown goes on."
         )
     if one.days_left is None or one.renews_on is None:
-        return [*lines, "It has neither a countdown nor a renewal date, so no renewal alert can come; other changes are told."]
+        return [
+            *lines,
+            "It has neither a countdown nor a renewal date, so no renewal alert can come; other changes are told.",
+        ]
     source = "the provider's countdown" if known.zero_at is not None else "its renewal_date"
     lines.append(f"{one.days_left} days left, by {source}; renewal day {messages.day(one.renews_on.toordinal())}.")
     if one.disagreement:
@@ -218,7 +236,9 @@ def explain(one: Row, watch: Watch, policy: Policy, now: datetime) -> list[str]:
         return lines
     thresholds = policy.thresholds(auto_renewal=bool(on))
     key = "auto_renewal_warn_days" if on else "warn_days"
-    lines.append(f"Thresholds ({key}): {', '.join(map(str, sorted(thresholds, reverse=True))) or 'none'}, and the day itself.")
+    lines.append(
+        f"Thresholds ({key}): {', '.join(map(str, sorted(thresholds, reverse=True))) or 'none'}, and the day itself."
+    )
     cycle = known.cycle
     threshold = None if cycle is None else cycle.told_threshold
     if cycle is None:
@@ -232,7 +252,9 @@ def explain(one: Row, watch: Watch, policy: Policy, now: datetime) -> list[str]:
     if ahead:
         nearest = max(ahead)
         day = one.renews_on.toordinal() - nearest
-        lines.append(f"Next: the threshold of {messages.days(nearest)}, on {messages.day(day)}, at the first poll of that day.")
+        lines.append(
+            f"Next: the threshold of {messages.days(nearest)}, on {messages.day(day)}, at the first poll of that day."
+        )
     elif one.days_left == 0:
         lines.append(f"Next: overdue, if it did not renew, on {messages.day(one.renews_on.toordinal() + 1)}.")
     return lines

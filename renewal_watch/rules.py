@@ -256,7 +256,9 @@ def _judge_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: in
     if cycle is not None and abs(on - cycle.renews_on) > WOBBLE_DAYS:
         if on - cycle.renews_on >= RENEWED_DAYS and left > 0:
             words = messages.renewed(number, before, turn.at, left, on)
-            turn.tell("renewal.renewed", Severity.info, f"{known.provider_id}/{date.fromordinal(on)}", words, number, left)
+            turn.tell(
+                "renewal.renewed", Severity.info, f"{known.provider_id}/{date.fromordinal(on)}", words, number, left
+            )
         cycle = None
         known = known._replace(cycle=None)
     if left < 0:
@@ -271,10 +273,8 @@ def _judge_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: in
     if not is_tighter and not flag:
         return known
     key = f"{known.provider_id}/{date.fromordinal(cycle.renews_on)}/{reached if is_tighter else 'flag'}"
-    if auto:
-        severity = Severity.info
-    else:
-        severity = Severity.critical if left <= CRITICAL_DAYS else Severity.warning
+    urgent = Severity.critical if left <= CRITICAL_DAYS else Severity.warning
+    severity = Severity.info if auto else urgent
     if left == 0 or flag:
         words = messages.due(number, turn.at, left, on, turn.as_of)
         turn.tell("renewal.due", severity, key, words, number, left)
@@ -360,7 +360,12 @@ def _judge_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdow
     reached = None if left is None else tightest(left, turn.policy.warn_days)
     severity = Severity.warning if reached is None else Severity.critical
     turn.tell(
-        "auto_renewal.off", severity, turn.once(name), messages.auto_renewal_off(number, turn.at, left, on), number, left
+        "auto_renewal.off",
+        severity,
+        turn.once(name),
+        messages.auto_renewal_off(number, turn.at, left, on),
+        number,
+        left,
     )
     if reached is None or left is None or on is None or left <= 0:
         return known  # day 0 and overdue have a telling of their own
@@ -555,11 +560,9 @@ def _judge_absent(
             absence = Absence(polls, int(turn.now.timestamp()) if is_missing else None)
             if absence != known.absence:
                 kept = known._replace(absence=absence)
-            if is_missing:
-                if is_watched(known, policy):
-                    since = f"in 24 hours of {messages.numbers(len(gone))} gone" if confirmed else "in a row"
-                    words = messages.missing(before[name], turn.at, polls, since)
-                    turn.tell("number.missing", Severity.critical, turn.once(name), words, before[name])
+            if is_missing and is_watched(known, policy):
+                words = messages.missing(before[name], turn.at, polls, long=confirmed)
+                turn.tell("number.missing", Severity.critical, turn.once(name), words, before[name])
         if kept.missing_at is None and is_watched(known, policy):
             kept = _judge_blind(blind, before.get(name), kept, found.now_s)
         if kept is not known:
@@ -684,7 +687,8 @@ def next_attempt(attempts: int, now: datetime, chance: float) -> datetime:
     ``chance`` is a random number from 0 to 1, so that many deliveries do not come back at the same second.
     """
     wait = min(BACKOFF_FIRST * 2 ** min(attempts - 1, 20), BACKOFF_LONGEST)
-    return now + wait * (0.8 + 0.4 * chance)
+    spread: timedelta = wait * (0.8 + 0.4 * chance)
+    return now + spread
 
 
 def jitter(longest: timedelta) -> timedelta:

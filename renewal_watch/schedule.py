@@ -95,4 +95,5 @@ def next_poll(after: datetime, *, every: timedelta, cron: str | None, zone: str)
     if fire is None:  # config refuses such a line
         msg = f"the cron line {cron!r} never comes"
         raise ValueError(msg)
-    return datetime.astimezone(fire, UTC)
+    at: datetime = fire.astimezone(UTC)
+    return at

@@ -139,15 +139,17 @@ absences = Table(  # model.Absence: numbers that are not in the list
     Column("missing_at", Integer),
 )
 
-versions = Table(  # each state of a number's entry and the poll that first saw it; entry is null where it was not listed
-    "versions",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("number_id", ForeignKey("numbers.id"), nullable=False),
-    Column("poll_id", ForeignKey("polls.id"), nullable=False),
-    Column("entry", Text),
-    Column("zero_at", Integer),
-    Index("versions_by_number", "number_id", "poll_id"),
+versions = (
+    Table(  # each state of a number's entry and the poll that first saw it; entry is null where it was not listed
+        "versions",
+        metadata,
+        Column("id", Integer, primary_key=True),
+        Column("number_id", ForeignKey("numbers.id"), nullable=False),
+        Column("poll_id", ForeignKey("polls.id"), nullable=False),
+        Column("entry", Text),
+        Column("zero_at", Integer),
+        Index("versions_by_number", "number_id", "poll_id"),
+    )
 )
 
 countdowns = Table(  # a countdown that ticked at another hour than foretold, with nothing else changed

@@ -34,6 +34,7 @@ class Rented:
     auto_renewal: bool
     price: str
     created_on: date
+    anchor: int  # the day of the month it renews on, where the month has one
     status: str = "active"
     is_sandbox: bool = False
     has_whatsapp: bool = False
@@ -54,12 +55,14 @@ def made_up_fleet(count: int, seed: int, today: date) -> list[Rented]:
     for index in range(count):
         country = chance.choice(list(_COUNTRIES))
         prefix, digits = _COUNTRIES[country]
+        renews_on = today + timedelta(days=chance.randint(1, 30))
         fleet.append(
             Rented(
                 id=str(uuid.UUID(int=chance.getrandbits(128), version=4)),
                 number=f"+{prefix}{index:0{digits}d}",
                 country=country,
-                renews_on=today + timedelta(days=chance.randint(1, 30)),
+                renews_on=renews_on,
+                anchor=renews_on.day,
                 auto_renewal=chance.random() >= 0.1,  # noqa: PLR2004
                 price=chance.choice(["1.00", "1.15", "2.50", "4.00"]),
                 created_on=today - timedelta(days=chance.randint(40, 900)),
@@ -86,7 +89,7 @@ class Provider:
         kept = []
         for rented in self.fleet:
             while rented.renews_on <= today and rented.auto_renewal and not rented.unpaid:
-                rented.renews_on = next_month(rented.renews_on, rented.created_on.day)
+                rented.renews_on = next_month(rented.renews_on, rented.anchor)
             late = today - rented.renews_on
             if late >= SUSPENDED_AFTER and rented.status == "active":
                 rented.status = "suspended"

@@ -28,8 +28,8 @@ from renewal_watch.config import Channel
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.model import (
     DAY_S,
-    Alert,
     Absence,
+    Alert,
     Cycle,
     Delivery,
     Entry,
@@ -43,7 +43,6 @@ from renewal_watch.schema import (
     HEAD,
     alerts,
     channels,
-    countdowns,
     deliveries,
     delivery_alerts,
     environments,
@@ -112,7 +111,9 @@ class Store:
             "readonly": "let the service's user write the file and its directory",
             "no such table": "bring it up to date with: renewal-watch db upgrade",
         }
-        what = next((todo for word, todo in advice.items() if word in str(cause)), "check it with: renewal-watch db check")
+        what = next(
+            (todo for word, todo in advice.items() if word in str(cause)), "check it with: renewal-watch db check"
+        )
         return f"the database {self.path} cannot be used ({cause}): {what}"
 
     # --- schema ---
@@ -121,7 +122,9 @@ class Store:
         """The schema the database has, None for an empty one."""
         try:
             with self.engine.connect() as connection:
-                names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE name = 'alembic_version'").all()
+                names = connection.exec_driver_sql(
+                    "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
+                ).all()
                 if not names:
                     return None
                 return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
@@ -149,14 +152,13 @@ class Store:
         if revision is not None and self.path is not None:
             self.backup(self.path.with_name(f"{self.path.name}.before-{HEAD}"))
         try:
-            with self.engine.connect() as connection:
-                with connection.begin():
-                    config.attributes["connection"] = connection
-                    command.upgrade(config, "head")
-                    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-                    if broken:
-                        msg = f"the migration of {self.path} would break {len(broken)} references; it was undone"
-                        raise StoreError(msg)
+            with self.engine.connect() as connection, connection.begin():
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                if broken:
+                    msg = f"the migration of {self.path} would break {len(broken)} references; it was undone"
+                    raise StoreError(msg)
         except SQLAlchemyError as error:
             raise StoreError(self._said(error)) from None
         return True
@@ -195,8 +197,7 @@ class Store:
         try:
             part.touch(mode=0o600)
             with self.engine.connect() as connection:
-                source = connection.connection.dbapi_connection
-                assert isinstance(source, sqlite3.Connection)  # noqa: S101 (path is set)
+                source: Any = connection.connection.dbapi_connection
                 copy = sqlite3.connect(part)
                 try:
                     source.backup(copy)
@@ -323,9 +324,10 @@ class Transaction:
 
     def last_poll_id(self, environment_id: int) -> int | None:
         """The newest line of the environment's poll log."""
-        return self.connection.execute(
+        newest: int | None = self.connection.execute(
             select(func.max(polls.c.id)).where(polls.c.environment_id == environment_id)
         ).scalar_one()
+        return newest
 
     def fleet(self, environment_id: int) -> dict[str, Known]:
         """Every number that was ever listed, by provider id."""
@@ -403,9 +405,7 @@ class Transaction:
         self.connection.execute(
             update(environments)
             .where(environments.c.id == environment_id)
-            .values(
-                next_poll_at=schedule.next_poll_at, hold_until=schedule.hold_until, hold_token=schedule.hold_token
-            )
+            .values(next_poll_at=schedule.next_poll_at, hold_until=schedule.hold_until, hold_token=schedule.hold_token)
         )
 
     def _record_poll(self, environment_id: int, verdict: Verdict, poll: PollRecord) -> int:
@@ -454,7 +454,10 @@ class Transaction:
         self._update_numbers(kept)
         self._many(
             "INSERT INTO versions (id, number_id, poll_id, entry, zero_at) VALUES (?, ?, ?, ?, ?)",
-            ((one, pk, poll_id, None if entry is None else _compact(entry.raw), zero) for one, pk, zero, entry in states),
+            (
+                (one, pk, poll_id, None if entry is None else _compact(entry.raw), zero)
+                for one, pk, zero, entry in states
+            ),
         )
         if verdict.countdowns:
             moved = {known.provider_id: known for known in kept}
@@ -468,7 +471,9 @@ class Transaction:
         statement = f"UPDATE numbers SET {sets} WHERE id = ?"  # noqa: S608 (own column names)
         self._many(statement, ((*known[1:_FIRST_OF_CYCLE], known.pk) for known in those))
         self._many("DELETE FROM cycles WHERE number_id = ?", ((known.pk,) for known in those if known.cycle is None))
-        self._many("DELETE FROM absences WHERE number_id = ?", ((known.pk,) for known in those if known.absence is None))
+        self._many(
+            "DELETE FROM absences WHERE number_id = ?", ((known.pk,) for known in those if known.absence is None)
+        )
         self._remember(those)
 
     def _remember(self, those: Sequence[Known]) -> None:
@@ -661,7 +666,9 @@ class Transaction:
     def _settle(self, delivery: Delivery, **values: object) -> bool:
         done = self.connection.execute(
             update(deliveries)
-            .where(deliveries.c.id == delivery.pk, deliveries.c.lease == delivery.lease, deliveries.c.state == "pending")
+            .where(
+                deliveries.c.id == delivery.pk, deliveries.c.lease == delivery.lease, deliveries.c.state == "pending"
+            )
             .values(lease=None, leased_until=None, **values)
         )
         return done.rowcount == 1
@@ -717,8 +724,10 @@ class Transaction:
 
     def outbox(self) -> dict[str, Any]:
         """How many messages wait and failed, and since when the oldest waits."""
-        counts = dict(
-            self.connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state)).tuples().all()
+        counts: dict[str, int] = dict(
+            self.connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state))
+            .tuples()
+            .all()
         )
         oldest = self.connection.execute(
             select(func.min(deliveries.c.created_at)).where(deliveries.c.state == "pending")
@@ -809,7 +818,9 @@ class Transaction:
                 )
             ).scalar_one()
             now = None if entry is None else msgspec.json.decode(entry)
-            what = "listed" if is_first else "unlisted" if now is None else "listed again" if before is None else "changed"
+            what = (
+                "listed" if is_first else "unlisted" if now is None else "listed again" if before is None else "changed"
+            )
             fields = {
                 name: {"before": (before or {}).get(name), "now": (now or {}).get(name)}
                 for name in {**(before or {}), **(now or {})}
@@ -908,4 +919,3 @@ def _ticked(entry: dict[str, Any], seen_at: datetime, zero_at: int | None, at: d
         return entry | {"days_until_monthly_renewal": str(ticked) if isinstance(value, str) else ticked}
     form = type(value)
     return entry | {"days_until_monthly_renewal": form(then)}
-

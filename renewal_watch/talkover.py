@@ -15,6 +15,7 @@ down. ``timeout=`` of requests bounds single reads only, so a body or a header t
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import json
 import logging
@@ -26,7 +27,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -341,10 +342,8 @@ def _session(proxy: str | None, ca_file: str | None) -> requests.Session:
 
 
 def _shut(one: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError, ValueError):  # it may have ended by itself meanwhile
         one.shutdown(socket.SHUT_RDWR)
-    except (OSError, ValueError):
-        pass  # it ended by itself meanwhile
 
 
 def _host(url: str) -> str:
@@ -398,7 +397,9 @@ def _check(answer: Answer, now: datetime) -> None:
         msg = f"HTTP {status}: the address redirects to {target}, which is not followed with the token; check base_url"
         raise NotTheApi(msg)
     if status == 404:  # noqa: PLR2004
-        msg = f"HTTP 404: there is no phone-numbers list at this address; check base_url{said and ' (' + said[2:] + ')'}"
+        msg = (
+            f"HTTP 404: there is no phone-numbers list at this address; check base_url{said and ' (' + said[2:] + ')'}"
+        )
         raise NotTheApi(msg)
     if status >= 500 or status in (408, 425):  # noqa: PLR2004
         msg = f"the provider has trouble (HTTP {status}{said})"
@@ -559,10 +560,11 @@ def _paging(envelope: _Envelope) -> tuple[int | None, int | None]:
     for place in (envelope.meta, envelope.pagination, {"total": envelope.total, "last_page": envelope.last_page}):
         if not isinstance(place, dict):
             continue
-        place = cast("dict[str, Any]", place.get("pagination") if isinstance(place.get("pagination"), dict) else place)
-        total, last, per_page = (_whole(place.get(key)) for key in ("total", "last_page", "per_page"))
+        inner = place.get("pagination")
+        said: dict[str, Any] = inner if isinstance(inner, dict) else place
+        total, last, per_page = (_whole(said.get(key)) for key in ("total", "last_page", "per_page"))
         if last is None:
-            last = _whole(place.get("total_pages"))
+            last = _whole(said.get("total_pages"))
         if last is None and total is not None and per_page:
             last = max(1, math.ceil(total / per_page))
         if total is not None or last is not None:
