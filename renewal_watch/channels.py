@@ -9,24 +9,28 @@ are off; ``optional=yes`` hides failures and ``retry=`` repeats half-delivered m
 attempt itself is judged; a URL with several targets fails as a whole after reaching some, so it is refused.
 
 Parent and child speak lines of JSON:  {"url"} → {"body_limit", "title_limit"} | {"fault"},
-then any number of  {"title", "body", "severity"} → {} | {"error"}.
+then any number of  {"title", "body", "severity"} → {} | {"error"}. Each question says by when (``ends``, on the system's
+monotonic clock) it must be answered: the child dies then by itself, should its parent have been killed meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model import Message, Severity
@@ -35,9 +39,12 @@ from renewal_watch.text import REDACTOR, plain
 SEND_DEADLINE = timedelta(seconds=60)  # from the first byte to the child to its answer; then it is killed
 READ_TIMEOUT_S = 30  # Apprise's default of 4 s calls a slow service failed that did take the message
 CONNECT_TIMEOUT_S = 10
-_LOCAL = {"syslog", "dbus", "glib", "gnome", "kde", "qt", "macosx", "windows"}  # end on a screen nobody looks at
+_LOCAL = {"syslog", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows"}  # a screen nobody looks at
 _REFUSED = {
     "optional": "hides failures",
+    "redirect": "calls a message delivered that was lost on the way",
+    "cc": "adds targets; give each a channel of its own",
+    "bcc": "adds targets; give each a channel of its own",
     "retry": "repeats what was delivered in part; renewal-watch tries again by itself",
     "wait": "belongs to retry",
     "overflow": "cuts messages; renewal-watch keeps them within the limit",
@@ -54,7 +61,7 @@ class Limits:
 
 
 class AppriseChannel:
-    """One channel. Not for two threads at once; ``close`` may come from any."""
+    """One channel. For one thread at a time; only ``stop`` may come from another."""
 
     def __init__(self, name: str, read_url: Callable[[], str], deadline: timedelta = SEND_DEADLINE) -> None:
         self.name = name
@@ -63,7 +70,7 @@ class AppriseChannel:
         self._child: subprocess.Popen[bytes] | None = None
         self._url = ""
         self._limits = Limits(body=0, title=0)
-        self._closed = False
+        self._stopped = threading.Event()
 
     def send(self, render: Callable[[Limits], Message]) -> None:
         """Deliver what ``render`` makes of the service's limits. Raises ChannelError when that is not certain."""
@@ -88,7 +95,7 @@ class AppriseChannel:
         return self._limits
 
     def close(self) -> None:
-        """End the child at once; a send under way fails. The channel can be used again unless ``stop`` was called."""
+        """End the child at once. The channel can be used again unless ``stop`` was called."""
         child, self._child = self._child, None
         if child is not None:
             child.kill()
@@ -99,25 +106,34 @@ class AppriseChannel:
                         pipe.close()
 
     def stop(self) -> None:
-        """Kill the child from another thread; no further one is started."""
-        self._closed = True
+        """Kill the child from another thread, so that a send under way fails at once; no further one is started."""
+        self._stopped.set()  # before the look at the child: whoever starts one looks here after it
         child = self._child
         if child is not None:
             child.kill()
 
     def _start(self, url: str, ends: float) -> None:
         self.close()
-        if self._closed:
+        if self._stopped.is_set():
             msg = "the channel is being closed"
             raise ChannelError(msg)
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "renewal_watch.channels"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the parent, which lets a send under way end
-            bufsize=0,
-        )
+        try:
+            child = self._child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "renewal_watch.channels"],  # -P: nothing is imported from where we stand
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the parent, which lets a send under way end
+                bufsize=0,
+                env=_harmless_environment(),
+            )
+        except OSError as error:
+            msg = f"the sending process cannot be started: {error.strerror}"
+            raise ChannelError(msg) from None
+        if self._stopped.is_set():
+            child.kill()
+        assert child.stdin is not None  # noqa: S101 (a pipe was asked for)
+        os.set_blocking(child.stdin.fileno(), False)
         self._url = url
         answer = self._ask({"url": url}, ends)
         if "fault" in answer:
@@ -131,15 +147,16 @@ class AppriseChannel:
         assert child is not None  # noqa: S101 (_start made it)
         assert child.stdin is not None  # noqa: S101 (a pipe was asked for)
         assert child.stdout is not None  # noqa: S101
+        to, back = child.stdin.fileno(), child.stdout.fileno()
         try:
-            child.stdin.write(json.dumps(question).encode() + b"\n")
+            rest = json.dumps(question | {"ends": ends}).encode() + b"\n"
+            while rest:
+                self._wait(to, select.POLLOUT, ends)
+                rest = rest[os.write(to, rest) :]
             answer = b""
             while not answer.endswith(b"\n"):
-                left = ends - time.monotonic()
-                if left <= 0 or not select.select([child.stdout], [], [], left)[0]:
-                    msg = f"the service did not take the message within {self._deadline.total_seconds():g} s"
-                    raise ChannelError(msg)
-                part = os.read(child.stdout.fileno(), 65536)
+                self._wait(back, select.POLLIN, ends)
+                part = os.read(back, 65536)
                 if not part:
                     msg = "the send was ended before its outcome was known"
                     raise ChannelError(msg)
@@ -154,33 +171,62 @@ class AppriseChannel:
             raise
         return said
 
+    def _wait(self, descriptor: int, event: int, ends: float) -> None:
+        left = ends - time.monotonic()
+        poll = select.poll()
+        poll.register(descriptor, event)
+        if left <= 0 or not poll.poll(math.ceil(left * 1000)):
+            msg = f"the service did not take the message within {self._deadline.total_seconds():g} s"
+            raise ChannelError(msg)
+
+
+def _harmless_environment() -> dict[str, str]:
+    """The environment without secrets given in it, and without a .netrc, which would replace a channel's credentials."""
+    kept = {name: value for name, value in os.environ.items() if REDACTOR.clean(value) == value}
+    return kept | {"NETRC": os.devnull}
+
 
 # --- in the child -----------------------------------------------------------------------------------------------------
 
 
 def url_fault(url: str) -> str | None:
     """Why a URL is refused before Apprise sees it, None if it is not."""
-    parts = urlsplit(url)
-    if not parts.scheme:
+    scheme = _scheme(url)
+    if not scheme:
         return "it is not an Apprise URL; write it like slack://… or mailto://…"
-    if parts.scheme.lower() in _LOCAL:
-        return f"{parts.scheme}:// ends on this machine, where nobody may look"
-    for key, _ in parse_qsl(parts.query, keep_blank_values=True):
-        if key.lower() in _REFUSED:
-            return f"{key}= is not allowed: it {_REFUSED[key.lower()]}"
+    if scheme in _LOCAL:
+        return f"{scheme}:// ends on this machine, where nobody may look"
+    for key, value in _query(url).items():
+        if key in _REFUSED:
+            return f"{key}= is not allowed: it {_REFUSED[key]}"
+        if key == "format" and value.lower() != "text":
+            return "format= is not allowed: messages are plain text"
     return None
+
+
+def _scheme(url: str) -> str:
+    found = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]{0,31}):/", url)
+    return found[1].lower() if found else ""
+
+
+def _query(url: str) -> dict[str, str]:
+    """The parameters as Apprise reads them: all after the first ``?``, a ``#`` before or in it notwithstanding."""
+    pairs = (pair.partition("=") for pair in re.split("[&;]", url.partition("?")[2]))
+    return {unquote(key).strip().lower(): unquote(value) for key, _, value in pairs}
 
 
 def without_pieces(text: str, url: str) -> str:
     """``text`` without any part of ``url`` but its scheme and host: Apprise logs tokens, topics and addresses."""
-    parts = urlsplit(url)
-    harmless = {parts.scheme, parts.hostname or "", str(parts.port or "")}
-    pieces = {url, parts.path, unquote(parts.path), parts.username or "", parts.password or ""}
-    pieces |= set(re.split(r"[/:@?&=,;#+\s]", url)) | set(re.split(r"[/:@?&=,;#+\s]", unquote(url)))
-    for piece in sorted(pieces - harmless, key=len, reverse=True):
-        if len(piece) >= 4:  # noqa: PLR2004 (shorter ones would blot out ordinary words)
-            text = text.replace(piece, "***")
-    return text
+    rest = url.partition("://")[2]
+    place = re.split(r"[/?#]", rest)[0].rpartition("@")[2]
+    harmless = {_scheme(url)}
+    if found := re.fullmatch(r"(localhost|\[.*\]|[^:]*\.[^:]*)(?::(\d+))?", place):  # else a token stands there
+        harmless |= {place, found[1], found[2] or ""}
+    pieces = {url, rest, unquote(rest), *_query(url).values()}
+    for part in (url, unquote(url)):
+        pieces |= set(re.split(r"[/:@?&=,;#+\s]", part)) | set(re.split(r"[/?&=;,#\s]", part))
+    known = [re.escape(piece) for piece in sorted(pieces - harmless, key=len, reverse=True) if len(piece) >= 4]  # noqa: PLR2004 (shorter ones would blot out ordinary words)
+    return re.sub("|".join(known), "***", text, flags=re.IGNORECASE) if known else text
 
 
 def _serve() -> None:
@@ -192,7 +238,9 @@ def _serve() -> None:
         answers.write(json.dumps(said) + "\n")
         answers.flush()
 
-    url = str(json.loads(sys.stdin.readline())["url"])
+    first = json.loads(sys.stdin.readline())
+    _die_at(first["ends"])
+    url = str(first["url"])
     fault = url_fault(url)
     if fault:
         answer(fault=fault)
@@ -202,26 +250,50 @@ def _serve() -> None:
     asset = apprise.AppriseAsset(app_id="renewal-watch", http_redirects=False, service_timeout=0, secure_logging=True)
     service = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if not isinstance(service, apprise.NotifyBase):
-        answer(
-            fault=f"Apprise does not understand this {plain(urlsplit(url).scheme)}:// URL; see appriseit.com/services"
-        )
+        answer(fault=f"Apprise does not understand this {plain(_scheme(url))}:// URL; see appriseit.com/services")
         return
-    if len(service) != 1:
-        answer(fault=f"it names {len(service)} targets; give each a channel of its own, so that each is told once")
+    fault = _service_fault(service)
+    if fault:
+        answer(fault=fault)
         return
-    given = {key.lower() for key, _ in parse_qsl(urlsplit(url).query)}
+    given = _query(url)
     if "rto" not in given:
         service.socket_read_timeout = READ_TIMEOUT_S
     if "cto" not in given:
         service.socket_connect_timeout = CONNECT_TIMEOUT_S
-    answer(body_limit=service.body_maxlen, title_limit=service.title_maxlen)
+    body, title = int(service.body_maxlen), int(service.title_maxlen)
+    if service.overflow_amalgamate_title:
+        body -= title + 2  # Discord and others send the title inside the body
+    _die_at(None)
+    answer(body_limit=body, title_limit=title)
     for line in sys.stdin:
         message = json.loads(line)
-        error = _deliver(apprise, service, asset, message)
-        answer(**({"error": without_pieces(error, url)} if error else {}))
+        _die_at(message["ends"])
+        error = _deliver(apprise, service, asset, message, url)
+        _die_at(None)
+        answer(**({"error": error} if error else {}))
 
 
-def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, str]) -> str | None:
+def _die_at(ends: float | None) -> None:
+    """Let the system end this process at ``ends`` of the monotonic clock, whatever a plugin does then."""
+    if ends is None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    else:
+        signal.setitimer(signal.ITIMER_REAL, max(ends - time.monotonic(), 1e-6))
+
+
+def _service_fault(service: Any) -> str | None:
+    """Why a service is refused as Apprise understood it, in case it read the URL in another way than ``url_fault``."""
+    if len(service) != 1:
+        return f"it names {len(service)} targets; give each a channel of its own, so that each is told once"
+    if service.body_max_line_count > 0:
+        return f"it shows only {service.body_max_line_count} lines of a message"
+    if service.optional or service.retry or service.redirects or service.overflow_mode.value != "upstream":
+        return "optional, retry, redirect and overflow must be left at their defaults"
+    return None
+
+
+def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], url: str) -> str | None:
     """Why the message was not delivered, None if it was."""
     outlet = apprise.Apprise(asset=asset)
     outlet.add(service)
@@ -234,7 +306,8 @@ def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, str]) ->
     if result.status == success and attempts and all(attempt.status == success for attempt in attempts):
         return None
     said = [entry.message for attempt in attempts for entry in attempt.logs if entry.level in ("WARNING", "ERROR")]
-    return plain("; ".join(said) or f"Apprise reports {result.status.name.lower()}", 300)
+    told = "; ".join(said) or f"Apprise reports {result.status.name.lower()}"
+    return plain(without_pieces(told, url), 300)  # in this order: what was made plain or cut is not found any more
 
 
 if __name__ == "__main__":

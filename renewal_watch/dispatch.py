@@ -36,6 +36,10 @@ class Sender(Protocol):
         """Deliver or raise ChannelError."""
 
 
+class _HeldUp(ChannelError):
+    """The claim is too old to be used: somebody else may send the message by now."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Outlet:
     """A channel with its sender, and the messages it sent whose mark could not be written."""
@@ -78,7 +82,12 @@ def run_once(
                 tx.release(delivery)
             break
         else:
-            error = _send(outlet, delivery, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+            try:
+                error = _send(outlet, delivery, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+            except _HeldUp:
+                with store.transaction() as tx:
+                    tx.release(delivery)
+                continue
         if error is None:
             sent += 1
             _mark_sent(store, outlet, delivery, outlets, clock, pause)
@@ -93,9 +102,8 @@ def _send(outlet: Outlet, delivery: Delivery, clock: Callable[[], datetime], age
     """Why the message was not delivered, None if it was."""
 
     def render(limits: Limits) -> Message:
-        if age() > CLAIM_IS_OLD.total_seconds():
-            msg = "this process was held up before the send; the message is sent later"
-            raise ChannelError(msg)
+        if age() > CLAIM_IS_OLD.total_seconds() or clock() >= delivery.leased_until:
+            raise _HeldUp
         return messages.render(
             delivery.message_id,
             delivery.alerts,
@@ -107,6 +115,11 @@ def _send(outlet: Outlet, delivery: Delivery, clock: Callable[[], datetime], age
 
     try:
         outlet.sender.send(render)
+    except _HeldUp:
+        log.warning(
+            "channel=%s message=%s claim given back: held up before the send", delivery.channel, delivery.message_id
+        )
+        raise
     except ChannelError as error:
         log.warning(
             "channel=%s message=%s attempt=%d not delivered: %s",
@@ -116,6 +129,11 @@ def _send(outlet: Outlet, delivery: Delivery, clock: Callable[[], datetime], age
             error,
         )
         return str(error)
+    except Exception as error:  # one message that breaks us must be seen to fail, and hold up no other
+        log.exception(
+            "channel=%s message=%s attempt=%d broke", delivery.channel, delivery.message_id, delivery.attempts
+        )
+        return f"a fault of renewal-watch ({type(error).__name__}); the log has its traceback"
     log.info("channel=%s message=%s alerts=%d sent", delivery.channel, delivery.message_id, len(delivery.alerts))
     return None
 

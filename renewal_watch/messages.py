@@ -17,6 +17,9 @@ from renewal_watch.text import plain
 DASHBOARD = "the provider's dashboard"
 _OLD_NEWS = timedelta(minutes=30)  # a message delivered later than this says when its alerts were found
 _BRIEF = 72  # characters of a headline in a subject
+_DIGITS = 30  # an amount with more before or after the point is no price and is not written out
+_TITLE = 250  # bytes of a title that stands above the body
+_ESCAPES = "&<>\"'"
 _GROUPS = {
     "renewal.upcoming": "up for renewal",
     "renewal.due": "due",
@@ -69,6 +72,10 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     """``1.00 USD``: at least two decimals, never rounded."""
     if amount is None:
         return "an unknown amount"
+    if not amount.is_finite():
+        return "an unknown amount"
+    if abs(amount.adjusted()) > _DIGITS:  # written out it could fill the memory
+        return f"{amount} {plain(currency or '')}".rstrip()
     text = f"{amount:f}"
     whole, _, cents = text.partition(".")
     return f"{whole}.{cents:0<2} {plain(currency or '')}".rstrip()
@@ -89,16 +96,43 @@ def _cost(number: PhoneNumber) -> str:
     return money(number.cost, number.currency)
 
 
-def _since(as_of: datetime | None) -> str:
-    """What an alert says when the number could not be read now."""
-    return f" (as last known at {instant(as_of)}; it could not be read since)" if as_of else ""
+def when(left: int, on: int) -> str:
+    """``in 3 days, on Thu 26 Nov 2026``; ``today, …`` on the day itself; ``3 days ago, on …`` after it."""
+    if left == 0:
+        return f"today, {day(on)}"
+    return f"in {days(left)}, on {day(on)}" if left > 0 else f"{days(-left)} ago, on {day(on)}"
+
+
+def _next(number: PhoneNumber, left: int | None, on: int | None) -> str:
+    """What the renewal day brings: ``it renews in 3 days, on …``, ``it will be lost …``, ``it is overdue by …``."""
+    if left is None or on is None:
+        return "no renewal day is known"
+    if left < 0:
+        return f"it is overdue by {days(-left)}, since {day(on)}"
+    return f"it {'renews' if number.auto_renewal else 'will be lost'} {when(left, on)}"
+
+
+def _facts(number: PhoneNumber, left: int | None, on: int | None) -> str:
+    """The end of a sentence on anything but renewal: days, date, auto-renewal and cost."""
+    said = _next(number, left, on)
+    return f"{said[0].upper()}{said[1:]}: {_auto(number)}, a renewal costs {_cost(number)}."
+
+
+def unread(as_of: datetime | None) -> str:
+    """What an alert says while the API cannot be read."""
+    return f" (as last known at {instant(as_of)}; the list could not be read since)" if as_of else ""
+
+
+UNLISTED = " (as last known; it is not in the list now)"
+UNREADABLE = " (as last known; its entry in the list cannot be read now)"
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
-# Each gives (headline, sentence). ``at`` is the environment's name in parentheses where a sentence stands alone.
+# Each gives (headline, sentence). ``at`` is the environment's name, ``left`` the days left, ``on`` the renewal day as an
+# ordinal; ``note`` says where the number could not be read now: ``unread``, ``UNLISTED``, ``UNREADABLE`` or nothing.
 
 
-def upcoming(number: PhoneNumber, at: str, left: int, on: int, as_of: datetime | None) -> tuple[str, str]:
+def upcoming(number: PhoneNumber, at: str, left: int, on: int, note: str = "") -> tuple[str, str]:
     """Renewal comes near: a charge to expect, or a number that will be lost."""
     if number.auto_renewal:
         headline = f"{who(number)} renews in {days(left)}"
@@ -107,10 +141,10 @@ def upcoming(number: PhoneNumber, at: str, left: int, on: int, as_of: datetime |
         headline = f"{who(number)} will be lost in {days(left)}"
         todo = f"renewing costs {_cost(number)}. Switch auto-renewal on or renew it in {DASHBOARD}"
     verb = headline.removeprefix(who(number))
-    return headline, f"{who(number)} ({at}){verb}, on {day(on)}: {_auto(number)}, {todo}.{_since(as_of)}"
+    return headline, f"{who(number)} ({at}){verb}, on {day(on)}: {_auto(number)}, {todo}.{note}"
 
 
-def due(number: PhoneNumber, at: str, left: int, on: int, as_of: datetime | None) -> tuple[str, str]:
+def due(number: PhoneNumber, at: str, left: int, on: int, note: str = "") -> tuple[str, str]:
     """The renewal day itself, or the provider's due flag before it."""
     when = "today" if left == 0 else f"in {days(left)}"
     if number.auto_renewal:
@@ -121,16 +155,16 @@ def due(number: PhoneNumber, at: str, left: int, on: int, as_of: datetime | None
         todo = f"renewing costs {_cost(number)}. Renew it in {DASHBOARD} now"
     verb = headline.removeprefix(who(number))
     flag = "" if left == 0 else "; the provider flags it as due"
-    return headline, f"{who(number)} ({at}){verb}, {day(on)}{flag}: {_auto(number)}, {todo}.{_since(as_of)}"
+    return headline, f"{who(number)} ({at}){verb}, {day(on)}{flag}: {_auto(number)}, {todo}.{note}"
 
 
-def overdue(number: PhoneNumber, at: str, late: int, on: int, as_of: datetime | None) -> tuple[str, str]:
+def overdue(number: PhoneNumber, at: str, late: int, on: int, note: str = "") -> tuple[str, str]:
     """The renewal day passed and nothing moved: the sign of a failed renewal."""
     headline = f"{who(number)} is overdue by {days(late)}"
     return headline, (
         f"{who(number)} ({at}) is overdue by {days(late)}: it should have renewed on {day(on)} and did not. "
         f"{_auto(number).capitalize()}, it costs {_cost(number)}. Check the balance and the card and renew it in "
-        f"{DASHBOARD} now: an unpaid number is usually lost for good.{_since(as_of)}"
+        f"{DASHBOARD} now: an unpaid number is usually lost for good.{note}"
     )
 
 
@@ -143,7 +177,7 @@ def renewed(number: PhoneNumber, paid: PhoneNumber, at: str, left: int, on: int)
     )
 
 
-def status_changed(number: PhoneNumber, at: str, before: str | None) -> tuple[str, str]:
+def status_changed(number: PhoneNumber, at: str, before: str | None, left: int | None, on: int | None) -> tuple[str, str]:
     """A status that is not as it was, or that was not ``active`` when first seen (``before`` None)."""
     now = plain(number.status) or "without a status"
     headline = f"{who(number)} is {now}"
@@ -156,56 +190,57 @@ def status_changed(number: PhoneNumber, at: str, before: str | None) -> tuple[st
         todo = f"If that was not expected, ask in {DASHBOARD}."
     else:
         todo = f"This status is not documented: look in {DASHBOARD} what it means."
-    return headline, f"{who(number)} ({at}) is {now}; {was}. {todo}"
+    return headline, f"{who(number)} ({at}) is {now}; {was}. {todo} {_facts(number, left, on)}"
 
 
 def added(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tuple[str, str]:
     """A number that was not in the list before."""
-    renewal = "no renewal day is known" if left is None or on is None else f"it renews in {days(left)}, on {day(on)}"
     return f"{who(number)} was added", (
-        f"{who(number)} ({at}) was added: {renewal}; {_auto(number)}, it costs {_cost(number)}. It is watched from now."
+        f"{who(number)} ({at}) was added and is watched from now. If nobody ordered it, ask in {DASHBOARD}. "
+        f"{_facts(number, left, on)}"
     )
 
 
-def missing(number: PhoneNumber, at: str, polls: int, *, long: bool) -> tuple[str, str]:
-    """A number that left the list; ``long`` when it went with many others more than 24 hours ago."""
-    without = "for 24 hours no list had it" if long else f"{polls} complete lists in a row came without it"
+def missing(number: PhoneNumber, at: str, polls: int, left: int | None, on: int | None) -> tuple[str, str]:
+    """A number that left the list."""
+    without = "the last complete list" if polls == 1 else f"{polls} complete lists in a row"
     return f"{who(number)} is missing", (
-        f"{who(number)} ({at}) is missing: {without}. If nobody released it, "
-        f"ask the provider at once; a released number is soon given to others. It is not watched any more."
+        f"{who(number)} ({at}) is missing: {without} came without it. If nobody released it, "
+        f"ask the provider at once; a released number is soon given to others. It is not watched any more. "
+        f"As last known: {_facts(number, left, on)}"
     )
 
 
-def returned(number: PhoneNumber, at: str, since: datetime) -> tuple[str, str]:
+def returned(number: PhoneNumber, at: str, since: datetime, left: int | None, on: int | None) -> tuple[str, str]:
     """A missing number is in the list again."""
     return f"{who(number)} returned", (
-        f"{who(number)} ({at}) is in the list again; it had been missing since {instant(since)}. It is watched again."
+        f"{who(number)} ({at}) is in the list again; it had been missing since {instant(since)}. It is watched again, "
+        f"nothing to do. {_facts(number, left, on)}"
     )
 
 
 def auto_renewal_off(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tuple[str, str]:
     """Auto-renewal was switched off: the number ends with its cycle."""
-    end = (
-        "its renewal day is not known"
-        if left is None or on is None
-        else f"it will be lost in {days(left)}, on {day(on)}"
-    )
     now = "off" if number.auto_renewal is False else "no longer stated"
     return f"{who(number)}: auto-renewal is {now}", (
-        f"{who(number)} ({at}): auto-renewal is {now}, it was on before; {end}. It costs {_cost(number)}. "
+        f"{who(number)} ({at}): auto-renewal is {now}, it was on before; {_next(number, left, on)}. A renewal costs "
+        f"{_cost(number)}. "
         f"If nobody meant it, switch auto-renewal on in {DASHBOARD}."
     )
 
 
 def auto_renewal_on(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tuple[str, str]:
     """Auto-renewal was switched on."""
-    end = "its renewal day is not known" if left is None or on is None else f"it renews in {days(left)}, on {day(on)}"
+    late = left is not None and left < 0
+    todo = f"Check in {DASHBOARD} that it renews now" if late else "Make sure that the balance covers it"
     return f"{who(number)}: auto-renewal is on", (
-        f"{who(number)} ({at}): auto-renewal is on, it was off before; {end} for {_cost(number)}. Nothing to do."
+        f"{who(number)} ({at}): auto-renewal is on, it was off before; {_next(number, left, on)} for {_cost(number)}. {todo}."
     )
 
 
-def price_changed(number: PhoneNumber, before: PhoneNumber, at: str) -> tuple[str, str]:
+def price_changed(
+    number: PhoneNumber, before: PhoneNumber, at: str, left: int | None, on: int | None
+) -> tuple[str, str]:
     """The monthly cost, the price or the currency is another one."""
     said = []
     if (number.monthly_renewal_cost, number.currency) != (before.monthly_renewal_cost, before.currency):
@@ -214,15 +249,17 @@ def price_changed(number: PhoneNumber, before: PhoneNumber, at: str) -> tuple[st
     if (number.current_price, number.currency) != (before.current_price, before.currency):
         old = money(before.current_price, before.currency)
         said.append(f"the current price is {money(number.current_price, number.currency)}, it was {old}")
-    return f"{who(number)} costs {_cost(number)}", f"{who(number)} ({at}): {'; '.join(said)}."
+    return f"{who(number)} costs {_cost(number)}", f"{who(number)} ({at}): {'; '.join(said)}. Make sure that the balance covers it. {_facts(number, left, on)}"
 
 
-def capabilities(number: PhoneNumber, at: str, names: Sequence[str], *, lost: bool) -> tuple[str, str]:
+def capabilities(
+    number: PhoneNumber, at: str, names: Sequence[str], left: int | None, on: int | None, *, lost: bool
+) -> tuple[str, str]:
     """Voice, SMS or the like came or went."""
     what = ", ".join({"sms": "SMS", "mms": "MMS", "whatsapp": "WhatsApp"}.get(name, name) for name in names)
     verb = "lost" if lost else "gained"
     todo = f"Callers may be affected: ask in {DASHBOARD}." if lost else "Nothing to do."
-    return f"{who(number)} {verb} {what}", f"{who(number)} ({at}) {verb} {what}. {todo}"
+    return f"{who(number)} {verb} {what}", f"{who(number)} ({at}) {verb} {what}. {todo} {_facts(number, left, on)}"
 
 
 # --- the watch itself -------------------------------------------------------------------------------------------------
@@ -275,7 +312,7 @@ def recovered(at: str, since: datetime | None, now: datetime) -> tuple[str, str]
     blind = f" after {span(now - since)}" if since else ""
     return (
         f"{at}: the API can be read again",
-        f"{at}: the list is read again{blind}. All its numbers are watched again.",
+        f"{at}: the list is read again{blind}. All its numbers are watched again. Nothing to do.",
     )
 
 
@@ -287,9 +324,13 @@ def list_shrunk(at: str, lost: int, fleet: int) -> tuple[str, str]:
     )
 
 
-def list_whole(at: str, since: datetime, now: datetime) -> tuple[str, str]:
-    """The end of ``list_shrunk``."""
-    return f"{at}: the list is whole again", f"{at}: the numbers are back in the list after {span(now - since)}."
+def list_whole(at: str, since: datetime, now: datetime, gone: int) -> tuple[str, str]:
+    """The end of ``list_shrunk``; ``gone`` numbers are still not in the list, too few to doubt it."""
+    after = f"after {span(now - since)}"
+    if gone:
+        still = f"{numbers(gone)} {'is' if gone == 1 else 'are'} still not in it and will be reported as missing"
+        return f"{at}: the list is almost whole again", f"{at}: most numbers are back in the list {after}; {still}."
+    return f"{at}: the list is whole again", f"{at}: the numbers are back in the list {after}. Nothing to do."
 
 
 def channel_failing(channel: str, since: datetime, now: datetime, waiting: int, error: str) -> tuple[str, str]:
@@ -333,14 +374,23 @@ def render(
     A ``title_limit`` of 0 means that the service puts the title above the body.
     """
     ordered = sorted(alerts, key=_urgency)
-    worst = ordered[0].severity
-    title = _fit(_title(ordered), title_limit or 250)
     footer = f"message {message_id}"
     if now - created_at >= _OLD_NEWS:
-        footer = f"found {instant(created_at)}, delivered late\n{footer}"
-    room = body_limit - _size(footer) - 2 - (0 if title_limit else _size(title) + 2)
+        late = f"found {instant(created_at)}, delivered late\n{footer}"
+        footer = late if _size(late) <= body_limit // 3 else footer
+    room = body_limit - _size(footer) - 2
+    if title_limit:
+        title = _fit(_title(ordered), title_limit)
+    else:  # in a short message the title says most; the body must keep room to count the rest
+        title = _fit(_title(ordered), min(_TITLE, max(room - 2, 0) // 2))
+        room -= _size(title) + 2
     body = _body(ordered, room)
-    return Message(message_id=message_id, title=title, body=f"{body}\n\n{footer}", severity=worst)
+    return Message(
+        message_id=message_id,
+        title=title,
+        body=f"{body}\n\n{footer}" if body else footer,
+        severity=ordered[0].severity,
+    )
 
 
 def _urgency(alert: Alert) -> tuple[int, int, str, str]:
@@ -359,26 +409,26 @@ def _title(ordered: Sequence[Alert]) -> str:
 
 
 def _body(ordered: Sequence[Alert], room: int) -> str:
+    """As many alerts as fit, under the name of their severity; the first one is cut rather than left out."""
     lines: list[str] = []
     used = 0
     heading: Severity | None = None
-    reserve = 80  # bytes for the line that counts the rest
+    reserve = _size(_rest(ordered)) + 1  # for the line that counts the rest; no part of them has a longer one
     for told, alert in enumerate(ordered):
         line = f"• {alert.text}"
         if alert.severity != heading:
             heading = alert.severity
-            line = f"{'' if not lines else chr(10)}{heading.name.upper()}\n{line}"
-        last = told == len(ordered) - 1
-        if used + _size(line) + 1 > room - (0 if last else reserve):
+            line = f"{chr(10) if lines else ''}{heading.name.upper()}\n{line}"
+        is_last = told == len(ordered) - 1
+        if used + _size(line) + 1 > room - (0 if is_last else reserve):
+            rest = _rest(ordered[told:])
             if not lines:
-                lines.append(_fit(line, max(room - reserve, 1)))
-                lines.append(_rest(ordered[told + 1 :]))
-            else:
-                lines.append(_rest(ordered[told:]))
-            break
+                start = _fit(line, room if is_last else room - reserve)
+                return "\n".join((start, _rest(ordered[1:]))).rstrip() if len(start) >= _BRIEF else _fit(rest, room)
+            return "\n".join((*lines, rest))
         lines.append(line)
         used += _size(line) + 1
-    return "\n".join(line for line in lines if line)
+    return "\n".join(lines)
 
 
 def _rest(alerts: Sequence[Alert]) -> str:
@@ -391,7 +441,7 @@ def _rest(alerts: Sequence[Alert]) -> str:
 
 def _size(text: str) -> int:
     """Bytes of ``text``, each character that HTML escapes counted as its longest escape."""
-    return len(text.encode()) + 5 * sum(text.count(c) for c in "&<>\"'")
+    return len(text.encode()) + 5 * sum(text.count(c) for c in _ESCAPES)
 
 
 def _cut(text: str, longest: int) -> str:
@@ -399,12 +449,15 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _fit(text: str, room: int) -> str:
-    """``text`` cut to at most ``room`` as counted by ``_size``."""
+    """``text`` cut to at most ``room`` as counted by ``_size``; nothing where not even an ellipsis has room."""
     if _size(text) <= room:
         return text
-    while text and _size(text) + 3 > room:
-        text = text[: max(0, len(text) - max(1, (_size(text) + 3 - room) // 8))]
-    return text + "…"
+    left = room - _size("…")
+    for end, character in enumerate(text):
+        left -= _size(character)
+        if left < 0:
+            return text[:end] + "…" if room >= _size("…") else ""
+    return text  # not reached: the whole of it was too long
 
 
 def test_alert(channel: str, now: datetime) -> Alert:

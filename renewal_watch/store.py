@@ -911,11 +911,9 @@ def _ticked(entry: dict[str, Any], seen_at: datetime, zero_at: int | None, at: d
     if value is None or zero_at is None:
         return entry
     then = rules.countdown_at(zero_at, int(at.timestamp()))
-    number = float(value)
-    if number != int(number):
+    if "." in str(value):  # a fraction ticks with every second, not once a day
         elapsed = (at - seen_at).total_seconds() / DAY_S
-        places = len(str(value).partition(".")[2])
-        ticked: float = round(number - elapsed, places)
+        ticked = round(float(value) - elapsed, 6)
         return entry | {"days_until_monthly_renewal": str(ticked) if isinstance(value, str) else ticked}
     form = type(value)
     return entry | {"days_until_monthly_renewal": form(then)}

@@ -1,0 +1,137 @@
+"""The promise under SIGKILL: nothing is lost, nothing is sent twice but for a crash, the database stays sound."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import zygote
+from world import World, serving, write_config
+
+from renewal_watch import dispatch
+from renewal_watch.channels import AppriseChannel
+from renewal_watch.config import load
+from renewal_watch.store import Store
+
+RANDOM_KILLS = 100
+
+
+class Zygote:
+    """The forking process and its pipe."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, zygote.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def start(self, config: Path, step: str = "-") -> int:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{config} {step}\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def ended(self) -> int:
+        """The wait status of the child."""
+        assert self._process.stdout
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def forker() -> Iterator[Zygote]:
+    one = Zygote()
+    yield one
+    one.close()
+
+
+def settle(config: Path) -> Store:
+    """Send what the killed processes left, after their leases ran out."""
+    settings = load(config)
+    store = Store(settings.database_url)
+    store.upgrade()
+    for channel in settings.channels:
+        sender = AppriseChannel(channel.name, channel.read_url)
+        outlet = dispatch.Outlet(channel=channel, sender=sender)
+        dispatch.run_once(store, outlet, settings.channels, lambda: datetime.now(UTC) + timedelta(hours=2))
+        sender.close()
+    return store
+
+
+def assert_promise(store: Store, world: World, kills: int) -> int:
+    """Lost 0, duplicates at most one a kill, sound; every change told once. Returns the duplicates."""
+    with store.transaction() as tx:
+        found = tx.alerts()
+    assert store.check() == []
+    fates = [one for alert in found for one in alert["deliveries"]]
+    assert fates, "the campaign found nothing to tell"
+    assert {one["state"] for one in fates} == {"sent"}
+    got = world.got
+    lost = {one["message_id"] for one in fates} - set(got)
+    assert lost == set()
+    duplicates = sum(count - 1 for count in got.values())
+    assert duplicates <= kills
+    for number in {alert["number_id"] for alert in found if alert["kind"] == "status.changed"}:
+        told = [a["text"] for a in reversed(found) if a["number_id"] == number and a["kind"] == "status.changed"]
+        states = ["suspended" if ") is suspended" in text else "active" for text in told]
+        assert all(one != other for one, other in itertools.pairwise(states)), "a change lost or told twice"
+    return duplicates
+
+
+def test_a_hundred_kills_at_random_lose_nothing(tmp_path: Path, forker: Zygote) -> None:
+    """SIGKILL between 0 and 1 s after the start, a hundred times, on one database and two channels."""
+    world = World()
+    chance = random.Random(20261123)
+    with serving(world) as address:
+        config = write_config(tmp_path, address, channels=2)
+        for _ in range(RANDOM_KILLS):
+            pid = forker.start(config)
+            timer = threading.Timer(chance.uniform(0.0, 1.0), os.kill, (pid, signal.SIGKILL))
+            timer.start()
+            assert os.WTERMSIG(forker.ended()) == signal.SIGKILL
+            timer.join()
+        store = settle(config)
+        duplicates = assert_promise(store, world, RANDOM_KILLS)
+        with store.transaction() as tx:
+            alerts = len(tx.alerts())
+        store.close()
+    print(f"{RANDOM_KILLS} kills, {world.requests} polls, {alerts} alerts: 0 lost, {duplicates} duplicates")
+
+
+@pytest.mark.parametrize("step", list(zygote.STEPS))
+def test_a_kill_at_every_step_loses_nothing(step: str, tmp_path: Path, forker: Zygote) -> None:
+    """Three times at each step between the poll and the sent mark; only between send and mark may a message repeat."""
+    world = World()
+    with serving(world) as address:
+        config = write_config(tmp_path, address)
+        times = 1 if step.startswith("migrated") else 3
+        for _ in range(times):
+            forker.start(config, step)
+            assert os.WTERMSIG(forker.ended()) == signal.SIGKILL
+        store = settle(config)
+        if step.startswith("migrated"):
+            assert store.check() == []
+            assert store.revision() is not None
+        elif step != "before the request":
+            allowed = times if step in ("sent", "sent mark written, not committed") else 0
+            assert_promise(store, world, allowed)
+        store.close()

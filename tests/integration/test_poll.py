@@ -1,0 +1,405 @@
+"""One poll after another on a real SQLite file: what is kept, given back, told, and survived."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import T0
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_up import entry, listing
+
+from renewal_watch import poll, schema
+from renewal_watch.config import Channel, Environment
+from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
+from renewal_watch.model import Listing, Policy
+from renewal_watch.store import Store
+
+ENVIRONMENT = Environment(name="production", base_url="http://127.0.0.1:1/api/v1", token="talq_x", poll_jitter="0s")
+CHAT = Channel(name="chat", url="json://127.0.0.1:1")
+PAGER = Channel(name="pager", url="json://127.0.0.1:1", min_severity="critical")
+
+
+class Source:
+    """Gives what the test says, as ``talkover.Client`` would."""
+
+    def __init__(self) -> None:
+        self.next: Listing | ApiError = listing()
+        self.before_return: Callable[[], None] = lambda: None
+
+    def fetch(self) -> Listing:
+        self.before_return()
+        if isinstance(self.next, ApiError):
+            raise self.next
+        return self.next
+
+
+class Bench:
+    """A store, a source and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "renewal-watch.db"
+        self.store = Store(f"sqlite:///{self.path}")
+        self.store.upgrade()
+        self.source = Source()
+        self.now = T0
+        self.policy = Policy()
+        self.channels: list[Channel] = [CHAT, PAGER]
+
+    def poll(self, *entries: object, error: ApiError | None = None, at: datetime | None = None) -> poll.Polled:
+        self.now = at or self.now + timedelta(hours=1)
+        self.source.next = error or listing(*entries)
+        return poll.run_once(self.store, ENVIRONMENT, self.source, self.policy, self.channels, lambda: self.now)
+
+    def kinds(self) -> list[str]:
+        """The kinds of all alerts, oldest first."""
+        with self.store.transaction() as tx:
+            return [alert["kind"] for alert in reversed(tx.alerts())]
+
+    def snapshot(self, at: datetime) -> list[dict[str, Any]]:
+        with self.store.transaction() as tx:
+            found = tx.snapshot(1, at)
+        assert found
+        return found[1]
+
+    def count(self, table: str) -> int:
+        with self.store.transaction() as tx:
+            return int(tx.connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    one = Bench(tmp_path)
+    yield one
+    one.store.close()
+
+
+# --- keeping snapshots ------------------------------------------------------------------------------------------------
+
+
+def test_the_list_of_any_past_time_is_given_back_as_it_was(bench: Bench) -> None:
+    """Unknown fields, nulls, number formats and the countdown included."""
+    lists = [
+        [entry("phone-1", odd={"nested": [1, None]}), entry("phone-2", renewal_date=None)],
+        [entry("phone-1", odd={"nested": [1, 2]}), entry("phone-2", renewal_date=None)],
+        [entry("phone-2", renewal_date=None, current_price="1.00")],
+        [entry("phone-2", renewal_date=None, current_price="1.00"), entry("phone-3"), entry("phone-1")],
+    ]
+    times = []
+    for one in lists:
+        bench.poll(*one)
+        times.append(bench.now)
+    for at, one in zip(times, lists, strict=True):
+        given_back = {number["id"]: number for number in bench.snapshot(at)}
+        assert given_back == {number["id"]: number for number in one}
+        assert bench.snapshot(at + timedelta(minutes=59)) == bench.snapshot(at), "between two polls the older one holds"
+
+
+@pytest.mark.parametrize(("turn", "form"), [(0, int), (5, str), (17, int)])
+def test_a_countdown_that_ticks_like_the_calendar_is_no_change_at_whatever_hour(
+    bench: Bench, turn: int, form: type
+) -> None:
+    """Ten days of hourly polls: one version, a handful of corrected ticks, and every countdown given back exactly."""
+    served: dict[datetime, list[dict[str, Any]]] = {}
+    for hour in range(10 * 24):
+        at = T0 + timedelta(hours=hour, seconds=hour % 7)
+        day = (at - timedelta(hours=turn)).toordinal()
+        left = T0.toordinal() + 60 - day
+        served[at] = [entry("phone-1", renewal_date=None, days_until_monthly_renewal=form(left))]
+        bench.poll(*served[at], at=at)
+    assert bench.count("versions") == 1
+    assert bench.count("countdowns") <= 8
+    for at, one in served.items():
+        assert bench.snapshot(at) == one
+
+
+def test_a_countdown_as_a_fraction_is_no_change_either(bench: Bench) -> None:
+    for hour in range(72):
+        left = round(20 - hour / 24, 6)
+        bench.poll(entry("phone-1", renewal_date=None, days_until_monthly_renewal=left))
+        assert bench.snapshot(bench.now)[0]["days_until_monthly_renewal"] == pytest.approx(left, abs=1e-5)
+    assert bench.count("versions") == 1
+
+
+def test_storage_grows_with_changes_not_with_polls(bench: Bench) -> None:
+    fleet = [entry(f"phone-{i}") for i in range(50)]
+    bench.poll(*fleet)
+    before = bench.count("versions")
+    for _ in range(30):
+        bench.poll(*fleet, at=bench.now + timedelta(minutes=10))
+    assert bench.count("versions") == before == 50
+    fleet[7] = entry("phone-7", current_price=2.00)
+    assert bench.poll(*fleet).changed == 1
+    assert bench.count("versions") == 51
+
+
+def test_the_history_of_a_number_names_the_polls_between_which_it_changed(bench: Bench) -> None:
+    bench.poll(entry())
+    first = bench.now
+    bench.poll(entry())
+    unchanged = bench.now
+    bench.poll(entry(current_status="suspended"))
+    changed = bench.now
+    bench.poll()
+    with bench.store.transaction() as tx:
+        _, key, known = tx.find("+15550000001")
+        history = tx.history(known, key)
+    assert [(one["what"], one["not_yet_at"], one["seen_at"]) for one in history] == [
+        ("listed", None, first),
+        ("changed", unchanged, changed),
+        ("unlisted", changed, bench.now),
+    ]
+    assert history[1]["fields"] == {"current_status": {"before": "active", "now": "suspended"}}
+
+
+def test_key_order_and_blanks_are_kept_or_harmless(bench: Bench) -> None:
+    """A provider that prints its JSON over several lines costs no more storage."""
+    pretty = json.dumps(entry(), indent=4)
+    bench.poll(json.loads(pretty))
+    assert "\n" not in str(bench.snapshot(bench.now))
+
+
+def test_views_read_well_in_the_sqlite_shell(bench: Bench) -> None:
+    bench.poll(entry())
+    bench.poll(entry(current_status="suspended"))
+    with sqlite3.connect(bench.path) as shell:
+        fleet = shell.execute("SELECT environment, number, status, renews_on FROM fleet").fetchall()
+        history = shell.execute("SELECT id, status, not_yet_at, seen_at FROM history").fetchall()
+        polls = shell.execute("SELECT environment, outcome, numbers FROM poll_log").fetchall()
+        outbox = shell.execute("SELECT channel, state, kind, severity FROM outbox").fetchall()
+    shell.close()
+    assert fleet == [("production", "+15550000001", "suspended", "2026-12-23")]
+    assert [row[1] for row in history] == ["active", "suspended"]
+    assert polls == [("production", "ok", 1), ("production", "ok", 1)]
+    assert outbox == [
+        ("chat", "pending", "status.changed", "critical"),
+        ("pager", "pending", "status.changed", "critical"),
+    ]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["phone-1", "phone-2", "phone-3", "phone-4"]),
+            st.fixed_dictionaries(
+                {
+                    "current_status": st.sampled_from(["active", "suspended", "frozen", None]),
+                    "extra": st.one_of(st.none(), st.integers(0, 3), st.text(max_size=3)),
+                    "days_until_monthly_renewal": st.sampled_from([30, 29, 5, 0, -1, None]),
+                }
+            ),
+        ),
+        max_size=6,
+    )
+)
+def test_snapshots_are_the_fold_of_all_polls(
+    tmp_path_factory: pytest.TempPathFactory, lists: list[dict[str, dict[str, Any]]]
+) -> None:
+    """Whatever comes and goes, each list is given back and nothing about telling breaks."""
+    bench = Bench(tmp_path_factory.mktemp("fold"))
+    served = []
+    for one in lists:
+        numbers = [entry(name, **changes) for name, changes in one.items()]
+        bench.poll(*numbers)
+        served.append((bench.now, {number["id"]: number for number in numbers}))
+    for at, numbers_by_id in served:
+        assert {number["id"]: number for number in bench.snapshot(at)} == numbers_by_id
+    assert bench.store.check() == []
+    bench.store.close()
+
+
+# --- telling ----------------------------------------------------------------------------------------------------------
+
+
+def test_alerts_and_deliveries_are_written_with_the_poll_or_not_at_all(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.poll(entry())
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("the last step of the record")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("renewal_watch.store.Transaction.tell", fails)
+        with pytest.raises(RuntimeError):
+            bench.poll(entry(current_status="suspended"))
+    assert bench.count("versions") == 1
+    assert bench.count("polls") == 1
+    bench.poll(entry(current_status="suspended"))
+    assert bench.kinds() == ["status.changed"]
+    assert bench.count("deliveries") == 2
+
+
+def test_all_alerts_of_one_poll_for_one_channel_are_one_message(bench: Bench) -> None:
+    bench.poll(*(entry(f"phone-{i}", current_status="suspended") for i in range(9)))
+    assert bench.kinds() == ["status.changed"] * 9, "a baseline adds nothing"
+    assert bench.count("deliveries") == 2
+    assert bench.count("delivery_alerts") == 18
+
+
+def test_channels_take_what_they_are_for(bench: Bench) -> None:
+    only_renewals = Channel(name="money", url="json://x", kinds=("renewal.*",), environments=("elsewhere",))
+    bench.channels = [CHAT, PAGER, only_renewals]
+    bench.poll(entry(days_until_monthly_renewal=2, renewal_date="2026-11-25"))
+    with bench.store.transaction() as tx:
+        (alert,) = tx.alerts()
+    assert [one["channel"] for one in alert["deliveries"]] == ["chat"], "info is below the pager, elsewhere is not here"
+
+
+def test_two_processes_that_poll_at_once_tell_once(bench: Bench) -> None:
+    bench.poll(entry())
+    other = Store(f"sqlite:///{bench.path}")
+
+    def meanwhile() -> None:
+        bench.source.before_return = lambda: None
+        second = Source()
+        second.next = listing(entry(current_status="suspended"))
+        poll.run_once(other, ENVIRONMENT, second, bench.policy, bench.channels, lambda: bench.now)
+
+    bench.source.before_return = meanwhile
+    polled = bench.poll(entry(current_status="suspended"))
+    other.close()
+    assert polled.skipped
+    assert bench.kinds() == ["status.changed"]
+
+
+def test_a_story_from_outage_to_recovery(bench: Bench) -> None:
+    trouble = ServerTrouble("the provider has trouble (HTTP 500)")
+    bench.poll(entry(days_until_monthly_renewal=20, renewal_date="2026-12-13"))
+    for _ in range(8):
+        bench.poll(error=trouble)
+    assert bench.kinds() == ["watch.api_failing", "watch.stale"]
+    with bench.store.transaction() as tx:
+        text = tx.alerts()[0]["text"]
+    assert "1 number is not being watched; 0 of them renew within 7 days" in text
+    bench.poll(entry(days_until_monthly_renewal=20, renewal_date="2026-12-13"))
+    assert bench.kinds()[2:] == ["watch.recovered"]
+
+
+def test_stale_is_told_although_nothing_is_polled(bench: Bench) -> None:
+    """A provider that asks for a long pause leaves the watch blind; the clock alone tells it."""
+    bench.poll(entry())
+    bench.poll(error=RateLimited("slow down", retry_after=timedelta(hours=6)))
+    policies = {"production": bench.policy}
+    later = bench.now + timedelta(hours=5, minutes=30)
+    assert poll.judge_time(bench.store, policies, bench.channels, later - timedelta(hours=2)) == 0
+    assert poll.judge_time(bench.store, policies, bench.channels, later) == 1
+    assert poll.judge_time(bench.store, policies, bench.channels, later + timedelta(hours=1)) == 0
+    assert bench.kinds() == ["watch.stale"]
+
+
+# --- when to poll -----------------------------------------------------------------------------------------------------
+
+
+def schedule_of(bench: Bench) -> Any:
+    with bench.store.transaction() as tx:
+        return tx.watch("production")[2]
+
+
+def test_a_rate_limit_is_kept_over_a_restart(bench: Bench) -> None:
+    bench.poll(error=RateLimited("slow down", retry_after=timedelta(hours=3)))
+    bench.store.close()
+    again = Store(f"sqlite:///{bench.path}")
+    with again.transaction() as tx:
+        kept = tx.watch("production")[2]
+    again.close()
+    assert kept.hold_until == bench.now + timedelta(hours=3)
+    assert not poll.is_due(ENVIRONMENT, kept, "UTC", bench.now + timedelta(hours=2))
+    assert "asked for a pause" in str(poll.why_not_now(ENVIRONMENT, kept, bench.now))
+    assert poll.is_due(ENVIRONMENT, kept, "UTC", bench.now + timedelta(hours=3))
+
+
+def test_a_rejected_token_is_tried_hourly_but_a_new_one_at_once(bench: Bench) -> None:
+    bench.poll(error=TokenRejected("no"))
+    kept = schedule_of(bench)
+    soon = bench.now + timedelta(minutes=5)
+    assert not poll.is_due(ENVIRONMENT, kept, "UTC", soon)
+    assert poll.is_due(ENVIRONMENT, kept, "UTC", bench.now + timedelta(hours=1))
+    replaced = Environment(name="production", base_url=ENVIRONMENT.base_url, token="talq_new")
+    assert poll.is_due(replaced, kept, "UTC", soon)
+
+
+def test_a_failed_poll_of_a_long_interval_is_repeated_within_the_hour(bench: Bench) -> None:
+    daily = Environment(name="production", base_url=ENVIRONMENT.base_url, token="x", poll_every="1d", poll_jitter="0s")
+    bench.source.next = ServerTrouble("down")
+    poll.run_once(bench.store, daily, bench.source, bench.policy, [], lambda: T0)
+    assert schedule_of(bench).next_poll_at == T0 + timedelta(hours=1)
+
+
+def test_a_clock_that_is_put_back_stops_no_poll(bench: Bench) -> None:
+    bench.poll(entry())
+    kept = schedule_of(bench)
+    assert not poll.is_due(ENVIRONMENT, kept, "UTC", bench.now + timedelta(minutes=30))
+    assert poll.is_due(ENVIRONMENT, kept, "UTC", bench.now - timedelta(hours=5))
+    assert poll.is_due(ENVIRONMENT, kept, "UTC", bench.now + timedelta(days=3650))
+
+
+def test_a_hold_set_by_a_wrong_clock_does_not_last_for_years(bench: Bench) -> None:
+    bench.poll(error=RateLimited("slow down", retry_after=timedelta(hours=3)), at=T0 + timedelta(days=3650))
+    assert poll.is_due(ENVIRONMENT, schedule_of(bench), "UTC", T0)
+
+
+# --- a database in trouble --------------------------------------------------------------------------------------------
+
+
+def test_a_locked_database_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "BUSY_TIMEOUT_S", 0.05)
+    bench = Bench(tmp_path)
+    bench.poll(entry())
+    holder = sqlite3.connect(bench.path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="another process keeps it locked"):
+        bench.poll(entry(current_status="suspended"))
+    holder.execute("ROLLBACK")
+    holder.close()
+    bench.poll(entry(current_status="suspended"))
+    assert bench.kinds() == ["status.changed"]
+    bench.store.close()
+
+
+def test_a_full_database_loses_nothing_and_says_what_to_do(bench: Bench) -> None:
+    """``max_page_count`` gives the very error of a full disk (SQLITE_FULL)."""
+    bench.poll(entry())
+    with bench.store.transaction() as tx:
+        pages = tx.connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        tx.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    many = [entry(f"phone-{i}", current_status="suspended") for i in range(300)]
+    with pytest.raises(StoreError, match="free some space"):
+        bench.poll(*many)
+    assert bench.store.check() == []
+    assert bench.kinds() == []
+    with bench.store.transaction() as tx:
+        tx.connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    bench.poll(*many)
+    assert bench.kinds().count("status.changed") == 300
+    assert bench.kinds().count("number.added") == 299
+
+
+def test_threads_share_the_database(bench: Bench) -> None:
+    """Claims of channel threads and polls wait for each other, none fails."""
+    faults: list[BaseException] = []
+
+    def claims() -> None:
+        try:
+            for _ in range(30):
+                with bench.store.transaction() as tx:
+                    tx.claim("chat", bench.now)
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=claims) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for i in range(10):
+        bench.poll(entry(current_status="suspended" if i % 2 else "active"))
+    for one in threads:
+        one.join()
+    assert faults == []
