@@ -222,9 +222,8 @@ def without_pieces(text: str, url: str) -> str:
     harmless = {_scheme(url)}
     if found := re.fullmatch(r"(localhost|\[.*\]|[^:]*\.[^:]*)(?::(\d+))?", place):  # else a token stands there
         harmless |= {place, found[1], found[2] or ""}
-    pieces = {url, rest, unquote(rest), *_query(url).values()}
-    for part in (url, unquote(url)):
-        pieces |= set(re.split(r"[/:@?&=,;#+\s]", part)) | set(re.split(r"[/?&=;,#\s]", part))
+    raw = set(re.split(r"[/:@?&=,;#+\s]", url)) | set(re.split(r"[/?&=;,#\s]", rest))
+    pieces = {url, rest, *_query(url).values(), *raw, *map(unquote, raw), *re.split(r"[/:@?&=,;#+\s]", unquote(url))}
     known = [re.escape(piece) for piece in sorted(pieces - harmless, key=len, reverse=True) if len(piece) >= 4]  # noqa: PLR2004 (shorter ones would blot out ordinary words)
     return re.sub("|".join(known), "***", text, flags=re.IGNORECASE) if known else text
 

@@ -302,7 +302,7 @@ def _plain_fault(text: str) -> str:
         return 'write a whole number and a unit, such as "30s", "15m", "6h" or "2d"'
     if "A-Za-z0-9._-" in text:
         return "a name has up to 64 letters, digits, dots, dashes and underscores and starts with a letter or digit"
-    return text.replace(" - at `$", " at `").replace("`", "").rstrip(" at").lower()
+    return text.replace(" - at `$", " at `").replace("`", "").removesuffix(" at ").lower()
 
 
 def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:

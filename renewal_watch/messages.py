@@ -177,7 +177,9 @@ def renewed(number: PhoneNumber, paid: PhoneNumber, at: str, left: int, on: int)
     )
 
 
-def status_changed(number: PhoneNumber, at: str, before: str | None, left: int | None, on: int | None) -> tuple[str, str]:
+def status_changed(
+    number: PhoneNumber, at: str, before: str | None, left: int | None, on: int | None
+) -> tuple[str, str]:
     """A status that is not as it was, or that was not ``active`` when first seen (``before`` None)."""
     now = plain(number.status) or "without a status"
     headline = f"{who(number)} is {now}"
@@ -249,7 +251,10 @@ def price_changed(
     if (number.current_price, number.currency) != (before.current_price, before.currency):
         old = money(before.current_price, before.currency)
         said.append(f"the current price is {money(number.current_price, number.currency)}, it was {old}")
-    return f"{who(number)} costs {_cost(number)}", f"{who(number)} ({at}): {'; '.join(said)}. Make sure that the balance covers it. {_facts(number, left, on)}"
+    return (
+        f"{who(number)} costs {_cost(number)}",
+        f"{who(number)} ({at}): {'; '.join(said)}. Make sure that the balance covers it. {_facts(number, left, on)}",
+    )
 
 
 def capabilities(

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
+from itertools import count
 from zoneinfo import ZoneInfo
 
 from renewal_watch import messages
@@ -89,11 +90,10 @@ def corrected_zero(countdown: int, known: Known, now_s: int, before_s: int) -> i
 
     An early tick came between the poll before and this one: its middle is the best guess. A late one comes after now.
     """
-    expected = countdown_at(known.zero_at or 0, now_s)
-    tick = (before_s + now_s) // 2 if countdown < expected else now_s + DAY_S // 2
-    if countdown < expected:
+    if countdown < countdown_at(known.zero_at or 0, now_s):
+        tick = (max(before_s, now_s - DAY_S + 1) + now_s) // 2  # the last tick is never more than a day ago
         return tick + countdown * DAY_S
-    return tick + (countdown - 1) * DAY_S
+    return now_s + DAY_S // 2 + (countdown - 1) * DAY_S
 
 
 def fingerprint(entry: Entry) -> bytes:
@@ -111,19 +111,20 @@ def renewal(number: PhoneNumber, on_day: int, countdown: int | None, cycle_on: i
     """``(days left, renewal day)``; None for a number without renewal.
 
     The provider's countdown goes first, the date where there is none. Where both agree within a day the date is the
-    steadier name of the day. A countdown that stops at 0 is overruled by a day that has clearly passed.
+    steadier name of the day. A countdown that stops at 0 is overruled by a day that has clearly passed, the stated one or
+    the one that was told (``cycle_on``); one that stops below 0 by the one that was told.
     """
     renewal_on = number.renewal_on
     stated = renewal_on.toordinal() if renewal_on else None
     if countdown is None:
         return None if stated is None else (stated - on_day, stated)
     counted = on_day + countdown
-    if countdown == 0:
-        passed = stated if stated is not None else cycle_on
-        if passed is not None and passed <= on_day - CLAMPED_DAYS:
-            return passed - on_day, passed
     if stated is not None and abs(stated - counted) <= 1:
         return countdown, stated
+    if countdown <= 0:
+        for passed in (None if countdown else stated, cycle_on):
+            if passed is not None and passed <= on_day - CLAMPED_DAYS and passed < counted:
+                return passed - on_day, passed
     return countdown, counted
 
 
@@ -132,10 +133,10 @@ def disagreement(number: PhoneNumber, on_day: int, countdown: int | None) -> str
     stated = number.renewal_on
     if countdown is None or stated is None or abs(stated.toordinal() - on_day - countdown) <= 1:
         return None
-    return (
-        f"the provider counts {messages.days(countdown)} until renewal, but its renewal_date is {stated.isoformat()}, "
-        f"{messages.days(stated.toordinal() - on_day)} from today"
-    )
+    left = stated.toordinal() - on_day
+    when = "today" if left == 0 else f"in {messages.days(left)}" if left > 0 else f"{messages.days(-left)} ago"
+    counts = f"{messages.days(countdown)} until" if countdown >= 0 else f"{messages.days(-countdown)} since"
+    return f"the provider counts {counts} renewal, but its renewal_date is {stated.isoformat()}, {when}"
 
 
 def tightest(left: int, thresholds: Iterable[int]) -> int | None:
@@ -213,8 +214,7 @@ class _Turn:
     now: datetime
     on_day: int
     policy: Policy
-    horizon: int = 0  # the last renewal day that any threshold reaches
-    as_of: datetime | None = None  # set when the number could not be read now
+    note: str = ""  # what alerts say when the number could not be read now
     alerts: list[Alert] = field(default_factory=list)
 
     def tell(
@@ -246,8 +246,19 @@ class _Turn:
         return f"{name}/{self.now.isoformat()}"
 
 
-def _judge_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: int | None, before: PhoneNumber) -> Known:
-    """Tell what the renewal day demands and remember it. ``before`` is the number as it was at the last poll."""
+def _judge_renewal(
+    turn: _Turn,
+    number: PhoneNumber,
+    known: Known,
+    countdown: int | None,
+    before: PhoneNumber,
+    *,
+    is_said: bool = False,
+) -> Known:
+    """Tell what the renewal day demands and remember it. ``before`` is the number as it was at the last poll.
+
+    ``is_said``: another alert of this poll says how near renewal is, so that a threshold is only remembered.
+    """
     cycle = known.cycle
     found = renewal(number, turn.on_day, countdown, None if cycle is None else cycle.renews_on)
     if found is None:
@@ -276,10 +287,10 @@ def _judge_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: in
     urgent = Severity.critical if left <= CRITICAL_DAYS else Severity.warning
     severity = Severity.info if auto else urgent
     if left == 0 or flag:
-        words = messages.due(number, turn.at, left, on, turn.as_of)
+        words = messages.due(number, turn.at, left, on, turn.note)
         turn.tell("renewal.due", severity, key, words, number, left)
-    else:
-        words = messages.upcoming(number, turn.at, left, on, turn.as_of)
+    elif not is_said:
+        words = messages.upcoming(number, turn.at, left, on, turn.note)
         turn.tell("renewal.upcoming", severity, key, words, number, left)
     return known._replace(
         cycle=cycle._replace(
@@ -292,7 +303,7 @@ def _judge_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: in
 def _judge_overdue(turn: _Turn, number: PhoneNumber, known: Known, left: int, on: int) -> Known:
     """The day passed. A number that cannot be read may have renewed unseen: only what was told before is repeated."""
     cycle = known.cycle or Cycle(on)
-    if turn.as_of is not None and not cycle.overdue_told:
+    if turn.note and not cycle.overdue_told:
         return known
     now_s = int(turn.now.timestamp())
     since = now_s if cycle.overdue_at is None else cycle.overdue_at
@@ -303,7 +314,7 @@ def _judge_overdue(turn: _Turn, number: PhoneNumber, known: Known, left: int, on
     while now_s >= overdue_repeat_at(since, told):  # what was missed while nothing ran is told once
         told += 1
     key = f"{known.provider_id}/{date.fromordinal(cycle.renews_on)}/{told}"
-    words = messages.overdue(number, turn.at, -left, on, turn.as_of)
+    words = messages.overdue(number, turn.at, -left, on, turn.note)
     turn.tell("renewal.overdue", Severity.critical, key, words, number, left)
     return known._replace(cycle=cycle._replace(overdue_at=since, overdue_told=told))
 
@@ -324,54 +335,51 @@ def _status_severity(status: str) -> Severity:
 
 
 def _judge_change(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: Known, countdown: int | None) -> Known:
-    """Tell what differs between two readings of one number, its renewal apart."""
+    """Tell what differs between two readings of one number, and what its renewal day demands."""
     name = known.provider_id
+    left, on = _left(turn, number, known, countdown)
     if number.status != before.status:
-        words = messages.status_changed(number, turn.at, before.status)
-        turn.tell("status.changed", _status_severity(number.status), turn.once(name), words, number)
-    if bool(number.auto_renewal) != bool(before.auto_renewal):
-        known = _judge_auto_renewal(turn, number, known, countdown)
+        words = messages.status_changed(number, turn.at, before.status, left, on)
+        turn.tell("status.changed", _status_severity(number.status), turn.once(name), words, number, left)
+    is_switched = bool(number.auto_renewal) != bool(before.auto_renewal)
+    if is_switched:
+        _tell_auto_renewal(turn, number, name, left, on)
     prices = ("monthly_renewal_cost", "current_price", "currency")
     if any(getattr(number, one) != getattr(before, one) for one in prices):
         dearer = number.currency != before.currency or (
             number.cost is not None and before.cost is not None and number.cost > before.cost
         )
         severity = Severity.warning if dearer else Severity.info
-        turn.tell("price.changed", severity, turn.once(name), messages.price_changed(number, before, turn.at), number)
+        words = messages.price_changed(number, before, turn.at, left, on)
+        turn.tell("price.changed", severity, turn.once(name), words, number, left)
     now_can, could = number.capabilities, before.capabilities
     if lost := sorted(could - now_can):
-        words = messages.capabilities(number, turn.at, lost, lost=True)
-        turn.tell("capability.lost", Severity.warning, turn.once(name), words, number)
+        words = messages.capabilities(number, turn.at, lost, left, on, lost=True)
+        turn.tell("capability.lost", Severity.warning, turn.once(name), words, number, left)
     if gained := sorted(now_can - could):
-        words = messages.capabilities(number, turn.at, gained, lost=False)
-        turn.tell("capability.gained", Severity.info, turn.once(name), words, number)
-    return known
+        words = messages.capabilities(number, turn.at, gained, left, on, lost=False)
+        turn.tell("capability.gained", Severity.info, turn.once(name), words, number, left)
+    return _judge_renewal(turn, number, known, countdown, before, is_said=is_switched)
 
 
-def _judge_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, countdown: int | None) -> Known:
+def _left(turn: _Turn, number: PhoneNumber, known: Known, countdown: int | None) -> tuple[int, int] | tuple[None, None]:
+    """Days left and renewal day for a sentence that names them."""
+    return renewal(number, turn.on_day, countdown, None if known.cycle is None else known.cycle.renews_on) or (
+        None,
+        None,
+    )
+
+
+def _tell_auto_renewal(turn: _Turn, number: PhoneNumber, name: str, left: int | None, on: int | None) -> None:
     """Auto-renewal was switched; inside a threshold this alert is the telling of that threshold."""
-    cycle = known.cycle
-    left, on = renewal(number, turn.on_day, countdown, None if cycle is None else cycle.renews_on) or (None, None)
-    name = known.provider_id
     if number.auto_renewal:
         words = messages.auto_renewal_on(number, turn.at, left, on)
         turn.tell("auto_renewal.on", Severity.info, turn.once(name), words, number, left)
-        return known
-    reached = None if left is None else tightest(left, turn.policy.warn_days)
-    severity = Severity.warning if reached is None else Severity.critical
-    turn.tell(
-        "auto_renewal.off",
-        severity,
-        turn.once(name),
-        messages.auto_renewal_off(number, turn.at, left, on),
-        number,
-        left,
-    )
-    if reached is None or left is None or on is None or left <= 0:
-        return known  # day 0 and overdue have a telling of their own
-    cycle = cycle or Cycle(on)
-    told = reached if cycle.told_threshold is None else min(reached, cycle.told_threshold)
-    return known._replace(cycle=cycle._replace(told_threshold=told))
+        return
+    is_near = left is not None and left <= max((*turn.policy.warn_days, 0))
+    severity = Severity.critical if is_near else Severity.warning
+    words = messages.auto_renewal_off(number, turn.at, left, on)
+    turn.tell("auto_renewal.off", severity, turn.once(name), words, number, left)
 
 
 # --- judging a list ---------------------------------------------------------------------------------------------------
@@ -397,8 +405,7 @@ def judge(
     ``found.near`` the listing itself will do. New numbers get ``pk`` and ``version_id`` 0, the store numbers them.
     """
     on_day = today(now, policy.zone)
-    turn = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy, horizon=on_day + policy.horizon)
-    blind = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy, as_of=watch.last_success_at, alerts=turn.alerts)
+    turn = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy)
     verdict = Verdict(alerts=turn.alerts, watch=watch)
     watch = _recover(turn, watch)
     turn_s = watch.turn_s if watch.turn_s is not None else turn_of_day(now, policy.zone)
@@ -414,23 +421,28 @@ def judge(
     for name in found.changed:
         parsed, old = listing.entries[name].parsed, fleet[name]
         known = _seen(old, name, parsed, found, turn, turn_s)
-        if is_watched(known, policy):
+        if not is_watched(old, policy) and is_watched(
+            known, policy
+        ):  # no sandbox number any more: seen for the first time
+            known = _judge_new(turn, parsed, known, is_baseline=True)
+        elif is_watched(known, policy):
             if old.missing_at is not None:
                 since = datetime.fromtimestamp(old.missing_at, UTC)
-                words = messages.returned(parsed, turn.at, since)
+                words = messages.returned(parsed, turn.at, since, *_left(turn, parsed, known, parsed.countdown))
                 turn.tell("number.returned", Severity.info, turn.once(name), words, parsed)
             known = _judge_change(turn, parsed, before[name], known, parsed.countdown)
-            known = _judge_renewal(turn, parsed, known, parsed.countdown, before[name])
         verdict.updates.append(known)
         verdict.versions[name] = listing.entries[name]
 
     before_s = int(watch.last_success_at.timestamp()) if watch.last_success_at else found.now_s
     corrections: dict[str, Known] = {}
     for name in found.corrected:
-        countdown = listing.entries[name].parsed.countdown
+        parsed, known = listing.entries[name].parsed, fleet[name]
+        countdown = parsed.countdown
         assert countdown is not None  # noqa: S101 (compare puts only counted numbers here)
-        zero_at = corrected_zero(countdown, fleet[name], found.now_s, before_s)
-        corrections[name] = fleet[name]._replace(zero_at=zero_at)
+        zero_at = corrected_zero(countdown, known, found.now_s, before_s)
+        _, renews_on = _left(turn, parsed, known, countdown)
+        corrections[name] = known._replace(zero_at=zero_at, renews_on=renews_on)
         verdict.countdowns.append(name)
     for name in found.near:
         parsed, known = listing.entries[name].parsed, corrections.pop(name, fleet[name])
@@ -441,33 +453,27 @@ def judge(
             verdict.updates.append(judged)
     verdict.updates.extend(corrections.values())
 
-    watch = _judge_absent(turn, blind, fleet, before, listing, found, watch, verdict)
+    watch = _judge_absent(turn, fleet, before, listing, found, watch, verdict)
     watch = _judge_invalid(turn, listing.invalid, watch)
-    size = sum(1 for known in fleet.values() if known.absence is None) + len(found.new)
     watch = replace(
         watch,
-        numbers=size - sum(1 for name in found.absent if fleet[name].absence is None) + _back(fleet, found),
+        numbers=len(listing.entries),
         has_baseline=True,
         last_poll_at=now,
         last_success_at=now,
         last_error=None,
         failures=0,
         failing_since=None,
-        turn_s=_learned_turn(verdict, found, watch),
+        turn_s=_learned_turn(found, verdict, len(listing.entries), watch.turn_s),
     )
     return replace(verdict, watch=watch)
 
 
-def _back(fleet: Mapping[str, Known], found: Comparison) -> int:
-    return sum(1 for name in found.changed if fleet[name].absence is not None)
-
-
-def _learned_turn(verdict: Verdict, found: Comparison, watch: Watch) -> int | None:
+def _learned_turn(found: Comparison, verdict: Verdict, size: int, turn_s: int | None) -> int | None:
     """When most countdowns ticked otherwise than foretold, the provider turns its day at another hour."""
-    if not verdict.countdowns:
-        return watch.turn_s
-    updates = {known.provider_id: known for known in verdict.updates}
-    zero_at = updates[found.corrected[0]].zero_at
+    if 2 * len(found.corrected) <= size:  # single ones are stuck or were moved
+        return turn_s
+    zero_at = next(known.zero_at for known in verdict.updates if known.provider_id == found.corrected[0])
     return None if zero_at is None else zero_at % DAY_S
 
 
@@ -499,20 +505,21 @@ def _judge_new(turn: _Turn, parsed: PhoneNumber, known: Known, *, is_baseline: b
     countdown = parsed.countdown
     name = known.provider_id
     if not is_baseline:
-        left, on = renewal(parsed, turn.on_day, countdown, None) or (None, None)
+        left, on = _left(turn, parsed, known, countdown)
         words = messages.added(parsed, turn.at, left, on)
         turn.tell("number.added", Severity.info, turn.once(name), words, parsed, left)
     if parsed.status != "active":
-        words = messages.status_changed(parsed, turn.at, None)
-        turn.tell("status.changed", _status_severity(parsed.status), turn.once(name), words, parsed)
-    if known.renews_on is None or (known.renews_on > turn.horizon and not parsed.is_due_for_monthly_renewal):
+        left, on = _left(turn, parsed, known, countdown)
+        words = messages.status_changed(parsed, turn.at, None, left, on)
+        turn.tell("status.changed", _status_severity(parsed.status), turn.once(name), words, parsed, left)
+    latest = turn.on_day + turn.policy.horizon + 1  # the renewal day may lie one day off the countdown
+    if known.renews_on is None or (known.renews_on > latest and not parsed.is_due_for_monthly_renewal):
         return known
     return _judge_renewal(turn, parsed, known, countdown, parsed)
 
 
 def _judge_absent(
     turn: _Turn,
-    blind: _Turn,
     fleet: Mapping[str, Known],
     before: Mapping[str, PhoneNumber],
     listing: Listing,
@@ -521,66 +528,78 @@ def _judge_absent(
     verdict: Verdict,
 ) -> Watch:
     """Numbers that are not among the readable entries: unreadable, gone, or the list itself is at fault."""
-    if not found.absent and watch.shrunk_at is None:
+    policy = turn.policy
+    absent = [fleet[name] for name in found.absent if fleet[name].missing_at is None]
+    if not absent and watch.shrunk_at is None:
         return watch
     unreadable = {e.id for e in listing.invalid if e.id} | {e.number for e in listing.invalid if e.number}
-    hidden = any(e.id is None and e.number is None for e in listing.invalid)
-    policy = turn.policy
-    watching = [k for k in fleet.values() if k.missing_at is None]
-    absent = [fleet[name] for name in found.absent if fleet[name].missing_at is None]
-    gone = [k for k in absent if k.provider_id not in unreadable and (not k.number or k.number not in unreadable)]
-    lost = [k for k in gone if is_watched(k, policy)]
-    fleet_size = sum(1 for k in watching if is_watched(k, policy))
-    is_empty = bool(watching) and not listing.entries and not listing.invalid
-    is_shrunk = is_empty or (len(lost) >= SHRUNK_NUMBERS and len(lost) > SHRUNK_SHARE * fleet_size)
-    confirmed = False
-    if is_shrunk and watch.shrunk_at is None:
-        words = messages.list_shrunk(turn.at, len(gone), len(watching))
-        turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), words)
-        watch = replace(watch, shrunk_at=turn.now)
-    elif is_shrunk and watch.shrunk_at is not None and turn.now - watch.shrunk_at >= SHRUNK_PATIENCE:
-        confirmed = True
-        watch = replace(watch, shrunk_at=None)
-    elif not is_shrunk and watch.shrunk_at is not None:
-        words = messages.list_whole(turn.at, watch.shrunk_at, turn.now)
-        turn.tell("watch.recovered", Severity.info, turn.once("list"), words)
-        watch = replace(watch, shrunk_at=None)
+    nameless = sum(1 for e in listing.invalid if e.id is None and e.number is None)  # each may be any of the absent
+    gone = {k.provider_id: k for k in absent if k.provider_id not in unreadable and k.number not in unreadable}
+    lost = sum(1 for k in gone.values() if is_watched(k, policy))
+    watched = sum(1 for k in fleet.values() if k.missing_at is None and is_watched(k, policy))
+    is_empty = lost > 0 and not listing.entries and not listing.invalid
+    is_shrunk = is_empty or (lost - nameless >= SHRUNK_NUMBERS and lost - nameless > SHRUNK_SHARE * watched)
+    watch = _judge_shrunk(turn, fleet, watch, lost, watched, is_shrunk=is_shrunk)
+    is_believed = watch.shrunk_at is None or turn.now - watch.shrunk_at >= SHRUNK_PATIENCE
 
-    gone_names = {k.provider_id for k in gone}
     for known in absent:
         kept = known
         name = known.provider_id
-        if name in gone_names and not hidden:
+        if name in gone and not nameless:
             polls = 0 if known.absence is None else known.absence.polls
             if polls == 0:
                 verdict.versions[name] = None
-            counts = not is_shrunk or confirmed
-            polls = polls + 1 if counts else max(1, polls)
-            is_missing = counts and (confirmed or polls >= policy.missing_after_polls)
-            absence = Absence(polls, int(turn.now.timestamp()) if is_missing else None)
-            if absence != known.absence:
-                kept = known._replace(absence=absence)
+            polls += 1
+            is_missing = is_believed and polls >= policy.missing_after_polls
+            kept = known._replace(absence=Absence(polls, int(turn.now.timestamp()) if is_missing else None))
             if is_missing and is_watched(known, policy):
-                words = messages.missing(before[name], turn.at, polls, long=confirmed)
-                turn.tell("number.missing", Severity.critical, turn.once(name), words, before[name])
+                countdown = _went_on(known, found.now_s)
+                left, on = _left(turn, before[name], known, countdown)
+                words = messages.missing(before[name], turn.at, polls, left, on)
+                turn.tell("number.missing", Severity.critical, turn.once(name), words, before[name], left)
         if kept.missing_at is None and is_watched(known, policy):
-            kept = _judge_blind(blind, before.get(name), kept, found.now_s)
+            note = messages.UNLISTED if name in gone else messages.UNREADABLE
+            kept = _judge_blind(replace(turn, note=note), before.get(name), kept, found.now_s)
         if kept is not known:
             verdict.updates.append(kept)
     return watch
+
+
+def _judge_shrunk(
+    turn: _Turn, fleet: Mapping[str, Known], watch: Watch, lost: int, watched: int, *, is_shrunk: bool
+) -> Watch:
+    """Tell once that too many numbers left the list at once, and once that they came back."""
+    if is_shrunk and watch.shrunk_at is None:
+        words = messages.list_shrunk(turn.at, lost, watched)
+        turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), words)
+        return replace(watch, shrunk_at=turn.now)
+    if not is_shrunk and watch.shrunk_at is not None:
+        since = int(watch.shrunk_at.timestamp())
+        if not any(k.missing_at is not None and k.missing_at >= since for k in fleet.values()):  # else it was believed
+            words = messages.list_whole(turn.at, watch.shrunk_at, turn.now, lost)
+            turn.tell("watch.recovered", Severity.info, turn.once("list"), words)
+        return replace(watch, shrunk_at=None)
+    return watch
+
+
+def _went_on(known: Known, now_s: int) -> int | None:
+    """The countdown of a number that could not be read, as the calendar moved it on."""
+    return None if known.zero_at is None else countdown_at(known.zero_at, now_s)
 
 
 def _judge_blind(turn: _Turn, number: PhoneNumber | None, known: Known, now_s: int) -> Known:
     """The countdown of a number that could not be read goes on from what was last known."""
     if number is None:
         return known
-    countdown = None if known.zero_at is None else countdown_at(known.zero_at, now_s)
-    return _judge_renewal(turn, number, known, countdown, number)
+    return _judge_renewal(turn, number, known, _went_on(known, now_s), number)
 
 
 def _judge_invalid(turn: _Turn, invalid: Sequence[InvalidEntry], watch: Watch) -> Watch:
     """Unreadable entries are told when they appear, not at every poll that still has them."""
-    names = {e.id or e.number or "": e for e in invalid}
+    names: dict[str, InvalidEntry] = {}
+    nameless = count(1)
+    for entry in invalid:
+        names.setdefault(entry.id or entry.number or f"nameless entry {next(nameless)}", entry)
     fresh = [entry for name, entry in names.items() if name not in watch.invalid]
     if fresh:
         turn.tell("data.invalid", Severity.warning, turn.once("list"), messages.invalid(fresh, turn.at))
@@ -599,7 +618,7 @@ def _recover(turn: _Turn, watch: Watch) -> Watch:
 
 def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> list[str]:
     """Provider ids whose renewal is near enough to be judged by what was last known."""
-    latest = today(now, policy.zone) + policy.horizon
+    latest = today(now, policy.zone) + policy.horizon + 1  # the renewal day may lie one day off the countdown
     return [
         k.provider_id
         for k in fleet
@@ -620,7 +639,13 @@ def judge_failure(
     error: str,
 ) -> Verdict:
     """The verdict of a poll that gave no list. ``before`` holds the numbers of ``near_without_list``."""
-    turn = _Turn(at=watch.name, now=now, on_day=today(now, policy.zone), policy=policy, as_of=watch.last_success_at)
+    turn = _Turn(
+        at=watch.name,
+        now=now,
+        on_day=today(now, policy.zone),
+        policy=policy,
+        note=messages.unread(watch.last_success_at),
+    )
     verdict = Verdict(alerts=turn.alerts, watch=watch)
     watch = replace(
         watch,
@@ -646,7 +671,13 @@ def judge_failure(
 
 def judge_time(fleet: Mapping[str, Known], watch: Watch, policy: Policy, now: datetime) -> Verdict:
     """Whether the environment became stale while the watch waits to be let in again (rate limit, rejected token)."""
-    turn = _Turn(at=watch.name, now=now, on_day=today(now, policy.zone), policy=policy, as_of=watch.last_success_at)
+    turn = _Turn(
+        at=watch.name,
+        now=now,
+        on_day=today(now, policy.zone),
+        policy=policy,
+        note=messages.unread(watch.last_success_at),
+    )
     watch = _judge_stale(turn, watch, _at_stake(fleet.values(), turn))
     return Verdict(alerts=turn.alerts, watch=watch)
 

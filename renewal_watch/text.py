@@ -6,11 +6,14 @@ the few characters that any of them reads as markup, mention, link or control ar
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import unicodedata
+from urllib.parse import quote
 
 _LONGEST = 200  # characters of provider text in one sentence; longer is cut with an ellipsis
+_SHORTEST = 4  # characters of a secret that is hidden
 _LOOKALIKE = str.maketrans(
     {
         "<": "‹",
@@ -27,7 +30,8 @@ _LOOKALIKE = str.maketrans(
     }
 )
 _MARKUP_UNDERSCORE = re.compile(r"(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
-_LINK = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*):/+")
+_LINK = re.compile(r":/+")
+_START = re.compile(r"^(?:[#=\s-]|\+(?![0-9]))+")  # heading, list or formula; the plus of a phone number stays
 
 
 def plain(value: object, longest: int = _LONGEST) -> str:
@@ -38,10 +42,10 @@ def plain(value: object, longest: int = _LONGEST) -> str:
     text = str(value)[: longest * 4]
     text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     text = text.translate(_LOOKALIKE)
-    text = _LINK.sub(r"\1 ", text)
-    text = _MARKUP_UNDERSCORE.sub("-", text)
-    text = " ".join(text.split()).lstrip("#=-+ ") if text.lstrip()[:1] in "#=-" else " ".join(text.split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    text = _LINK.sub(" ", text)
+    text = _START.sub("", _MARKUP_UNDERSCORE.sub("-", text))
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1].rstrip("_ ") + "…"
 
 
 class Redactor(logging.Filter):
@@ -52,25 +56,38 @@ class Redactor(logging.Filter):
         self._secrets: set[str] = set()
 
     def learn(self, secret: str) -> None:
-        """Never let ``secret`` through from now on; very short ones would blot out ordinary words."""
-        if len(secret) >= 4:  # noqa: PLR2004
-            self._secrets.add(secret)
+        """Never let ``secret`` through from now on; very short ones would blot out ordinary words.
+
+        Learned as well is how it reads in a ``repr``, in JSON, in an address, and after ``plain``.
+        """
+        forms = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret, errors="replace")}
+        forms |= {quote(secret, safe="", errors="replace"), plain(secret, len(secret) + 1)}
+        self._secrets |= {form for form in forms if len(form) >= _SHORTEST}
 
     def clean(self, text: str) -> str:
-        """``text`` without the secrets, the longest replaced first."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
+        """``text`` without the secrets, the longest replaced first; what a replacement puts together goes as well."""
+        before = None
+        while text != before:  # ends: every replacement makes the text shorter
+            before = text
+            for secret in sorted(self._secrets, key=len, reverse=True):
+                text = text.replace(secret, "***")
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite the record in place; a traceback is rendered here so that it is cleaned as well."""
-        record.msg = self.clean(record.getMessage())
+        try:
+            said = record.getMessage()
+        except Exception as error:  # noqa: BLE001 (logging would print the arguments as they are, or the caller would fail)
+            said = f"{record.msg} (its arguments do not fit: {type(error).__name__})"
+        record.msg = self.clean(said)
         record.args = None
         if record.exc_info:
             record.exc_text = self.clean(logging.Formatter().formatException(record.exc_info))
             record.exc_info = None
         elif record.exc_text:
             record.exc_text = self.clean(record.exc_text)
+        if record.stack_info:
+            record.stack_info = self.clean(record.stack_info)
         return True
 
 

@@ -41,7 +41,7 @@ from typing import Final
 SYSTEMD: Final = Path("/usr/lib/systemd/systemd")
 TOOLS: Final = ("ip", "mount", "nsenter", "pivot_root", "setpriv", "sh", "systemctl", "unshare")
 NAMESPACES: Final = ("--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup")
-SEARCH_PATH: Final = "/usr/sbin:/usr/bin"
+SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 
 BOOT_TIMEOUT_S: Final = 30.0
 """Measured 0.4 to 0.6 s; the rest is for a busy machine."""

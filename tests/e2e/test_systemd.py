@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 import zipfile
@@ -33,7 +34,6 @@ SLACK = "json://127.0.0.1:8701/slack-0123456789"
 MAIL = "json://watcher:mail-0123456789@127.0.0.1:8701/mail"
 SECRETS = (TOKEN, "slack-0123456789", "mail-0123456789")
 BASE_URL = "http://127.0.0.1:8700/api/v1"
-SILENT = "127.0.0.1:8702"  # takes connections and never answers
 
 # The channels' far end: keeps every message it takes.
 SINK = """
@@ -43,10 +43,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with open("/run/messages", "ab") as kept:
             kept.write(body.replace(b"\\n", b" ") + b"\\n")
-        self.send_response(200)
+        self.send_response_only(200)
         self.end_headers()
 http.server.ThreadingHTTPServer(("127.0.0.1", 8701), Handler).serve_forever()
 """
+# The provider and channel that take a connection and never answer.
 MUTE = """
 import socket, signal
 server = socket.create_server(("127.0.0.1", 8702))
@@ -154,7 +155,9 @@ def machine(installed: Machine) -> Iterator[Machine]:
     installed.run(["systemctl", "stop", DAEMON, TIMER, ONCE], check=False)
     installed.run(["systemctl", "reset-failed"])
     places = [STATE, "/var/lib/private/renewal-watch", "/run/messages", "/etc/credstore.encrypted"]
-    installed.run(["rm", "-rf", *places, f"/etc/systemd/system/{DAEMON}.d"])
+    installed.run(["rm", "-rf", *places, "/run/backup"])
+    for unit in (DAEMON, ONCE, TIMER):
+        shutil.rmtree(installed.root / f"etc/systemd/system/{unit}.d", ignore_errors=True)
     installed.run(["systemctl", "daemon-reload"])
 
 
@@ -174,10 +177,10 @@ def configure(machine: Machine, *, base_url: str = BASE_URL, channels: str = "",
     (machine.root / "etc/renewal-watch/config.toml").write_text(text)
 
 
-def drop_in(machine: Machine, lines: str) -> None:
-    folder = machine.root / f"etc/systemd/system/{DAEMON}.d"
+def drop_in(machine: Machine, lines: str, unit: str = DAEMON) -> None:
+    folder = machine.root / f"etc/systemd/system/{unit}.d"
     folder.mkdir(exist_ok=True)
-    (folder / "test.conf").write_text(f"[Service]\n{lines}\n")
+    (folder / "test.conf").write_text(f"[{'Timer' if unit == TIMER else 'Service'}]\n{lines}\n")
     machine.run(["systemctl", "daemon-reload"])
 
 
@@ -222,15 +225,289 @@ def messages(machine: Machine) -> list[str]:
 
 def test_the_installed_service_polls_and_tells_and_says_so(machine: Machine) -> None:
     configure(machine, channels="ops-slack ops-mail")
-    found = start(machine)
-    assert found["ActiveState"] == "active"
+    machine.run(["systemctl", "enable", "--now", DAEMON])
+    found = machine.show(DAEMON)
+    assert (found["ActiveState"], found["UnitFileState"]) == ("active", "enabled")
     assert found["StatusText"].startswith("watching")
     soon(lambda: len(messages(machine)) >= 2, machine)
     assert status(machine)["environments"][0]["numbers"] == 30
-    assert {delivery["state"] for alert in json.loads(ask(machine, "alerts", "--json")) for delivery in alert["deliveries"]} == {"sent"}
+    soon(lambda: status(machine)["outbox"]["pending"] == 0, machine)
+    told = [delivery for alert in json.loads(ask(machine, "alerts", "--json")) for delivery in alert["deliveries"]]
+    assert {(one["channel"], one["state"]) for one in told} == {("ops-slack", "sent"), ("ops-mail", "sent")}
 
 
 def test_the_shipped_configuration_needs_the_three_secrets_and_nothing_else(machine: Machine) -> None:
     shutil.copy(CHECKOUT / "systemd/config.toml", machine.root / "etc/renewal-watch/config.toml")
     assert "is right: 1 environments, channels: ops-slack, ops-mail" in ask(machine, "config", "check")
     assert start(machine)["ActiveState"] == "active"
+
+
+def test_a_missing_secret_is_named_and_not_tried_again(machine: Machine) -> None:
+    configure(machine, channels="ops-slack")
+    machine.run(["rm", "/etc/credstore/ops-slack"])
+    before = machine.journal(DAEMON)
+    machine.run(["systemctl", "start", DAEMON], check=False)
+    found = machine.wait_for(DAEMON, ActiveState="failed")
+    assert (found["ExecMainStatus"], found["NRestarts"]) == ("78", "0")
+    assert "channels.ops-slack.url_credential" in machine.journal(DAEMON).removeprefix(before)
+
+
+def test_a_secret_sealed_to_the_machine_is_taken_instead(machine: Machine) -> None:
+    configure(machine, channels="ops-slack")
+    machine.run(["rm", "/etc/credstore/ops-slack"])
+    seal = "umask 077 && systemd-creds setup && mkdir -p /etc/credstore.encrypted && "
+    seal += "systemd-creds encrypt --with-key=host --name=ops-slack - /etc/credstore.encrypted/ops-slack"
+    machine.run(["sh", "-ec", seal], input_text=SLACK)
+    drop_in(machine, "LoadCredentialEncrypted=ops-slack")
+    start(machine)
+    soon(lambda: messages(machine) != [], machine)
+
+
+def test_installing_again_keeps_everything_and_a_failed_upgrade_changes_nothing(machine: Machine) -> None:
+    start(machine)
+    before = machine.run(["readlink", "/opt/renewal-watch/current"]).stdout
+    config = (machine.root / "etc/renewal-watch/config.toml").read_text()
+    refusing = machine.root / "etc/refusing"  # a Python that cannot make the environment
+    refusing.write_text(f'#!/bin/sh\n[ "$2" != venv ] || exit 1\nexec {interpreter()} "$@"\n')
+    refusing.chmod(0o755)
+    failed = machine.run(["make", "-C", "/src", "service", "PYTHON=/etc/refusing"], check=False)
+    assert failed.returncode != 0
+    assert machine.run(["ls", "/opt/renewal-watch"]).stdout.split() == ["current", before.strip()]
+    assert "sudo systemctl restart renewal-watch" in install(machine)
+    after = machine.run(["readlink", "/opt/renewal-watch/current"]).stdout
+    kept = set(machine.run(["ls", "/opt/renewal-watch"]).stdout.split())
+    assert kept == {"current", before.strip(), after.strip()}
+    assert before != after
+    assert (machine.root / "etc/renewal-watch/config.toml").read_text() == config
+    assert machine.run(["cat", "/etc/credstore/talkover-token"]).stdout == f"{TOKEN}\n"
+    machine.run(["systemctl", "restart", DAEMON])
+    command = machine.run(["tr", "\\0", " ", f"/proc/{machine.show(DAEMON)['MainPID']}/cmdline"]).stdout
+    assert f"/opt/renewal-watch/{after.strip()}/bin/python" in command
+
+
+def test_what_is_installed_has_the_modes_it_should(machine: Machine) -> None:
+    places = ["/etc/renewal-watch", "/etc/renewal-watch/config.toml", "/etc/credstore", "/opt/renewal-watch/current/"]
+    modes = machine.run(["stat", "--format=%a %U %n", *places]).stdout.splitlines()
+    assert [line.split()[:2] for line in modes] == [["755", "root"], ["644", "root"], ["700", "root"], ["755", "root"]]
+    start(machine)
+    found = machine.run(["stat", "--dereference", "--format=%a %U", STATE, f"{STATE}/renewal-watch.db"]).stdout
+    assert found.splitlines() == ["700 renewal-watch", "600 renewal-watch"]
+
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_configuration_at_reload_is_refused_and_the_right_one_taken(machine: Machine) -> None:
+    pid = start(machine)["MainPID"]
+    before = machine.journal(DAEMON)
+    configure(machine, more="colour = 1")
+    machine.run(["systemctl", "reload", DAEMON])
+    soon(lambda: "reload refused, the old settings stay" in machine.journal(DAEMON).removeprefix(before), machine)
+    assert "colour: unknown key" in machine.journal(DAEMON).removeprefix(before)
+    configure(machine, channels="ops-mail")
+    machine.run(["systemctl", "reload", DAEMON])
+    soon(lambda: "reloaded: 1 environments, 1 channels" in machine.journal(DAEMON).removeprefix(before), machine)
+    found = machine.wait_for(DAEMON, ActiveState="active")
+    assert found["MainPID"] == pid
+
+
+def test_a_wrong_configuration_at_the_start_is_not_tried_again(machine: Machine) -> None:
+    configure(machine, more="colour = 1")
+    machine.run(["systemctl", "start", DAEMON], check=False)
+    found = machine.wait_for(DAEMON, ActiveState="failed")
+    assert (found["ExecMainStatus"], found["NRestarts"]) == ("78", "0")
+
+
+def test_a_killed_daemon_comes_back_with_its_database(machine: Machine) -> None:
+    drop_in(machine, "RestartSec=100ms")
+    start(machine)
+    soon(lambda: polled(machine), machine)
+    machine.run(["systemctl", "kill", "--signal=KILL", "--kill-who=main", DAEMON])
+    machine.wait_for(DAEMON, NRestarts="1", ActiveState="active")
+    assert status(machine)["environments"][0]["numbers"] == 30
+
+
+def test_a_hung_daemon_is_replaced_and_its_last_place_is_in_the_journal(machine: Machine) -> None:
+    drop_in(machine, "RestartSec=100ms\nWatchdogSec=2\nTimeoutAbortSec=2")
+    start(machine)
+    before = machine.journal(DAEMON)
+    machine.run(["systemctl", "kill", "--signal=STOP", "--kill-who=main", DAEMON])
+    machine.wait_for(DAEMON, NRestarts="1", ActiveState="active")
+    said = machine.journal(DAEMON).removeprefix(before)
+    assert "Failed with result 'watchdog'" in said
+    assert "Fatal Python error: Aborted" in said
+    assert "daemon.py" in said
+
+
+def test_it_stops_within_ten_seconds_though_the_provider_does_not_answer(machine: Machine) -> None:
+    configure(machine, base_url="http://127.0.0.1:8702/api/v1")
+    start(machine)
+    soon(lambda: ":8702" in machine.run(["ss", "-Htn", "state", "established"]).stdout, machine)
+    began = time.monotonic()
+    machine.run(["systemctl", "stop", DAEMON])
+    assert time.monotonic() - began < 10
+    assert machine.show(DAEMON)["Result"] == "success"
+
+
+def test_a_second_daemon_is_refused_and_the_first_goes_on(machine: Machine) -> None:
+    pid = start(machine)["MainPID"]
+    assert "another daemon" in ask(machine, "run", exit_code=1)
+    found = machine.show(DAEMON)
+    assert (found["MainPID"], found["ActiveState"]) == (pid, "active")
+
+
+# --- the administrator's commands -------------------------------------------------------------------------------------
+
+
+def test_what_root_did_before_the_first_start_does_not_keep_the_service_from_its_database(machine: Machine) -> None:
+    assert "30 numbers" in ask(machine, "poll", "--no-send")
+    assert start(machine, ONCE)["Result"] == "success"  # writes one poll more, as the service's user
+    assert start(machine)["ActiveState"] == "active"
+    assert roots_files(machine) == ""
+
+
+def test_what_root_does_beside_the_service_leaves_it_everything_writable(machine: Machine) -> None:
+    start(machine, ONCE)  # not the daemon, so that root is the one who makes the lock
+    ask(machine, "db", "backup", "/run/backup")
+    ask(machine, "db", "restore", "/run/backup")
+    start(machine)
+    ask(machine, "poll", "--no-send")
+    ask(machine, "alerts", "retry")
+    ask(machine, "db", "upgrade")
+    ask(machine, "db", "prune")
+    ask(machine, "db", "check")
+    assert roots_files(machine) == ""
+    assert start(machine, ONCE)["Result"] == "success"
+
+
+def roots_files(machine: Machine) -> str:
+    return machine.run(["find", f"{STATE}/", "-user", "root"]).stdout
+
+
+# --- without a daemon -------------------------------------------------------------------------------------------------
+
+
+def test_the_timer_polls_and_sends_with_the_same_database(machine: Machine) -> None:
+    configure(machine, channels="ops-slack")
+    drop_in(machine, "OnCalendar=\nOnCalendar=*:*:*\nAccuracySec=10ms\nRandomizedDelaySec=0", TIMER)
+    start(machine, TIMER)
+    soon(lambda: messages(machine) != [], machine, ONCE)
+    machine.run(["systemctl", "stop", TIMER])
+    found = machine.wait_for(ONCE, ActiveState="inactive")
+    assert (found["Result"], found["ExecMainStatus"]) == ("success", "0")
+    assert status(machine)["environments"][0]["numbers"] == 30
+    start(machine)
+    assert status(machine)["environments"][0]["numbers"] == 30
+
+
+def test_timer_and_daemon_replace_each_other(machine: Machine) -> None:
+    start(machine)
+    start(machine, TIMER)
+    machine.wait_for(DAEMON, ActiveState="inactive")
+    assert machine.show(TIMER)["NextElapseUSecRealtime"] != ""
+    start(machine)
+    machine.wait_for(TIMER, ActiveState="inactive")
+
+
+# --- the sandbox ------------------------------------------------------------------------------------------------------
+
+
+# Runs in the daemon's sandbox, after its start; what should fail and does not is printed.
+PROBE = """
+import ctypes, mmap, os, socket
+attempts = {
+    "write /etc": lambda: open("/etc/x", "w"),
+    "write /opt": lambda: open("/opt/renewal-watch/x", "w"),
+    "write the configuration": lambda: open(os.environ["CONFIGURATION_DIRECTORY"] + "/config.toml", "a"),
+    "write a credential": lambda: open(os.environ["CREDENTIALS_DIRECTORY"] + "/ops-mail", "w"),
+    "list the store of credentials": lambda: os.listdir("/etc/credstore"),
+    "list a home": lambda: os.listdir("/root"),
+    "open netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+    "open a raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1),
+    "make code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC),
+    "read kernel settings": lambda: open("/proc/sys/kernel/hostname"),
+    "see other processes": lambda: os.stat("/proc/1"),
+    "take priority": lambda: os.nice(-5),
+    "change root": lambda: os.chroot("/tmp"),
+    "make a namespace": lambda: 1 / (1 + ctypes.CDLL(None).unshare(0x10000000)),
+}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+    except (OSError, ZeroDivisionError):
+        continue
+    print("allowed:", name)
+print("probed")
+"""
+
+
+def test_the_daemon_may_do_nothing_that_it_does_not_need(machine: Machine) -> None:
+    (machine.root / "etc/probe.py").write_text(PROBE)
+    drop_in(machine, "ExecStartPost=/opt/renewal-watch/current/bin/python /etc/probe.py")
+    before = machine.journal(DAEMON)
+    start(machine)
+    said = machine.journal(DAEMON).removeprefix(before).splitlines()
+    assert "probed" in said
+    assert [line for line in said if "allowed" in line] == []
+
+
+def test_no_secret_is_in_the_journal_or_among_the_arguments_even_when_all_is_refused(machine: Machine) -> None:
+    machine.run(["sh", "-c", "echo wrong-0123456789 > /etc/credstore/talkover-token"])
+    machine.run(["sh", "-c", "echo json://a:mail-0123456789@127.0.0.1:9/slack-0123456789 > /etc/credstore/ops-slack"])
+    configure(machine, channels="ops-slack")
+    start(machine)
+    soon(lambda: (status(machine)["environments"][0]["last_error"] or "") != "", machine)
+    soon(lambda: json.loads(ask(machine, "alerts", "--json"))[0]["deliveries"][0]["last_error"] is not None, machine)
+    machine.run(["journalctl", "--sync"])
+    seen = machine.run(["journalctl", "--output=export", "--all", f"--unit={DAEMON}", f"--unit={ONCE}"]).stdout
+    seen += machine.run(["systemctl", "show", "--all", DAEMON]).stdout + machine.run(["ps", "axww"]).stdout
+    seen += ask(machine, "status") + ask(machine, "alerts") + ask(machine, "config", "show")
+    assert "token" in seen
+    assert [secret for secret in ("wrong-0123456789", *SECRETS) if secret in seen] == []
+
+
+def test_systemd_understands_every_directive(machine: Machine) -> None:
+    units = [f"/etc/systemd/system/{unit}" for unit in (DAEMON, ONCE, TIMER)]
+    checked = machine.run(["systemd-analyze", "verify", "--man=no", *units])
+    assert checked.stdout + checked.stderr == ""
+    start(machine)
+    machine.run(["journalctl", "--sync"])
+    said = machine.run(["journalctl", "_PID=1", "--priority=warning", "--output=cat"]).stdout
+    assert [line for line in said.splitlines() if "ignor" in line and "renewal-watch" in line] == []
+
+
+@pytest.mark.parametrize("unit", [DAEMON, ONCE])
+def test_the_exposure_is_rated_1_2_or_better(machine: Machine, unit: str) -> None:
+    file = f"/etc/systemd/system/{unit}"
+    machine.run(["systemd-analyze", "security", "--offline=true", "--threshold=12", file])
+
+
+def test_both_services_are_confined_alike() -> None:
+    def confinement(name: str) -> list[str]:
+        text = (CHECKOUT / "systemd" / name).read_text().split("# --- Secrets")[1].split("[Install]")[0]
+        return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+    assert confinement(DAEMON) == confinement(ONCE)
+
+
+# --- the machine itself -----------------------------------------------------------------------------------------------
+
+
+def test_a_killed_test_run_takes_its_machine_along(installed: Machine, tmp_path: Path) -> None:
+    del installed  # says whether machines can be made here
+    code = f"""
+import pathlib, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from systemd_machine import booted_machine
+with booted_machine(pathlib.Path({str(tmp_path)!r})) as machine:
+    print(machine.leader, flush=True)
+    signal.pause()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        leader = int(run.stdout.readline())
+        run.kill()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{leader}/root/etc").exists():
+        assert time.monotonic() < deadline
+    assert list(tmp_path.iterdir()) == []

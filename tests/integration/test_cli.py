@@ -1,0 +1,309 @@
+"""The commands as a user types them: what they print, their exit codes, one sentence for every mistake."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+from world import TOKEN, World, serving, write_config
+
+from renewal_watch import channels, config
+from renewal_watch.cli import cli
+
+Run = Callable[..., Result]
+CHANNEL_SECRET = "hook-0"
+
+
+@pytest.fixture
+def world() -> World:
+    """Five numbers: one suspended, one overdue, one to be lost in two days."""
+    made = World(numbers=5, restless=False)
+    made.entries[0] |= {"current_status": "suspended"}
+    made.entries[1] |= {"days_until_monthly_renewal": -2}
+    made.entries[2] |= {"days_until_monthly_renewal": 2, "auto_renewal": False}
+    return made
+
+
+@pytest.fixture
+def path(tmp_path: Path, world: World) -> Iterator[Path]:
+    with serving(world) as address:
+        yield write_config(tmp_path, address)
+
+
+@pytest.fixture
+def run(path: Path) -> Run:
+    """The command with the test's configuration."""
+
+    def call(*words: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(cli, ["--config", str(path), *words], prog_name="renewal-watch")
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        assert TOKEN not in result.output
+        return result
+
+    return call
+
+
+def test_a_poll_finds_tells_and_exits_0(run: Run, world: World) -> None:
+    printed = run("poll").output
+    assert "production: 5 numbers, 5 changed, 3 new alerts" in printed
+    assert "ops-0: 1 sent" in printed
+    (message,) = world.messages
+    assert str(message["title"]).startswith("[critical] production: +15550001 is overdue by")
+    assert str(message["title"]).endswith("; and 1 up for renewal, 1 with another status")
+
+
+def test_poll_without_send_leaves_it_to_send(run: Run, world: World) -> None:
+    run("poll", "--no-send")
+    assert world.messages == []
+    assert json.loads(run("status", "--json").output)["outbox"]["pending"] == 1
+    assert "ops-0: 1 sent" in run("send").output
+    assert run("send").output == ""
+    assert len(world.messages) == 1
+
+
+def test_a_failed_poll_exits_1_and_says_why(run: Run, world: World) -> None:
+    world.fault = 500
+    assert "the provider has trouble (HTTP 500: Unauthorized)" in run("poll", code=1).output
+
+
+def test_a_channel_that_is_down_exits_1_and_is_tried_again(run: Run, world: World) -> None:
+    world.refuse = True
+    assert "1 not delivered, tried again later" in run("poll", code=1).output
+    (alert, *_) = json.loads(run("alerts", "--json", "--pending").output)
+    assert alert["deliveries"][0]["attempts"] == 1
+    assert alert["deliveries"][0]["last_error"]
+    assert CHANNEL_SECRET not in str(alert)
+    world.refuse = False
+    assert "1 deliveries are due again" in run("alerts", "retry", str(alert["id"])).output
+    run("send")
+    assert len(world.messages) == 1
+
+
+def test_status_json_has_the_documented_keys(run: Run) -> None:
+    run("poll")
+    said = json.loads(run("status", "--json").output)
+    (environment,) = said["environments"]
+    assert {"name", "last_poll_at", "last_success_at", "last_error", "stale", "numbers"} <= set(environment)
+    assert (environment["stale"], environment["numbers"]) == (False, 5)
+    number = said["numbers"][0]
+    documented = (
+        "environment id number status days_left renews_on auto_renewal monthly_renewal_cost currency missing_since"
+    )
+    assert set(documented.split()) <= set(number)
+    assert number["days_left"] == -2
+    assert number["monthly_renewal_cost"] == "1.0"
+    assert set(said["outbox"]) == {"pending", "failed", "oldest_pending_at"}
+
+
+def test_alerts_json_has_the_documented_keys(run: Run) -> None:
+    run("poll")
+    (alert, *_) = json.loads(run("alerts", "--json").output)
+    assert set(alert) == set("id key kind severity environment number_id number text created_at deliveries".split())
+    documented = {"channel", "state", "message_id", "attempts", "last_error", "sent_at"}
+    assert documented <= set(alert["deliveries"][0])
+    assert alert["deliveries"][0]["state"] == "sent"
+    assert alert["created_at"].endswith("Z")
+
+
+def test_status_shows_the_most_urgent_first_and_filters(run: Run) -> None:
+    run("poll")
+    lines = run("status").output.splitlines()
+    assert "OVERDUE" in lines[3]
+    assert "suspended" in lines[4]
+    assert len(run("status", "--within", "2").output.splitlines()) == 5
+    assert len(run("status", "--status", "suspended").output.splitlines()) == 4
+    assert "no environment called x" in run("status", "--environment", "x", code=2).output
+
+
+def test_status_and_explain_say_where_countdown_and_date_disagree(run: Run, world: World) -> None:
+    world.entries[4] |= {"days_until_monthly_renewal": 15, "renewal_date": "2024-02-15"}
+    run("poll")
+    sentence = "the provider counts 15 days until renewal, but its renewal_date is 2024-02-15"
+    assert sentence in run("status").output
+    assert sentence in run("explain", "+15550004").output
+
+
+def test_explain_says_why_and_what_comes_next(run: Run) -> None:
+    run("poll")
+    lost = run("explain", "phone-2").output
+    assert "2 days left, by the provider's countdown" in lost
+    assert "Told in this cycle: the threshold of 3 days; it is not told again." in lost
+    assert "Next: the threshold of 1 day, on" in lost
+    assert "ops-0: sent" in lost
+    assert "It is overdue and was told 1 times; told again at" in run("explain", "phone-1").output
+    assert "no threshold is reached yet" in run("explain", "phone-3").output
+    assert json.loads(run("explain", "phone-3", "--json").output)["reasons"]
+
+
+def test_a_number_is_found_by_part_of_it_or_the_choice_is_named(run: Run) -> None:
+    run("poll")
+    assert "+15550003" in run("explain", "0003").output
+    assert "fits 5 numbers" in run("explain", "phone", code=2).output
+    assert "no number is known by 'nobody'" in run("history", "nobody", code=2).output
+
+
+def test_history_and_snapshot_give_the_past_back(run: Run, world: World) -> None:
+    run("poll")
+    world.entries[3] |= {"current_status": "pending", "odd": [1]}
+    run("poll")
+    assert 'current_status: "active" → "pending"' in run("history", "phone-3").output
+    (change,) = [one for one in json.loads(run("history", "phone-3", "--json").output) if one["what"] == "changed"]
+    assert change["fields"]["odd"] == {"before": None, "now": [1]}
+    (taken,) = json.loads(run("snapshot", "--json").output)
+    assert {number["id"]: number for number in taken["numbers"]} == {e["id"]: e for e in world.entries}
+    assert "was not polled yet" in run("snapshot", "--at", "2020-01-01").output
+    assert "is not a time" in run("snapshot", "--at", "yesterday", code=2).output
+
+
+def test_questions_before_the_first_poll_say_what_to_do(run: Run) -> None:
+    for words in (["status"], ["alerts"], ["history", "x"], ["db", "check"], ["explain", "x"]):
+        assert "the first poll makes it: renewal-watch poll" in run(*words, code=1).output
+
+
+def test_the_database_commands(run: Run, tmp_path: Path) -> None:
+    run("poll")
+    assert "schema is" in run("db", "upgrade").output
+    assert "sound" in run("db", "check").output
+    copy = tmp_path / "copy.db"
+    assert "checked" in run("db", "backup", str(copy)).output
+    assert copy.stat().st_mode & 0o077 == 0
+    assert "restored" in run("db", "restore", str(copy)).output
+    assert len(json.loads(run("alerts", "--json").output)) == 3
+    assert "deleted 0 versions" in run("db", "prune").output
+    (tmp_path / "noise").write_bytes(b"noise" * 1000)
+    assert "is not a database of renewal-watch" in run("db", "restore", str(tmp_path / "noise"), code=1).output
+
+
+def test_a_damaged_database_is_named_and_refused(run: Run, tmp_path: Path) -> None:
+    run("poll")
+    database = tmp_path / "renewal-watch.db"
+    body = bytearray(database.read_bytes())
+    body[4096 * 3 : 4096 * 6] = b"\xff" * (4096 * 3)
+    database.write_bytes(body)
+    assert "renewal-watch db restore" in run("db", "check", code=1).output
+    assert "renewal-watch db" in run("run", code=1).output
+
+
+def test_prune_keeps_the_snapshots_from_its_day_on(run: Run, world: World, tmp_path: Path) -> None:
+    from datetime import UTC, datetime
+
+    from renewal_watch.store import Store
+
+    run("poll")
+    world.entries[3] |= {"current_status": "pending"}
+    run("poll")
+    before = run("snapshot", "--json").output
+    store = Store(f"sqlite:///{tmp_path}/renewal-watch.db")
+    counts = store.prune(datetime.now(UTC))
+    store.close()
+    assert counts["versions"] == 1
+    assert counts["alerts"] == 4
+    assert json.loads(run("snapshot", "--json").output)[0]["numbers"] == json.loads(before)[0]["numbers"]
+
+
+def test_test_channel_sends_a_marked_message(run: Run, world: World) -> None:
+    assert "sent, message rw-test-" in run("test-channel").output
+    assert "TEST" in str(world.messages[0]["title"])
+    assert "TEST" in str(world.messages[0]["message"])
+    world.refuse = True
+    assert "not delivered" in run("test-channel", "ops-0", code=1).output
+    assert "no channel called x" in run("test-channel", "x", code=2).output
+
+
+def test_doctor_says_what_works_and_what_does_not(run: Run, world: World) -> None:
+    assert "FAIL" not in run("doctor").output
+    world.fault = 401
+    printed = run("doctor", code=1).output
+    assert "FAIL  production: the provider rejects the token" in printed
+    assert "ok    channel ops-0" in printed
+
+
+def test_config_check_names_a_channel_that_apprise_does_not_know(run: Run, path: Path) -> None:
+    assert "is right" in run("config", "check").output
+    good = path.read_text()
+    path.write_text(good + '[[channels]]\nname = "odd"\nurl = "nosuch://secret-word"\n')
+    printed = run("config", "check", code=78).output
+    assert "channels.odd.url: Apprise does not understand this nosuch:// URL" in printed
+    assert "secret-word" not in printed
+    assert "channels.odd.url" in run("run", code=78).output
+
+
+def test_wrong_configuration_exits_78_and_wrong_usage_2(run: Run, path: Path) -> None:
+    run("nosuch", code=2)
+    run("poll", "--environment", "x", code=2)
+    path.write_text(path.read_text() + "speed = 3\n")
+    assert run("status", code=78).output.startswith(f"renewal-watch: {path}: ")
+
+
+def test_config_show_hides_secrets_and_schema_is_json(run: Run) -> None:
+    assert CHANNEL_SECRET not in run("config", "show").output
+    schema = json.loads(run("config", "schema").output)
+    assert "$defs" in schema
+
+
+def test_init_writes_once_for_its_owner_only(tmp_path: Path) -> None:
+    target = tmp_path / "new.toml"
+    made = CliRunner().invoke(cli, ["init", str(target)])
+    assert made.exit_code == 0
+    assert target.stat().st_mode & 0o777 == 0o600
+    config.load(target)
+    again = CliRunner().invoke(cli, ["init", str(target)])
+    assert again.exit_code == 2
+    assert "is there already" in again.output
+
+
+def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [sys.executable, "-m", "renewal_watch", "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for word in ("renewal.overdue", "watch.stale", "channel.failing", "number.missing", ": 0 lost, 0 sent twice"):
+        assert word in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_secret_reaches_a_child_s_arguments_or_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    original = channels.subprocess.Popen
+
+    def watched(*words: Any, **how: Any) -> Any:
+        started.append((words, how.get("env")))
+        return original(*words, **how)
+
+    monkeypatch.setattr(channels.subprocess, "Popen", watched)
+    run("poll")
+    assert started
+    assert CHANNEL_SECRET not in str(started)
+
+
+def test_the_stored_database_holds_no_secret(run: Run, tmp_path: Path, world: World) -> None:
+    world.refuse = True
+    run("poll", code=1)
+    stored = (tmp_path / "renewal-watch.db").read_bytes()
+    assert TOKEN.encode() not in stored
+    assert CHANNEL_SECRET.encode() not in stored
+
+
+def test_help_is_there_for_every_command() -> None:
+    def walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+        yield name, command
+        for child, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{name} {child}")
+
+    for name, command in walk(cli, "renewal-watch"):
+        assert command.help, name
+
+
+def test_the_schema_accepts_the_example() -> None:
+    import tomllib
+
+    example = Path(config.__file__).parent.parent / "config.example.toml"
+    assert msgspec.convert(tomllib.loads(example.read_text()), config.File).environments

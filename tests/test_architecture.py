@@ -1,0 +1,138 @@
+"""Imports go down only, as docs/design.md draws them; the pure modules touch no clock, network or database."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import renewal_watch
+
+PACKAGE = Path(renewal_watch.__file__).parent
+LEVELS = {
+    "errors": 0,
+    "model": 0,
+    "text": 0,
+    "messages": 1,
+    "rules": 1,
+    "config": 1,
+    "schedule": 1,
+    "logs": 1,
+    "talkover": 2,
+    "schema": 2,
+    "store": 2,
+    "channels": 2,
+    "report": 2,
+    "poll": 3,
+    "dispatch": 3,
+    "daemon": 4,
+    "simulator": 4,
+    "demo": 5,
+    "doctor": 5,
+    "cli": 5,
+    "__main__": 6,
+    "__init__": 0,
+}
+SIDEWAYS = {  # within one level, in this direction only
+    ("rules", "messages"),
+    ("model", "errors"),
+    ("config", "schedule"),
+    ("store", "schema"),
+    ("cli", "demo"),
+    ("cli", "doctor"),
+    ("messages", "text"),
+    ("demo", "simulator"),
+}
+PURE = {"errors", "model", "text", "messages", "rules", "report"}
+IMPURE = {
+    "requests",
+    "sqlalchemy",
+    "apprise",
+    "apscheduler",
+    "socket",
+    "subprocess",
+    "os",
+    "sqlite3",
+    "time",
+    "urllib3",
+}
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{module}.py").read_text())
+
+
+def imported(module: str) -> set[str]:
+    """Every module imported anywhere in ``module``, own ones as ``renewal_watch.NAME``."""
+    names: set[str] = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "renewal_watch":
+                names |= {f"renewal_watch.{alias.name}" for alias in node.names}
+            else:
+                names.add(node.module)
+    return names
+
+
+def own(module: str) -> set[str]:
+    return {name.split(".")[1] for name in imported(module) if name.startswith("renewal_watch.")} & set(MODULES)
+
+
+def test_every_module_has_its_level() -> None:
+    assert set(MODULES) == set(LEVELS)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module: str) -> None:
+    up = {
+        other
+        for other in own(module)
+        if LEVELS[other] > LEVELS[module] or (LEVELS[other] == LEVELS[module] and (module, other) not in SIDEWAYS)
+    }
+    assert up == set()
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_pure_modules_touch_nothing(module: str) -> None:
+    assert {name.split(".")[0] for name in imported(module)} & IMPURE == set()
+    calls = {ast.unparse(node.func) for node in ast.walk(tree(module)) if isinstance(node, ast.Call)}
+    assert calls & {"datetime.now", "date.today", "datetime.utcnow", "open"} == set()
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"cli", "demo", "doctor", "daemon", "simulator", "talkover"}))
+def test_only_the_edges_read_the_clock(module: str) -> None:
+    calls = {ast.unparse(node.func) for node in ast.walk(tree(module)) if isinstance(node, ast.Call)}
+    assert calls & {"datetime.now", "date.today", "time.time"} == set()
+
+
+def test_one_library_one_door() -> None:
+    """Each library is imported where it is used and nowhere else."""
+    doors = {
+        "requests": {"talkover"},
+        "apprise": {"channels"},
+        "sqlalchemy": {"schema", "store"},
+        "alembic": {"store"},
+        "apscheduler": {"daemon", "schedule"},
+        "click": {"cli", "demo"},
+        "pyjson5": {"talkover"},
+    }
+    for library, allowed in doors.items():
+        users = {module for module in MODULES if any(n.split(".")[0] == library for n in imported(module))}
+        assert users == allowed, library
+
+
+def test_a_broad_except_stands_only_around_the_turns() -> None:
+    """In the daemon's threads, with their reasons beside them; nowhere else."""
+    found = {
+        module
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.ExceptHandler)
+        and isinstance(node.type, ast.Name)
+        and node.type.id in ("Exception", "BaseException")
+    }
+    assert found == {"daemon"}
