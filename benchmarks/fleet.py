@@ -48,7 +48,9 @@ def body(entries: list[dict[str, object]]) -> bytes:
     return json.dumps({"success": True, "data": entries}).encode()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Serves ``bodies``."""
+
     protocol_version = "HTTP/1.1"
     bodies: dict[str, bytes]
 
@@ -73,7 +75,7 @@ def main() -> None:
         entry["days_until_monthly_renewal"] = int(str(entry["days_until_monthly_renewal"])) - 1
     bodies["tomorrow"] = body(entries)
     del entries
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"bodies": bodies}))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"bodies": bodies}))
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

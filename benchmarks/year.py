@@ -1,35 +1,27 @@
 """A year of hourly polls of 10,000 numbers, one in a hundred changing each day and each renewing every month.
 
-Everything but HTTP and the real clock is real. Prints the size of the database and what it holds.
+Everything but the clock is real. Prints the size of the database and what it holds.
 ``year.py FOLDER [HOURS]``
 """
 
 import random
 import sys
+import threading
 import time
 from datetime import UTC, date, datetime, timedelta
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-from fleet import body, fleet
+from fleet import Handler, body, fleet
 
 from renewal_watch import poll
 from renewal_watch.config import Channel, Environment
-from renewal_watch.model import Listing, Policy
+from renewal_watch.model import Policy
 from renewal_watch.store import Store
-from renewal_watch.talkover import Answer, _envelope, _listing
+from renewal_watch.talkover import Client
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 COUNT = 10_000
-
-
-class Source:
-    """The list of the hour."""
-
-    said = b""
-
-    def fetch(self) -> Listing:
-        envelope, tolerant = _envelope(Answer(status=200, headers={}, body=bytearray(self.said)))
-        return _listing(envelope.data, tolerant=tolerant)
 
 
 def main() -> None:
@@ -38,15 +30,19 @@ def main() -> None:
     entries = fleet(COUNT, START.date())
     store = Store(f"sqlite:///{folder}/renewal-watch.db")
     store.upgrade()
-    source = Source()
-    environment = Environment(name="production", base_url="http://127.0.0.1:1", token="x", poll_jitter="0s")
+    bodies: dict[str, bytes] = {}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"bodies": bodies}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}/today"
+    environment = Environment(name="production", base_url=address, token="x", poll_jitter="0s")
+    source = Client.of(environment, time.sleep)
     channels = [Channel(name="ops", url="json://127.0.0.1:1")]
     began = time.monotonic()
     for hour in range(hours):
         now = START + timedelta(hours=hour)
         if hour % 24 == 0:
             _next_day(entries, now.date(), chance)
-            source.said = body(entries)
+            bodies["today"] = body(entries)
         poll.run_once(store, environment, source, Policy(), channels, lambda: now)  # noqa: B023 (used at once)
     with store.transaction() as tx:
         counts = {

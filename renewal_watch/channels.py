@@ -263,6 +263,8 @@ def _serve() -> None:
     body, title = int(service.body_maxlen), int(service.title_maxlen)
     if service.overflow_amalgamate_title:
         body -= title + 2  # Discord and others send the title inside the body
+    if service.resolve_format("text").value == "markdown":
+        body = body * 3 // 4  # room for a backslash before each mark, which Apprise adds where a service knows no text
     _die_at(None)
     answer(body_limit=body, title_limit=title)
     for line in sys.stdin:

@@ -421,15 +421,15 @@ def judge(
     for name in found.changed:
         parsed, old = listing.entries[name].parsed, fleet[name]
         known = _seen(old, name, parsed, found, turn, turn_s)
-        if not is_watched(old, policy) and is_watched(
-            known, policy
-        ):  # no sandbox number any more: seen for the first time
+        is_first = is_watched(known, policy) and not is_watched(old, policy)
+        if is_first:  # no sandbox number any more
             known = _judge_new(turn, parsed, known, is_baseline=True)
         elif is_watched(known, policy):
             if old.missing_at is not None:
                 since = datetime.fromtimestamp(old.missing_at, UTC)
-                words = messages.returned(parsed, turn.at, since, *_left(turn, parsed, known, parsed.countdown))
-                turn.tell("number.returned", Severity.info, turn.once(name), words, parsed)
+                left, on = _left(turn, parsed, known, parsed.countdown)
+                words = messages.returned(parsed, turn.at, since, left, on)
+                turn.tell("number.returned", Severity.info, turn.once(name), words, parsed, left)
             known = _judge_change(turn, parsed, before[name], known, parsed.countdown)
         verdict.updates.append(known)
         verdict.versions[name] = listing.entries[name]

@@ -724,11 +724,8 @@ class Transaction:
 
     def outbox(self) -> dict[str, Any]:
         """How many messages wait and failed, and since when the oldest waits."""
-        counts: dict[str, int] = dict(
-            self.connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state))
-            .tuples()
-            .all()
-        )
+        rows = self.connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state))
+        counts = {state: int(count) for state, count in rows}
         oldest = self.connection.execute(
             select(func.min(deliveries.c.created_at)).where(deliveries.c.state == "pending")
         ).scalar_one()

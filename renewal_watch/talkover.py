@@ -268,14 +268,14 @@ class Client:
 
     def _request(self, session: requests.Session, url: str) -> Answer:
         """One request within the deadline, whatever drips."""
-        result: list[Answer | BaseException] = []
+        result: list[Answer | ApiError] = []
         wire = _Wire()
 
         def work() -> None:
             _HERE.wire = wire
             try:
                 result.append(self._exchange(session, url, wire))
-            except BaseException as error:  # noqa: BLE001 (raised again in the thread that waits)
+            except ApiError as error:
                 result.append(error)
             finally:
                 wire.close()
@@ -284,10 +284,11 @@ class Client:
         thread.start()
         thread.join(self.deadline.total_seconds())
         if not result:
+            in_time = not thread.is_alive()  # it fell over a fault of our own, which is on standard error
             wire.cut()
             msg = f"the provider did not answer whole within {self.deadline.total_seconds():g} s"
-            raise ServerTrouble(msg)
-        if isinstance(result[0], BaseException):
+            raise ServerTrouble("the request ended without an outcome" if in_time else msg)
+        if isinstance(result[0], ApiError):
             raise result[0]
         return result[0]
 
@@ -308,7 +309,7 @@ class Client:
         except requests.exceptions.ProxyError as error:
             msg = f"the proxy does not work: {_root(error)}"
             raise ServerTrouble(msg) from None
-        except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
+        except (requests.exceptions.RequestException, HTTPError, OSError, ValueError, MemoryError) as error:
             # The exception of requests carries the address with its query and the token's header: only its kind goes on.
             msg = f"{_host(url)} cannot be read: {_root(error)}"
             raise ServerTrouble(msg) from None

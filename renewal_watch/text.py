@@ -77,7 +77,7 @@ class Redactor(logging.Filter):
         """Rewrite the record in place; a traceback is rendered here so that it is cleaned as well."""
         try:
             said = record.getMessage()
-        except Exception as error:  # noqa: BLE001 (logging would print the arguments as they are, or the caller would fail)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:  # a filter's error would reach the caller
             said = f"{record.msg} (its arguments do not fit: {type(error).__name__})"
         record.msg = self.clean(said)
         record.args = None

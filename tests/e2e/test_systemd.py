@@ -61,22 +61,20 @@ signal.pause()
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine on which ``make service`` has been run, with a provider and two channels to reach."""
-    missing = why_not()
-    missing = missing or (None if shutil.which("make") else "needs make")
+    missing = why_not() or why_no_python() or (None if shutil.which("make") else "needs make")
     if missing:
         if os.environ.get("RENEWAL_WATCH_TEST_ALL") == "1":
             pytest.fail(f"systemd cannot be tried: {missing}")
         pytest.skip(f"systemd cannot be tried: {missing}")
-    home = Path(sys.base_prefix)
     shown = {"src": checkout_for(tmp_path_factory.mktemp("checkout")), "wheels": tmp_path_factory.mktemp("wheels")}
     pack_environment(shown["wheels"], shown["src"])
-    if home != Path("/usr"):
-        shown["opt/python"] = home
+    if not Path(python()).is_relative_to("/usr/bin"):
+        shown[sys.base_prefix] = Path(sys.base_prefix)
     with booted_machine(tmp_path_factory.mktemp("machine"), read_only=shown) as machine:
         install(machine)
         for name, code in (("sink", SINK), ("mute", MUTE)):
             (machine.root / f"etc/{name}.py").write_text(code)
-            machine.run(["systemd-run", f"--unit={name}", interpreter(), f"/etc/{name}.py"])
+            machine.run(["systemd-run", f"--unit={name}", python(), f"/etc/{name}.py"])
         command = "/usr/local/bin/renewal-watch"
         machine.run(["systemd-run", "--unit=provider", command, "simulator", "--port", "8700", "--numbers", "30"])
         yield machine
@@ -131,16 +129,25 @@ def pack(package: importlib.metadata.Distribution, folder: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def interpreter() -> str:
-    """The interpreter of this environment, by its path in the machine."""
-    prefix = "/usr" if Path(sys.base_prefix) == Path("/usr") else "/opt/python"
-    return f"{prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+def python() -> str:
+    """An interpreter of this environment's version that the service can see: the system's, or this one's own."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return f"/usr/bin/{name}" if Path(f"/usr/bin/{name}").exists() else f"{sys.base_prefix}/bin/{name}"
+
+
+def why_no_python() -> str | None:
+    """What keeps this environment's packages from being used in the machine."""
+    if python().startswith(("/home/", "/root/", "/tmp/")):
+        return f"needs /usr/bin/{Path(python()).name}: the service cannot see {sys.base_prefix}"
+    if subprocess.run([python(), "-c", "import ensurepip, venv"], check=False, capture_output=True).returncode != 0:
+        return f"needs {Path(python()).name}-venv"
+    return None
 
 
 def install(machine: Machine) -> str:
     """Run ``make service`` as its instructions say; what it printed."""
     pip = ["env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels"]
-    done = machine.run([*pip, "make", "-C", "/src", "service", f"PYTHON={interpreter()}"], timeout_s=60)
+    done = machine.run([*pip, "make", "-C", "/src", "service", f"PYTHON={python()}"], timeout_s=60)
     assert done.stderr == ""
     return done.stdout
 
@@ -185,7 +192,8 @@ def drop_in(machine: Machine, lines: str, unit: str = DAEMON) -> None:
 
 
 def start(machine: Machine, unit: str = DAEMON) -> dict[str, str]:
-    machine.run(["systemctl", "start", unit])
+    started = machine.run(["systemctl", "start", unit], check=False)
+    assert started.returncode == 0, machine.journal(unit)[-2000:]
     return machine.show(unit)
 
 
@@ -207,7 +215,7 @@ def soon(condition: Callable[[], bool], machine: Machine, unit: str = DAEMON, *,
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            raise MachineError(f"not within {within_s} s\n{machine.journal(unit)}")
+            raise MachineError(f"not within {within_s} s\n{machine.journal(unit)[-2000:]}")
 
 
 def polled(machine: Machine) -> bool:
@@ -225,8 +233,8 @@ def messages(machine: Machine) -> list[str]:
 
 def test_the_installed_service_polls_and_tells_and_says_so(machine: Machine) -> None:
     configure(machine, channels="ops-slack ops-mail")
-    machine.run(["systemctl", "enable", "--now", DAEMON])
-    found = machine.show(DAEMON)
+    machine.run(["systemctl", "enable", DAEMON])
+    found = start(machine)
     assert (found["ActiveState"], found["UnitFileState"]) == ("active", "enabled")
     assert found["StatusText"].startswith("watching")
     soon(lambda: len(messages(machine)) >= 2, machine)
@@ -268,7 +276,7 @@ def test_installing_again_keeps_everything_and_a_failed_upgrade_changes_nothing(
     before = machine.run(["readlink", "/opt/renewal-watch/current"]).stdout
     config = (machine.root / "etc/renewal-watch/config.toml").read_text()
     refusing = machine.root / "etc/refusing"  # a Python that cannot make the environment
-    refusing.write_text(f'#!/bin/sh\n[ "$2" != venv ] || exit 1\nexec {interpreter()} "$@"\n')
+    refusing.write_text(f'#!/bin/sh\n[ "$2" != venv ] || exit 1\nexec {python()} "$@"\n')
     refusing.chmod(0o755)
     failed = machine.run(["make", "-C", "/src", "service", "PYTHON=/etc/refusing"], check=False)
     assert failed.returncode != 0
@@ -281,7 +289,7 @@ def test_installing_again_keeps_everything_and_a_failed_upgrade_changes_nothing(
     assert (machine.root / "etc/renewal-watch/config.toml").read_text() == config
     assert machine.run(["cat", "/etc/credstore/talkover-token"]).stdout == f"{TOKEN}\n"
     machine.run(["systemctl", "restart", DAEMON])
-    command = machine.run(["tr", "\\0", " ", f"/proc/{machine.show(DAEMON)['MainPID']}/cmdline"]).stdout
+    command = machine.run(["cat", f"/proc/{machine.show(DAEMON)['MainPID']}/cmdline"]).stdout
     assert f"/opt/renewal-watch/{after.strip()}/bin/python" in command
 
 

@@ -118,6 +118,7 @@ class HttpReceiver(ThreadingHTTPServer):
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.tls = tls
+        self.proxy = f"http://127.0.0.1:{self.server_address[1]}"
         self.port = int(self.server_address[1])
         self.requests: list[Request] = []
         self.arrivals: queue.Queue[Request] = queue.Queue()

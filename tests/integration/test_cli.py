@@ -56,7 +56,7 @@ def test_a_poll_finds_tells_and_exits_0(run: Run, world: World) -> None:
     assert "production: 5 numbers, 5 changed, 3 new alerts" in printed
     assert "ops-0: 1 sent" in printed
     (message,) = world.messages
-    assert str(message["title"]).startswith("[critical] production: +15550001 is overdue by")
+    assert str(message["title"]).startswith("[critical] production: +15550000001 is overdue by")
     assert str(message["title"]).endswith("; and 1 up for renewal, 1 with another status")
 
 
@@ -128,7 +128,7 @@ def test_status_and_explain_say_where_countdown_and_date_disagree(run: Run, worl
     run("poll")
     sentence = "the provider counts 15 days until renewal, but its renewal_date is 2024-02-15"
     assert sentence in run("status").output
-    assert sentence in run("explain", "+15550004").output
+    assert sentence in run("explain", "+15550000004").output
 
 
 def test_explain_says_why_and_what_comes_next(run: Run) -> None:
@@ -145,7 +145,7 @@ def test_explain_says_why_and_what_comes_next(run: Run) -> None:
 
 def test_a_number_is_found_by_part_of_it_or_the_choice_is_named(run: Run) -> None:
     run("poll")
-    assert "+15550003" in run("explain", "0003").output
+    assert "+15550000003" in run("explain", "0003").output
     assert "fits 5 numbers" in run("explain", "phone", code=2).output
     assert "no number is known by 'nobody'" in run("history", "nobody", code=2).output
 

@@ -1,0 +1,165 @@
+"""The daemon's watch over itself, in one process: its scheduler, clock, hangs and the way past a dead database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import T0
+from world import World, serving, write_config
+
+from renewal_watch import config, daemon
+from renewal_watch.daemon import Daemon, only_one
+from renewal_watch.errors import AlreadyRunning, StoreError
+from renewal_watch.store import Store
+
+PATIENCE_S = 20.0
+
+
+def until(condition: Callable[[], object]) -> None:
+    ends = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < ends, "it never came"
+        threading.Event().wait(0.01)
+
+
+class Running:
+    """A daemon in a thread, without its signal handlers."""
+
+    def __init__(self, folder: Path, address: str, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
+        monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
+        monkeypatch.setattr(daemon, "TICK_S", 0.05)
+        monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
+        self.settings = config.load(write_config(folder, address, more=more))
+        self.store = Store(self.settings.database_url)
+        self.store.upgrade()
+        self.offset = timedelta()
+        self.daemon = Daemon(self.settings, self.store, lambda: daemon.utc_now() + self.offset)
+        self.thread = threading.Thread(target=self.daemon.run)
+
+    def __enter__(self) -> Daemon:
+        self.thread.start()
+        until(lambda: self.daemon._scheduler)
+        return self.daemon
+
+    def __exit__(self, *_: object) -> None:
+        self.daemon.stopping.set()
+        self.thread.join()
+        self.daemon._pool.shutdown(wait=True)
+        self.store.close()
+
+
+@pytest.fixture
+def world() -> World:
+    return World(numbers=3, restless=False)
+
+
+@pytest.fixture
+def address(world: World) -> Iterator[str]:
+    with serving(world) as where:
+        yield where
+
+
+def test_a_dead_scheduler_is_started_again(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread dies unseen when a trigger raises; the main thread sees that nothing ticks."""
+    running = Running(tmp_path, address, monkeypatch)
+    with running as one:
+        until(lambda: world.requests == 1)
+        dead = one._scheduler
+        assert dead is not None
+
+        def dies(*_: object) -> Any:
+            raise SystemExit
+
+        job = dead.get_job("tick")
+        monkeypatch.setattr(threading, "excepthook", lambda _: None)
+        monkeypatch.setattr(job.trigger, "get_next_fire_time", dies, raising=False)
+        until(lambda: not dead._thread.is_alive())
+        until(lambda: one._scheduler is not dead)
+        ticked = one.ticked_at
+        until(lambda: one.ticked_at > ticked)
+
+
+def test_the_daemon_goes_on_after_a_clock_step(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back by five hours or on by ten years: the next poll comes at once, and nothing is told twice."""
+    world.entries[0]["current_status"] = "suspended"
+    running = Running(tmp_path, address, monkeypatch)
+    with running:
+        until(lambda: world.messages)
+        asked = world.requests
+        running.offset = -timedelta(hours=5)
+        until(lambda: world.requests > asked)
+        asked = world.requests
+        running.offset = timedelta(days=3650)
+        until(lambda: world.requests > asked)
+        until(lambda: not running.daemon._busy)
+    assert [str(one["title"]).count("suspended") for one in world.messages].count(1) == 1
+
+
+def test_a_hang_is_named_and_withholds_the_watchdog(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Running(tmp_path, address, monkeypatch) as one:
+        until(lambda: not one._busy)
+        assert one.stuck() is None
+        one.progress["poll of production"] = time.monotonic() - daemon.STUCK_S - 1
+        assert one.stuck() == "poll of production"
+        del one.progress["poll of production"]
+        assert one.stuck() is None
+
+
+def test_an_unwritable_database_is_told_past_it_once(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "BLIND_AFTER_S", 0.0)
+    with Running(tmp_path, address, monkeypatch) as one:
+        until(lambda: world.requests)
+        error = StoreError("the database /x cannot be used (database or disk is full): free some space")
+        one._cannot_write(error)
+        one._cannot_write(error)
+        until(lambda: world.messages)
+        (message,) = world.messages
+        assert "cannot write its database" in str(message["title"])
+        assert "disk is full" in str(message["message"])
+
+
+def test_a_poll_that_breaks_is_repeated_and_takes_nothing_down(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def breaks(*_: object) -> None:
+        calls.append(1)
+        raise RuntimeError("a fault of our own")
+
+    monkeypatch.setattr(daemon.poll, "run_once", breaks)
+    with Running(tmp_path, address, monkeypatch) as one:
+        until(lambda: calls)
+        until(lambda: not one._busy)
+        ticked = one.ticked_at
+        until(lambda: one.ticked_at > ticked)
+    assert world.requests == 0
+
+
+def test_only_one_holds_the_lock(tmp_path: Path) -> None:
+    database = tmp_path / "renewal-watch.db"
+    with only_one(database), pytest.raises(AlreadyRunning, match="another daemon"), only_one(database):
+        pass
+    with only_one(database):
+        pass
+
+
+def test_the_tick_never_waits_longer_than_itself() -> None:
+    """Whatever the clock did: the built-in interval would catch up on years of missed slots or wait for them."""
+    tick = daemon._Tick()
+    for previous in (T0 - timedelta(days=3650), T0, T0 + timedelta(days=3650)):
+        assert tick.get_next_fire_time(previous, T0) == T0 + timedelta(seconds=daemon.TICK_S)

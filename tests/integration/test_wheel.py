@@ -1,0 +1,51 @@
+"""An installed wheel behaves like the checkout, migrations and example included."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from world import World, serving, write_config
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_an_installed_wheel_migrates_polls_and_writes_the_example(tmp_path: Path) -> None:
+    built = tmp_path / "built"
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(built)]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    (wheel,) = built.glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(site)
+    run = [
+        sys.executable,
+        "-c",
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from renewal_watch.cli import main; main()",
+    ]
+    where = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(site)!r}); import renewal_watch; print(renewal_watch.__file__)",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    ).stdout
+    assert where.startswith(str(site))
+    with serving(World(numbers=3, restless=False)) as address:
+        config = write_config(tmp_path, address, channels=0)
+        done = subprocess.run(
+            [*run, str(site), "--config", str(config), "poll"], capture_output=True, text=True, cwd=tmp_path
+        )
+    assert done.returncode == 0, done.stderr
+    assert "production: 3 numbers" in done.stdout
+    done = subprocess.run(
+        [*run, str(site), "init", str(tmp_path / "new.toml")], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new.toml").read_text() == (ROOT / "config.example.toml").read_text()

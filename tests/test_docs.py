@@ -1,0 +1,156 @@
+"""Documentation cannot drift: commands, keys, kinds, defaults and the tests it names are held to the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from renewal_watch import config, schema
+from renewal_watch.cli import cli
+from renewal_watch.model import KINDS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+EXAMPLE = (ROOT / "config.example.toml").read_text()
+
+
+def commands(command: Any = cli, name: str = "") -> Iterator[str]:
+    children = getattr(command, "commands", {})
+    for child, inner in children.items():
+        yield from commands(inner, f"{name} {child}".strip())
+    if not children or getattr(command, "invoke_without_command", False):
+        yield name
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert re.search(rf"`(renewal-watch )?{re.escape(command)}\b", README), command
+
+
+def test_every_option_of_the_contract_is_there() -> None:
+    assert {option for parameter in cli.params for option in parameter.opts} >= {
+        "--config",
+        "--verbose",
+        "--log-format",
+    }
+    wanted = {
+        "poll": {"--environment", "--no-send"},
+        "status": {"--json", "--within", "--status", "--environment"},
+        "history": {"--json"},
+        "snapshot": {"--at", "--json"},
+        "alerts": {"--json", "--pending", "--failed"},
+        "simulator": {"--port", "--numbers", "--seed"},
+    }
+    for name, options in wanted.items():
+        has = {option for parameter in cli.commands[name].params for option in parameter.opts}
+        assert options <= has, name
+
+
+def test_every_row_of_the_fault_table_names_tests_that_exist() -> None:
+    defined = {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    table = README.split("## What happens when")[1].split("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row.rsplit("|", 2)[1])
+        assert named, row
+        assert set(named) <= defined, set(named) - defined
+
+
+def keys(section: type[msgspec.Struct]) -> set[str]:
+    return {field.name for field in msgspec.structs.fields(section)}
+
+
+def test_the_example_shows_every_key() -> None:
+    for section in (config.File, config.Database, config.Renewals, config.Environment, config.Channel):
+        for key in keys(section) - {"token", "url", "token_env", "token_credential", "url_env", "url_credential"}:
+            assert re.search(rf"^(# )?\[*{key}\b", EXAMPLE, re.MULTILINE), f"{section.__name__}.{key}"
+    for form in ("token_credential", "token_env", "url_credential", "url_env"):
+        assert form in EXAMPLE
+
+
+def test_the_example_s_values_are_the_defaults() -> None:
+    """Every line that says "default" shows it; the uncommented ones are compared with the code."""
+    told = tomllib.loads(EXAMPLE)
+    sections: list[tuple[type[msgspec.Struct], dict[str, Any]]] = [
+        (config.File, {"timezone": told["timezone"]}),
+        (config.Renewals, told["renewals"]),
+        (config.Environment, told["environments"][0]),
+        (config.Channel, told["channels"][0]),
+    ]
+    lines = {line.split("=")[0].strip(): line for line in EXAMPLE.splitlines() if "=" in line}
+    for section, values in sections:
+        defaults = {field.name: field for field in msgspec.structs.fields(section)}
+        for key, value in values.items():
+            if "# default" not in lines[key]:
+                continue
+            field = defaults[key]
+            default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+            if key == "poll_every":
+                assert config.Environment(name="x", base_url="x").interval == config.duration(value)
+                continue
+            assert msgspec.json.encode(default) == msgspec.json.encode(value), key
+
+
+def test_every_kind_is_documented() -> None:
+    text = (ROOT / "docs" / "alerts.md").read_text()
+    for kind in KINDS:
+        assert f"`{kind}`" in text, kind
+
+
+def test_every_view_and_its_columns_are_documented() -> None:
+    text = (ROOT / "docs" / "database.md").read_text()
+    for view in ("fleet", "history", "poll_log", "outbox"):
+        assert f"| `{view}` |" in text
+
+
+def test_the_newest_migration_is_the_schema_s_head() -> None:
+    revisions = [path.name.split("_")[0] for path in (ROOT / "migrations" / "versions").glob("*.py")]
+    assert max(revisions) == schema.HEAD
+
+
+def test_migrations_and_tables_agree(tmp_path: Path) -> None:
+    """Alembic finds nothing to do between the migrated database and the tables in the code."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    from renewal_watch.store import Store
+
+    store = Store(f"sqlite:///{tmp_path}/x.db")
+    store.upgrade()
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    store.close()
+
+
+def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert text.startswith("# Changelog\n")
+    assert "## [Unreleased]" in text
+    headings = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_no_lock_file_names_an_index() -> None:
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        assert text.count("==") <= text.count("--hash=sha256:")
+
+
+def test_click_is_told_the_documented_program_name() -> None:
+    assert isinstance(cli, click.Group)
+    assert 'prog_name="renewal-watch"' in (ROOT / "renewal_watch" / "cli.py").read_text()
