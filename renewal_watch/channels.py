@@ -32,6 +32,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
+from renewal_watch.config import Settings
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model import Message, Severity
 from renewal_watch.text import REDACTOR, plain
@@ -184,6 +185,20 @@ def _harmless_environment() -> dict[str, str]:
     """The environment without secrets given in it, and without a .netrc, which would replace a channel's credentials."""
     kept = {name: value for name, value in os.environ.items() if REDACTOR.clean(value) == value}
     return kept | {"NETRC": os.devnull}
+
+
+def channel_faults(settings: Settings) -> list[str]:
+    """The channels whose URL Apprise does not understand, a sentence each; tried in the process that would send."""
+    faults: list[str] = []
+    for channel in settings.channels:
+        sender = AppriseChannel(channel.name, channel.read_url)
+        try:
+            sender.limits()
+        except ConfigError as error:
+            faults += error.faults
+        finally:
+            sender.close()
+    return faults
 
 
 # --- in the child -----------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def _store(settings: Settings, *, write: bool) -> Iterator[Store]:
     path = sqlite_path(settings.database_url)
     if write:
         _make_state_dir(settings, path)
-    elif path is not None and not path.exists():
+    elif path is not None and not _is_there(path):
         msg = f"there is no database at {path} yet; the first poll makes it: renewal-watch poll"
         raise StoreError(msg)
     store = Store(settings.database_url)
@@ -89,6 +89,14 @@ def _store(settings: Settings, *, write: bool) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        msg = f"{path} cannot be reached by this user; run it with sudo, or as the user of the service"
+        raise StoreError(msg) from None
 
 
 def _make_state_dir(settings: Settings, database: Path | None) -> None:
@@ -180,31 +188,16 @@ def config_group() -> None:
 def config_check(ctx: click.Context) -> None:
     """Name all faults at once, those of secrets and channels included."""
     from renewal_watch import config
+    from renewal_watch.channels import channel_faults
 
     settings = _settings(ctx)
     faults = config.secret_faults(settings)
     if not faults:
-        faults = _channel_faults(settings)
+        faults = channel_faults(settings)
     if faults:
         raise ConfigError([f"{settings.path}: {fault}" for fault in faults])
     channels = ", ".join(channel.name for channel in settings.channels) or "none: nobody will be told"
     click.echo(f"{settings.path} is right: {len(settings.environments)} environments, channels: {channels}")
-
-
-def _channel_faults(settings: Settings) -> list[str]:
-    """The channels whose URL Apprise does not understand; each is tried in the process that would send."""
-    from renewal_watch.channels import AppriseChannel
-
-    faults: list[str] = []
-    for channel in settings.channels:
-        sender = AppriseChannel(channel.name, channel.read_url)
-        try:
-            sender.limits()
-        except ConfigError as error:
-            faults += error.faults
-        finally:
-            sender.close()
-    return faults
 
 
 @config_group.command("show")
@@ -232,11 +225,12 @@ def config_schema() -> None:
 def run(ctx: click.Context) -> None:
     """Run the daemon: poll on schedule, tell at once. SIGHUP reloads, SIGTERM ends."""
     from renewal_watch import config
+    from renewal_watch.channels import channel_faults
     from renewal_watch.daemon import Daemon, Systemd, only_one
     from renewal_watch.schema import sqlite_path
 
     settings = _settings(ctx)
-    faults = config.secret_faults(settings) or _channel_faults(settings)
+    faults = config.secret_faults(settings) or channel_faults(settings)
     if faults:
         raise ConfigError([f"{settings.path}: {fault}" for fault in faults])
     path = sqlite_path(settings.database_url)

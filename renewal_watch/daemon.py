@@ -31,7 +31,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from renewal_watch import config, dispatch, poll
-from renewal_watch.channels import AppriseChannel
+from renewal_watch.channels import AppriseChannel, channel_faults
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.errors import AlreadyRunning, ConfigError, StoreError
 from renewal_watch.model import Message, Severity
@@ -61,7 +61,10 @@ def only_one(database: Path) -> Iterator[None]:
     """Hold the lock of this database's daemon. Raises AlreadyRunning."""
     path = database.with_name(database.name + ".lock")
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if os.geteuid() == 0:  # the service's user must be able to lock what root made
+            owner = path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
     except OSError as error:
         msg = f"{path} cannot be opened ({error.strerror}); give the directory to the user of the service"
         raise StoreError(msg) from None
@@ -134,6 +137,7 @@ class Daemon:
         self._unwritable_since: float | None = None
         self._unwritable_told = False
         self._said = ""
+        self._refused = ""
 
     # --- main thread ---
 
@@ -195,6 +199,7 @@ class Daemon:
             failing = sorted(name for name, one in self._schedules.items() if one.hold_until is not None)
             said = f"watching {len(self.settings.environments)} environments"
             said += f"; waiting to be let in again: {', '.join(failing)}" if failing else ""
+        said += self._refused
         if said != self._said:
             self._said = said
             self.systemd.say(f"STATUS={said}")
@@ -204,7 +209,7 @@ class Daemon:
         self.systemd.say("RELOADING=1", f"MONOTONIC_USEC={usec}")
         try:
             fresh = config.load(self.settings.path)
-            faults = config.secret_faults(fresh)
+            faults = config.secret_faults(fresh) or channel_faults(fresh)
             if fresh.database_url != self.settings.database_url:
                 faults.append("database.url: another database needs a restart of the service")
             if faults:
@@ -212,15 +217,15 @@ class Daemon:
         except ConfigError as error:
             for fault in error.faults:
                 log.error("reload refused, the old settings stay: %s", REDACTOR.clean(fault))  # noqa: TRY400
-            self._said = f"reload refused, the old settings stay: {REDACTOR.clean(error.faults[0])}"
-            self.systemd.say("READY=1", f"STATUS={self._said}")
+            self._refused = f"; reload refused, the old settings stay: {REDACTOR.clean(error.faults[0])}"
+            self.systemd.say("READY=1")
             return
         self._stop_workers(STOP_SENDS_S)
         self.settings = fresh
         self._refreshed_at = -REFRESH_S
         self._start_workers()
         log.info("reloaded: %d environments, %d channels", len(fresh.environments), len(fresh.channels))
-        self._said = ""
+        self._refused = self._said = ""
         self.systemd.say("READY=1", "STATUS=reloaded")
 
     def _stop(self) -> None:

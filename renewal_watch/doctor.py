@@ -51,7 +51,12 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     path = sqlite_path(settings.database_url)
-    if path is None or not path.exists():
+    try:
+        is_there = path is not None and path.exists()
+    except PermissionError:
+        yield Finding(ok=False, text=f"{path} cannot be reached by this user; run it with sudo")
+        return
+    if path is None or not is_there:
         yield Finding(ok=True, text=f"no database yet at {path}; the first poll makes it")
         return
     if path.stat().st_mode & 0o077:

@@ -398,9 +398,9 @@ def render(
     )
 
 
-def _urgency(alert: Alert) -> tuple[int, int, str, str]:
+def _urgency(alert: Alert) -> tuple[int, int, str, str, str]:
     left = 10_000 if alert.days_left is None else alert.days_left
-    return (-alert.severity, left, alert.kind, alert.number or alert.key)
+    return (-alert.severity, left, alert.kind, alert.number or "", alert.key)
 
 
 def _title(ordered: Sequence[Alert]) -> str:

@@ -255,10 +255,13 @@ def open_engine(url: str) -> Engine:
         raise ConfigError([msg])
     if not path.exists():
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
             if os.geteuid() == 0:  # the service's user must be able to write what root made
                 owner = path.parent.stat()
-                os.chown(path, owner.st_uid, owner.st_gid)
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.close(descriptor)
+        except FileExistsError:
+            pass  # another process was quicker
         except OSError as error:
             msg = f"database.url: {path} cannot be made: {error.strerror}"
             raise ConfigError([msg]) from None

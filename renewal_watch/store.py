@@ -275,7 +275,9 @@ def restore(source: Path, path: Path) -> Path | None:
         for ending in ("-journal", "-wal", "-shm"):
             path.with_name(path.name + ending).unlink(missing_ok=True)
     if os.geteuid() == 0:
-        os.chown(part, owner.st_uid, owner.st_gid)  # the service's user must be able to write what root restored
+        os.chown(
+            part, owner.st_uid, owner.st_gid, follow_symlinks=False
+        )  # the service's user must be able to write what root restored
     part.replace(path)
     return kept
 

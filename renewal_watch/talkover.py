@@ -128,6 +128,7 @@ class _Reading:
     last_page: int | None = None
     waited: timedelta = timedelta(0)
     tolerant: bool = False
+    ended: bool = False  # else it was broken off, and says nothing about the list
     moved: bool = False
     lacks: str = ""
 
@@ -151,6 +152,7 @@ class _Reading:
 
     def end(self) -> _Reading:
         """The reading, ended where the pages end; a total that is not met by different entries needs a second one."""
+        self.ended = True
         if self.total is not None:
             self.moved |= len(self.names) != self.total
             if self.read < self.total:
@@ -203,10 +205,10 @@ class Client:
             session.auth = _Bearer(token)
             for _ in range(PASSES):
                 reading = self._read_pages(session, _Reading(is_second=before is not None))
-                if not reading.lacks and (not reading.moved or reading.names == before):
+                if reading.ended and not reading.lacks and (not reading.moved or reading.names == before):
                     return _listing(reading.entries, tolerant=reading.tolerant)
                 log.info("the list changed while its pages were read, or is not whole; reading it again")
-                before = reading.names
+                before = reading.names if reading.ended else set()
         if reading.lacks:
             raise NotTheApi(reading.lacks)
         msg = f"the list kept changing while its pages were read, {PASSES} times in a row"
@@ -220,11 +222,10 @@ class Client:
             reading.tolerant |= tolerant
             total, last_page, more = _paging(envelope)
             if reading.changed(total, last_page):
-                reading.moved = True
                 return reading
             if page == 1 and total is None and last_page is None and not more and len(data) > PER_PAGE:
                 reading.entries = data
-                return reading
+                return reading.end()
             if not reading.take(data):  # past the end, or the server ignores page and sends the first one again
                 if page > 1 and reading.total is None:
                     reading.moved |= not data
@@ -668,7 +669,11 @@ def _json5(body: bytearray) -> Any:
     import pyjson5  # noqa: PLC0415 (only a provider that sends broken JSON costs this import)
 
     try:
-        said = pyjson5.decode(body.decode("utf-8"))
+        text = body.decode("utf-8")
+        try:
+            said = json.loads(text)  # knows NaN and half surrogate pairs, which spoil one entry only
+        except ValueError:
+            said = pyjson5.decode(text)
         json.dumps(said)  # nested deeper than can be written again
     except pyjson5.Json5EOF:
         msg = "the answer ends in the middle; it was cut on the way"

@@ -92,10 +92,10 @@ elif [ -n "$before" ]; then
     echo "The service does not run; the timer, if you use it, starts this release next time."
 else
     echo "Next: put in the secrets (paste one, then Enter and Ctrl-D), look at the configuration, start.
-  sudo install -m 0600 /dev/stdin /etc/credstore/talkover-token
-  sudo install -m 0600 /dev/stdin /etc/credstore/ops-slack    # slack://TokenA/TokenB/TokenC/#channel
-  sudo install -m 0600 /dev/stdin /etc/credstore/ops-mail     # mailtos://user:password@example.org?to=ops@example.org
-  sudo editor /etc/renewal-watch/config.toml                  # remove the channel you do not want
+  sudo install -m 600 /dev/stdin /etc/credstore/talkover-token
+  sudo install -m 600 /dev/stdin /etc/credstore/ops-slack    # https://hooks.slack.com/services/T.../B.../...
+  sudo install -m 600 /dev/stdin /etc/credstore/ops-mail     # mailtos://user:password@smtp.example.com?to=ops@example.com
+  sudo editor /etc/renewal-watch/config.toml                 # take out a channel you do not want
   sudo systemctl enable --now renewal-watch
   sudo renewal-watch status"
 fi

@@ -61,7 +61,8 @@ signal.pause()
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine on which ``make service`` has been run, with a provider and two channels to reach."""
-    missing = why_not() or why_no_python() or (None if shutil.which("make") else "needs make")
+    tools = [tool for tool in ("make", "ps", "ss", "systemd-analyze", "systemd-creds") if shutil.which(tool) is None]
+    missing = why_not() or why_no_python() or (f"needs {', '.join(tools)}" if tools else None)
     if missing:
         if os.environ.get("RENEWAL_WATCH_TEST_ALL") == "1":
             pytest.fail(f"systemd cannot be tried: {missing}")
@@ -297,9 +298,11 @@ def test_what_is_installed_has_the_modes_it_should(machine: Machine) -> None:
     places = ["/etc/renewal-watch", "/etc/renewal-watch/config.toml", "/etc/credstore", "/opt/renewal-watch/current/"]
     modes = machine.run(["stat", "--format=%a %U %n", *places]).stdout.splitlines()
     assert [line.split()[:2] for line in modes] == [["755", "root"], ["644", "root"], ["700", "root"], ["755", "root"]]
-    start(machine)
-    found = machine.run(["stat", "--dereference", "--format=%a %U", STATE, f"{STATE}/renewal-watch.db"]).stdout
-    assert found.splitlines() == ["700 renewal-watch", "600 renewal-watch"]
+    daemon = f"/proc/{start(machine)['MainPID']}"
+    found = machine.run(["stat", "-L", "--format=%a %u", STATE, f"{STATE}/renewal-watch.db", daemon]).stdout
+    user = found.split()[-1]
+    assert user != "0"
+    assert found.splitlines()[:2] == [f"700 {user}", f"600 {user}"]
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 DRIP_S = 0.02  # between two bytes of a drip
@@ -74,7 +74,7 @@ class Line:
 
 
 class HungUp(Exception):
-    """This connection has ended."""
+    """The connection has ended."""
 
 
 Handler = Callable[[Request, Line], bytes | None]
@@ -116,7 +116,7 @@ class FaultServer:
         """What goes into the client."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/api/v1"
 
-    def __enter__(self) -> FaultServer:
+    def __enter__(self) -> Self:
         self._run(self._accept)
         return self
 

@@ -494,6 +494,16 @@ def test_a_clock_put_on_by_years_gives_nothing_up_that_can_be_delivered(world: W
     assert world.run() == Sent(sent=1)
 
 
+def locking(connection: sqlite3.Connection) -> Callable[[Request], Answer]:
+    """An answer that comes with the database locked by ``connection``."""
+
+    def answer(_: Request) -> Answer:
+        connection.execute("BEGIN IMMEDIATE")
+        return Answer()
+
+    return answer
+
+
 # --- a database that cannot be written --------------------------------------------------------------------------------
 
 
@@ -512,7 +522,7 @@ def test_a_message_whose_mark_cannot_be_written_is_not_sent_again_by_this_proces
     world.tell("one")
     world.impatient()
     with world.raw() as other:
-        world.web.answer = lambda _: other.execute("BEGIN IMMEDIATE") and Answer()  # type: ignore[return-value]
+        world.web.answer = locking(other)
         with pytest.raises(StoreError, match="locked"):
             world.run()
         assert len(world.pauses) == MARK_TRIES - 1
@@ -532,7 +542,7 @@ def test_a_mark_that_can_be_written_a_moment_later_is(world: World) -> None:
     world.tell("one")
     world.impatient()
     with world.raw() as other:
-        world.web.answer = lambda _: other.execute("BEGIN IMMEDIATE") and Answer()  # type: ignore[return-value]
+        world.web.answer = locking(other)
 
         def pause(seconds: float) -> None:
             world.pauses.append(seconds)

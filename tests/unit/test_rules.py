@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -224,7 +224,7 @@ def test_a_day_is_a_day_of_the_configured_zone(zone: str, at: str, day: str) -> 
 def test_a_ticking_countdown_is_no_change_at_whatever_hour_the_provider_turns_its_day(zone: str, turn_h: int) -> None:
     world = World(Policy(zone=zone))
     start = T0 + timedelta(minutes=7)
-    for hours in range(6 * 24):
+    for hours in range(4 * 24):
         now = start + hours * H
         shown = phone(now, JANUARY, turn_h=turn_h)
         world.poll(now, shown)
@@ -312,9 +312,9 @@ def test_the_fingerprint_leaves_out_nothing_but_the_countdown(one: str, other: s
 
 # --- thresholds -------------------------------------------------------------------------------------------------------
 
-OFF = {"auto_renewal": False}
-ON = {"auto_renewal": True}
-UNSAID = {"auto_renewal": None}
+OFF: dict[str, Any] = {"auto_renewal": False}
+ON: dict[str, Any] = {"auto_renewal": True}
+UNSAID: dict[str, Any] = {"auto_renewal": None}
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_each_threshold_is_told_once_on_the_way_down(
     world = World()
     day = on(20)
     clamped = {"stuck at 0": 0, "stuck at -1": -1, "stuck at -1 without date": -1}.get(shown, -1000)
-    for hours in range(0, 45 * 24, 6):
+    for hours in range(0, 45 * 24, 12):
         now = T0 + hours * H
         left = (day - now.date()).days
         extra: dict[str, Any] = {"days_until_monthly_renewal": max(left, clamped)}
@@ -380,7 +380,7 @@ def test_each_threshold_is_told_once_on_the_way_down(
             expected = ["number.added info 20"]
         found = world.poll(now, phone(now, day, **changes, **extra))
         if shown == "stuck at 0" and left < 0:  # one day may be another time zone, so it starts a day later
-            early = {-2: [], -3: [], -5: [], -8: []}
+            early: dict[int, list[str]] = {-2: [], -3: [], -5: [], -8: []}
             late = {-d: [f"renewal.overdue critical {-d}"] for d in (2, 3, 4, 6, 9, 16, 23)}
             expected = (early | late).get(left, []) if now.hour == 0 else []
         if shown == "stuck at -1" and left == -2:  # a day apart from the date the countdown goes first
@@ -483,7 +483,7 @@ def test_a_zone_in_which_it_is_still_yesterday_does_not_miss_the_first_threshold
     ("polled_after", "told_at"),
     [
         # hours after the number was first seen overdue at which it is polled, and those at which it is told
-        (range(40 * 24), [0, 24, 48, 96, 168, 336, 504, 672, 840]),
+        (range(0, 40 * 24, 6), [0, 24, 48, 96, 168, 336, 504, 672, 840]),
         ([0, 1, 30, 31, 60], [0, 30, 60]),
         ([0, 24 * 9, 24 * 9 + 1, 24 * 14 - 1, 24 * 14], [0, 24 * 9, 24 * 14]),  # nothing ran for days: told once
     ],
@@ -513,7 +513,7 @@ def test_renewed_is_told_for_numbers_that_had_been_told_about(
     before: int, after: int, expected: list[str], *, with_date: bool
 ) -> None:
     world = World(baseline=False)
-    without = {} if with_date else {"renewal_date": None}
+    without: dict[str, Any] = {} if with_date else {"renewal_date": None}
     world.poll(T0, phone(T0, on(before), **ON, **without))
     now = T0 + H
     assert world.poll(now, phone(now, on(after), **ON, **without)) == expected
@@ -681,7 +681,7 @@ def test_a_new_number_is_added_and_judged_at_once() -> None:
 
 def test_sandbox_numbers_are_kept_and_left_out_of_alerts() -> None:
     world = World()
-    sandbox = {"is_sandbox": True}
+    sandbox: dict[str, Any] = {"is_sandbox": True}
     story: list[tuple[dict[str, Any] | None, list[str]]] = [
         (phone(T0, on(0), **sandbox), []),
         (phone(T0, on(-1), **sandbox, current_status="suspended", **OFF), []),
@@ -702,7 +702,7 @@ def test_sandbox_numbers_are_kept_and_left_out_of_alerts() -> None:
 
 def test_a_number_that_is_no_sandbox_any_more_is_judged_as_if_first_seen() -> None:
     world = World()
-    state = {"current_status": "suspended", "auto_renewal": False}
+    state: dict[str, Any] = {"current_status": "suspended", "auto_renewal": False}
     assert world.poll(T0, phone(T0, on(2), is_sandbox=True, **state)) == []
     assert world.poll(T0 + H, phone(T0, on(2), is_sandbox=False, **state)) == [
         "renewal.upcoming critical 2",
@@ -945,11 +945,12 @@ def test_the_watch_tells_once_that_it_is_blind_and_once_that_it_sees(story: list
     world.poll(T0 - H, *fleet_of(T0, "a"))
     for hours, what, expected in story:
         now = T0 + hours * H
-        act: Callable[[], list[str]] = {
-            "ok": lambda now=now: world.poll(now, *fleet_of(now, "a")),
-            "wait": lambda now=now: world.wait(now),
-        }.get(what, lambda now=now, what=what: world.fail(now, what))
-        assert act() == expected, hours
+        if what == "ok":
+            assert world.poll(now, *fleet_of(now, "a")) == expected, hours
+        elif what == "wait":
+            assert world.wait(now) == expected, hours
+        else:
+            assert world.fail(now, what) == expected, hours
 
 
 def test_an_environment_that_was_never_read_is_stale_from_its_first_try_on() -> None:
@@ -1071,7 +1072,7 @@ def test_an_error_of_any_length_fits_an_alert() -> None:
 
 def test_each_line_names_number_environment_days_date_cost_auto_renewal_and_what_to_do() -> None:
     world = World(Policy(missing_after_polls=1))
-    base = {"monthly_renewal_cost": 2.5, "currency": "EUR"}
+    base: dict[str, Any] = {"monthly_renewal_cost": 2.5, "currency": "EUR"}
     changed: dict[str, Any] = {
         "current_status": "suspended",
         "auto_renewal": False,

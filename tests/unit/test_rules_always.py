@@ -16,7 +16,7 @@ from test_rules import World
 from renewal_watch import rules
 from renewal_watch.model import Policy
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NAMES = ("a", "b", "c", "d")
 THRESHOLDS = st.lists(st.integers(0, 30), max_size=4, unique=True).map(tuple)
 POLICIES = st.builds(

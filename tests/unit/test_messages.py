@@ -1,0 +1,329 @@
+"""What people are told: words and amounts, and messages that keep within any limit and lose no alert uncounted."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from conftest import T0
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up import entry, listing
+
+from renewal_watch import messages
+from renewal_watch.model import KINDS, Alert, InvalidEntry, Message, PhoneNumber, Severity
+
+ON = date(2026, 11, 26).toordinal()  # a Thursday
+
+
+def number(**changes: Any) -> PhoneNumber:
+    return listing(entry(**changes)).entries["phone-1"].parsed
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "said"),
+    [
+        ("1", "USD", "1.00 USD"),
+        ("1.5", "USD", "1.50 USD"),
+        ("1.005", "USD", "1.005 USD"),  # never rounded
+        ("0", None, "0.00"),
+        ("-2.5", "EUR", "-2.50 EUR"),
+        ("1E+2", "JPY", "100.00 JPY"),
+        ("1E-7", "USD", "0.0000001 USD"),
+        ("12345678901234567890.12", "USD", "12345678901234567890.12 USD"),
+        (None, "USD", "an unknown amount"),
+        ("NaN", "USD", "an unknown amount"),
+        ("Infinity", "USD", "an unknown amount"),
+        ("1E+999999", "USD", "1E+999999 USD"),  # not a million zeros
+        ("1E-999999", "USD", "1E-999999 USD"),
+        ("1", "<b>", "1.00 ‹b›"),
+    ],
+)
+def test_money_has_two_decimals_or_more(amount: str | None, currency: str | None, said: str) -> None:
+    assert messages.money(None if amount is None else Decimal(amount), currency) == said
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        (timedelta(seconds=59), "less than a minute"),
+        (timedelta(minutes=1), "1 min"),
+        (timedelta(minutes=45), "45 min"),
+        (timedelta(hours=2, minutes=5), "2 h 5 min"),
+        (timedelta(days=2, hours=3, minutes=4), "2 d 3 h"),
+        (timedelta(days=2, minutes=4), "2 d 4 min"),
+        (timedelta(days=400), "400 d"),
+    ],
+)
+def test_a_length_of_time_is_said_in_its_two_largest_units(length: timedelta, said: str) -> None:
+    assert messages.span(length) == said
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (14, "in 14 days, on Thu 26 Nov 2026"),
+        (1, "in 1 day, on Thu 26 Nov 2026"),
+        (0, "today, Thu 26 Nov 2026"),
+        (-1, "1 day ago, on Thu 26 Nov 2026"),
+        (-30, "30 days ago, on Thu 26 Nov 2026"),
+    ],
+)
+def test_a_day_is_said_by_count_and_date(left: int, said: str) -> None:
+    assert messages.when(left, ON) == said
+
+
+@pytest.mark.parametrize(
+    ("fleet", "soon", "said"),
+    [
+        (17, 3, "17 numbers are not being watched; 3 of them renew within 7 days"),
+        (1, 1, "1 number is not being watched; 1 of them renews within 7 days"),
+        (0, 0, "0 numbers are not being watched; 0 of them renew within 7 days"),
+    ],
+)
+def test_the_consequence_of_blindness(fleet: int, soon: int, said: str) -> None:
+    assert messages.consequence(fleet, soon) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "headline", "sentence"),
+    [
+        (
+            messages.upcoming(number(auto_renewal=False), "prod", 3, ON),
+            "+15550000001 will be lost in 3 days",
+            ("+15550000001 (prod) will be lost in 3 days, on Thu 26 Nov 2026: auto-renewal is off, renewing costs "
+            "1.00 USD. Switch auto-renewal on or renew it in the provider's dashboard."),
+        ),
+        (
+            messages.upcoming(number(), "prod", 1, ON, messages.unread(T0)),
+            "+15550000001 renews in 1 day",
+            ("+15550000001 (prod) renews in 1 day, on Thu 26 Nov 2026: auto-renewal is on, 1.00 USD will be charged. "
+            "Make sure that the balance covers it. (as last known at 2026-11-23 12:00 UTC; the list could not be read since)"),
+        ),
+        (
+            messages.due(number(auto_renewal=None), "prod", 0, ON),
+            "+15550000001 will be lost today",
+            ("+15550000001 (prod) will be lost today, Thu 26 Nov 2026: auto-renewal is not stated, renewing costs "
+            "1.00 USD. Renew it in the provider's dashboard now."),
+        ),
+        (
+            messages.due(number(), "prod", 5, ON),
+            "+15550000001 is due for renewal in 5 days",
+            ("+15550000001 (prod) is due for renewal in 5 days, Thu 26 Nov 2026; the provider flags it as due: "
+            "auto-renewal is on, 1.00 USD will be charged. Make sure that the balance covers it."),
+        ),
+        (
+            messages.overdue(number(), "prod", 1, ON),
+            "+15550000001 is overdue by 1 day",
+            ("+15550000001 (prod) is overdue by 1 day: it should have renewed on Thu 26 Nov 2026 and did not. "
+            "Auto-renewal is on, it costs 1.00 USD. Check the balance and the card and renew it in the provider's "
+            "dashboard now: an unpaid number is usually lost for good."),
+        ),
+        (
+            messages.auto_renewal_off(number(auto_renewal=False), "prod", -2, ON),
+            "+15550000001: auto-renewal is off",
+            ("+15550000001 (prod): auto-renewal is off, it was on before; it is overdue by 2 days, since Thu 26 Nov 2026. "
+            "A renewal costs 1.00 USD. If nobody meant it, switch auto-renewal on in the provider's dashboard."),
+        ),
+        (
+            messages.status_changed(number(current_status="Ported"), "prod", None, None, None),
+            "+15550000001 is ported",
+            ("+15550000001 (prod) is ported; when first seen. This status is not documented: look in the provider's "
+            "dashboard what it means. No renewal day is known: auto-renewal is on, a renewal costs 1.00 USD."),
+        ),
+        (
+            messages.price_changed(number(monthly_renewal_cost=2), number(currency="EUR"), "prod", 12, ON),
+            "+15550000001 costs 2.00 USD",
+            ("+15550000001 (prod): a renewal costs 2.00 USD, it was 1.00 EUR; the current price is 1.00 USD, it was "
+            "1.00 EUR. Make sure that the balance covers it. It renews in 12 days, on Thu 26 Nov 2026: auto-renewal is "
+            "on, a renewal costs 2.00 USD."),
+        ),
+        (
+            messages.missing(number(), "prod", 1, 12, ON),
+            "+15550000001 is missing",
+            ("+15550000001 (prod) is missing: the last complete list came without it. If nobody released it, ask the "
+            "provider at once; a released number is soon given to others. It is not watched any more. As last known: "
+            "It renews in 12 days, on Thu 26 Nov 2026: auto-renewal is on, a renewal costs 1.00 USD."),
+        ),
+    ],
+)  # fmt: skip
+def test_a_sentence_can_be_acted_on_alone(words: tuple[str, str], headline: str, sentence: str) -> None:
+    assert words == (headline, sentence)
+
+
+def test_a_number_without_a_number_is_named_by_its_id() -> None:
+    assert messages.who(number(number=None)) == "phone-1"
+    assert messages.who(number(number="")) == "phone-1"
+
+
+@pytest.mark.parametrize(("count", "named"), [(1, 1), (10, 10), (11, 10), (400, 10)])
+def test_unreadable_entries_are_named_up_to_ten_and_the_rest_counted(count: int, named: int) -> None:
+    entries = [InvalidEntry(id=f"id-{i}", number=None, reason="it is broken") for i in range(count)]
+    headline, sentence = messages.invalid(entries, "prod")
+    assert sentence.count("it is broken") == named
+    assert (f"and {count - named} more" in sentence) == (count > named)
+    assert headline == f"{count} {'entry' if count == 1 else 'entries'} of the list cannot be read (prod)"
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def alert(
+    text: str = "a sentence",
+    *,
+    kind: str = "renewal.upcoming",
+    severity: Severity = Severity.info,
+    left: int | None = None,
+    headline: str = "a headline",
+    environment: str = "prod",
+    key: str = "k",
+) -> Alert:
+    return Alert(
+        key=key, kind=kind, severity=severity, environment=environment, text=text, headline=headline, days_left=left
+    )
+
+
+def render(*alerts: Alert, body: int = 10_000, title: int = 250, late: timedelta = timedelta(0)) -> Message:
+    return messages.render("rw-0123456789", alerts, created_at=T0, now=T0 + late, body_limit=body, title_limit=title)
+
+
+def test_all_alerts_are_one_message_the_most_urgent_first() -> None:
+    message = render(
+        alert("later", left=10),
+        alert("in three days", severity=Severity.critical, left=3, headline="+1555 will be lost in 3 days"),
+        alert("blind", severity=Severity.critical, kind="watch.api_failing"),
+        alert(
+            "lost", severity=Severity.critical, left=-1, kind="renewal.overdue", headline="+1444 is overdue by 1 day"
+        ),
+        alert("soon", severity=Severity.warning, left=7),
+        alert("sooner", left=2),
+    )
+    assert message.severity is Severity.critical
+    assert message.body == (
+        "CRITICAL\n• lost\n• in three days\n• blind\n\nWARNING\n• soon\n\nINFO\n• sooner\n• later\n\nmessage rw-0123456789"
+    )
+    assert message.title == "[critical] prod: +1444 is overdue by 1 day; and 4 up for renewal, 1 on the watch itself"
+
+
+@pytest.mark.parametrize(
+    ("alerts", "title"),
+    [
+        ([alert(headline="+1555 renews in 3 days")], "[info] prod: +1555 renews in 3 days"),
+        ([alert(headline="prod: the API token is rejected", kind="watch.token_rejected")],
+         "[info] prod: the API token is rejected"),
+        ([alert(headline="channel ops is failing", kind="channel.failing", environment="")],
+         "[info] channel ops is failing"),
+        ([alert(headline="a", left=1), alert(kind="renewal.due"), alert(kind="renewal.due")],
+         "[info] prod: a; and 2 due"),
+        ([alert(headline="x" * 100)], f"[info] prod: {'x' * 71}…"),
+    ],
+)  # fmt: skip
+def test_the_subject_alone_says_what_is_at_stake(alerts: list[Alert], title: str) -> None:
+    assert render(*alerts).title == title
+
+
+def test_every_kind_has_words_for_the_subject() -> None:
+    for kind in KINDS:
+        title = render(alert(left=0, severity=Severity.critical), alert(kind=kind)).title
+        assert re.fullmatch(r"\[critical\] prod: a headline; and 1 [a-z -]+", title), title
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(0, False), (29, False), (30, True), (6000, True)])
+def test_a_message_delivered_late_says_when_its_alerts_were_found(minutes: int, *, said: bool) -> None:
+    body = render(alert(), late=timedelta(minutes=minutes)).body
+    assert ("\n\nfound 2026-11-23 12:00 UTC, delivered late\nmessage rw-0123456789" in body) is said
+    assert body.endswith("\nmessage rw-0123456789")
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    many = [alert(f"sentence {i:04}", severity=Severity(i % 3), key=str(i)) for i in range(1000)]
+    body = render(*many, body=2000).body
+    told = body.count("•")
+    rest = re.search(r"… and (\d+) more \(([^)]*)\): renewal-watch alerts", body)
+    assert rest is not None
+    assert told > 30
+    assert told + int(rest[1]) == 1000
+    assert sum(map(int, re.findall(r"\d+", rest[2]))) == int(rest[1])
+    assert body.endswith("\n\nmessage rw-0123456789")
+
+
+def test_a_long_first_alert_is_cut_rather_than_left_out() -> None:
+    body = render(alert("x" * 5000), alert("y"), body=500).body
+    assert body.startswith("INFO\n• xxx")
+    assert "x…\n… and 1 more (1 info): renewal-watch alerts\n\nmessage" in body
+    assert 490 <= messages._size(body) <= 500
+    alone = render(alert("x" * 5000), body=500).body
+    assert messages._size(alone) == 500
+
+
+@pytest.mark.parametrize("text", ["<>&'\"" * 100, "ü" * 400, "😀" * 300, "a" * 900])
+@pytest.mark.parametrize("title_limit", [0, 40, 250])
+def test_a_short_message_says_most_in_its_title(text: str, title_limit: int) -> None:
+    message = render(alert(text, headline=text), alert(text), body=160, title=title_limit)
+    assert messages._size(message.title) <= (title_limit or 160)
+    whole = messages._size(message.body) + (0 if title_limit else messages._size(message.title) + 2)
+    assert whole <= 160
+    assert message.title.startswith("[info] prod: ")
+    assert "2 more" in message.body or "1 more" in message.body
+    assert message.body.endswith("message rw-0123456789")
+
+
+ALERTS = st.lists(
+    st.builds(
+        Alert,
+        key=st.text(min_size=1, max_size=5),
+        kind=st.sampled_from(KINDS),
+        severity=st.sampled_from(Severity),
+        environment=st.sampled_from(["prod", "staging", ""]),
+        text=st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="•…"), min_size=1, max_size=200),
+        headline=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=100),
+        number=st.none() | st.just("+1555"),
+        days_left=st.none() | st.integers(-400, 400),
+    ),
+    min_size=1,
+    max_size=60,
+    unique_by=lambda one: one.key,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    alerts=ALERTS,
+    body_limit=st.one_of(st.integers(130, 400), st.integers(130, 5000)),
+    title_limit=st.sampled_from([0, 0, 3, 40, 100, 250, 1000]),
+    late=st.booleans(),
+)
+def test_a_message_keeps_its_limits_ends_with_its_id_and_accounts_for_every_alert(
+    alerts: list[Alert], body_limit: int, title_limit: int, *, late: bool
+) -> None:
+    message = render(*alerts, body=body_limit, title=title_limit, late=timedelta(hours=late))
+    above = 0 if title_limit else messages._size(message.title) + 2
+    assert messages._size(message.body) + above <= body_limit
+    assert messages._size(message.title) <= (title_limit or 250)
+    assert message.body.endswith("message rw-0123456789")
+    told = message.body.count("•")
+    rest = re.search(r"… and (\d+) more \(", message.body)
+    assert told + int(rest[1] if rest else 0) == len(alerts)
+    assert message.severity == max(one.severity for one in alerts)
+    assert message == render(*reversed(alerts), body=body_limit, title=title_limit, late=timedelta(hours=late))
+
+
+@settings(max_examples=40, deadline=None)
+@given(alerts=ALERTS, body_limit=st.integers(0, 129), title_limit=st.sampled_from([0, 10, 250]))
+def test_no_limit_however_small_raises_or_loses_the_id(alerts: list[Alert], body_limit: int, title_limit: int) -> None:
+    message = render(*alerts, body=body_limit, title=title_limit)
+    above = 0 if title_limit else messages._size(message.title) + (2 if message.title else 0)
+    assert message.body.endswith("message rw-0123456789")
+    assert messages._size(message.body) + above <= max(body_limit, len("message rw-0123456789"))
+
+
+def test_the_test_message_is_marked_as_one() -> None:
+    message = render(messages.test_alert("ops", T0))
+    assert message.title == "[info] TEST of channel ops"
+    assert "made-up message" in message.body
