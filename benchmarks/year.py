@@ -47,7 +47,7 @@ def main() -> None:
     with store.transaction() as tx:
         counts = {
             table: tx.connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
-            for table in ("polls", "versions", "countdowns", "alerts", "deliveries")
+            for table in ("polls", "changes", "alerts", "deliveries")
         }
     store.close()
     size = (folder / "renewal-watch.db").stat().st_size

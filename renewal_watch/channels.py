@@ -29,17 +29,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from renewal_watch.config import Settings
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model import Message, Severity
 from renewal_watch.text import REDACTOR, plain
 
+if TYPE_CHECKING:  # the child must not load the configuration's parser
+    from renewal_watch.config import Settings
+
 SEND_DEADLINE = timedelta(seconds=60)  # from the first byte to the child to its answer; then it is killed
 READ_TIMEOUT_S = 30  # Apprise's default of 4 s calls a slow service failed that did take the message
 CONNECT_TIMEOUT_S = 10
+ORPHAN_S = 1.0  # a child ends itself this long after its deadline: a living parent was to kill it before
 _LOCAL = {"syslog", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows"}  # a screen nobody looks at
 _REFUSED = {
     "optional": "hides failures",
@@ -291,11 +294,11 @@ def _serve() -> None:
 
 
 def _die_at(ends: float | None) -> None:
-    """Let the system end this process at ``ends`` of the monotonic clock, whatever a plugin does then."""
+    """Let the system end this process soon after ``ends`` of the monotonic clock, whatever a plugin does then."""
     if ends is None:
         signal.setitimer(signal.ITIMER_REAL, 0)
     else:
-        signal.setitimer(signal.ITIMER_REAL, max(ends - time.monotonic(), 1e-6))
+        signal.setitimer(signal.ITIMER_REAL, max(ends - time.monotonic() + ORPHAN_S, 1e-6))
 
 
 def _service_fault(service: Any) -> str | None:

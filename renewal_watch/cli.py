@@ -604,7 +604,10 @@ def prune(ctx: click.Context, older_than: int) -> None:
     """Delete history that ended more than DAYS ago; what waits to be sent and the current state stay."""
     with _store(_settings(ctx), write=True) as store:
         counts = store.prune(_now() - timedelta(days=older_than))
-    click.echo("deleted " + ", ".join(f"{count} {name}" for name, count in counts.items() if name != "delivery_alerts"))
+    click.echo(
+        "deleted "
+        + ", ".join(f"{count} {name}" for name, count in counts.items() if name not in ("delivery_alerts", "polls"))
+    )
 
 
 @cli.command()

@@ -352,7 +352,10 @@ class Daemon:
     # --- channel threads ---
 
     def _start_workers(self) -> None:
+        unmarked = {worker.outlet.channel.name: worker.outlet.unmarked for worker in self._workers}
         self._workers = [_ChannelWorker(self, channel) for channel in self.settings.channels]
+        for worker in self._workers:  # what was sent but could not be marked is not sent again after a reload
+            worker.outlet.unmarked |= unmarked.get(worker.outlet.channel.name, set())
         for worker in self._workers:
             worker.start()
 
@@ -382,7 +385,7 @@ class _ChannelWorker(threading.Thread):
         self.wake = threading.Event()
         self.ending = threading.Event()
         self.sender = AppriseChannel(channel.name, channel.read_url)
-        self._outlet = dispatch.Outlet(channel=channel, sender=self.sender)
+        self.outlet = dispatch.Outlet(channel=channel, sender=self.sender)
 
     def run(self) -> None:
         """Send what is due, wait for more, until told to end."""
@@ -398,11 +401,11 @@ class _ChannelWorker(threading.Thread):
 
     def _turn(self) -> float:
         """One turn; the seconds until the next one."""
-        daemon, channel = self._daemon, self._outlet.channel
+        daemon, channel = self._daemon, self.outlet.channel
         try:
             done = dispatch.run_once(
                 daemon.store,
-                self._outlet,
+                self.outlet,
                 daemon.settings.channels,
                 daemon.clock,
                 should_stop=self._should_stop,

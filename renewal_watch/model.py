@@ -22,6 +22,8 @@ DAY_S = 86_400  # seconds
 CAPABILITIES = ("voice", "sms", "mms", "fax", "whatsapp")  # has_… fields of the list, in the page's order
 STATUSES = frozenset({"active", "inactive", "pending", "suspended"})  # documented on the list page
 
+LONGEST_COUNTDOWN = 36_500  # days; a hundred years are no renewal
+
 KINDS = (
     "renewal.upcoming",
     "renewal.due",
@@ -91,12 +93,17 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.id == "":
             msg = "id is empty"
             raise ValueError(msg)
-        if type(self.days_until_monthly_renewal) is not float:
-            try:
-                _ = self.countdown
-            except (ValueError, OverflowError):
-                msg = f"days_until_monthly_renewal {self.days_until_monthly_renewal!r} is not a number of days"
-                raise ValueError(msg) from None
+        try:
+            is_credible = -LONGEST_COUNTDOWN <= (self.countdown or 0) <= LONGEST_COUNTDOWN
+        except (ValueError, OverflowError):
+            is_credible = False
+        if not is_credible:
+            msg = f"days_until_monthly_renewal {self.days_until_monthly_renewal!r} is not a number of days"
+            raise ValueError(msg)
+        for price in (self.current_price, self.monthly_renewal_cost):
+            if price is not None and not price.is_finite():
+                msg = f"{price} is not a price"
+                raise ValueError(msg)
         if self.renewal_date is not None:
             try:
                 _day(self.renewal_date)
@@ -197,7 +204,6 @@ class Known(NamedTuple):
     pk: int
     provider_id: str
     number: str
-    version_id: int
     digest: bytes
     zero_at: int | None
     renews_on: int | None
@@ -278,7 +284,7 @@ class Alert:
 class Verdict:
     """What one poll means.
 
-    ``updates`` are the numbers whose kept state changed; ``versions`` the new entry of each number that changed, by
+    ``updates`` are the numbers whose kept state changed; ``versions`` the present entry of each number that changed, by
     provider id, None for one that left the list; ``countdowns`` the provider ids whose countdown moved otherwise than
     the calendar without anything else changing.
     """

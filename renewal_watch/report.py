@@ -166,14 +166,14 @@ def history_lines(changes: Sequence[Mapping[str, JSON]]) -> list[str]:
         between = f"between {when(change['not_yet_at'])} and {when(change['seen_at'])}"
         lines.append(f"{between if change['not_yet_at'] else when(change['seen_at'])}: {change['what']}")
         lines.extend(
-            f"    {plain(name)}: {_value(field['before'])} → {_value(field['now'])}"
+            f"    {plain(name)}: {_value(field, 'before')} → {_value(field, 'now')}"
             for name, field in change["fields"].items()
         )
     return lines
 
 
-def _value(value: JSON) -> str:
-    return plain(json.dumps(value, ensure_ascii=False))
+def _value(field: Mapping[str, JSON], word: str) -> str:
+    return plain(json.dumps(field[word], ensure_ascii=False)) if word in field else "(not there)"
 
 
 def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:

@@ -402,7 +402,7 @@ def judge(
     """The verdict of a complete list.
 
     ``before`` holds the numbers in ``found.changed``, ``found.near`` and ``found.absent`` as last known; for
-    ``found.near`` the listing itself will do. New numbers get ``pk`` and ``version_id`` 0, the store numbers them.
+    ``found.near`` the listing itself will do. New numbers get ``pk`` 0, the store numbers them.
     """
     on_day = today(now, policy.zone)
     turn = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy)
@@ -491,7 +491,6 @@ def _seen(known: Known | None, name: str, parsed: PhoneNumber, found: Comparison
         0 if known is None else known.pk,
         name,
         parsed.number or "",
-        0 if known is None else known.version_id,
         found.digests[name],
         zero_at,
         None if judged is None else judged[1],

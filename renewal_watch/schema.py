@@ -109,13 +109,13 @@ numbers = Table(  # the columns from id to is_sandbox are model.Known, in its or
     Column("id", Integer, primary_key=True),
     Column("provider_id", Text, nullable=False),
     Column("number", Text, nullable=False),
-    Column("version_id", Integer, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("zero_at", Integer),
     Column("renews_on", Integer),
     Column("auto_renewal", Boolean, nullable=False),
     Column("is_sandbox", Boolean, nullable=False),
     Column("environment_id", ForeignKey("environments.id"), nullable=False),
+    Column("first_poll_id", ForeignKey("polls.id"), nullable=False),
     UniqueConstraint("provider_id", "environment_id"),
     Index("numbers_by_environment", "environment_id"),  # in the table's own order, which the fleet is read in
 )
@@ -139,44 +139,43 @@ absences = Table(  # model.Absence: numbers that are not in the list
     Column("missing_at", Integer),
 )
 
-versions = (
-    Table(  # each state of a number's entry and the poll that first saw it; entry is null where it was not listed
-        "versions",
-        metadata,
-        Column("id", Integer, primary_key=True),
-        Column("number_id", ForeignKey("numbers.id"), nullable=False),
-        Column("poll_id", ForeignKey("polls.id"), nullable=False),
-        Column("entry", Text),
-        Column("zero_at", Integer),
-        Index("versions_by_number", "number_id", "poll_id"),
-    )
+entries = Table(  # each number's entry as last listed, and the poll that first saw it so
+    "entries",
+    metadata,
+    Column("number_id", ForeignKey("numbers.id"), primary_key=True),
+    Column("poll_id", ForeignKey("polls.id"), nullable=False),
+    Column("entry", Text, nullable=False),
 )
 
-countdowns = Table(  # a countdown that ticked at another hour than foretold, with nothing else changed
-    "countdowns",
+# What a poll found changed, as the way back: the list at any time is the present one with later changes undone.
+# ``fields`` is {name: {"before": …, "now": …}}, a key missing where the field was; null where only the countdown ticked
+# otherwise than foretold. ``zero_before`` is the number's zero_at until then.
+changes = Table(
+    "changes",
     metadata,
     Column("number_id", ForeignKey("numbers.id"), primary_key=True),
     Column("poll_id", ForeignKey("polls.id"), primary_key=True),
-    Column("zero_at", Integer, nullable=False),
+    Column("was_listed", Boolean, nullable=False),
+    Column("is_listed", Boolean, nullable=False),
+    Column("fields", Text),
+    Column("zero_before", Integer),
     sqlite_with_rowid=False,
 )
 
-alerts = Table(
+alerts = Table(  # the unique columns are Alert.key; 0 where an alert is about no number, no environment
     "alerts",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("key", Text, nullable=False, unique=True),
+    Column("environment_id", Integer, nullable=False),
+    Column("number_id", Integer, nullable=False),
     Column("kind", Text, nullable=False),
+    Column("mark", Text, nullable=False),
     Column("severity", Integer, nullable=False),
-    Column("environment", Text, nullable=False),
-    Column("number_id", Text),  # the provider's id
-    Column("number", Text),
     Column("days_left", Integer),
     Column("headline", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
-    Index("alerts_by_number", "number_id"),
-    Index("alerts_by_time", "created_at"),
+    UniqueConstraint("number_id", "kind", "mark", "environment_id"),
 )
 
 deliveries = Table(  # one message's fate on one channel
@@ -202,7 +201,6 @@ delivery_alerts = Table(
     metadata,
     Column("delivery_id", ForeignKey("deliveries.id"), primary_key=True),
     Column("alert_id", ForeignKey("alerts.id"), primary_key=True),
-    Index("deliveries_by_alert", "alert_id"),
     sqlite_with_rowid=False,
 )
 

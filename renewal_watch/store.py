@@ -7,6 +7,7 @@ nothing of it happened. On SQLite a transaction holds the write lock from its st
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import sqlite3
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -42,15 +43,16 @@ from renewal_watch.model import (
 from renewal_watch.schema import (
     HEAD,
     alerts,
+    changes,
     channels,
     deliveries,
     delivery_alerts,
+    entries,
     environments,
     numbers,
     open_engine,
     polls,
     sqlite_path,
-    versions,
     write_instant,
 )
 
@@ -215,27 +217,25 @@ class Store:
             part.unlink(missing_ok=True)
 
     def prune(self, before: datetime) -> dict[str, int]:
-        """Delete what ended before ``before``: superseded states, poll lines, alerts whose deliveries ended.
+        """Delete what ended before ``before``: changes, poll lines, alerts whose deliveries ended.
 
-        The state each number had at ``before`` is kept, so that snapshots from then on stay whole.
+        Snapshots from ``before`` on stay whole, older ones can not be given back any more.
         """
         limit = {"before": write_instant(before)}
         counts: dict[str, int] = {}
         steps = {
-            "versions": """DELETE FROM versions WHERE poll_id IN (SELECT id FROM polls WHERE started_at < :before)
-                AND id < (SELECT max(v.id) FROM versions v JOIN polls p ON p.id = v.poll_id
-                          WHERE v.number_id = versions.number_id AND p.started_at < :before)
-                AND id NOT IN (SELECT version_id FROM numbers)""",
-            "countdowns": """DELETE FROM countdowns WHERE poll_id IN (SELECT id FROM polls WHERE started_at < :before)
-                AND poll_id < (SELECT max(c.poll_id) FROM countdowns c JOIN polls p ON p.id = c.poll_id
-                               WHERE c.number_id = countdowns.number_id AND p.started_at < :before)""",
+            # A poll that is still referred to keeps its time, but its list can not be given back any more. The last good
+            # one before the limit stays good: it is what was known at the limit.
+            "polls": """UPDATE polls SET outcome = 'pruned' WHERE started_at < :before AND id NOT IN
+                (SELECT max(id) FROM polls WHERE outcome = 'ok' AND started_at < :before GROUP BY environment_id)""",
+            "changes": "DELETE FROM changes WHERE poll_id IN (SELECT id FROM polls WHERE started_at < :before)",
             "delivery_alerts": """DELETE FROM delivery_alerts WHERE delivery_id IN
                 (SELECT id FROM deliveries WHERE state <> 'pending' AND created_at < :before)""",
             "deliveries": "DELETE FROM deliveries WHERE state <> 'pending' AND created_at < :before",
             "alerts": """DELETE FROM alerts WHERE created_at < :before
                 AND id NOT IN (SELECT alert_id FROM delivery_alerts)""",
-            "polls": """DELETE FROM polls WHERE started_at < :before AND id NOT IN (SELECT poll_id FROM versions)
-                AND id NOT IN (SELECT poll_id FROM countdowns)""",
+            "poll lines": """DELETE FROM polls WHERE outcome = 'pruned'
+                AND id NOT IN (SELECT poll_id FROM entries UNION SELECT first_poll_id FROM numbers)""",
         }
         for name, statement in steps.items():
             with self.transaction() as tx:
@@ -353,12 +353,12 @@ class Transaction:
 
     def parsed(self, those: Iterable[Known]) -> dict[str, PhoneNumber]:
         """The numbers as last listed, by provider id."""
-        names = {known.version_id: known.provider_id for known in those}
+        names = {known.pk: known.provider_id for known in those}
         found: dict[str, PhoneNumber] = {}
         for chunk in _chunks(list(names)):
-            query = select(versions.c.id, versions.c.entry).where(versions.c.id.in_(chunk))
-            for version_id, entry in self.connection.execute(query):
-                found[names[version_id]] = _PARSE.decode(entry)
+            query = select(entries.c.number_id, entries.c.entry).where(entries.c.number_id.in_(chunk))
+            for number_id, entry in self.connection.execute(query):
+                found[names[number_id]] = _PARSE.decode(entry)
         return found
 
     def record(
@@ -376,7 +376,7 @@ class Transaction:
         """
         poll_id = self._record_poll(environment_id, verdict, poll) if poll else None
         if poll_id is not None:
-            self._record_numbers(environment_id, verdict, poll_id)
+            self._record_numbers(environment_id, verdict, poll_id, now)
         else:
             self._update_numbers(verdict.updates)
         watch = verdict.watch
@@ -427,46 +427,60 @@ class Transaction:
         assert key is not None  # noqa: S101 (an insert of one row)
         return int(key[0])
 
-    def _record_numbers(self, environment_id: int, verdict: Verdict, poll_id: int) -> None:
+    def _record_numbers(self, environment_id: int, verdict: Verdict, poll_id: int, now: datetime) -> None:
         number_id = self._last_id(numbers)
-        version_id = self._last_id(versions)
         fresh: list[Known] = []
         kept: list[Known] = []
-        states: list[tuple[int, int, int | None, Entry | None]] = []
         for known in verdict.updates:
-            name = known.provider_id
-            is_new = known.pk == 0
-            placed = known
-            if name in verdict.versions:
-                entry = verdict.versions[name]
-                version_id += 1
-                if is_new:
-                    number_id += 1
-                    placed = Known(number_id, known[1], known[2], version_id, *known[4:])
-                elif entry is not None:
-                    placed = placed._replace(version_id=version_id)
-                states.append((version_id, placed.pk, placed.zero_at, entry))
-            (fresh if is_new else kept).append(placed)
+            if known.pk == 0:
+                number_id += 1
+                fresh.append(Known(number_id, *known[1:]))
+            else:
+                kept.append(known)
+        self._record_changes(kept, verdict, poll_id, now)
         places = ", ".join("?" * len(_CORE))
         self._many(
-            f"INSERT INTO numbers ({_KNOWN}, environment_id) VALUES ({places}, {environment_id:d})",  # noqa: S608 (own names)
+            f"INSERT INTO numbers ({_KNOWN}, environment_id, first_poll_id) "  # noqa: S608 (own column names)
+            f"VALUES ({places}, {environment_id:d}, {poll_id:d})",
             (known[:_FIRST_OF_CYCLE] for known in fresh),
+        )
+        self._many(
+            "INSERT INTO entries (number_id, poll_id, entry) VALUES (?, ?, ?)",
+            ((known.pk, poll_id, _compact(verdict.versions[known.provider_id])) for known in fresh),
         )
         self._remember(fresh)
         self._update_numbers(kept)
+
+    def _record_changes(self, kept: Sequence[Known], verdict: Verdict, poll_id: int, now: datetime) -> None:
+        """Write the way back from the present entries to the ones before this poll."""
+        corrected = set(verdict.countdowns)
+        touched = {k.pk: k for k in kept if k.provider_id in verdict.versions or k.provider_id in corrected}
+        rows: list[tuple[int, int, bool, bool, str | None, int | None]] = []
+        replaced: list[tuple[int, str, int]] = []
+        query = """SELECT n.id, n.zero_at, a.number_id IS NULL, t.entry, p.started_at FROM numbers n
+            JOIN entries t ON t.number_id = n.id JOIN polls p ON p.id = t.poll_id
+            LEFT JOIN absences a ON a.number_id = n.id WHERE n.id IN ({})"""
+        for chunk in _chunks(list(touched)):
+            found = self._driver().execute(query.format(", ".join("?" * len(chunk))), tuple(chunk))
+            for pk, zero_before, was_listed, text_before, seen_at in found.fetchall():
+                known = touched[pk]
+                entry = verdict.versions.get(known.provider_id)
+                if entry is None:  # it left the list, or its countdown alone ticked otherwise
+                    rows.append((pk, poll_id, True, known.provider_id in corrected, None, zero_before))
+                    continue
+                text_now = _compact(entry)
+                before = _ticked(_decode(text_before), datetime.fromisoformat(seen_at), zero_before, now)
+                fields = _difference(before, _decode(text_now))
+                if fields or not was_listed or zero_before != known.zero_at:
+                    said = msgspec.json.encode(fields).decode() if fields else None
+                    rows.append((pk, poll_id, bool(was_listed), True, said, zero_before))
+                    replaced.append((poll_id, text_now, pk))
         self._many(
-            "INSERT INTO versions (id, number_id, poll_id, entry, zero_at) VALUES (?, ?, ?, ?, ?)",
-            (
-                (one, pk, poll_id, None if entry is None else _compact(entry.raw), zero)
-                for one, pk, zero, entry in states
-            ),
+            "INSERT INTO changes (number_id, poll_id, was_listed, is_listed, fields, zero_before) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            rows,
         )
-        if verdict.countdowns:
-            moved = {known.provider_id: known for known in kept}
-            self._many(
-                "INSERT INTO countdowns (number_id, poll_id, zero_at) VALUES (?, ?, ?)",
-                ((moved[name].pk, poll_id, moved[name].zero_at) for name in verdict.countdowns),
-            )
+        self._many("UPDATE entries SET poll_id = ?, entry = ? WHERE number_id = ?", replaced)
 
     def _update_numbers(self, those: Sequence[Known]) -> None:
         sets = ", ".join(f"{name} = ?" for name in _CORE[1:])
@@ -500,33 +514,24 @@ class Transaction:
 
     def tell(self, found: Sequence[Alert], outlets: Sequence[Channel], now: datetime) -> int:
         """Write alerts and one delivery for each channel that takes any of them; a known key is left out."""
-        told: set[str] = set()
-        for chunk in _chunks([alert.key for alert in found]):
-            told.update(self.connection.execute(select(alerts.c.key).where(alerts.c.key.in_(chunk))).scalars())
-        fresh = list({alert.key: alert for alert in found if alert.key not in told}.values())
-        if not fresh:
+        if not found:
             return 0
+        environment_ids = {name: self.watch(name)[0] if name else 0 for name in {alert.environment for alert in found}}
+        number_ids = self._number_ids(found, environment_ids)
         first = self._last_id(alerts) + 1
-        self._many(
-            "INSERT INTO alerts (id, key, kind, severity, environment, number_id, number, days_left, headline, text, "
-            "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    alert_id,
-                    alert.key,
-                    alert.kind,
-                    int(alert.severity),
-                    alert.environment,
-                    alert.number_id,
-                    alert.number,
-                    alert.days_left,
-                    alert.headline,
-                    alert.text,
-                    write_instant(now),
-                )
-                for alert_id, alert in enumerate(fresh, first)
-            ),
+        fresh: list[Alert] = []
+        statement = (
+            "INSERT INTO alerts (id, environment_id, number_id, kind, mark, severity, days_left, headline, text, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
         )
+        driver = self._driver()
+        at = write_instant(now)
+        for alert in found:
+            number_id = number_ids.get((alert.environment, alert.number_id or ""), 0)
+            place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
+            said = (int(alert.severity), alert.days_left, alert.headline, alert.text, at)
+            if driver.execute(statement, (first + len(fresh), *place, *said)).rowcount == 1:
+                fresh.append(alert)
         for outlet in outlets:
             taken = [
                 alert_id
@@ -536,6 +541,18 @@ class Transaction:
             if taken:
                 self._put_in_outbox(outlet.name, taken, now)
         return len(fresh)
+
+    def _number_ids(self, found: Sequence[Alert], environment_ids: dict[str, int]) -> dict[tuple[str, str], int]:
+        """The ids of the numbers that the alerts are about."""
+        ids: dict[tuple[str, str], int] = {}
+        for environment, environment_id in environment_ids.items():
+            names = [a.number_id for a in found if a.environment == environment and a.number_id is not None]
+            for chunk in _chunks(names):
+                query = select(numbers.c.provider_id, numbers.c.id).where(
+                    numbers.c.environment_id == environment_id, numbers.c.provider_id.in_(chunk)
+                )
+                ids |= {(environment, name): pk for name, pk in self.connection.execute(query)}
+        return ids
 
     def _put_in_outbox(self, channel: str, alert_ids: Sequence[int], now: datetime) -> str:
         message_id = f"rw-{secrets.token_hex(5)}"
@@ -587,8 +604,7 @@ class Transaction:
             .values(lease=lease, leased_until=now + LEASE, attempts=row.attempts + 1)
         )
         found = self.connection.execute(
-            select(alerts)
-            .join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+            _ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
             .where(delivery_alerts.c.delivery_id == row.id)
             .order_by(alerts.c.id)
         )
@@ -614,6 +630,16 @@ class Transaction:
         if row.told_at is not None:
             words = messages.channel_recovered(delivery.channel, row.failing_since, now)
             self._tell_of_channel(delivery.channel, "watch.recovered", Severity.info, words, outlets, now)
+            self.connection.execute(  # what waits in back-off need not wait any longer
+                update(deliveries)
+                .where(
+                    deliveries.c.channel == delivery.channel,
+                    deliveries.c.state == "pending",
+                    deliveries.c.lease.is_(None),
+                    deliveries.c.next_attempt_at > now,
+                )
+                .values(next_attempt_at=now)
+            )
         self.connection.execute(
             update(channels)
             .where(channels.c.name == delivery.channel)
@@ -654,6 +680,7 @@ class Transaction:
             words = messages.channel_gave_up(name, failed, error)
             key = f"{name}/given up/{now:%Y-%m-%d}"  # messages of one outage are given up one by one: told once a day
             self._tell_of_channel(name, "channel.failing", Severity.critical, words, outlets, now, key)
+            told_at = told_at or now
         values = {"failing_since": since, "told_at": told_at, "last_error": error}
         if row is None:
             self.connection.execute(insert(channels).values(name=name, **values))
@@ -741,7 +768,7 @@ class Transaction:
     def listed(self, environment_id: int) -> Iterator[tuple[Known, PhoneNumber]]:
         """Every known number with its last entry, those gone for good included."""
         query = text(
-            "SELECT n.provider_id, v.entry FROM numbers n JOIN versions v ON v.id = n.version_id "
+            "SELECT n.provider_id, t.entry FROM numbers n JOIN entries t ON t.number_id = n.id "
             "WHERE n.environment_id = :environment"
         )
         fleet = self.fleet(environment_id)
@@ -782,61 +809,80 @@ class Transaction:
             return None
         query = text(
             """
-            SELECT v.entry, p.started_at, coalesce(
-                (SELECT c.zero_at FROM countdowns c WHERE c.number_id = n.id AND c.poll_id <= :poll
-                    AND c.poll_id > v.poll_id ORDER BY c.poll_id DESC LIMIT 1), v.zero_at)
-            FROM numbers n JOIN versions v ON v.id = (SELECT w.id FROM versions w
-                WHERE w.number_id = n.id AND w.poll_id <= :poll ORDER BY w.poll_id DESC LIMIT 1)
-              JOIN polls p ON p.id = v.poll_id
-            WHERE n.environment_id = :environment AND v.entry IS NOT NULL ORDER BY n.id"""
+            SELECT n.id, t.entry, p.started_at, n.zero_at, a.number_id IS NULL FROM numbers n
+              JOIN entries t ON t.number_id = n.id JOIN polls p ON p.id = t.poll_id
+              LEFT JOIN absences a ON a.number_id = n.id
+            WHERE n.environment_id = :environment AND n.first_poll_id <= :poll ORDER BY n.id"""
         )
-        rows = self.connection.execute(query, {"environment": environment_id, "poll": poll.id})
-        return poll.started_at, [
-            _ticked(msgspec.json.decode(entry), datetime.fromisoformat(seen_at), zero_at, poll.started_at)
-            for entry, seen_at, zero_at in rows
-        ]
+        undo: dict[int, list[Any]] = {}
+        for change in self._changes(changes.c.poll_id > poll.id, numbers.c.environment_id == environment_id):
+            undo.setdefault(change.number_id, []).append(change)
+        found = []
+        for pk, entry, seen_at, zero_at, is_listed in self.connection.execute(
+            query, {"environment": environment_id, "poll": poll.id}
+        ):
+            state = _State(_decode(entry), datetime.fromisoformat(seen_at), zero_at, bool(is_listed))
+            for change in undo.get(pk, ()):
+                state = state.before(change)
+            if state.is_listed:
+                found.append(_ticked(state.entry, state.seen_at, state.zero_at, poll.started_at))
+        return poll.started_at, found
+
+    def _changes(self, *conditions: Any) -> Any:
+        """Changes with the time of their poll, the newest first."""
+        return self.connection.execute(
+            select(changes, polls.c.started_at)
+            .join(polls, polls.c.id == changes.c.poll_id)
+            .join(numbers, numbers.c.id == changes.c.number_id)
+            .where(*conditions)
+            .order_by(changes.c.poll_id.desc())
+        )
 
     def history(self, known: Known, environment_id: int) -> list[dict[str, Any]]:
-        """Each change of one number, oldest first: the polls before and after it, and the fields that differ.
+        """Each change of one number, oldest first: the polls between which it happened, and the fields that differ.
 
-        ``after`` is the last good poll that did not have it yet, None for the first poll of all.
+        ``not_yet_at`` is the last good poll that did not have it, None for the first poll of all; ``entry`` is the number
+        as it was from ``seen_at`` on, None where it was not listed.
         """
-        query = (
-            select(versions.c.entry, versions.c.poll_id, polls.c.started_at)
-            .join(polls, polls.c.id == versions.c.poll_id)
-            .where(versions.c.number_id == known.pk)
-            .order_by(versions.c.poll_id)
-        )
-        changes: list[dict[str, Any]] = []
-        before: dict[str, Any] | None = None
-        is_first = True
-        for entry, poll_id, seen_at in self.connection.execute(query):
-            previous = self.connection.execute(
-                select(func.max(polls.c.started_at, type_=polls.c.started_at.type)).where(
-                    polls.c.environment_id == environment_id, polls.c.outcome == "ok", polls.c.id < poll_id
-                )
-            ).scalar_one()
-            now = None if entry is None else msgspec.json.decode(entry)
-            what = (
-                "listed" if is_first else "unlisted" if now is None else "listed again" if before is None else "changed"
+        entry, entry_at = self.connection.execute(
+            select(entries.c.entry, polls.c.started_at)
+            .join(polls, polls.c.id == entries.c.poll_id)
+            .where(entries.c.number_id == known.pk)
+        ).one()
+        first_poll_id = self.connection.execute(
+            select(numbers.c.first_poll_id).where(numbers.c.id == known.pk)
+        ).scalar_one()
+        state = _State(_decode(entry), entry_at, known.zero_at, known.absence is None)
+        found: list[dict[str, Any]] = []
+        for change in self._changes(changes.c.number_id == known.pk):
+            if change.fields is not None or change.is_listed != change.was_listed:
+                back = change.is_listed and not change.was_listed
+                what = "listed again" if back else "changed" if change.is_listed else "unlisted"
+                fields = msgspec.json.decode(change.fields) if change.fields else {}
+                found.append(self._event(environment_id, change.poll_id, change.started_at, what, fields, state))
+            state = state.before(change)
+        first_at = self.connection.execute(select(polls.c.started_at).where(polls.c.id == first_poll_id)).scalar_one()
+        found.append(self._event(environment_id, first_poll_id, first_at, "listed", {}, state))
+        return found[::-1]
+
+    def _event(
+        self, environment_id: int, poll_id: int, seen_at: datetime, what: str, fields: dict[str, Any], state: _State
+    ) -> dict[str, Any]:
+        not_yet_at = self.connection.execute(
+            select(func.max(polls.c.started_at, type_=polls.c.started_at.type)).where(
+                polls.c.environment_id == environment_id, polls.c.outcome == "ok", polls.c.id < poll_id
             )
-            fields = {
-                name: {"before": (before or {}).get(name), "now": (now or {}).get(name)}
-                for name in {**(before or {}), **(now or {})}
-                if not is_first and now is not None and before is not None and before.get(name) != now.get(name)
-            }
-            changes.append({"seen_at": seen_at, "not_yet_at": previous, "what": what, "fields": fields, "entry": now})
-            before = now
-            is_first = False
-        return changes
+        ).scalar_one()
+        entry = _ticked(state.entry, state.seen_at, state.zero_at, seen_at) if state.is_listed else None
+        return {"seen_at": seen_at, "not_yet_at": not_yet_at, "what": what, "fields": fields, "entry": entry}
 
     def alerts(
         self, *, states: Sequence[str] = (), number_id: str | None = None, environment: str | None = None
     ) -> list[dict[str, Any]]:
         """Alerts with the fate of their deliveries, newest first, as ``alerts --json`` prints them."""
-        query = select(alerts).order_by(alerts.c.id.desc())
+        query = _ALERTS.order_by(alerts.c.id.desc())
         if number_id is not None:
-            query = query.where(alerts.c.number_id == number_id, alerts.c.environment == environment)
+            query = query.where(numbers.c.provider_id == number_id, environments.c.name == environment)
         wanted = select(delivery_alerts.c.alert_id).join(deliveries, deliveries.c.id == delivery_alerts.c.delivery_id)
         if states:
             query = query.where(alerts.c.id.in_(wanted.where(deliveries.c.state.in_(states))))
@@ -860,33 +906,59 @@ class Transaction:
                         "next_attempt_at": one.next_attempt_at if one.state == "pending" else None,
                     }
                 )
-        return [
-            {
-                "id": row.id,
-                "key": row.key,
-                "kind": row.kind,
-                "severity": Severity(row.severity).name,
-                "environment": row.environment,
-                "number_id": row.number_id,
-                "number": row.number,
-                "text": row.text,
-                "created_at": row.created_at,
-                "deliveries": fates[row.id],
-            }
-            for row in rows
-        ]
+        found = []
+        for row in rows:
+            alert = _alert(row)
+            found.append(
+                {
+                    "id": row.id,
+                    "key": alert.key,
+                    "kind": alert.kind,
+                    "severity": alert.severity.name,
+                    "environment": alert.environment,
+                    "number_id": alert.number_id,
+                    "number": alert.number,
+                    "text": alert.text,
+                    "created_at": row.created_at,
+                    "deliveries": fates[row.id],
+                }
+            )
+        return found
+
+
+_ALERTS = (
+    select(
+        alerts,
+        environments.c.name.label("environment"),
+        numbers.c.provider_id.label("provider_id"),
+        numbers.c.number.label("number"),
+    )
+    .select_from(alerts)
+    .outerjoin(environments, environments.c.id == alerts.c.environment_id)
+    .outerjoin(numbers, numbers.c.id == alerts.c.number_id)
+)
+
+
+def _place(kind: str, environment: str, provider_id: str | None) -> str:
+    """What the key of an alert begins with; the rest is its mark."""
+    return "".join(f"{part}/" for part in (environment, kind, provider_id) if part)
+
+
+def _mark(alert: Alert, *, known: bool) -> str:
+    return alert.key.removeprefix(_place(alert.kind, alert.environment, alert.number_id if known else None))
 
 
 def _alert(row: Any) -> Alert:
+    environment = row.environment or ""
     return Alert(
-        key=row.key,
+        key=_place(row.kind, environment, row.provider_id) + row.mark,
         kind=row.kind,
         severity=Severity(row.severity),
-        environment=row.environment,
+        environment=environment,
         headline=row.headline,
         text=row.text,
-        number_id=row.number_id,
-        number=row.number,
+        number_id=row.provider_id,
+        number=row.number or row.provider_id,
         days_left=row.days_left,
     )
 
@@ -896,18 +968,62 @@ def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield values[start : start + _CHUNK]
 
 
-def _compact(raw: bytes | msgspec.Raw) -> str:
+def _compact(listed: Entry | None) -> str:
     """The entry's JSON as it came; where it was printed over several lines, without the blanks between its parts."""
-    entry = bytes(raw)
+    assert listed is not None  # noqa: S101 (a number is new or changed because it is listed)
+    entry = bytes(listed.raw)
     if b"\n" in entry:
         entry = msgspec.json.format(entry, indent=-1)
     return entry.decode("utf-8", "replace")
 
 
+class _State(NamedTuple):
+    """A number on the way back through its changes."""
+
+    entry: dict[str, Any]
+    seen_at: datetime  # the time that a fraction in the countdown belongs to
+    zero_at: int | None
+    is_listed: bool
+
+    def before(self, change: Any) -> _State:
+        """The number as it was before ``change``."""
+        entry = self.entry
+        if change.fields is not None:
+            entry = dict(entry)
+            for name, values in msgspec.json.decode(change.fields).items():
+                if "before" in values:
+                    entry[name] = values["before"]
+                else:
+                    entry.pop(name, None)
+            return _State(entry, change.started_at, change.zero_before, change.was_listed)
+        return self._replace(zero_at=change.zero_before, is_listed=change.was_listed)
+
+
+def _decode(entry: str) -> dict[str, Any]:
+    """The entry as Python values; the standard library takes numbers that msgspec finds too large."""
+    try:
+        decoded: dict[str, Any] = msgspec.json.decode(entry)
+    except msgspec.DecodeError:
+        decoded = json.loads(entry)
+    return decoded
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every field that differs; a field that came or went has no ``before`` or no ``now``."""
+    return {
+        name: {word: entry[name] for word, entry in (("before", before), ("now", now)) if name in entry}
+        for name in {**before, **now}
+        if name not in before
+        or name not in now
+        or before[name] != now[name]
+        or type(before[name]) is not type(now[name])
+    }
+
+
 def _ticked(entry: dict[str, Any], seen_at: datetime, zero_at: int | None, at: datetime) -> dict[str, Any]:
     """The entry as it read at ``at``: its countdown went on with the calendar since ``seen_at``, in the form it had."""
     value = entry.get("days_until_monthly_renewal")
-    if value is None or zero_at is None:
+    if value is None or zero_at is None or value == "":
         return entry
     then = rules.countdown_at(zero_at, int(at.timestamp()))
     if "." in str(value):  # a fraction ticks with every second, not once a day

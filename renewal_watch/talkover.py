@@ -164,8 +164,8 @@ class _Reading:
 class Client:
     """The list of one environment. ``token`` is called at each ``fetch``, so that a replaced file is seen.
 
-    ``deadline`` bounds each request, ``max_bytes`` the unpacked bodies of one list. ``pause`` waits between two pages when the
-    provider asks for it and may raise to stop the reading; ``progress`` is called after each page.
+    ``deadline`` bounds each request, ``max_bytes`` the unpacked bodies of one list. ``pause`` waits between two pages
+    when the provider asks for it and may raise to stop the reading; ``progress`` is called after each page and wait.
     """
 
     base_url: str

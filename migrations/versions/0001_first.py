@@ -12,15 +12,15 @@ INSTANT = sa.String(27)
 
 # What the list says of a number, for people with a sqlite3 shell. Days are counted in UTC here.
 ENTRY_COLUMNS = """
-  json_extract(v.entry, '$.number') AS number,
-  json_extract(v.entry, '$.current_status') AS status,
-  json_extract(v.entry, '$.type') AS type,
-  json_extract(v.entry, '$.country_code') AS country_code,
-  json_extract(v.entry, '$.renewal_date') AS renewal_date,
-  json_extract(v.entry, '$.auto_renewal') AS auto_renewal,
-  json_extract(v.entry, '$.monthly_renewal_cost') AS monthly_renewal_cost,
-  json_extract(v.entry, '$.current_price') AS current_price,
-  json_extract(v.entry, '$.currency') AS currency
+  json_extract(t.entry, '$.number') AS number,
+  json_extract(t.entry, '$.current_status') AS status,
+  json_extract(t.entry, '$.type') AS type,
+  json_extract(t.entry, '$.country_code') AS country_code,
+  json_extract(t.entry, '$.renewal_date') AS renewal_date,
+  json_extract(t.entry, '$.auto_renewal') AS auto_renewal,
+  json_extract(t.entry, '$.monthly_renewal_cost') AS monthly_renewal_cost,
+  json_extract(t.entry, '$.current_price') AS current_price,
+  json_extract(t.entry, '$.currency') AS currency
 """
 NOW_S = "CAST(strftime('%s', 'now') AS INTEGER)"
 FAR_DAYS = 1000000  # keeps the division below from rounding towards zero
@@ -33,24 +33,33 @@ VIEWS = {
             ELSE n.renews_on - CAST(julianday('now') - 1721424.5 AS INTEGER) END AS days_left,
           date(n.renews_on + 1721424.5) AS renews_on,
           datetime(a.missing_at, 'unixepoch') AS missing_since,
-          v.entry AS entry
-        FROM numbers n JOIN environments e ON e.id = n.environment_id JOIN versions v ON v.id = n.version_id
+          t.entry AS entry
+        FROM numbers n JOIN environments e ON e.id = n.environment_id JOIN entries t ON t.number_id = n.id
           LEFT JOIN absences a ON a.number_id = n.id""",
-    "history": f"""
-        SELECT e.name AS environment, n.provider_id AS id, p.started_at AS seen_at,
+    "history": """
+        SELECT e.name AS environment, n.provider_id AS id, n.number AS number, p.started_at AS seen_at,
           (SELECT max(b.started_at) FROM polls b
-            WHERE b.environment_id = e.id AND b.outcome = 'ok' AND b.id < v.poll_id) AS not_yet_at,
-          v.entry IS NOT NULL AS listed, {ENTRY_COLUMNS}, v.entry AS entry
-        FROM versions v JOIN numbers n ON n.id = v.number_id JOIN environments e ON e.id = n.environment_id
-          JOIN polls p ON p.id = v.poll_id""",
+            WHERE b.environment_id = e.id AND b.outcome = 'ok' AND b.id < c.poll_id) AS not_yet_at,
+          CASE WHEN c.is_listed AND NOT c.was_listed THEN 'listed again'
+            WHEN c.is_listed THEN 'changed' ELSE 'unlisted' END AS what,
+          c.fields AS fields
+        FROM changes c JOIN numbers n ON n.id = c.number_id JOIN environments e ON e.id = n.environment_id
+          JOIN polls p ON p.id = c.poll_id
+        WHERE c.fields IS NOT NULL OR c.is_listed <> c.was_listed
+        UNION ALL
+        SELECT e.name, n.provider_id, n.number, p.started_at,
+          (SELECT max(b.started_at) FROM polls b
+            WHERE b.environment_id = e.id AND b.outcome = 'ok' AND b.id < n.first_poll_id), 'listed', NULL
+        FROM numbers n JOIN environments e ON e.id = n.environment_id JOIN polls p ON p.id = n.first_poll_id""",
     "poll_log": """
         SELECT p.id, e.name AS environment, p.started_at, p.finished_at, p.outcome, p.error, p.numbers, p.invalid, p.changed
         FROM polls p JOIN environments e ON e.id = p.environment_id""",
     "outbox": """
         SELECT d.message_id, d.channel, d.state, d.created_at, d.attempts, d.next_attempt_at, d.last_error, d.sent_at,
           a.kind, CASE a.severity WHEN 0 THEN 'info' WHEN 1 THEN 'warning' ELSE 'critical' END AS severity,
-          a.environment, a.number, a.text
-        FROM deliveries d JOIN delivery_alerts da ON da.delivery_id = d.id JOIN alerts a ON a.id = da.alert_id""",
+          e.name AS environment, n.number, a.text
+        FROM deliveries d JOIN delivery_alerts da ON da.delivery_id = d.id JOIN alerts a ON a.id = da.alert_id
+          LEFT JOIN environments e ON e.id = a.environment_id LEFT JOIN numbers n ON n.id = a.number_id""",
 }
 
 
@@ -92,13 +101,13 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("provider_id", sa.Text, nullable=False),
         sa.Column("number", sa.Text, nullable=False),
-        sa.Column("version_id", sa.Integer, nullable=False),
         sa.Column("digest", sa.LargeBinary, nullable=False),
         sa.Column("zero_at", sa.Integer),
         sa.Column("renews_on", sa.Integer),
         sa.Column("auto_renewal", sa.Boolean, nullable=False),
         sa.Column("is_sandbox", sa.Boolean, nullable=False),
         sa.Column("environment_id", sa.Integer, sa.ForeignKey("environments.id"), nullable=False),
+        sa.Column("first_poll_id", sa.Integer, sa.ForeignKey("polls.id"), nullable=False),
         sa.UniqueConstraint("provider_id", "environment_id"),
     )
     op.create_index("numbers_by_environment", "numbers", ["environment_id"])
@@ -118,37 +127,35 @@ def upgrade() -> None:
         sa.Column("missing_at", sa.Integer),
     )
     op.create_table(
-        "versions",
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("number_id", sa.Integer, sa.ForeignKey("numbers.id"), nullable=False),
+        "entries",
+        sa.Column("number_id", sa.Integer, sa.ForeignKey("numbers.id"), primary_key=True),
         sa.Column("poll_id", sa.Integer, sa.ForeignKey("polls.id"), nullable=False),
-        sa.Column("entry", sa.Text),
-        sa.Column("zero_at", sa.Integer),
+        sa.Column("entry", sa.Text, nullable=False),
     )
-    op.create_index("versions_by_number", "versions", ["number_id", "poll_id"])
     op.create_table(
-        "countdowns",
+        "changes",
         sa.Column("number_id", sa.Integer, sa.ForeignKey("numbers.id"), primary_key=True),
         sa.Column("poll_id", sa.Integer, sa.ForeignKey("polls.id"), primary_key=True),
-        sa.Column("zero_at", sa.Integer, nullable=False),
+        sa.Column("was_listed", sa.Boolean, nullable=False),
+        sa.Column("is_listed", sa.Boolean, nullable=False),
+        sa.Column("fields", sa.Text),
+        sa.Column("zero_before", sa.Integer),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "alerts",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("key", sa.Text, nullable=False, unique=True),
+        sa.Column("environment_id", sa.Integer, nullable=False),
+        sa.Column("number_id", sa.Integer, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("mark", sa.Text, nullable=False),
         sa.Column("severity", sa.Integer, nullable=False),
-        sa.Column("environment", sa.Text, nullable=False),
-        sa.Column("number_id", sa.Text),
-        sa.Column("number", sa.Text),
         sa.Column("days_left", sa.Integer),
         sa.Column("headline", sa.Text, nullable=False),
         sa.Column("text", sa.Text, nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
+        sa.UniqueConstraint("number_id", "kind", "mark", "environment_id"),
     )
-    op.create_index("alerts_by_number", "alerts", ["number_id"])
-    op.create_index("alerts_by_time", "alerts", ["created_at"])
     op.create_table(
         "deliveries",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -171,7 +178,6 @@ def upgrade() -> None:
         sa.Column("alert_id", sa.Integer, sa.ForeignKey("alerts.id"), primary_key=True),
         sqlite_with_rowid=False,
     )
-    op.create_index("deliveries_by_alert", "delivery_alerts", ["alert_id"])
     op.create_table(
         "channels",
         sa.Column("name", sa.Text, primary_key=True),

@@ -62,7 +62,7 @@ STEPS: dict[str, Callable[[], None]] = {
     "before the request": lambda: _before(Client, "fetch", 2),
     "list read": lambda: _after(Client, "fetch", 2),
     "poll line written, not committed": lambda: _after(Transaction, "_record_poll", 2),
-    "versions written, not committed": lambda: _after(Transaction, "_record_numbers", 2),
+    "changes written, not committed": lambda: _after(Transaction, "_record_numbers", 2),
     "alerts written, not committed": lambda: _after(Transaction, "record", 2),
     "poll committed": lambda: _after(poll, "run_once", 2),
     "claimed, not committed": lambda: _after(Transaction, "claim", 1),

@@ -31,7 +31,7 @@ class World:
         self.policy = policy or Policy()
         self.fleet: dict[str, Known] = {}
         self.watch = Watch(name="prod", has_baseline=baseline)
-        self.parsed: dict[int, PhoneNumber] = {}  # by version id
+        self.parsed: dict[str, PhoneNumber] = {}  # as last listed, by provider id
         self.told: list[Alert] = []
         self.keys: set[str] = set()
         self.versions = 0
@@ -44,12 +44,12 @@ class World:
     def take(self, now: datetime, found: Listing) -> list[str]:
         compared = rules.compare(self.fleet, found, self.policy, now)
         asked = [self.fleet[name] for name in (*compared.changed, *compared.absent)]
-        before = {known.provider_id: self.parsed[known.version_id] for known in asked}
+        before = {known.provider_id: self.parsed[known.provider_id] for known in asked}
         return self._apply(rules.judge(self.fleet, before, found, compared, self.watch, self.policy, now))
 
     def fail(self, now: datetime, reason: str = "server_trouble") -> list[str]:
         near = rules.near_without_list(self.fleet.values(), self.policy, now)
-        before = {name: self.parsed[self.fleet[name].version_id] for name in near}
+        before = {name: self.parsed[name] for name in near}
         error = f"it failed with {reason}"
         return self._apply(
             rules.judge_failure(self.fleet, before, self.watch, self.policy, now, reason=reason, error=error)
@@ -72,8 +72,8 @@ class World:
                 self.versions += 1
                 seen = verdict.versions[name]
                 if seen is not None:
-                    kept = known._replace(pk=known.pk or len(self.fleet) + 1, version_id=self.versions)
-                    self.parsed[self.versions] = seen.parsed
+                    kept = known._replace(pk=known.pk or len(self.fleet) + 1)
+                    self.parsed[name] = seen.parsed
             self.fleet[name] = kept
         self.watch = verdict.watch
         fresh = [alert for alert in {a.key: a for a in verdict.alerts}.values() if alert.key not in self.keys]
