@@ -23,6 +23,7 @@ CAPABILITIES = ("voice", "sms", "mms", "fax", "whatsapp")  # has_… fields of t
 STATUSES = frozenset({"active", "inactive", "pending", "suspended"})  # documented on the list page
 
 LONGEST_COUNTDOWN = 36_500  # days; a hundred years are no renewal
+LONGEST_PRICE = 15  # digits before the point; longer is no sum of money
 
 KINDS = (
     "renewal.upcoming",
@@ -93,16 +94,18 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.id == "":
             msg = "id is empty"
             raise ValueError(msg)
+        days = self.days_until_monthly_renewal
         try:
-            is_credible = -LONGEST_COUNTDOWN <= (self.countdown or 0) <= LONGEST_COUNTDOWN
+            count = days if type(days) is float else self.countdown or 0
+            is_credible = -LONGEST_COUNTDOWN <= count <= LONGEST_COUNTDOWN
         except (ValueError, OverflowError):
             is_credible = False
         if not is_credible:
-            msg = f"days_until_monthly_renewal {self.days_until_monthly_renewal!r} is not a number of days"
+            msg = f"days_until_monthly_renewal {days!r} is not a number of days"
             raise ValueError(msg)
         for price in (self.current_price, self.monthly_renewal_cost):
-            if price is not None and not price.is_finite():
-                msg = f"{price} is not a price"
+            if price is not None and not (price.is_finite() and price.adjusted() < LONGEST_PRICE):
+                msg = "the price is not a sum of money"
                 raise ValueError(msg)
         if self.renewal_date is not None:
             try:

@@ -32,7 +32,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -67,7 +66,6 @@ LONGEST_WAIT = timedelta(hours=6)  # no provider is believed that asks for a lon
 PAGE_WAIT = timedelta(seconds=120)  # a pause asked between two pages is waited out up to this …
 READING_WAIT = timedelta(hours=1)  # … and the pauses of one reading up to this; a limit of 100 a minute needs 10 min
 NO_WAIT_GIVEN = timedelta(seconds=60)  # the rate limits are counted per minute (API introduction)
-_LARGEST_PRICE = 15  # digits before the point; longer is no sum of money
 _CHUNK = 256 * 1024  # bytes read at a time
 _ENTRY = msgspec.json.Decoder(PhoneNumber, strict=False)
 _TOKEN_CODES = {"INVALID_TOKEN", "UNAUTHORIZED", "UNAUTHENTICATED", "TOKEN_EXPIRED", "MISSING_TOKEN", "FORBIDDEN"}
@@ -750,9 +748,6 @@ def _listing(raws: list[msgspec.Raw], *, tolerant: bool) -> Listing:
     for raw in raws:
         try:
             parsed = decode(raw)
-            if not (_is_money(parsed.current_price) and _is_money(parsed.monthly_renewal_cost)):
-                msg = "the price is not a sum of money"
-                raise msgspec.ValidationError(msg)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             invalid[_set_aside(raw, error)] = None
             continue
@@ -760,10 +755,6 @@ def _listing(raws: list[msgspec.Raw], *, tolerant: bool) -> Listing:
         if name not in entries:
             entries[name] = Entry(parsed, raw)
     return Listing(entries=entries, invalid=tuple(invalid), tolerant=tolerant)
-
-
-def _is_money(price: Decimal | None) -> bool:
-    return price is None or (price.is_finite() and price.adjusted() < _LARGEST_PRICE)
 
 
 def _set_aside(raw: msgspec.Raw, error: Exception) -> InvalidEntry:

@@ -106,7 +106,18 @@ def test_status_json_has_the_documented_keys(run: Run) -> None:
 def test_alerts_json_has_the_documented_keys(run: Run) -> None:
     run("poll")
     (alert, *_) = json.loads(run("alerts", "--json").output)
-    assert set(alert) == {"id", "key", "kind", "severity", "environment", "number_id", "number", "text", "created_at", "deliveries"}
+    assert set(alert) == {
+        "id",
+        "key",
+        "kind",
+        "severity",
+        "environment",
+        "number_id",
+        "number",
+        "text",
+        "created_at",
+        "deliveries",
+    }
     documented = {"channel", "state", "message_id", "attempts", "last_error", "sent_at"}
     assert documented <= set(alert["deliveries"][0])
     assert alert["deliveries"][0]["state"] == "sent"
