@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 
 from renewal_watch.model import Alert, InvalidEntry, Message, PhoneNumber, Severity
 from renewal_watch.text import plain
@@ -50,6 +51,7 @@ def numbers(count: int) -> str:
     return f"{count} number" if count == 1 else f"{count} numbers"
 
 
+@lru_cache(maxsize=1024)
 def day(ordinal: int) -> str:
     """``Thu 26 Nov 2026`` of a ``date.toordinal``."""
     return f"{date.fromordinal(ordinal):%a %d %b %Y}"
@@ -68,6 +70,7 @@ def span(length: timedelta) -> str:
     return " ".join(said) or "less than a minute"
 
 
+@lru_cache(maxsize=1024)
 def money(amount: Decimal | None, currency: str | None) -> str:
     """``1.00 USD``: at least two decimals, never rounded."""
     if amount is None:

@@ -256,9 +256,9 @@ class Policy:
     include_sandbox: bool = False
 
     @property
-    def horizon(self) -> int:
-        """The largest threshold of all."""
-        return max((*self.warn_days, *self.auto_renewal_warn_days, 0))
+    def horizons(self) -> tuple[int, int]:
+        """The largest threshold for numbers that do not renew by themselves, and for those that do."""
+        return max((*self.warn_days, 0)), max((*self.auto_renewal_warn_days, 0))
 
     def thresholds(self, *, auto_renewal: bool) -> tuple[int, ...]:
         """The thresholds for numbers that renew by themselves, or for those that do not."""

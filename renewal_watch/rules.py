@@ -167,8 +167,8 @@ def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: d
     """One pass over the list; costs a digest and a few comparisons for a number that nothing happened to."""
     now_s = int(now.timestamp())
     found = Comparison(now_s=now_s)
-    horizon = policy.horizon
-    latest = today(now, policy.zone) + horizon
+    off, on = policy.horizons
+    on_day = today(now, policy.zone)
     for name, entry in listing.entries.items():  # every name here counts 100,000 times: no call that can be spared
         known = fleet.get(name)
         digest = fingerprint(entry)
@@ -176,7 +176,8 @@ def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: d
             found.new.append(name)
             found.digests[name] = digest
             continue
-        countdown = entry.parsed.countdown
+        value = entry.parsed.days_until_monthly_renewal
+        countdown = int(value) if type(value) is float else entry.parsed.countdown
         zero_at = known.zero_at
         if digest != known.digest or known.absence is not None or (countdown is None) != (zero_at is None):
             found.changed.append(name)
@@ -191,10 +192,11 @@ def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: d
                     found.digests[name] = digest
                     continue
                 found.corrected.append(name)
+        horizon = on if entry.parsed.auto_renewal else off
         if (
             known.cycle is not None
             or (countdown is not None and countdown <= horizon)
-            or (countdown is None and known.renews_on is not None and known.renews_on <= latest)
+            or (countdown is None and known.renews_on is not None and known.renews_on - on_day <= horizon)
             or entry.parsed.is_due_for_monthly_renewal
         ):
             found.near.append(name)
@@ -214,6 +216,7 @@ class _Turn:
     now: datetime
     on_day: int
     policy: Policy
+    horizons: tuple[int, int] = (0, 0)  # of the policy
     note: str = ""  # what alerts say when the number could not be read now
     alerts: list[Alert] = field(default_factory=list)
 
@@ -405,7 +408,7 @@ def judge(
     ``found.near`` the listing itself will do. New numbers get ``pk`` 0, the store numbers them.
     """
     on_day = today(now, policy.zone)
-    turn = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy)
+    turn = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy, horizons=policy.horizons)
     verdict = Verdict(alerts=turn.alerts, watch=watch)
     watch = _recover(turn, watch)
     turn_s = watch.turn_s if watch.turn_s is not None else turn_of_day(now, policy.zone)
@@ -511,7 +514,7 @@ def _judge_new(turn: _Turn, parsed: PhoneNumber, known: Known, *, is_baseline: b
         left, on = _left(turn, parsed, known, countdown)
         words = messages.status_changed(parsed, turn.at, None, left, on)
         turn.tell("status.changed", _status_severity(parsed.status), turn.once(name), words, parsed, left)
-    latest = turn.on_day + turn.policy.horizon + 1  # the renewal day may lie one day off the countdown
+    latest = turn.on_day + turn.horizons[bool(parsed.auto_renewal)] + 1  # the day may lie one day off the countdown
     if known.renews_on is None or (known.renews_on > latest and not parsed.is_due_for_monthly_renewal):
         return known
     return _judge_renewal(turn, parsed, known, countdown, parsed)
@@ -617,7 +620,7 @@ def _recover(turn: _Turn, watch: Watch) -> Watch:
 
 def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> list[str]:
     """Provider ids whose renewal is near enough to be judged by what was last known."""
-    latest = today(now, policy.zone) + policy.horizon + 1  # the renewal day may lie one day off the countdown
+    latest = today(now, policy.zone) + max(policy.horizons) + 1  # the renewal day may lie one day off the countdown
     return [
         k.provider_id
         for k in fleet

@@ -333,8 +333,9 @@ class Transaction:
 
     def fleet(self, environment_id: int) -> dict[str, Known]:
         """Every number that was ever listed, by provider id."""
-        query = f"SELECT {_KNOWN} FROM numbers WHERE environment_id = ?"  # noqa: S608 (own column names)
-        fleet = {row[1]: Known(*row) for row in self._driver().execute(query, (environment_id,))}
+        query = f"SELECT {_KNOWN}, NULL, NULL FROM numbers WHERE environment_id = ?"  # noqa: S608 (own column names)
+        rows = self._driver().execute(query, (environment_id,))
+        fleet = {known[1]: known for known in map(Known._make, rows)}
         of_environment = "number_id IN (SELECT id FROM numbers WHERE environment_id = ?)"
         names = {}
         told = self._driver().execute(f"SELECT * FROM cycles WHERE {of_environment}", (environment_id,)).fetchall()  # noqa: S608
@@ -519,24 +520,22 @@ class Transaction:
         environment_ids = {name: self.watch(name)[0] if name else 0 for name in {alert.environment for alert in found}}
         number_ids = self._number_ids(found, environment_ids)
         first = self._last_id(alerts) + 1
-        fresh: list[Alert] = []
-        statement = (
-            "INSERT INTO alerts (id, environment_id, number_id, kind, mark, severity, days_left, headline, text, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-        )
-        driver = self._driver()
         at = write_instant(now)
-        for alert in found:
+        rows = []
+        for alert_id, alert in enumerate(found, first):
             number_id = number_ids.get((alert.environment, alert.number_id or ""), 0)
             place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
-            said = (int(alert.severity), alert.days_left, alert.headline, alert.text, at)
-            if driver.execute(statement, (first + len(fresh), *place, *said)).rowcount == 1:
-                fresh.append(alert)
+            rows.append((alert_id, *place, int(alert.severity), alert.days_left, alert.headline, alert.text, at))
+        self._many(
+            "INSERT INTO alerts (id, environment_id, number_id, kind, mark, severity, days_left, headline, text, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            rows,
+        )
+        written = set(self.connection.execute(select(alerts.c.id).where(alerts.c.id >= first)).scalars())
+        fresh = [(alert_id, alert) for alert_id, alert in enumerate(found, first) if alert_id in written]
         for outlet in outlets:
             taken = [
-                alert_id
-                for alert_id, alert in enumerate(fresh, first)
-                if outlet.takes(alert.kind, alert.severity, alert.environment)
+                alert_id for alert_id, alert in fresh if outlet.takes(alert.kind, alert.severity, alert.environment)
             ]
             if taken:
                 self._put_in_outbox(outlet.name, taken, now)

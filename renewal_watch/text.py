@@ -29,6 +29,9 @@ _LOOKALIKE = str.maketrans(
         "\\": "/",
     }
 )
+_HARMLESS = re.compile(
+    r"(?:\+(?=[0-9]))?[0-9A-Za-z](?: ?[0-9A-Za-z.,()'%+-])*"
+)  # most values: a number, a status, a currency
 _MARKUP_UNDERSCORE = re.compile(r"(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _LINK = re.compile(r":/+")
 _START = re.compile(r"^(?:[#=\s-]|\+(?![0-9]))+")  # heading, list or formula; the plus of a phone number stays
@@ -39,6 +42,8 @@ def plain(value: object, longest: int = _LONGEST) -> str:
 
     Letters of every script, digits and ordinary punctuation stay. Idempotent.
     """
+    if type(value) is str and len(value) <= longest and _HARMLESS.fullmatch(value):
+        return value
     text = str(value)[: longest * 4]
     text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     text = text.translate(_LOOKALIKE)
