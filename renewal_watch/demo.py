@@ -30,7 +30,7 @@ from renewal_watch.talkover import Client
 DAYS = 45
 STEP = timedelta(hours=6)
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a made-up Monday
-BREATH_S = 0.08  # between two messages on a terminal, so that the eye can follow
+BREATH_S = 0.04  # between two messages on a terminal, so that the eye can follow
 _COLOURS = {"CRITICAL": "red", "WARNING": "yellow", "INFO": "green"}
 
 

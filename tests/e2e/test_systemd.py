@@ -339,15 +339,15 @@ def test_a_killed_daemon_comes_back_with_its_database(machine: Machine) -> None:
 
 
 def test_a_hung_daemon_is_replaced_and_its_last_place_is_in_the_journal(machine: Machine) -> None:
-    drop_in(machine, "RestartSec=100ms\nWatchdogSec=2\nTimeoutAbortSec=2")
+    drop_in(machine, "RestartSec=100ms\nWatchdogSec=2\nTimeoutAbortSec=10")
     start(machine)
     before = machine.journal(DAEMON)
     machine.run(["systemctl", "kill", "--signal=STOP", "--kill-who=main", DAEMON])
     machine.wait_for(DAEMON, NRestarts="1", ActiveState="active")
+    soon(lambda: "daemon.py" in machine.journal(DAEMON).removeprefix(before), machine)  # the journal may lag behind
     said = machine.journal(DAEMON).removeprefix(before)
     assert "Failed with result 'watchdog'" in said
     assert "Fatal Python error: Aborted" in said
-    assert "daemon.py" in said
 
 
 def test_it_stops_within_ten_seconds_though_the_provider_does_not_answer(machine: Machine) -> None:
