@@ -37,7 +37,6 @@ from renewal_watch.errors import ConfigError
 
 HEAD = "0001"
 BUSY_TIMEOUT_S = 15  # a writer waits this long for another one; the longest transaction is a first poll
-WAL_FIXED = ((3, 51, 3), (3, 50, 7, 3, 51), (3, 44, 6, 3, 45))  # see wal_is_safe
 
 metadata = MetaData()
 

@@ -403,14 +403,6 @@ class Transaction:
         self.connection.execute(update(environments).where(environments.c.id == environment_id).values(**values))
         return self.tell(verdict.alerts, outlets, now)
 
-    def schedule(self, environment_id: int, schedule: Schedule) -> None:
-        """Write when the environment is polled next."""
-        self.connection.execute(
-            update(environments)
-            .where(environments.c.id == environment_id)
-            .values(next_poll_at=schedule.next_poll_at, hold_until=schedule.hold_until, hold_token=schedule.hold_token)
-        )
-
     def _record_poll(self, environment_id: int, verdict: Verdict, poll: PollRecord) -> int:
         made = self.connection.execute(
             insert(polls).values(
