@@ -7,6 +7,7 @@ nothing of it happened. On SQLite a transaction holds the write lock from its st
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -270,7 +271,8 @@ def restore(source: Path, path: Path) -> Path | None:
     owner = path.parent.stat()
     if path.exists():
         owner = path.stat()
-        kept = path.with_name(f"{path.name}.replaced-{int(source.stat().st_mtime)}")
+        names = (path.with_name(f"{path.name}.replaced-{number}") for number in itertools.count(1))
+        kept = next(name for name in names if not name.exists())
         path.replace(kept)
         for ending in ("-journal", "-wal", "-shm"):
             path.with_name(path.name + ending).unlink(missing_ok=True)
