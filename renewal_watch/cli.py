@@ -7,6 +7,8 @@ Own modules are imported inside the commands that need them, so that ``--help`` 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -59,7 +61,16 @@ def cli(ctx: click.Context, config_path: str | None, verbose: bool, log_format: 
 
 def main() -> None:
     """The entry point."""
-    cli(prog_name="renewal-watch")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows another one
+    try:
+        cli(prog_name="renewal-watch")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.write(2, b"renewal-watch: the output cannot be written: no space left\n")
+        os._exit(1)
 
 
 def _settings(ctx: click.Context) -> Settings:
@@ -374,6 +385,8 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
         )
         return
     click.echo("\n".join(report.status_lines(environments, rows, outbox, faults, now)))
+    if not rows and (within is not None or wanted is not None):
+        click.echo("no number is like that")
 
 
 @cli.command()
@@ -403,7 +416,7 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
 
     settings = _settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
-    instant = _instant(at, settings.timezone) if at else _now()
+    instant = _now() if at is None else _instant(at, settings.timezone)
     found: list[dict[str, Any]] = []
     with _store(settings, write=False) as store, store.transaction() as tx:
         keys = {watch.name: key for key, watch, _ in tx.watches()}
@@ -418,7 +431,9 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
         polled = f"as polled {one_list['polled_at']}" if one_list["polled_at"] else "was not polled yet"
         click.echo(f"{one_list['environment']}: {len(one_list['numbers'])} numbers, {polled}")
         fields = ("number", "current_status", "days_until_monthly_renewal", "renewal_date", "auto_renewal", "id")
-        rows = [[plain(entry.get(field)) for field in fields] for entry in one_list["numbers"]]
+        if not one_list["numbers"]:
+            continue
+        rows = [[plain(entry.get(field), 40) for field in fields] for entry in one_list["numbers"]]
         click.echo("\n".join(report.table(("NUMBER", "STATUS", "DAYS", "RENEWAL", "AUTO", "ID"), rows)))
 
 
@@ -428,12 +443,16 @@ def _instant(text: str, zone: str) -> datetime:
 
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        if len(text) <= len("2026-11-23"):
+            at += timedelta(days=1, microseconds=-1)
+    except (ValueError, OverflowError):
         msg = f"--at: {text!r} is not a time; write it like 2026-11-23 or 2026-11-23T10:00"
         raise UsageError(msg) from None
-    if len(text) <= len("2026-11-23"):
-        at += timedelta(days=1, microseconds=-1)
-    return at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    except OverflowError:
+        msg = f"--at: {text!r} lies outside the calendar"
+        raise UsageError(msg) from None
 
 
 @cli.group(invoke_without_command=True)
@@ -454,7 +473,7 @@ def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> No
 
 
 @alerts.command()
-@click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=click.IntRange(1, 2**63 - 1), metavar="[ID]...")
 @click.pass_context
 def retry(ctx: click.Context, ids: tuple[int, ...]) -> None:
     """Send the deliveries of these alerts again, or all that failed; the daemon or `send` does it."""
@@ -463,7 +482,11 @@ def retry(ctx: click.Context, ids: tuple[int, ...]) -> None:
     if ids and not count:
         msg = "none of these alerts has a delivery that waits or failed; see: renewal-watch alerts"
         raise UsageError(msg)
-    click.echo(f"{count} deliveries are due again; the daemon sends them, or: renewal-watch send")
+    if not count:
+        click.echo("no delivery failed; name alerts to send again what waits: renewal-watch alerts --pending")
+        return
+    what = "1 delivery is" if count == 1 else f"{count} deliveries are"
+    click.echo(f"{what} due again; the daemon sends them, or: renewal-watch send")
 
 
 @cli.command()
@@ -482,6 +505,9 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
         _, watch, _ = tx.watch(name)
         parsed = tx.parsed([known])[known.provider_id]
         found = tx.alerts(number_id=known.provider_id, environment=name)
+    if all(one.name != name for one in settings.environments):
+        msg = f"{number} was in the environment {name}, which the configuration does not have any more; see: history"
+        raise UsageError(msg)
     policy = settings.policy(settings.environment(name))
     row = report.row(name, known, parsed, policy, now)
     lines = report.explain(row, watch, policy)
@@ -598,7 +624,7 @@ def restore(ctx: click.Context, file: Path) -> None:
 
 
 @db.command()
-@click.option("--older-than", type=click.IntRange(1), default=400, show_default=True, metavar="DAYS")
+@click.option("--older-than", type=click.IntRange(1, 36_500), default=400, show_default=True, metavar="DAYS")
 @click.pass_context
 def prune(ctx: click.Context, older_than: int) -> None:
     """Delete history that ended more than DAYS ago; what waits to be sent and the current state stay."""

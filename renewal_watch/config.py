@@ -26,12 +26,23 @@ from renewal_watch.model import KINDS, Policy, Severity
 from renewal_watch.text import REDACTOR
 
 DEFAULT_PATH = Path("/etc/renewal-watch/config.toml")
+_JARGON = {  # of msgspec, in the words of TOML
+    " | null": "",
+    "bool | int | float | str": "text, a number, true or false",
+    "array of length >= 1": "a list with at least one value",
+    "array": "a list",
+    "object": "a table",
+    "str": "text in quotes",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
 CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"))  # of LoadCredential= without a path
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds
 _LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$")
 _FIRST_PAGE_KEYS = {"page", "per_page"}
 
-Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]*[smhd]$", description="a whole number and s, m, h or d")]
+Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="a whole number and s, m, h or d")]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Days = Annotated[int, Meta(ge=0, le=365)]
 
@@ -74,7 +85,7 @@ class Environment(_Section, frozen=True):
     token_credential: str | None = None
     poll_every: Duration | None = None
     poll_cron: str | None = None
-    poll_jitter: Annotated[str, Meta(pattern=r"^[0-9]+[smhd]$")] = "30s"
+    poll_jitter: Annotated[str, Meta(pattern=r"^[0-9]{1,6}[smhd]$")] = "30s"
     filters: dict[str, str | int | float | bool] = {}
     include_sandbox: bool = False
     allow_insecure_http: bool = False
@@ -200,6 +211,7 @@ def load(path: Path) -> Settings:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             table = tomllib.load(file)
+            _known_only_as_text(table)
     except FileNotFoundError:
         msg = f"{path} does not exist; write one with: renewal-watch init {path}"
         raise ConfigError([msg]) from None
@@ -209,8 +221,11 @@ def load(path: Path) -> Settings:
     except UnicodeDecodeError:
         msg = f"{path} is not UTF-8 text"
         raise ConfigError([msg]) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, ValueError) as error:
         msg = f"{path} is not TOML: {error}"
+        raise ConfigError([msg]) from None
+    except RecursionError:
+        msg = f"{path} is nested too deeply to be a configuration"
         raise ConfigError([msg]) from None
     _learn_secrets(table)
     faults: list[str] = []
@@ -230,11 +245,22 @@ def load(path: Path) -> Settings:
     )
 
 
+def _known_only_as_text(table: dict[str, Any]) -> None:
+    """Refuse characters that no path, name or address has. Raises ValueError."""
+    for value in table.values():
+        if isinstance(value, str) and "\0" in value:
+            msg = "a value holds the character NUL"
+            raise ValueError(msg)
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                _known_only_as_text(inner)
+
+
 def _learn_secrets(table: dict[str, Any]) -> None:
     for section, key in (("environments", "token"), ("channels", "url")):
         tables = table.get(section)
         for one in tables if isinstance(tables, list) else ():
-            if isinstance(one, dict) and isinstance(one.get(key), str):
+            if isinstance(one, dict) and isinstance(one.get(key), str) and not one[key].endswith("://"):
                 REDACTOR.learn(one[key])
             if isinstance(one, dict) and isinstance(one.get("proxy"), str) and "@" in one["proxy"]:
                 REDACTOR.learn(one["proxy"].rpartition("@")[0].rpartition("/")[2])
@@ -243,9 +269,15 @@ def _learn_secrets(table: dict[str, Any]) -> None:
 def _state_dir(read: File) -> Path:
     if given := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
         return Path(given)
-    if read.state_dir:
-        return Path(read.state_dir).expanduser()
-    return Path("~/.local/state/renewal-watch").expanduser()
+    return _path(read.state_dir or "~/.local/state/renewal-watch")
+
+
+def _path(text: str) -> Path:
+    """The path with ``~`` replaced; a home that does not exist stays as it is written, and is not found."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def _build(cls: type[_S], table: dict[str, Any], path: str, faults: list[str]) -> _S | None:
@@ -302,7 +334,12 @@ def _plain_fault(text: str) -> str:
         return 'write a whole number and a unit, such as "30s", "15m", "6h" or "2d"'
     if "A-Za-z0-9._-" in text:
         return "a name has up to 64 letters, digits, dots, dashes and underscores and starts with a letter or digit"
-    return text.replace(" - at `$", " at `").replace("`", "").removesuffix(" at ").lower()
+    said = text.replace(" - at `$", " at `").replace("`", "").removesuffix(" at ")
+    if said.startswith("Invalid enum value"):
+        return f"{said.replace('Invalid enum value', 'unknown value')}; write info, warning or critical"
+    for jargon, words in _JARGON.items():
+        said = said.replace(jargon, words)
+    return said[:1].lower() + said[1:]
 
 
 def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
@@ -317,7 +354,8 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
     environments = _tables(table, "environments")
     names = [one.get("name") for one in environments]
     faults += [
-        f"environments.{name}: the name is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})
+        f"environments.{name}: the name is used twice"
+        for name in sorted({n for n in names if isinstance(n, str) and names.count(n) > 1})
     ]
     for one in environments:
         place = f"environments.{one.get('name', '?')}"
@@ -326,15 +364,16 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
     channels = _tables(table, "channels")
     names = [one.get("name") for one in channels]
     faults += [
-        f"channels.{name}: the name is used twice" for name in sorted({str(n) for n in names if names.count(n) > 1})
+        f"channels.{name}: the name is used twice"
+        for name in sorted({n for n in names if isinstance(n, str) and names.count(n) > 1})
     ]
-    known = {one.get("name") for one in environments}
+    known = {one["name"] for one in environments if isinstance(one.get("name"), str)}
     for one in channels:
         place = f"channels.{one.get('name', '?')}"
         faults += _secret_faults(one, "url", place, readable_by_others=readable_by_others)
         named = one.get("environments")
         for name in named if isinstance(named, list) else ():
-            if name not in known:
+            if isinstance(name, str) and name not in known:
                 faults.append(f"{place}.environments: there is no environment called {name!r}")
         patterns = one.get("kinds")
         for pattern in patterns if isinstance(patterns, list) else ():
@@ -345,8 +384,8 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
                 )
     database = table.get("database")
     url = database.get("url") if isinstance(database, dict) else None
-    if isinstance(url, str) and url and not re.match(r"^sqlite:///.", url):
-        faults.append("database.url: write it as sqlite:///PATH (four slashes for an absolute path)")
+    if isinstance(url, str) and url and not re.fullmatch(r"sqlite:///[^?:]+", url):
+        faults.append("database.url: write it as sqlite:///PATH (four slashes for an absolute path), without options")
     return faults
 
 
@@ -355,7 +394,7 @@ def _tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return [one for one in tables if isinstance(one, dict)] if isinstance(tables, list) else []
 
 
-def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
+def _base_url_faults(one: dict[str, Any], place: str) -> list[str]:
     faults = []
     url = one.get("base_url")
     if isinstance(url, str):
@@ -366,6 +405,10 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
             parts, host = urlsplit(""), None
         if parts.scheme not in ("http", "https") or not host:
             faults.append(f"{place}.base_url: write it like https://app.talkover.ai/api/v1")
+        elif not re.fullmatch(r"[!-~]+", url):
+            faults.append(f"{place}.base_url: it holds a blank or a character that no address has")
+        elif parts.path.rstrip("/").endswith("/phone-numbers"):
+            faults.append(f"{place}.base_url: leave /phone-numbers out; the watch adds it")
         elif parts.username or parts.query or parts.fragment:
             faults.append(
                 f"{place}.base_url: write only scheme, host and path; filters and the token have keys of their own"
@@ -375,6 +418,11 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
                 f"{place}.base_url: plain http would send the token readable over the network; use https, "
                 f"or set allow_insecure_http = true"
             )
+    return faults
+
+
+def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
+    faults = _base_url_faults(one, place)
     if one.get("poll_every") is not None and one.get("poll_cron") is not None:
         faults.append(f"{place}: poll_every and poll_cron exclude each other; keep one")
     every = one.get("poll_every")
@@ -386,6 +434,12 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
 
         if fault := cron_fault(cron):
             faults.append(f"{place}.poll_cron: {fault}")
+    proxy = one.get("proxy")
+    if isinstance(proxy, str) and not re.match(r"^https?://[^/]", proxy):
+        faults.append(f"{place}.proxy: write it like http://proxy.example:3128")
+    ca_file = one.get("ca_file")
+    if isinstance(ca_file, str) and not Path(ca_file).is_file():
+        faults.append(f"{place}.ca_file: there is no file {ca_file}")
     filters = one.get("filters")
     if isinstance(filters, dict):
         faults += [
@@ -421,10 +475,12 @@ def _read_secret(section: Environment | Channel, key: str, place: str) -> str:
         if secret is None:
             raise ConfigError([f"{at}: the environment variable {name} is not set"])
     else:
-        path = Path(name).expanduser()
+        path = _path(name)
         if form == "credential":
             path = _credential(name)
         try:
+            if path.exists() and not path.is_file():
+                raise ConfigError([f"{at}: {path} is no file"])
             secret = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
@@ -449,10 +505,19 @@ def secret_faults(settings: Settings) -> list[str]:
     faults: list[str] = []
     for read in (*(e.read_token for e in settings.environments), *(c.read_url for c in settings.channels)):
         try:
-            read()
+            secret = read()
         except ConfigError as error:
             faults += error.faults
+            continue
+        if any(character.isspace() or not character.isprintable() for character in secret):
+            faults.append(f"{_owner(read)}: the secret holds a blank or a line break; write it anew")
     return faults
+
+
+def _owner(read: Any) -> str:
+    """The section that a reader of secrets belongs to, and its key."""
+    section: Environment | Channel = read.__self__
+    return f"environments.{section.name}.token" if isinstance(section, Environment) else f"channels.{section.name}.url"
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -11,12 +12,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from renewal_watch.channels import AppriseChannel
-from renewal_watch.config import Environment, Settings
+from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.errors import ApiError, ConfigError, RenewalWatchError
 from renewal_watch.messages import numbers
+from renewal_watch.model import InvalidEntry
 from renewal_watch.schema import sqlite_path, wal_is_safe
 from renewal_watch.store import Store
 from renewal_watch.talkover import Client
+from renewal_watch.text import plain
 
 CLOCK_OFF_S = 300  # days are counted, so minutes do no harm; more is a clock that nobody sets
 
@@ -34,10 +37,11 @@ def examine(settings: Settings, secret_faults: list[str]) -> list[Finding]:
     return [
         Finding(ok=True, text=f"configuration {settings.path}"),
         *(Finding(ok=False, text=fault) for fault in secret_faults),
+        *([] if settings.channels else [Finding(ok=False, text="no [[channels]]: nobody is told; add one")]),
         *_permissions(settings),
         *_database(settings),
-        *(finding for environment in settings.environments for finding in _provider(environment)),
-        *_channels(settings),
+        *(f for one in settings.environments if not _named(one.name, secret_faults) for f in _provider(one)),
+        *_channels([one for one in settings.channels if not _named(one.name, secret_faults)]),
     ]
 
 
@@ -56,6 +60,15 @@ def _database(settings: Settings) -> Iterator[Finding]:
     except PermissionError:
         yield Finding(ok=False, text=f"{path} cannot be reached by this user; run it with sudo")
         return
+    place = path if is_there and path is not None else settings.state_dir
+    while not place.exists():
+        place = place.parent
+    for needed in {place, place if place.is_dir() else place.parent}:
+        if not os.access(needed, os.W_OK):
+            yield Finding(
+                ok=False, text=f"this user cannot write {needed}; run it with sudo, or as the user of the service"
+            )
+            return
     if path is None or not is_there:
         yield Finding(ok=True, text=f"no database yet at {path}; the first poll makes it")
         return
@@ -80,6 +93,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
             store.close()
 
 
+def _first(entry: InvalidEntry) -> str:
+    return f"{plain(entry.number or entry.id or 'one without id and number')}: {plain(entry.reason)}"
+
+
 def _provider(environment: Environment) -> Iterator[Finding]:
     source = Client.of(environment, time.sleep)
     try:
@@ -91,7 +108,7 @@ def _provider(environment: Environment) -> Iterator[Finding]:
         if listing.invalid:
             yield Finding(
                 ok=False,
-                text=f"{environment.name}: {len(listing.invalid)} entries cannot be read: {listing.invalid[0].reason}",
+                text=f"{environment.name}: {len(listing.invalid)} entries cannot be read, the first: {_first(listing.invalid[0])}",
             )
     if source.server_time is not None:
         off = abs((datetime.now(UTC) - source.server_time).total_seconds())
@@ -102,10 +119,13 @@ def _provider(environment: Environment) -> Iterator[Finding]:
             yield Finding(ok=True, text=f"clock agrees with {environment.name}'s")
 
 
-def _channels(settings: Settings) -> Iterator[Finding]:
-    if not settings.channels:
-        yield Finding(ok=False, text="no [[channels]]: nobody is told; add one")
-    for channel in settings.channels:
+def _named(name: str, faults: list[str]) -> bool:
+    """Whether a fault was told already of what is called ``name``."""
+    return any(f".{name}." in fault for fault in faults)
+
+
+def _channels(channels: list[Channel]) -> Iterator[Finding]:
+    for channel in channels:
         sender = AppriseChannel(channel.name, channel.read_url)
         try:
             sender.limits()

@@ -16,7 +16,7 @@ from renewal_watch.model import Alert, InvalidEntry, Message, PhoneNumber, Sever
 from renewal_watch.text import plain
 
 DASHBOARD = "the provider's dashboard"
-_OLD_NEWS = timedelta(minutes=30)  # a message delivered later than this says when its alerts were found
+_OLD_NEWS = timedelta(seconds=20)  # less than the first back-off: what a younger message may have overtaken says so
 _BRIEF = 72  # characters of a headline in a subject
 _DIGITS = 30  # an amount with more before or after the point is no price and is not written out
 _TITLE = 250  # bytes of a title that stands above the body
@@ -86,7 +86,7 @@ def money(amount: Decimal | None, currency: str | None) -> str:
 
 def who(number: PhoneNumber) -> str:
     """The number as dialled, else its id."""
-    return plain(number.number or number.id)
+    return plain(number.number or "") or plain(number.id)
 
 
 def _auto(number: PhoneNumber) -> str:
@@ -275,6 +275,8 @@ def capabilities(
 
 def consequence(fleet: int, soon: int) -> str:
     """What blindness means: ``17 numbers are not being watched; 3 of them renew within 7 days``."""
+    if not fleet:
+        return "No list was read yet, so no number is being watched"
     verb = "is" if fleet == 1 else "are"
     renew = f"{soon} of them {'renews' if soon == 1 else 'renew'} within 7 days"
     return f"{numbers(fleet)} {verb} not being watched; {renew}"
@@ -406,11 +408,17 @@ def _urgency(alert: Alert) -> tuple[int, int, str, str, str]:
     return (-alert.severity, left, alert.kind, alert.number or "", alert.key)
 
 
+def _group(alert: Alert) -> str:
+    if alert.kind in ("renewal.upcoming", "renewal.due") and alert.severity > Severity.info:
+        return "about to be lost"
+    return _GROUPS.get(alert.kind, "on the watch itself")
+
+
 def _title(ordered: Sequence[Alert]) -> str:
     first = ordered[0]
     place = f"{first.environment}: " if first.environment and not first.headline.startswith(first.environment) else ""
     head = f"[{first.severity.name}] {place}{_cut(first.headline, _BRIEF)}"
-    rest = Counter(_GROUPS.get(alert.kind, "on the watch itself") for alert in ordered[1:])
+    rest = Counter(_group(alert) for alert in ordered[1:])
     if not rest:
         return head
     return f"{head}; and {', '.join(f'{count} {group}' for group, count in rest.most_common())}"

@@ -23,7 +23,8 @@ CAPABILITIES = ("voice", "sms", "mms", "fax", "whatsapp")  # has_… fields of t
 STATUSES = frozenset({"active", "inactive", "pending", "suspended"})  # documented on the list page
 
 LONGEST_COUNTDOWN = 36_500  # days; a hundred years are no renewal
-LONGEST_PRICE = 15  # digits before the point; longer is no sum of money
+LONGEST_PRICE = 15  # digits before the point, or zeros after it; longer is no sum of money
+FIRST_YEAR = 2000  # an earlier renewal day is a placeholder, such as 0001-01-01
 
 KINDS = (
     "renewal.upcoming",
@@ -60,7 +61,12 @@ class Severity(IntEnum):
 @lru_cache(maxsize=4096)  # a fleet of any size renews on some thirty days
 def _day(text: str) -> date | None:
     text = text.strip()
-    return date.fromisoformat(text[:10]) if text else None
+    if not text:
+        return None
+    day = date.fromisoformat(text[:10])
+    if day.year < FIRST_YEAR:
+        raise ValueError(text)
+    return day
 
 
 class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -71,7 +77,7 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     id: str | int
-    number: str | None = None
+    number: str | int | None = None
     country_code: str | None = None
     type: str | None = None
     has_voice: bool | None = None
@@ -104,7 +110,7 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             msg = f"days_until_monthly_renewal {days!r} is not a number of days"
             raise ValueError(msg)
         for price in (self.current_price, self.monthly_renewal_cost):
-            if price is not None and not (price.is_finite() and price.adjusted() < LONGEST_PRICE):
+            if price is not None and not (price.is_finite() and (price == 0 or abs(price.adjusted()) < LONGEST_PRICE)):
                 msg = "the price is not a sum of money"
                 raise ValueError(msg)
         if self.renewal_date is not None:

@@ -58,7 +58,7 @@ class Row:
         return {
             "environment": self.environment,
             "id": self.known.provider_id,
-            "number": number.number,
+            "number": self.known.number or None,
             "status": number.current_status,
             "days_left": self.days_left,
             "renews_on": None if self.renews_on is None else self.renews_on.isoformat(),
@@ -155,8 +155,17 @@ def _cells(one: Row) -> tuple[object, ...]:
         notes.append(one.disagreement)
     auto = {True: "on", False: "off", None: "?"}[number.auto_renewal]
     cost = "" if number.cost is None else messages.money(number.cost, number.currency)
-    status = plain(number.status or "?")
-    return messages.who(number), one.environment, status, one.days_left, one.renews_on, auto, cost, "; ".join(notes)
+    status = plain(number.status or "?", 40)
+    return (
+        plain(messages.who(number), 40),
+        one.environment,
+        status,
+        one.days_left,
+        one.renews_on,
+        auto,
+        cost,
+        "; ".join(notes),
+    )
 
 
 def history_lines(changes: Sequence[Mapping[str, JSON]]) -> list[str]:
@@ -187,6 +196,8 @@ def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
                 fate = f"sent {when(one['sent_at'])}"
             elif one["state"] == "failed":
                 fate = f"FAILED after {one['attempts']} attempts: {plain(one['last_error'])}"
+            elif one["leased_until"]:
+                fate = f"being sent; if its sender died it is tried again after {when(one['leased_until'])}"
             elif one["attempts"]:
                 fate = f"waiting, {one['attempts']} attempts, next {when(one['next_attempt_at'])}: {plain(one['last_error'] or '')}"
             else:

@@ -493,7 +493,7 @@ def _seen(known: Known | None, name: str, parsed: PhoneNumber, found: Comparison
     return Known(
         0 if known is None else known.pk,
         name,
-        parsed.number or "",
+        str(parsed.number or ""),
         found.digests[name],
         zero_at,
         None if judged is None else judged[1],

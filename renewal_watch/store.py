@@ -56,6 +56,7 @@ from renewal_watch.schema import (
     sqlite_path,
     write_instant,
 )
+from renewal_watch.text import plain
 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
 _CHUNK = 500  # values in one IN list, below SQLite's oldest limit of 999
@@ -770,6 +771,9 @@ class Transaction:
 
     def find(self, wanted: str, environment: str | None = None) -> tuple[str, int, Known]:
         """``(environment, its id, number)`` by number, provider id, or a unique part of either. Raises UsageError."""
+        if not wanted.strip():
+            msg = "NUMBER is empty; write a number, an id, or a part of either"
+            raise UsageError(msg)
         digits = wanted.replace(" ", "").replace("-", "").replace("(", "").replace(")", "")
         exact, partial = [], []
         for environment_id, watch, _ in self.watches():
@@ -785,7 +789,9 @@ class Transaction:
             msg = f"no number is known by {wanted!r}; see them all with: renewal-watch status"
             raise UsageError(msg)
         if len(found) > 1:
-            some = ", ".join(f"{k.number or k.provider_id} ({k.provider_id}, {name})" for name, _, k in found[:5])
+            some = ", ".join(
+                f"{plain(k.number or k.provider_id)} ({plain(k.provider_id)}, {name})" for name, _, k in found[:5]
+            )
             msg = f"{wanted!r} fits {len(found)} numbers: {some}{', …' if len(found) > 5 else ''}; write more of it"  # noqa: PLR2004
             raise UsageError(msg)
         return found[0]
@@ -897,6 +903,7 @@ class Transaction:
                         "last_error": one.last_error,
                         "sent_at": one.sent_at,
                         "next_attempt_at": one.next_attempt_at if one.state == "pending" else None,
+                        "leased_until": one.leased_until,
                     }
                 )
         found = []

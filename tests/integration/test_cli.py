@@ -57,7 +57,7 @@ def test_a_poll_finds_tells_and_exits_0(run: Run, world: World) -> None:
     assert "ops-0: 1 sent" in printed
     (message,) = world.messages
     assert str(message["title"]).startswith("[critical] production: +15550000001 is overdue by")
-    assert str(message["title"]).endswith("; and 1 up for renewal, 1 with another status")
+    assert str(message["title"]).endswith("; and 1 about to be lost, 1 with another status")
 
 
 def test_poll_without_send_leaves_it_to_send(run: Run, world: World) -> None:
@@ -82,7 +82,7 @@ def test_a_channel_that_is_down_exits_1_and_is_tried_again(run: Run, world: Worl
     assert alert["deliveries"][0]["last_error"]
     assert CHANNEL_SECRET not in str(alert)
     world.refuse = False
-    assert "1 deliveries are due again" in run("alerts", "retry", str(alert["id"])).output
+    assert "1 delivery is due again" in run("alerts", "retry", str(alert["id"])).output
     run("send")
     assert len(world.messages) == 1
 
@@ -159,6 +159,35 @@ def test_a_number_is_found_by_part_of_it_or_the_choice_is_named(run: Run) -> Non
     assert "+15550000003" in run("explain", "0003").output
     assert "fits 5 numbers" in run("explain", "phone", code=2).output
     assert "no number is known by 'nobody'" in run("history", "nobody", code=2).output
+
+
+def test_strange_words_are_one_sentence(run: Run) -> None:
+    run("poll")
+    assert "NUMBER is empty" in run("explain", " ", code=2).output
+    assert "outside the calendar" in run("snapshot", "--at", "9999-12-31T23:59:59-23:59", code=2).output
+    assert "is not a time" in run("snapshot", "--at", "", code=2).output
+    run("alerts", "retry", "99999999999999999999", code=2)
+    run("db", "prune", "--older-than", "999999999", code=2)
+    assert "no delivery failed" in run("alerts", "retry").output
+    assert "no number is like that" in run("status", "--status", "bogus").output
+
+
+def test_terminal_codes_of_the_provider_reach_no_terminal(run: Run, world: World, tmp_path: Path) -> None:
+    """Also where a sentence on standard error names several numbers; click hides that from a pipe."""
+    from renewal_watch.errors import UsageError
+    from renewal_watch.store import Store
+
+    world.entries[0] |= {"number": "+1\x1b[31mRED\x07", "id": "esc\x1b[2Jid"}
+    world.entries[1] |= {"number": "+1\x1b[31mBLUE"}
+    run("poll", "--no-send")
+    for words in (["status"], ["alerts"], ["snapshot"]):
+        assert "\x07" not in run(*words).output
+    store = Store(f"sqlite:///{tmp_path}/renewal-watch.db")
+    with pytest.raises(UsageError) as caught, store.transaction() as tx:
+        tx.find("+1")
+    store.close()
+    assert "\x1b" not in str(caught.value)
+    assert "\x07" not in str(caught.value)
 
 
 def test_history_and_snapshot_give_the_past_back(run: Run, world: World) -> None:
