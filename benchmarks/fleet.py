@@ -68,13 +68,17 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """``fleet.py COUNT TODAY``: prints the port, then serves ``today`` and ``tomorrow`` until killed."""
-    entries = fleet(int(sys.argv[1]), date.fromisoformat(sys.argv[2]))
-    bodies = {"today": body(entries)}
-    for entry in entries:
-        entry["days_until_monthly_renewal"] = int(str(entry["days_until_monthly_renewal"])) - 1
-    bodies["tomorrow"] = body(entries)
-    del entries
+    """``fleet.py COUNT TODAY``: prints the port, then serves ``today``, ``tomorrow`` and two quiet days until killed."""
+    today = date.fromisoformat(sys.argv[2])
+    bodies = {}
+    for name, shift in (("", 0), ("quiet-", 16)):  # 16 days further on nobody reaches a threshold
+        entries = fleet(int(sys.argv[1]), today + timedelta(days=shift))
+        for day, elapsed in (("today", 0), ("tomorrow", 1)):
+            for entry in entries:
+                renews_on = date.fromisoformat(str(entry["renewal_date"]))
+                entry["days_until_monthly_renewal"] = (renews_on - today).days - elapsed
+            bodies[name + day] = body(entries)
+        del entries
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"bodies": bodies}))
     print(server.server_address[1], flush=True)
     server.serve_forever()

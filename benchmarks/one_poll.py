@@ -1,5 +1,6 @@
 """One poll at a given time in a process of its own: what ``renewal-watch poll --no-send`` does, with the time as argument."""
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -24,3 +25,5 @@ polled = poll.run_once(
 )
 if polled.error or (len(sys.argv) > 3 and (polled.changed, polled.numbers) != tuple(map(int, sys.argv[3:5]))):
     sys.exit(f"not the expected poll: {polled}")
+store.close()
+os._exit(0)  # as every command ends
