@@ -108,7 +108,7 @@ def run_once(
     """Poll ``environment`` once. Raises StoreError when the outcome cannot be written; then nothing of it happened."""
     began = time.monotonic()
     with store.transaction() as tx:
-        environment_id, watch, _ = tx.watch(environment.name)
+        environment_id, _, _ = tx.watch(environment.name)
         last_poll = tx.last_poll_id(environment_id)
     started = clock()
     failure: ApiError | None = None

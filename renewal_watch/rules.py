@@ -630,6 +630,12 @@ def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> 
     ]
 
 
+def _blind_turn(watch: Watch, policy: Policy, now: datetime) -> _Turn:
+    """A judgement by what was last known."""
+    note = messages.unread(watch.last_success_at)
+    return _Turn(at=watch.name, now=now, on_day=today(now, policy.zone), policy=policy, note=note)
+
+
 def judge_failure(
     fleet: Mapping[str, Known],
     before: Mapping[str, PhoneNumber],
@@ -641,13 +647,7 @@ def judge_failure(
     error: str,
 ) -> Verdict:
     """The verdict of a poll that gave no list. ``before`` holds the numbers of ``near_without_list``."""
-    turn = _Turn(
-        at=watch.name,
-        now=now,
-        on_day=today(now, policy.zone),
-        policy=policy,
-        note=messages.unread(watch.last_success_at),
-    )
+    turn = _blind_turn(watch, policy, now)
     verdict = Verdict(alerts=turn.alerts, watch=watch)
     watch = replace(
         watch,
@@ -673,13 +673,7 @@ def judge_failure(
 
 def judge_time(fleet: Mapping[str, Known], watch: Watch, policy: Policy, now: datetime) -> Verdict:
     """Whether the environment became stale while the watch waits to be let in again (rate limit, rejected token)."""
-    turn = _Turn(
-        at=watch.name,
-        now=now,
-        on_day=today(now, policy.zone),
-        policy=policy,
-        note=messages.unread(watch.last_success_at),
-    )
+    turn = _blind_turn(watch, policy, now)
     watch = _judge_stale(turn, watch, _at_stake(fleet.values(), turn))
     return Verdict(alerts=turn.alerts, watch=watch)
 
