@@ -7,6 +7,7 @@ from pathlib import Path
 
 from renewal_watch import poll
 from renewal_watch.config import load
+from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 from renewal_watch.talkover import Client
 
@@ -20,7 +21,7 @@ polled = poll.run_once(
     environment,
     Client.of(environment, lambda _: None),
     settings.policy(environment),
-    settings.channels,
+    Routing.of(settings),
     lambda: now,
 )
 if polled.error or (len(sys.argv) > 3 and (polled.changed, polled.numbers) != tuple(map(int, sys.argv[3:5]))):

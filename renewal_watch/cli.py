@@ -23,7 +23,10 @@ from renewal_watch.errors import ConfigError, RenewalWatchError, StoreError, Usa
 
 if TYPE_CHECKING:
     from renewal_watch.config import Channel, Settings
+    from renewal_watch.inventory import Inventory
+    from renewal_watch.model import Match
     from renewal_watch.poll import Polled
+    from renewal_watch.routing import Routing
     from renewal_watch.store import Store
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -308,7 +311,16 @@ def _poll_one(settings: Settings, store: Store, name: str, *, force: bool) -> Po
     if why:
         return turn.Polled(environment=name, skipped=why, error=why)
     source = Client.of(environment, time.sleep)
-    return turn.run_once(store, environment, source, settings.policy(environment), settings.channels, _now)
+    routing = _routing(settings)
+    policy = settings.policy(environment, routing.inventory)
+    return turn.run_once(store, environment, source, policy, routing, _now)
+
+
+def _routing(settings: Settings, inventory: Inventory | None = None) -> Routing:
+    from renewal_watch.inventory import Inventory
+    from renewal_watch.routing import Routing
+
+    return Routing.of(settings, (inventory or Inventory(settings.inventory_path)).current())
 
 
 @cli.command()
@@ -325,18 +337,29 @@ def _send_due(settings: Settings, store: Store) -> bool:
     """One turn of every channel, side by side; whether all went well."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from renewal_watch import dispatch
+    from renewal_watch import dispatch, follow_up
     from renewal_watch.channels import AppriseChannel
+    from renewal_watch.inventory import Inventory
+
+    inventory = Inventory(settings.inventory_path)
+    routing = _routing(settings, inventory)
+    policies = {one.name: settings.policy(one, routing.inventory) for one in settings.environments}
+    follow_up.run_once(store, routing, policies, _now(), inventory_faults=inventory.faults)
 
     def turn(channel: Channel) -> dispatch.Sent:
         sender = AppriseChannel(channel.name, channel.read_url)
         try:
-            return dispatch.run_once(store, dispatch.Outlet(channel=channel, sender=sender), settings.channels, _now)
+            return dispatch.run_once(store, dispatch.Outlet(channel=channel, sender=sender), routing, _now)
         finally:
             sender.close()
 
     with store.transaction() as tx:
-        waiting = [one for one in settings.channels if (due := tx.next_due(one.name)) is not None and due <= _now()]
+        now = _now()
+        waiting = [
+            one
+            for one in settings.channels
+            if (due := tx.next_due(one, settings.timezone, now)) is not None and due <= now
+        ]
     if not waiting:
         return True
     with ThreadPoolExecutor(len(waiting)) as pool:
@@ -445,7 +468,7 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
         click.echo("\n".join(report.table(("NUMBER", "STATUS", "DAYS", "RENEWAL", "AUTO", "ID"), rows)))
 
 
-def _instant(text: str, zone: str) -> datetime:
+def _instant(text: str, zone: str, option: str = "--at") -> datetime:
     """The instant that TIME means in ``zone``; a bare date means the end of that day."""
     from zoneinfo import ZoneInfo
 
@@ -454,12 +477,12 @@ def _instant(text: str, zone: str) -> datetime:
         if len(text) <= len("2026-11-23"):
             at += timedelta(days=1, microseconds=-1)
     except (ValueError, OverflowError):
-        msg = f"--at: {text!r} is not a time; write it like 2026-11-23 or 2026-11-23T10:00"
+        msg = f"{option}: {text!r} is not a time; write it like 2026-11-23 or 2026-11-23T10:00"
         raise UsageError(msg) from None
     try:
         return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
     except OverflowError:
-        msg = f"--at: {text!r} lies outside the calendar"
+        msg = f"{option}: {text!r} lies outside the calendar"
         raise UsageError(msg) from None
 
 
@@ -504,7 +527,7 @@ def retry(ctx: click.Context, ids: tuple[int, ...]) -> None:
 @click.pass_context
 def explain(ctx: click.Context, number: str, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
     """Why NUMBER did or did not alert, and what comes next and when."""
-    from renewal_watch import report
+    from renewal_watch import matching, report, routing
 
     settings = _settings(ctx)
     now = _now()
@@ -513,14 +536,34 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
         _, watch, _ = tx.watch(name)
         parsed = tx.parsed([known])[known.provider_id]
         found = tx.alerts(number_id=known.provider_id, environment=name)
+        situation = tx.situation(now)
+        actions = tx.actions_on(known)
+        held = {key: why for one in settings.channels for key, why in tx.held(one, settings.timezone, now).items()}
     if all(one.name != name for one in settings.environments):
         msg = f"{number} was in the environment {name}, which the configuration does not have any more; see: history"
         raise UsageError(msg)
-    policy = settings.policy(settings.environment(name))
+    way = _routing(settings)
+    policy = settings.policy(settings.environment(name), way.inventory)
+    one = matching.subject(name, parsed, way.inventory)
+    said = matching.effective(way.rules, one)
     row = report.row(name, known, parsed, policy, now)
-    lines = report.explain(row, watch, policy)
-    outlets = [one.name for one in settings.channels if one.environments is None or name in one.environments]
-    lines.append(f"Channels for {name}: {', '.join(outlets) or 'none; nobody is told'}.")
+    telling = report.Telling(
+        said=said,
+        silences=[silence for silence in situation.silences if matching.fits(silence.match, one)],
+        lapse=situation.lapses.get((name, known.provider_id)),
+        matters={
+            key: matter
+            for key, matter in situation.matters.items()
+            if (key.environment, key.number_id) == (name, known.provider_id)
+        },
+        actions=actions,
+        channels=routing.channels_of(said, name, way),
+        held={
+            key: why for key, why in held.items() if any(key == d["message_id"] for a in found for d in a["deliveries"])
+        },
+        record=way.inventory.get(one.digits, matching.NOBODY),
+    )
+    lines = [*report.explain(row, watch, policy, said), *report.explain_telling(telling, way)]
     if as_json:
         click.echo(report.dumps({**row.as_json(), "reasons": lines, "alerts": found}))
         return
@@ -528,6 +571,271 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
     click.echo("\nAlerts so far, newest first:" if found else "\nNo alert so far.")
     if found:
         click.echo("\n".join(report.alert_lines(found)))
+
+
+# --- deciding ---------------------------------------------------------------------------------------------------------
+
+
+def _author(given: str | None) -> str:
+    """Who does it: as given, else who called sudo, else the user."""
+    import getpass
+
+    try:
+        return given or os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return f"user {os.getuid()}"
+
+
+_AUTHOR = click.option("--author", metavar="NAME", help="Default: the user who calls.")
+_COMMENT = click.option("--comment", default="", metavar="TEXT", help="Why.")
+
+
+@cli.group()
+def silence() -> None:
+    """Hide alerts for a while; what still holds then is told when it ends."""
+
+
+@silence.command("add")
+@click.option("--number", "numbers", multiple=True, metavar="N", help="A number, or its beginning and a star: +4930*")
+@click.option("--id", "ids", multiple=True, metavar="ID")
+@click.option("--environment", "environments", multiple=True, metavar="NAME")
+@click.option("--country", "countries", multiple=True, metavar="CC")
+@click.option("--type", "types", multiple=True, metavar="TYPE")
+@click.option(
+    "--capability", "capabilities", multiple=True, type=click.Choice(["voice", "sms", "mms", "fax", "whatsapp"])
+)
+@click.option("--label", "labels", multiple=True, metavar="LABEL", help="Of the inventory.")
+@click.option("--owner", "owners", multiple=True, metavar="NAME", help="Of the inventory.")
+@click.option("--auto-renewal", type=click.Choice(["on", "off"]))
+@click.option("--cost-at-least", metavar="AMOUNT")
+@click.option("--cost-at-most", metavar="AMOUNT")
+@click.option("--currency", "currencies", multiple=True, metavar="CUR")
+@click.option(
+    "--kind", "kinds", multiple=True, metavar="KIND", help="Only these kinds, such as renewal.* or watch.stale."
+)
+@click.option("--all", "everything", is_flag=True, help="All numbers.")
+@click.option("--for", "length", metavar="TIME", help="How long: 4h, 2d.")
+@click.option("--until", metavar="TIME", help="Such as 2026-11-30 (its end) or 2026-11-30T18:00.")
+@_AUTHOR
+@_COMMENT
+def silence_add(**given: Any) -> None:
+    """Hide alerts about what matches every option given (of one repeated, any) until the end."""
+    from renewal_watch import matching, report
+
+    settings = _settings(click.get_current_context())
+    now = _now()
+    kinds, everything, length, until, author, comment = (
+        given.pop(name) for name in ("kinds", "everything", "length", "until", "author", "comment")
+    )
+    match = _match({key: value for key, value in given.items() if value not in ((), None)}, kinds, settings)
+    if report.matched(match, kinds) == "all numbers" and not everything:
+        msg = "say what to silence, such as --number +4930* or --environment test; everything is --all"
+        raise UsageError(msg)
+    ends_at = _end(length, until, settings.timezone, now)
+    way = _routing(settings)
+    with _store(settings, write=True) as store, store.transaction() as tx:
+        pk = tx.add_silence(match, kinds, ends_at, _author(author), comment, now)
+        count = sum(
+            matching.fits(match, matching.subject(watch.name, number, way.inventory))
+            for key, watch, _ in tx.watches()
+            for known, number in tx.listed(key)
+            if known.missing_at is None
+        )
+    what = f" of kinds {', '.join(kinds)}" if kinds else ""
+    click.echo(
+        f"silence {pk}: alerts{what} about {count} of the present numbers are hidden until {report.when(ends_at)}; "
+        f"end it with: renewal-watch silence end {pk}"
+    )
+
+
+def _match(wanted: dict[str, Any], kinds: tuple[str, ...], settings: Settings) -> Match:
+    """The matchers of the command line. Raises UsageError."""
+    from fnmatch import filter as fitting
+
+    import msgspec
+
+    from renewal_watch.matching import digits
+    from renewal_watch.model import KINDS, Match
+
+    for kind in kinds:
+        if not fitting(KINDS, kind):
+            msg = f"--kind: {kind!r} matches no kind of alert; such as: renewal.*, status.changed"
+            raise UsageError(msg)
+    for name in wanted.get("environments", ()):
+        settings.environment(name)
+    for number in wanted.get("numbers", ()):
+        if not digits(number):
+            msg = f"--number: {number!r} is not a number; write it like +493012345 or +4930*"
+            raise UsageError(msg)
+    if "auto_renewal" in wanted:
+        wanted["auto_renewal"] = wanted["auto_renewal"] == "on"
+    try:
+        return msgspec.convert(wanted, Match, strict=False)
+    except msgspec.ValidationError as error:
+        msg = f"what to silence is not understood: {error}"
+        raise UsageError(msg) from None
+
+
+def _end(length: str | None, until: str | None, zone: str, now: datetime) -> datetime:
+    """When a silence ends. Raises UsageError."""
+    import re
+
+    from renewal_watch.config import duration
+
+    if (length is None) == (until is None):
+        msg = "say how long: either --for 4h or --until 2026-11-30"
+        raise UsageError(msg)
+    if until is not None:
+        ends_at = _instant(until, zone, "--until")
+    elif length is not None and re.fullmatch("[1-9][0-9]{0,3}[smhd]", length):
+        ends_at = now + duration(length)
+    else:
+        msg = f"--for: {length!r} is not a length of time; write it like 45m, 4h or 2d"
+        raise UsageError(msg)
+    if ends_at <= now:
+        msg = f"--until: {until} is past"
+        raise UsageError(msg)
+    return ends_at
+
+
+@silence.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those that ended in the last 30 days.")
+@_JSON
+@click.pass_context
+def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  # noqa: FBT001
+    """The silences that hold, and how much each hides now that nobody was told of."""
+    from renewal_watch import report
+
+    now = _now()
+    with _store(_settings(ctx), write=False) as store, store.transaction() as tx:
+        found = tx.silences(since=now - timedelta(days=30) if everything else None)
+        hiders = [matter.hider for matter in tx.matters().values()]
+    those = [(one, hiders.count(f"silence:{one.pk}")) for one in found if everything or one.is_active(now)]
+    if as_json:
+        click.echo(report.dumps([report.silence_json(one, hides, now) for one, hides in those]))
+    else:
+        click.echo("\n".join(report.silence_lines(those, now)))
+
+
+@silence.command("end")
+@click.argument("pk", metavar="ID", type=click.IntRange(1, 2**63 - 1))
+@_AUTHOR
+@click.pass_context
+def silence_end(ctx: click.Context, pk: int, author: str | None) -> None:
+    """End a silence now; what it hid and still holds is told."""
+    with _store(_settings(ctx), write=True) as store, store.transaction() as tx:
+        done = tx.end_silence(pk, _author(author), _now())
+    if not done:
+        msg = f"there is no silence {pk} that holds; see: renewal-watch silence list --all"
+        raise UsageError(msg)
+    click.echo(f"silence {pk} is over; the daemon tells what it hid and still holds, or: renewal-watch send")
+
+
+@cli.command()
+@click.argument("number", required=False)
+@click.option(
+    "--alert",
+    "alert_id",
+    type=click.IntRange(1, 2**63 - 1),
+    metavar="ID",
+    help="Instead of NUMBER: the matter of an alert.",
+)
+@click.option("--withdraw", is_flag=True, help="Take it back: remind again.")
+@_AUTHOR
+@_COMMENT
+@_ENVIRONMENT
+@click.pass_context
+def ack(
+    ctx: click.Context,
+    number: str | None,
+    alert_id: int | None,
+    withdraw: bool,  # noqa: FBT001
+    author: str | None,
+    comment: str,
+    environment: str | None,
+) -> None:
+    """Say that you look after NUMBER: no reminders until its next cycle, or until it gets worse."""
+    from dataclasses import replace
+
+    from renewal_watch.model import Acknowledgement
+
+    if (number is None) == (alert_id is None):
+        msg = "name either a NUMBER or --alert ID"
+        raise UsageError(msg)
+    now, by = _now(), _author(author)
+    with _store(_settings(ctx), write=True) as store, store.transaction() as tx:
+        known, environment_id = None, 0
+        if number is not None:
+            name, environment_id, known = tx.find(number, environment)
+            place = (name, known.provider_id)
+            open_now = {key: one for key, one in tx.matters().items() if (key.environment, key.number_id) == place}
+        else:
+            found = tx.key_of(alert_id or 0)
+            open_now = dict([found]) if found else {}
+            for key in open_now:
+                environment_id = tx.watch(key.environment)[0] if key.environment else 0
+                known = tx.fleet(environment_id).get(key.number_id) if key.number_id else None
+        if not open_now:
+            what = f"number {number}" if number is not None else f"alert {alert_id}"
+            msg = (
+                f"nothing is open about {what}, so there is nothing to acknowledge. To hide alerts ahead: renewal-watch "
+                f"silence add; for a number that is meant to go: renewal-watch lapse"
+            )
+            raise UsageError(msg)
+        tx.keep_matters(
+            {
+                key: replace(
+                    one,
+                    ack=None if withdraw else Acknowledgement(at=now, by=by, rank=one.rank),
+                    told_at=now if withdraw and one.told_at else one.told_at,
+                )
+                for key, one in open_now.items()
+            }
+        )
+        tx.note_action("ack withdrawn" if withdraw else "ack", by, comment, known, environment_id, now)
+    topics = ", ".join(sorted(f"{key.topic} ({one.kind})" for key, one in open_now.items()))
+    if withdraw:
+        click.echo(f"taken back: {topics}; reminders go on from now")
+    else:
+        click.echo(f"acknowledged: {topics}; no reminder until it gets worse, or in its next cycle")
+
+
+@cli.command()
+@click.argument("number")
+@click.option("--withdraw", is_flag=True, help="Take it back: the number is to stay.")
+@_AUTHOR
+@_COMMENT
+@_ENVIRONMENT
+@click.pass_context
+def lapse(
+    ctx: click.Context,
+    number: str,
+    withdraw: bool,  # noqa: FBT001
+    author: str | None,
+    comment: str,
+    environment: str | None,
+) -> None:
+    """Say that NUMBER is meant to go: no renewal alerts, but its last chance, and an alarm if it renews all the same."""
+    from renewal_watch import messages, report
+
+    settings = _settings(ctx)
+    now, by = _now(), _author(author)
+    with _store(settings, write=True) as store, store.transaction() as tx:
+        name, environment_id, known = tx.find(number, environment)
+        parsed = tx.parsed([known])[known.provider_id]
+        if withdraw and not tx.withdraw_lapse(known):
+            msg = f"{messages.who(parsed)} is not meant to lapse, so there is nothing to take back"
+            raise UsageError(msg)
+        if not withdraw:
+            tx.set_lapse(known, by, comment, now)
+        tx.note_action("lapse withdrawn" if withdraw else "lapse", by, comment, known, environment_id, now)
+    if withdraw:
+        click.echo(f"{messages.who(parsed)} is to stay; what of its renewal was hidden and still holds is told")
+        return
+    row = report.row(name, known, parsed, settings.policy(settings.environment(name)), now)
+    click.echo(f"{messages.who(parsed)} is meant to lapse{f' on {row.renews_on}' if row.renews_on else ''}")
+    if parsed.auto_renewal:
+        click.echo(f"mind: its auto-renewal is on, so it will renew; switch it off in {messages.DASHBOARD}")
 
 
 @cli.command("test-channel")

@@ -12,9 +12,10 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from renewal_watch.errors import ConfigError, UsageError
-from renewal_watch.model import KINDS, Policy, Severity
+from renewal_watch.model import KINDS, Days, Match, Name, Policy, Record, Rule, Severity, Texts
 from renewal_watch.text import REDACTOR
 
 DEFAULT_PATH = Path("/etc/renewal-watch/config.toml")
@@ -43,8 +44,8 @@ _LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$")
 _FIRST_PAGE_KEYS = {"page", "per_page"}
 
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="a whole number and s, m, h or d")]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Days = Annotated[int, Meta(ge=0, le=365)]
+DurationOrOff = Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,5}[smhd]|off)$", description='a duration or "off"')]
+SeverityName = Literal["info", "warning", "critical"]
 
 
 def duration(text: str) -> timedelta:
@@ -52,11 +53,16 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
 
 
+def duration_or_none(text: str) -> timedelta | None:
+    """The same, None for ``off``."""
+    return None if text == "off" else duration(text)
+
+
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-_S = TypeVar("_S", bound=_Section)
+_S = TypeVar("_S", bound=msgspec.Struct)
 
 
 class Database(_Section, frozen=True):
@@ -114,8 +120,71 @@ class Environment(_Section, frozen=True):
         return _read_secret(self, "token", f"environments.{self.name}")
 
 
+class Reminders(_Section, frozen=True):
+    """``[reminders]``: how often what was told and still holds is told again."""
+
+    critical_every: DurationOrOff = "1d"
+    warning_every: DurationOrOff = "off"
+    info_every: DurationOrOff = "off"
+    max_times: Annotated[int, Meta(ge=0, le=1000)] = 7
+    lapse_days: Days = 2
+
+    def interval(self, severity: Severity) -> timedelta | None:
+        """The time between two tellings, None for no reminder."""
+        return duration_or_none((self.info_every, self.warning_every, self.critical_every)[severity])
+
+
+class Escalation(_Section, frozen=True):
+    """``[escalation]``: whom to tell of a critical alert that nobody acknowledged or resolved."""
+
+    after: Duration = "4h"
+    channels: tuple[str, ...] = ()
+
+
+class Flapping(_Section, frozen=True):
+    """``[flapping]``: what changes to and fro is told once as such."""
+
+    changes: Annotated[int, Meta(ge=2, le=1000)] = 4
+    within: Duration = "24h"
+
+
+class InventoryFile(_Section, frozen=True):
+    """``[inventory]``: whose a number is."""
+
+    file: str = ""
+
+
+class Canary(_Section, frozen=True):
+    """``[canary]``: a made-up number that goes the whole way on a schedule."""
+
+    channel: str = ""
+    schedule: str = "weekly mon 09:00"
+    within: Duration = "30m"
+
+
+class Privacy(_Section, frozen=True):
+    """``[privacy]``."""
+
+    mask_in_logs: bool = False
+
+
+class Template(_Section, frozen=True):
+    """``[[templates]]``: the user's own words for some kinds on some channels."""
+
+    kinds: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
+    channels: Texts | None = None
+    subject: str | None = None
+    body: str | None = None
+
+    def is_for(self, kind: str, channel: str) -> bool:
+        """Whether it words alerts of this kind on this channel."""
+        return (self.channels is None or channel in self.channels) and any(
+            fnmatch.fnmatchcase(kind, pattern) for pattern in self.kinds
+        )
+
+
 class Channel(_Section, frozen=True):
-    """``[[channels]]``: one Apprise URL and what it is told."""
+    """``[[channels]]``: one Apprise URL, what it is told, when, and in which form."""
 
     name: Name
     url: str | None = None
@@ -125,6 +194,17 @@ class Channel(_Section, frozen=True):
     min_severity: Literal["info", "warning", "critical"] = "info"
     environments: tuple[str, ...] | None = None
     kinds: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
+    by_rule_only: bool = False
+    format: Literal["text", "markdown", "html"] = "text"
+    mask_numbers: bool = False
+    timezone: str | None = None
+    quiet_hours: tuple[str, ...] = ()
+    critical_at_once: bool = True
+    digest: str | None = None
+    digest_when_empty: bool = False
+    max_per_hour: Annotated[int, Meta(ge=1, le=10_000)] = 30
+    fallback: str | None = None
+    fallback_after: Duration = "30m"
 
     def takes(self, kind: str, severity: Severity, environment: str) -> bool:
         """Whether an alert is for this channel. The watch's own faults have no environment and are for every one."""
@@ -147,7 +227,15 @@ class File(_Section, frozen=True, kw_only=True):
     database: Database = Database()
     environments: Annotated[tuple[Environment, ...], Meta(min_length=1)]
     renewals: Renewals = Renewals()
+    inventory: InventoryFile = InventoryFile()
+    rules: tuple[Rule, ...] = ()
     channels: tuple[Channel, ...] = ()
+    reminders: Reminders = Reminders()
+    escalation: Escalation = Escalation()
+    flapping: Flapping = Flapping()
+    templates: tuple[Template, ...] = ()
+    canary: Canary = Canary()
+    privacy: Privacy = Privacy()
 
 
 class Settings(_Section, frozen=True, kw_only=True):
@@ -160,9 +248,22 @@ class Settings(_Section, frozen=True, kw_only=True):
     renewals: Renewals
     environments: tuple[Environment, ...]
     channels: tuple[Channel, ...]
+    inventory: InventoryFile
+    rules: tuple[Rule, ...]
+    reminders: Reminders
+    escalation: Escalation
+    flapping: Flapping
+    templates: tuple[Template, ...]
+    canary: Canary
+    privacy: Privacy
 
-    def policy(self, environment: Environment) -> Policy:
-        """The rules' share of the settings."""
+    @property
+    def inventory_path(self) -> Path | None:
+        """The inventory's file, None without one."""
+        return _path(self.inventory.file) if self.inventory.file else None
+
+    def policy(self, environment: Environment, inventory: Mapping[str, Record] | None = None) -> Policy:
+        """What judging a list of ``environment`` needs of the settings."""
         return Policy(
             zone=self.timezone,
             warn_days=self.renewals.warn_days,
@@ -170,6 +271,9 @@ class Settings(_Section, frozen=True, kw_only=True):
             missing_after_polls=self.renewals.missing_after_polls,
             stale_after=duration(self.renewals.stale_after),
             include_sandbox=environment.include_sandbox,
+            lapse_days=self.reminders.lapse_days,
+            rules=self.rules,
+            inventory=inventory or {},
         )
 
     def environment(self, name: str) -> Environment:
@@ -239,9 +343,22 @@ def load(path: Path) -> Settings:
         timezone=read.timezone,
         state_dir=state_dir,
         database_url=read.database.url or f"sqlite:///{quote(str(state_dir))}/renewal-watch.db",
-        renewals=read.renewals,
-        environments=read.environments,
-        channels=read.channels,
+        **{
+            name: getattr(read, name)
+            for name in (
+                "renewals",
+                "environments",
+                "channels",
+                "inventory",
+                "rules",
+                "reminders",
+                "escalation",
+                "flapping",
+                "templates",
+                "canary",
+                "privacy",
+            )
+        },
     )
 
 
@@ -280,6 +397,24 @@ def _path(text: str) -> Path:
         return Path(text)
 
 
+_SECTIONS: dict[tuple[type[msgspec.Struct], str], type[msgspec.Struct]] = {
+    (File, "database"): Database,
+    (File, "renewals"): Renewals,
+    (File, "inventory"): InventoryFile,
+    (File, "reminders"): Reminders,
+    (File, "escalation"): Escalation,
+    (File, "flapping"): Flapping,
+    (File, "canary"): Canary,
+    (File, "privacy"): Privacy,
+    (File, "environments"): Environment,
+    (File, "channels"): Channel,
+    (File, "rules"): Rule,
+    (File, "templates"): Template,
+    (Rule, "match"): Match,
+}
+_REPEATED = {(File, "environments"), (File, "channels"), (File, "rules"), (File, "templates")}
+
+
 def _build(cls: type[_S], table: dict[str, Any], path: str, faults: list[str]) -> _S | None:
     """``cls`` from ``table``; each key is tried on its own, so that one fault does not hide the next."""
     fields = {field.name: field for field in msgspec.structs.fields(cls)}
@@ -292,8 +427,8 @@ def _build(cls: type[_S], table: dict[str, Any], path: str, faults: list[str]) -
             hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
             faults.append(f"{place}: unknown key; {hint}")
             continue
-        inner = _inner_section(cls, key)
-        if inner is not None and key in ("environments", "channels"):
+        inner = _SECTIONS.get((cls, key))
+        if inner is not None and (cls, key) in _REPEATED:
             if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
                 faults.append(f"{place}: write it as [[{key}]]")
                 continue
@@ -304,39 +439,37 @@ def _build(cls: type[_S], table: dict[str, Any], path: str, faults: list[str]) -
             given[key] = tuple(one for one in built if one is not None)
         elif inner is not None:
             if not isinstance(value, dict):
-                faults.append(f"{place}: write it as [{key}]")
+                form = f"{key} = {{ … }}" if cls is Rule else f"[{key}]"
+                faults.append(f"{place}: write it as {form}")
                 continue
             given[key] = _build(inner, value, f"{place}.", faults)
         else:
             try:
                 given[key] = msgspec.convert(value, fields[key].type)
             except msgspec.ValidationError as error:
-                faults.append(f"{place}: {_plain_fault(str(error))}")
+                faults.append(f"{place}: {_plain_fault(str(error), fields[key].type)}")
     missing = [name for name, field in fields.items() if field.required and name not in table]
     faults.extend(f"{path}{name}: is missing" for name in missing)
     return cls(**given) if len(faults) == before else None
 
 
-def _inner_section(cls: type[_Section], key: str) -> type[_Section] | None:
-    if cls is not File:
-        return None
-    sections: dict[str, type[_Section]] = {
-        "database": Database,
-        "renewals": Renewals,
-        "environments": Environment,
-        "channels": Channel,
-    }
-    return sections.get(key)
+def _choices(kind: Any) -> list[str]:
+    """The words that a type of fixed words takes, however deep they stand in it."""
+    if get_origin(kind) is Literal:
+        return [str(word) for word in get_args(kind)]
+    return [word for inner in get_args(kind) for word in _choices(inner)]
 
 
-def _plain_fault(text: str) -> str:
+def _plain_fault(text: str, kind: Any) -> str:
+    if "|off" in text:
+        return 'write a whole number and a unit, such as "6h" or "2d", or "off"'
     if r"[smhd]" in text:
         return 'write a whole number and a unit, such as "30s", "15m", "6h" or "2d"'
     if "A-Za-z0-9._-" in text:
         return "a name has up to 64 letters, digits, dots, dashes and underscores and starts with a letter or digit"
     said = text.replace(" - at `$", " at `").replace("`", "").removesuffix(" at ")
     if said.startswith("Invalid enum value"):
-        return f"{said.replace('Invalid enum value', 'unknown value')}; write info, warning or critical"
+        return f"{said.replace('Invalid enum value', 'unknown value')}; write one of: {', '.join(_choices(kind))}"
     for jargon, words in _JARGON.items():
         said = said.replace(jargon, words)
     return said[:1].lower() + said[1:]
@@ -346,42 +479,27 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
     """Faults that no key shows alone. Works on the raw table, whatever else is wrong with it."""
     faults: list[str] = []
     zone = table.get("timezone", "UTC")
-    if isinstance(zone, str):
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):
-            faults.append(f"timezone: {zone!r} is not a zone of the IANA database; write it like Europe/Berlin")
+    if isinstance(zone, str) and (fault := _zone_fault(zone)):
+        faults.append(f"timezone: {fault}")
     environments = _tables(table, "environments")
-    names = [one.get("name") for one in environments]
-    faults += [
-        f"environments.{name}: the name is used twice"
-        for name in sorted({n for n in names if isinstance(n, str) and names.count(n) > 1})
-    ]
+    faults += _twice(environments, "environments")
     for one in environments:
         place = f"environments.{one.get('name', '?')}"
         faults += _secret_faults(one, "token", place, readable_by_others=readable_by_others)
         faults += _environment_faults(one, place)
     channels = _tables(table, "channels")
-    names = [one.get("name") for one in channels]
-    faults += [
-        f"channels.{name}: the name is used twice"
-        for name in sorted({n for n in names if isinstance(n, str) and names.count(n) > 1})
-    ]
-    known = {one["name"] for one in environments if isinstance(one.get("name"), str)}
+    faults += _twice(channels, "channels")
+    known = _names(environments)
     for one in channels:
         place = f"channels.{one.get('name', '?')}"
         faults += _secret_faults(one, "url", place, readable_by_others=readable_by_others)
-        named = one.get("environments")
-        for name in named if isinstance(named, list) else ():
-            if isinstance(name, str) and name not in known:
-                faults.append(f"{place}.environments: there is no environment called {name!r}")
-        patterns = one.get("kinds")
-        for pattern in patterns if isinstance(patterns, list) else ():
-            if isinstance(pattern, str) and not fnmatch.filter(KINDS, pattern):
-                near = difflib.get_close_matches(pattern, KINDS, 1)
-                faults.append(
-                    f"{place}.kinds: {pattern!r} matches no kind of alert{f'; did you mean {near[0]}?' * bool(near)}"
-                )
+        faults += _unknown(one.get("environments"), known, f"{place}.environments", "environment")
+        faults += _pattern_faults(one.get("kinds"), f"{place}.kinds")
+        faults += _channel_faults(one, place, _names(channels), zone)
+    for one in _tables(table, "rules"):
+        faults += _rule_faults(one, f"rules.{one.get('name', '?')}", known, _names(channels))
+    faults += _twice(_tables(table, "rules"), "rules")
+    faults += _other_faults(table, _names(channels))
     database = table.get("database")
     url = database.get("url") if isinstance(database, dict) else None
     if isinstance(url, str) and url and not re.fullmatch(r"sqlite:///[^?:]+", url):
@@ -392,6 +510,108 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
 def _tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
     tables = table.get(key)
     return [one for one in tables if isinstance(one, dict)] if isinstance(tables, list) else []
+
+
+def _twice(tables: list[dict[str, Any]], section: str) -> list[str]:
+    names = [one["name"] for one in tables if isinstance(one.get("name"), str)]
+    return [f"{section}.{name}: the name is used twice" for name in sorted({n for n in names if names.count(n) > 1})]
+
+
+def _names(tables: list[dict[str, Any]]) -> set[str]:
+    return {one["name"] for one in tables if isinstance(one.get("name"), str)}
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts in what may be a list."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list | dict) else []
+
+
+def _unknown(value: Any, known: set[str], place: str, what: str) -> Iterator[str]:
+    """A fault for each name that nothing has."""
+    for name in _texts(value):
+        if name not in known:
+            yield f"{place}: there is no {what} called {name!r}{_meant(name, known)}"
+
+
+def _pattern_faults(value: Any, place: str) -> Iterator[str]:
+    """A fault for each pattern that no kind of alert fits."""
+    for pattern in _texts(value):
+        if not fnmatch.filter(KINDS, pattern):
+            yield f"{place}: {pattern!r} matches no kind of alert{_meant(pattern, KINDS)}"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the known one most like it, if any is."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _zone_fault(zone: str) -> str | None:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        return f"{zone!r} is not a zone of the IANA database; write it like Europe/Berlin"
+    return None
+
+
+def _channel_faults(one: dict[str, Any], place: str, channels: set[str], zone: Any) -> Iterator[str]:
+    from renewal_watch import schedule  # noqa: PLC0415 (read only where a channel has a calendar)
+
+    own = one.get("timezone")
+    if isinstance(own, str) and (fault := _zone_fault(own)):
+        yield f"{place}.timezone: {fault}"
+    windows = one.get("quiet_hours")
+    if windows and (fault := schedule.window_fault(_texts(windows))):
+        yield f"{place}.quiet_hours: {fault}"
+    digest = one.get("digest")
+    if isinstance(digest, str):
+        if fault := schedule.calendar_fault(digest):
+            yield f"{place}.digest: {fault}"
+        elif windows and isinstance(zone, str):
+            yield (
+                f"{place}.digest: a digest comes when its schedule says; leave quiet_hours out, or give them a channel of "
+                f"their own"
+            )
+    elif one.get("digest_when_empty"):
+        yield f"{place}.digest_when_empty: it needs a digest"
+    fallback = one.get("fallback")
+    if isinstance(fallback, str):
+        yield from _unknown([fallback], channels, f"{place}.fallback", "channel")
+        if fallback == one.get("name"):
+            yield f"{place}.fallback: a channel cannot stand in for itself"
+
+
+def _rule_faults(one: dict[str, Any], place: str, environments: set[str], channels: set[str]) -> Iterator[str]:
+    match = one.get("match")
+    if isinstance(match, dict):
+        yield from _unknown(match.get("environments"), environments, f"{place}.match.environments", "environment")
+        for number in _texts(match.get("numbers")):
+            if not re.fullmatch(r"[\d\s()+./-]*\d[\d\s()+./-]*\*?", number):
+                yield f"{place}.match.numbers: {number!r} is not a number; write it like +493012345 or +4930*"
+    yield from _pattern_faults(one.get("severities"), f"{place}.severities")
+    yield from _pattern_faults(one.get("mute"), f"{place}.mute")
+    for key in ("channels", "add_channels", "escalate_to"):
+        yield from _unknown(one.get(key), channels, f"{place}.{key}", "channel")
+
+
+def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
+    """Faults of the sections that name channels."""
+    from renewal_watch import schedule  # noqa: PLC0415 (read only where there is a calendar)
+
+    escalation, canary = (one if isinstance(one := table.get(name), dict) else {} for name in ("escalation", "canary"))
+    yield from _unknown(escalation.get("channels"), channels, "escalation.channels", "channel")
+    if canary:
+        if not isinstance(canary.get("channel"), str):
+            yield "canary.channel: is missing; name the channel that the canary is sent to"
+        else:
+            yield from _unknown([canary["channel"]], channels, "canary.channel", "channel")
+        if isinstance(canary.get("schedule"), str) and (fault := schedule.calendar_fault(canary["schedule"])):
+            yield f"canary.schedule: {fault}"
+    for place, one in enumerate(_tables(table, "templates"), 1):
+        yield from _pattern_faults(one.get("kinds"), f"templates.{place}.kinds")
+        yield from _unknown(one.get("channels"), channels, f"templates.{place}.channels", "channel")
+        if one.get("subject") is None and one.get("body") is None:
+            yield f"templates.{place}: it has neither subject nor body"
 
 
 def _base_url_faults(one: dict[str, Any], place: str) -> list[str]:

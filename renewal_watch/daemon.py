@@ -30,12 +30,15 @@ from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from renewal_watch import config, dispatch, poll
+from renewal_watch import config, dispatch, follow_up, poll
 from renewal_watch.channels import AppriseChannel, channel_faults
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.errors import AlreadyRunning, ConfigError, StoreError
+from renewal_watch.inventory import Inventory
 from renewal_watch.model import Message, Severity
-from renewal_watch.store import Schedule, Store
+from renewal_watch.routing import Routing
+from renewal_watch.snapshots import Schedule
+from renewal_watch.store import Store
 from renewal_watch.talkover import Client
 from renewal_watch.text import REDACTOR
 
@@ -121,6 +124,7 @@ class Daemon:
 
     def __init__(self, settings: Settings, store: Store, clock: Callable[[], datetime] = utc_now) -> None:
         self.settings = settings
+        self.inventory = Inventory(settings.inventory_path)
         self.store = store
         self.clock = clock
         self.systemd = Systemd()
@@ -138,6 +142,7 @@ class Daemon:
         self._unwritable_told = False
         self._said = ""
         self._refused = ""
+        self._routing: tuple[Settings, Routing] | None = None
 
     # --- main thread ---
 
@@ -221,6 +226,8 @@ class Daemon:
             self.systemd.say("READY=1")
             return
         self._stop_workers(STOP_SENDS_S)
+        if fresh.inventory_path != self.settings.inventory_path:
+            self.inventory = Inventory(fresh.inventory_path)
         self.settings = fresh
         self._refreshed_at = -REFRESH_S
         self._start_workers()
@@ -276,14 +283,24 @@ class Daemon:
                 self._busy.add(environment.name)
                 self._pool.submit(self._poll, environment)
 
+    def routing(self) -> Routing:
+        """Who is told, by the settings and the inventory of now."""
+        records = self.inventory.current()
+        kept = self._routing
+        if kept is None or kept[0] is not self.settings or kept[1].inventory is not records:
+            kept = self._routing = (self.settings, Routing.of(self.settings, records))
+        return kept[1]
+
     def _refresh(self) -> None:
-        """Read the schedules anew, and tell environments that became stale while nothing was polled."""
+        """Read the schedules anew, and tell what time has made due."""
         if time.monotonic() - self._refreshed_at < REFRESH_S:
             return
         with self.store.transaction() as tx:
             self._schedules = {watch.name: schedule for _, watch, schedule in tx.watches()}
-        policies = {one.name: self.settings.policy(one) for one in self.settings.environments}
-        if poll.judge_time(self.store, policies, self.settings.channels, self.clock()):
+        routing = self.routing()
+        policies = {one.name: self.settings.policy(one, routing.inventory) for one in self.settings.environments}
+        faults = self.inventory.faults
+        if follow_up.run_once(self.store, routing, policies, self.clock(), inventory_faults=faults):
             self._wake_workers()
         self._refreshed_at = time.monotonic()
 
@@ -295,9 +312,9 @@ class Daemon:
         try:
             self._alive(name)
             source = Client.of(environment, self._pause, lambda: self._alive(name))
-            poll.run_once(
-                self.store, environment, source, self.settings.policy(environment), self.settings.channels, self.clock
-            )
+            routing = self.routing()
+            policy = self.settings.policy(environment, routing.inventory)
+            poll.run_once(self.store, environment, source, policy, routing, self.clock)
             with self.store.transaction() as tx:
                 schedule = tx.watch(environment.name)[2]
             self._unwritable_since = None
@@ -403,17 +420,18 @@ class _ChannelWorker(threading.Thread):
         """One turn; the seconds until the next one."""
         daemon, channel = self._daemon, self.outlet.channel
         try:
+            routing = daemon.routing()
             done = dispatch.run_once(
                 daemon.store,
                 self.outlet,
-                daemon.settings.channels,
+                routing,
                 daemon.clock,
                 should_stop=self._should_stop,
             )
             if done.sent or done.failed:
                 daemon._wake_workers()  # noqa: SLF001 (a channel that fails is told through the others)
             with daemon.store.transaction() as tx:
-                due = tx.next_due(channel.name)
+                due = tx.next_due(channel, routing.zone, daemon.clock())
         except StoreError as error:
             log.error("channel=%s %s", channel.name, error)  # noqa: TRY400 (a sentence says it all)
             return IDLE_S

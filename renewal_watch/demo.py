@@ -20,9 +20,10 @@ from pathlib import Path
 
 import click
 
-from renewal_watch import config, dispatch, poll, report
+from renewal_watch import config, dispatch, follow_up, poll, report
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.messages import instant, span
+from renewal_watch.routing import Routing
 from renewal_watch.simulator import TOKEN, Provider, Rented, Server, made_up_fleet
 from renewal_watch.store import Store
 from renewal_watch.talkover import Client
@@ -114,6 +115,7 @@ min_severity = "critical"
             encoding="utf-8",
         )
         self.settings = config.load(path)
+        self.routing = Routing.of(self.settings)
         self.store = Store(self.settings.database_url)
         stack.callback(self.store.close)
         self.store.upgrade()
@@ -137,7 +139,8 @@ min_severity = "critical"
         for step in range(DAYS * int(timedelta(days=1) / STEP)):
             self.now = START + step * STEP
             self._live(step / 4)
-            poll.run_once(self.store, environment, source, policy, self.settings.channels, lambda: self.now)
+            poll.run_once(self.store, environment, source, policy, self.routing, lambda: self.now)
+            follow_up.run_once(self.store, self.routing, {environment.name: policy}, self.now)
             self._polls += 1
             self._send()
         self._sum_up(time.monotonic() - began)
@@ -146,7 +149,7 @@ min_severity = "critical"
         before = -1
         while before != (before := sum(sum(one.got.values()) for one in self.receivers.values())):
             for outlet in self.outlets:
-                dispatch.run_once(self.store, outlet, self.settings.channels, lambda: self.now)
+                dispatch.run_once(self.store, outlet, self.routing, lambda: self.now)
 
     # --- what happens ---
 

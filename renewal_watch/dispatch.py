@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -21,6 +21,7 @@ from renewal_watch.channels import Limits
 from renewal_watch.config import Channel
 from renewal_watch.errors import ChannelError, StoreError
 from renewal_watch.model import Delivery, Message
+from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Sent:
 def run_once(
     store: Store,
     outlet: Outlet,
-    outlets: Sequence[Channel],
+    routing: Routing,
     clock: Callable[[], datetime],
     *,
     should_stop: Callable[[], bool] = lambda: False,
@@ -71,7 +72,7 @@ def run_once(
     sent = failed = 0
     while not should_stop():
         with store.transaction() as tx:
-            delivery = tx.claim(outlet.channel.name, clock())
+            delivery = tx.claim(outlet.channel, routing.zone, clock())
         if delivery is None:
             break
         claimed = monotonic()
@@ -90,11 +91,11 @@ def run_once(
                 continue
         if error is None:
             sent += 1
-            _mark_sent(store, outlet, delivery, outlets, clock, pause)
+            _mark_sent(store, outlet, delivery, routing, clock, pause)
         else:
             failed += 1
             with store.transaction() as tx:
-                tx.settle_failed(delivery, error, outlets, clock(), random.random())  # noqa: S311 (no secret)
+                tx.settle_failed(delivery, error, routing, clock(), random.random())  # noqa: S311 (no secret)
     return Sent(sent=sent, failed=failed)
 
 
@@ -142,7 +143,7 @@ def _mark_sent(
     store: Store,
     outlet: Outlet,
     delivery: Delivery,
-    outlets: Sequence[Channel],
+    routing: Routing,
     clock: Callable[[], datetime],
     pause: Callable[[float], None],
 ) -> None:
@@ -151,7 +152,7 @@ def _mark_sent(
     for tries in range(MARK_TRIES):
         try:
             with store.transaction() as tx:
-                tx.settle_sent(delivery, outlets, clock())
+                tx.settle_sent(delivery, routing, clock())
         except StoreError as error:
             log.error("message=%s was sent but could not be marked: %s", delivery.message_id, error)  # noqa: TRY400
             if tries == MARK_TRIES - 1:

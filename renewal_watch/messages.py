@@ -206,9 +206,16 @@ def added(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tup
     )
 
 
-def missing(number: PhoneNumber, at: str, polls: int, left: int | None, on: int | None) -> tuple[str, str]:
-    """A number that left the list."""
+def missing(
+    number: PhoneNumber, at: str, polls: int, left: int | None, on: int | None, *, is_meant: bool = False
+) -> tuple[str, str]:
+    """A number that left the list; ``is_meant``: it was to lapse, and its day has come."""
     without = "the last complete list" if polls == 1 else f"{polls} complete lists in a row"
+    if is_meant:
+        return f"{who(number)} is gone, as meant", (
+            f"{who(number)} ({at}) is gone: {without} came without it. It was meant to lapse, so there is nothing to do. "
+            f"It is not watched any more. As last known: {_facts(number, left, on)}"
+        )
     return f"{who(number)} is missing", (
         f"{who(number)} ({at}) is missing: {without} came without it. If nobody released it, "
         f"ask the provider at once; a released number is soon given to others. It is not watched any more. "
@@ -234,13 +241,47 @@ def auto_renewal_off(number: PhoneNumber, at: str, left: int | None, on: int | N
     )
 
 
-def auto_renewal_on(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tuple[str, str]:
-    """Auto-renewal was switched on."""
+def auto_renewal_on(
+    number: PhoneNumber, at: str, left: int | None, on: int | None, *, lapses: bool = False
+) -> tuple[str, str]:
+    """Auto-renewal was switched on; ``lapses``: the number is meant to go."""
     late = left is not None and left < 0
+    if lapses:
+        return f"{who(number)} is meant to lapse, but auto-renewal is on", (
+            f"{who(number)} ({at}) is meant to lapse, but auto-renewal was switched on; {_next(number, left, on)} for "
+            f"{_cost(number)}. Switch it off in {DASHBOARD}, or take the mark back: renewal-watch lapse --withdraw "
+            f"{who(number)}"
+        )
     todo = f"Check in {DASHBOARD} that it renews now" if late else "Make sure that the balance covers it"
     return f"{who(number)}: auto-renewal is on", (
         f"{who(number)} ({at}): auto-renewal is on, it was off before; {_next(number, left, on)} for {_cost(number)}. {todo}."
     )
+
+
+def last_chance(number: PhoneNumber, at: str, left: int, on: int, note: str = "") -> tuple[str, str]:
+    """A number that is meant to go will be gone soon; the last time to want it otherwise."""
+    if number.auto_renewal:
+        headline = f"{who(number)} is meant to lapse, but renews {_in(left)}"
+        todo = f"{_cost(number)} will be charged. Switch auto-renewal off in {DASHBOARD} now"
+    else:
+        headline = f"{who(number)} lapses {_in(left)}, as meant"
+        todo = f"to keep it, renew it in {DASHBOARD} for {_cost(number)} now; else there is nothing to do"
+    verb = headline.removeprefix(who(number))
+    return headline, f"{who(number)} ({at}){verb}, on {day(on)}: {_auto(number)}, {todo}.{note}"
+
+
+def lapse_renewed(number: PhoneNumber, paid: PhoneNumber, at: str, left: int, on: int) -> tuple[str, str]:
+    """A number that was meant to go renewed; ``paid`` is the number as it was before."""
+    headline = f"{who(number)} renewed, but was meant to lapse"
+    return headline, (
+        f"{who(number)} ({at}) renewed, but was meant to lapse: {_cost(paid)} paid, the next renewal is in {days(left)}, "
+        f"on {day(on)}; {_auto(number)}. Release it in {DASHBOARD}, or keep it: renewal-watch lapse --withdraw "
+        f"{who(number)}"
+    )
+
+
+def _in(left: int) -> str:
+    return "today" if left == 0 else f"in {days(left)}"
 
 
 def price_changed(
@@ -364,6 +405,88 @@ def channel_gave_up(channel: str, given_up: int, error: str) -> tuple[str, str]:
 def channel_recovered(channel: str, since: datetime, now: datetime) -> tuple[str, str]:
     """A failing channel takes messages again."""
     return f"channel {channel} delivers again", f"Channel {channel} delivers again after {span(now - since)}."
+
+
+# --- what people decided ----------------------------------------------------------------------------------------------
+
+
+def with_owner(text: str, owner: str, labels: Sequence[str], note: str) -> str:
+    """``text`` and whose the number is, by the inventory or a rule."""
+    said = [f"owner: {plain(owner)}"] * bool(owner)
+    said += [f"labels: {plain(', '.join(labels))}"] * bool(labels)
+    said += [f"note: {plain(note)}"] * bool(note)
+    return f"{text} [{'; '.join(said)}]" if said else text
+
+
+def flapping(alert: Alert, times: int, length: timedelta, within: timedelta) -> tuple[str, str]:
+    """Something goes to and fro; ``alert`` is the change that was one too many."""
+    what = alert.kind.partition(".")[0].replace("_", "-")
+    who = alert.number or alert.environment or alert.topic
+    headline = f"{who}: {what} keeps changing"
+    return headline, (
+        f"{who}{f' ({alert.environment})' * bool(alert.number)}: {what} changed {times} times within {span(length)}. Now: "
+        f"{alert.text} Further changes are kept in the history and not told until it has stayed as it is for {span(within)}."
+    )
+
+
+def settled(who: str, at: str, what: str, within: timedelta, now: str | None) -> tuple[str, str]:
+    """The end of ``flapping``; ``now`` is the sentence of what still holds, None where all is well."""
+    state = f"What holds now: {now}" if now else "All is well with it. Nothing to do."
+    return f"{who}: {what} has settled", (
+        f"{who}{f' ({at})' * bool(at and at != who)}: {what} has not changed for {span(within)}. {state}"
+    )
+
+
+def quoted(text: str, at: datetime) -> str:
+    """A sentence as it was told before, whose days belong to that time."""
+    return f"(as told at {instant(at)}) {text}"
+
+
+def reminder(count: int, most: int, told_at: datetime, words: tuple[str, str], todo: str) -> tuple[str, str]:
+    """A matter told again."""
+    last = " (the last one)" if count == most else ""
+    return f"reminder: {words[0]}", f"Reminder {count}{last}, told last at {instant(told_at)}: {words[1]}{todo}"
+
+
+def released(hidden: str, since: datetime, told_at: datetime | None, words: tuple[str, str]) -> tuple[str, str]:
+    """What was hidden and still holds when that ends."""
+    when = f"told last at {instant(told_at)}, then hidden" if told_at else f"found {instant(since)}, not told until now"
+    return words[0], f"{words[1]} (It was {when}: {hidden}.)"
+
+
+def escalated(since: datetime, now: datetime, words: tuple[str, str], todo: str) -> tuple[str, str]:
+    """Nobody acknowledged or resolved it."""
+    return f"nobody acted: {words[0]}", (
+        f"Told at {instant(since)} and neither acknowledged nor resolved for {span(now - since)}: {words[1]}{todo}"
+    )
+
+
+def how_to_acknowledge(number: str | None, alert_id: int) -> str:
+    """The end of a sentence that is told until somebody acts."""
+    return f" To stop the reminders: renewal-watch ack {number or f'--alert {alert_id}'}"
+
+
+def silence_ending(pk: int, author: str, comment: str, ends_at: datetime, hides: Sequence[str]) -> tuple[str, str]:
+    """A silence that will end while it hides something critical."""
+    why = f" ({plain(comment)})" if comment else ""
+    some = "; ".join(hides[:5]) + (f"; and {len(hides) - 5} more" if len(hides) > 5 else "")  # noqa: PLR2004
+    return f"silence {pk} ends at {instant(ends_at)}", (
+        f"Silence {pk} of {plain(author)}{why} ends at {instant(ends_at)} and hides what is critical: {some}. What still "
+        f"holds then is told. Look after it, or silence it anew: renewal-watch silence add"
+    )
+
+
+def inventory_invalid(fault: str) -> tuple[str, str]:
+    """The inventory cannot be used as it is."""
+    return "the inventory cannot be read whole", (
+        f"The inventory cannot be read whole: {plain(fault, 400)}. What could be read of it, and what was known before, "
+        f"holds. Check it with: renewal-watch config check"
+    )
+
+
+def inventory_mended() -> tuple[str, str]:
+    """The end of ``inventory_invalid``."""
+    return "the inventory is whole again", "The inventory can be read whole again. Nothing to do."
 
 
 # --- the message ------------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 DAY_S = 86_400  # seconds
 CAPABILITIES = ("voice", "sms", "mms", "fax", "whatsapp")  # has_… fields of the list, in the page's order
@@ -47,7 +48,19 @@ KINDS = (
     "watch.stale",
     "watch.recovered",
     "channel.failing",
+    "inventory.invalid",
+    "flapping.started",
+    "flapping.ended",
+    "silence.ending",
+    "lapse.last_chance",
+    "lapse.renewed",
+    "canary.sent",
+    "canary.failed",
+    "digest.sent",
 )
+OWN = frozenset(
+    {"watch", "channel", "inventory", "silence", "canary", "digest"}
+)  # first words of the kinds about the watch itself
 
 
 class Severity(IntEnum):
@@ -67,6 +80,11 @@ def _day(text: str) -> date | None:
     if day.year < FIRST_YEAR:
         raise ValueError(text)
     return day
+
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Days = Annotated[int, Meta(ge=0, le=365)]
+Texts = Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
 
 
 class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -203,6 +221,17 @@ class Absence(NamedTuple):
     missing_at: int | None = None
 
 
+class Lapse(NamedTuple):
+    """A number that is meant to go. Days are ordinals.
+
+    ``renews_on`` is the renewal day it was last seen with, None until one is known; ``reminded_on`` the renewal day
+    before which the last chance to change one's mind was told.
+    """
+
+    renews_on: int | None = None
+    reminded_on: int | None = None
+
+
 class Known(NamedTuple):
     """What is kept of a number between two polls; up to ``is_sandbox`` the columns of the table ``numbers``.
 
@@ -220,6 +249,7 @@ class Known(NamedTuple):
     is_sandbox: bool
     cycle: Cycle | None = None
     absence: Absence | None = None
+    lapse: Lapse | None = None
 
     @property
     def missing_at(self) -> int | None:
@@ -250,9 +280,126 @@ class Watch:
     turn_s: int | None = None
 
 
+# --- what users decide about numbers ----------------------------------------------------------------------------------
+
+
+class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Which numbers a rule or a silence is about: every key that is given must fit; of a list one value is enough."""
+
+    numbers: Texts | None = None  # whole, or the first digits and a star
+    ids: Texts | None = None
+    environments: Texts | None = None
+    countries: Texts | None = None
+    types: Texts | None = None
+    capabilities: (
+        Annotated[tuple[Literal["voice", "sms", "mms", "fax", "whatsapp"], ...], Meta(min_length=1)] | None
+    ) = None
+    labels: Texts | None = None  # of the inventory
+    owners: Texts | None = None  # of the inventory
+    auto_renewal: bool | None = None
+    cost_at_least: Decimal | None = None  # of a renewal, in whatever currency
+    cost_at_most: Decimal | None = None
+    currencies: Texts | None = None
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[rules]]``: what holds for the numbers it matches. A key that is not given changes nothing."""
+
+    name: Name
+    match: Match = Match()
+    warn_days: Annotated[tuple[Days, ...], Meta(min_length=1)] | None = None
+    auto_renewal_warn_days: tuple[Days, ...] | None = None
+    severities: dict[str, Literal["info", "warning", "critical"]] = {}  # by kind or pattern of kinds
+    mute: tuple[str, ...] | None = None  # kinds or patterns of kinds; [] mutes nothing any more
+    channels: Texts | None = None
+    add_channels: tuple[str, ...] = ()
+    escalate_to: tuple[str, ...] | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the inventory says of a number."""
+
+    owner: str = ""
+    labels: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Alerts that are not to be told until ``ends_at``, by whom and why."""
+
+    pk: int
+    match: Match
+    kinds: tuple[str, ...]  # empty for all about numbers
+    starts_at: datetime
+    ends_at: datetime
+    author: str
+    comment: str
+    ended_at: datetime | None = None
+    ended_by: str | None = None
+    warned_at: datetime | None = None  # when its coming end was told
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether it hides alerts now."""
+        return self.ended_at is None and self.starts_at <= now < self.ends_at
+
+
+class Key(NamedTuple):
+    """What a matter is about: environment and number ("" where it is about none), and its topic."""
+
+    environment: str
+    number_id: str
+    topic: str
+
+
+class Acknowledgement(NamedTuple):
+    """Somebody knows; ``rank`` is how bad it was then."""
+
+    at: datetime
+    by: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matter:
+    """Something that was found and still holds. It ends with the alert that says so, or when the state is gone.
+
+    ``alert_id`` is the newest alert about it. ``told_at`` is None while nobody was told; ``hidden`` says why it is not
+    told now, and ``hider`` by what, in a form that can be asked whether it still holds.
+    """
+
+    alert_id: int
+    kind: str
+    severity: Severity
+    rank: int
+    opened_at: datetime
+    told_at: datetime | None = None
+    reminded: int = 0
+    hidden: str | None = None
+    hider: str | None = None
+    ack: Acknowledgement | None = None
+    urgent_at: datetime | None = None  # since when it is told as critical
+    escalated_at: datetime | None = None
+
+
+class Flap(NamedTuple):
+    """How often something changed of late, and since when that counts as flapping."""
+
+    times: tuple[datetime, ...]
+    since: datetime | None = None
+
+
+# --- what is judged, and what comes of it -----------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The settings that the rules know: thresholds in days, the zone, how patient to be."""
+    """The settings that the rules know: thresholds in days, the zone, how patient to be.
+
+    ``rules`` and ``inventory`` (by the digits of the number) may give single numbers other thresholds.
+    """
 
     zone: str = "UTC"
     warn_days: tuple[int, ...] = (14, 7, 3, 1, 0)
@@ -260,22 +407,26 @@ class Policy:
     missing_after_polls: int = 3
     stale_after: timedelta = timedelta(hours=6)
     include_sandbox: bool = False
+    lapse_days: int = 2
+    rules: tuple[Rule, ...] = ()
+    inventory: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def horizons(self) -> tuple[int, int]:
-        """The largest threshold for numbers that do not renew by themselves, and for those that do."""
-        return max((*self.warn_days, 0)), max((*self.auto_renewal_warn_days, 0))
-
-    def thresholds(self, *, auto_renewal: bool) -> tuple[int, ...]:
-        """The thresholds for numbers that renew by themselves, or for those that do not."""
-        return self.auto_renewal_warn_days if auto_renewal else self.warn_days
+        """The largest threshold that any number may have: without auto-renewal, and with it."""
+        off = [days for rule in self.rules for days in rule.warn_days or ()]
+        on = [days for rule in self.rules for days in rule.auto_renewal_warn_days or ()]
+        return max((*self.warn_days, *off, 0)), max((*self.auto_renewal_warn_days, *on, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """A fact worth telling. ``key`` names it for ever: the same key is never written twice.
 
-    ``headline`` is the few words for a subject; ``text`` the whole line with what to do.
+    ``headline`` is the few words for a subject; ``text`` the whole line with what to do. ``topic`` names the matter that
+    the alert opens or, with ``ends``, closes; an alert without topic is about nothing that lasts. ``nature`` says why it
+    is told now. ``channels`` are given where it is for these and no others, whatever they usually take. ``about`` is the
+    number as it was judged; it is not kept.
     """
 
     key: str
@@ -287,6 +438,16 @@ class Alert:
     number_id: str | None = None
     number: str | None = None
     days_left: int | None = None
+    topic: str = ""
+    ends: bool = False
+    nature: Literal["new", "repeat", "reminder", "release", "escalation"] = "new"
+    channels: tuple[str, ...] | None = None
+    about: PhoneNumber | None = field(default=None, repr=False)
+
+    @property
+    def place(self) -> Key:
+        """The matter it is about."""
+        return Key(self.environment, self.number_id or "", self.topic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,7 +456,7 @@ class Verdict:
 
     ``updates`` are the numbers whose kept state changed; ``versions`` the present entry of each number that changed, by
     provider id, None for one that left the list; ``countdowns`` the provider ids whose countdown moved otherwise than
-    the calendar without anything else changing.
+    the calendar without anything else changing; ``ended`` the matters that are over without an alert that says so.
     """
 
     alerts: list[Alert]
@@ -303,6 +464,7 @@ class Verdict:
     updates: list[Known] = field(default_factory=list)
     versions: dict[str, Entry | None] = field(default_factory=dict)
     countdowns: list[str] = field(default_factory=list)
+    ended: list[Key] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,6 +475,7 @@ class Message:
     title: str
     body: str
     severity: Severity
+    format: str = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,3 +490,4 @@ class Delivery:
     attempts: int
     created_at: datetime
     alerts: tuple[Alert, ...]
+    note: str = ""  # why it comes now, where it was held back or comes in another channel's place

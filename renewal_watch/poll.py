@@ -10,18 +10,20 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Protocol
 
 from renewal_watch import rules
-from renewal_watch.config import Channel, Environment
+from renewal_watch.config import Environment
 from renewal_watch.errors import ApiError, ConfigError, TokenRejected
 from renewal_watch.model import Listing, Policy
+from renewal_watch.routing import Routing
 from renewal_watch.schedule import next_poll
-from renewal_watch.store import PollRecord, Schedule, Store
+from renewal_watch.snapshots import PollRecord, Schedule
+from renewal_watch.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ def run_once(
     environment: Environment,
     source: Source,
     policy: Policy,
-    outlets: Sequence[Channel],
+    routing: Routing,
     clock: Callable[[], datetime],
 ) -> Polled:
     """Poll ``environment`` once. Raises StoreError when the outcome cannot be written; then nothing of it happened."""
@@ -144,7 +146,7 @@ def run_once(
             verdict = rules.judge_failure(fleet, near, watch, policy, started, reason=failure.reason, error=said)
             poll = PollRecord(started_at=started, finished_at=clock(), outcome=failure.reason, error=said)
             schedule = _after_failure(environment, failure, at, started)
-        alerts = tx.record(environment_id, verdict, poll, schedule, outlets, started)
+        alerts = tx.record(environment_id, verdict, poll, schedule, routing, started)
     polled = Polled(
         environment=environment.name,
         error=poll.error,
@@ -188,17 +190,3 @@ def _log(polled: Polled, poll: PollRecord, began: float) -> None:
             seconds,
             polled.error,
         )
-
-
-def judge_time(store: Store, policies: dict[str, Policy], outlets: Sequence[Channel], now: datetime) -> int:
-    """Tell environments that became stale between two polls; how many alerts are new. Cheap when none did."""
-    with store.transaction() as tx:
-        told = 0
-        for environment_id, watch, _ in tx.watches():
-            policy = policies.get(watch.name)
-            if policy is None or watch.last_error is None or "watch.stale" in watch.told:
-                continue
-            if rules.is_stale(watch, policy, now):
-                verdict = rules.judge_time(tx.fleet(environment_id), watch, policy, now)
-                told += tx.record(environment_id, verdict, None, None, outlets, now)
-        return told

@@ -9,8 +9,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from renewal_watch import messages, rules
-from renewal_watch.model import Known, PhoneNumber, Policy, Watch
+from renewal_watch.matching import Effective
+from renewal_watch.model import Key, Known, Match, Matter, PhoneNumber, Policy, Record, Silence, Watch
+from renewal_watch.routing import Hold, Routing, escalates_at, reminds_at
 from renewal_watch.text import plain
 
 JSON = Any  # what json.dumps takes
@@ -168,6 +172,17 @@ def _cells(one: Row) -> tuple[object, ...]:
     )
 
 
+def matched(match: Match, kinds: Sequence[str]) -> str:
+    """What a silence is about, in words."""
+    said = [
+        f"{name.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name in match.__struct_fields__
+        if (value := getattr(match, name)) is not None
+    ]
+    said += [f"kinds {', '.join(kinds)}"] * bool(kinds)
+    return plain("; ".join(said), 300) or "all numbers"
+
+
 def history_lines(changes: Sequence[Mapping[str, JSON]]) -> list[str]:
     """Each change of one number with the polls between which it happened."""
     lines = []
@@ -203,13 +218,15 @@ def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
             else:
                 fate = "waiting for its first attempt"
             lines.append(f"    {one['channel']}: {fate} ({one['message_id']})")
-        if not alert["deliveries"]:
+        if alert["hidden"]:
+            lines.append(f"    nobody was told: {plain(alert['hidden'], 300)}")
+        elif not alert["deliveries"]:
             lines.append("    no channel takes this alert")
     return lines
 
 
-def explain(one: Row, watch: Watch, policy: Policy) -> list[str]:
-    """Why this number did or did not alert, and what comes next and when."""
+def explain(one: Row, watch: Watch, policy: Policy, said: Effective) -> list[str]:
+    """Why this number did or did not alert, and what comes next and when; ``said`` is what the rules give it."""
     known, number = one.known, one.number
     who = messages.who(number)
     on = number.auto_renewal
@@ -245,8 +262,10 @@ def explain(one: Row, watch: Watch, policy: Policy) -> list[str]:
     if one.days_left < 0:
         lines.append(_next_overdue(known))
         return lines
-    thresholds = policy.thresholds(auto_renewal=bool(on))
     key = "auto_renewal_warn_days" if on else "warn_days"
+    own = getattr(said, key)
+    thresholds = getattr(policy, key) if own is None else own
+    key = key if own is None else f"{key} of the rule {dict(said.given)[key]}"
     lines.append(
         f"Thresholds ({key}): {', '.join(map(str, sorted(thresholds, reverse=True))) or 'none'}, and the day itself."
     )
@@ -269,6 +288,107 @@ def explain(one: Row, watch: Watch, policy: Policy) -> list[str]:
     elif one.days_left == 0:
         lines.append(f"Next: overdue, if it did not renew, on {messages.day(one.renews_on.toordinal() + 1)}.")
     return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """What decides whether alerts about a number are told."""
+
+    said: Effective
+    silences: Sequence[Silence]  # that are about it, active now
+    lapse: str | None
+    matters: Mapping[Key, Matter]  # that are open
+    actions: Sequence[Mapping[str, JSON]]
+    channels: Sequence[str]
+    held: Mapping[str, Hold]  # by message
+    record: Record
+
+
+def explain_telling(one: Telling, way: Routing) -> list[str]:
+    """Which rules, silences and acknowledgements decide on its alerts, and what still holds."""
+    lines = []
+    told = [f"{name}: {value}" for name, value in (("owner", one.record.owner), ("note", one.record.note)) if value]
+    told += [f"labels: {', '.join(one.record.labels)}"] * bool(one.record.labels)
+    if told:
+        lines.append(f"Inventory: {plain('; '.join(told), 500)}.")
+    if one.said.given:
+        given: dict[str, list[str]] = {}
+        for name, rule in one.said.given:
+            given.setdefault(rule, []).append(f"{name}{_given(one.said, name)}")
+        lines += [f"Rule {rule} gives: {'; '.join(keys)}." for rule, keys in given.items()]
+    elif way.rules:
+        lines.append("No rule matches it.")
+    if one.lapse:
+        lines.append(f"It is meant to lapse ({one.lapse}): renewal alerts are hidden, its last chance is told.")
+    for silence in one.silences:
+        why = f": {plain(silence.comment)}" if silence.comment else ""
+        kinds = f" (kinds {', '.join(silence.kinds)})" if silence.kinds else ""
+        lines.append(f"Silence {silence.pk} of {plain(silence.author)} until {when(silence.ends_at)}{kinds}{why}.")
+    for key, matter in one.matters.items():
+        lines.append(
+            f"Open since {when(matter.opened_at)}: {key.topic} ({matter.kind}, {matter.severity.name}); {_state(matter, way)}."
+        )
+    for action in list(one.actions)[:10]:
+        comment = f": {plain(action['comment'])}" if action["comment"] else ""
+        lines.append(f"{when(action['at'])} {plain(action['author'])} did: {action['verb']}{comment}.")
+    lines.append(f"Channels for it: {', '.join(one.channels) or 'none; nobody is told'}.")
+    lines += [f"Message {name} waits until {when(why.until)}: {why.why}." for name, why in one.held.items()]
+    return lines
+
+
+def _given(said: Effective, key: str) -> str:
+    name, _, pattern = key.partition(" ")
+    if name == "severities":
+        return f" is {next(severity.name for kind, severity, _ in reversed(said.severities) if kind == pattern)}"
+    if name == "add_channels":
+        return ""
+    value = getattr(said, name)
+    shown = [one[0] for one in value] if name == "mute" else value
+    return f" = {', '.join(map(str, shown)) or 'none' if isinstance(shown, list | tuple) else shown}"
+
+
+def _state(matter: Matter, way: Routing) -> str:
+    """What was and will be told of a matter."""
+    if matter.hidden is not None:
+        return f"hidden: {matter.hidden}"
+    if matter.ack is not None:
+        return f"acknowledged by {plain(matter.ack.by)} at {when(matter.ack.at)}; told again if it gets worse"
+    said = [f"told last at {when(matter.told_at)}"]
+    at = reminds_at(matter, way)
+    said.append(f"told again at {when(at)}" if at else "no further reminder")
+    at = escalates_at(matter, way)
+    said += [f"escalated at {when(at)} if nobody acts"] * bool(at)
+    said += [f"escalated at {when(matter.escalated_at)}"] * bool(matter.escalated_at)
+    return ", ".join(said)
+
+
+def silence_json(one: Silence, hides: int, now: datetime) -> dict[str, JSON]:
+    """The keys of ``silence list --json``."""
+    return {
+        "id": one.pk,
+        "match": msgspec.to_builtins(one.match, str_keys=True, enc_hook=str),
+        "kinds": list(one.kinds),
+        "starts_at": when(one.starts_at),
+        "ends_at": when(one.ends_at),
+        "author": one.author,
+        "comment": one.comment,
+        "active": one.is_active(now),
+        "ended_by": one.ended_by,
+        "hides": hides,
+    }
+
+
+def silence_lines(found: Sequence[tuple[Silence, int]], now: datetime) -> list[str]:
+    """Silences for a terminal."""
+    rows = []
+    for one, hides in found:
+        state = (
+            f"{messages.span(one.ends_at - now)} left"
+            if one.is_active(now)
+            else f"ended by {plain(one.ended_by or 'its time')}"
+        )
+        rows.append((one.pk, state, plain(one.author, 30), matched(one.match, one.kinds), hides, plain(one.comment)))
+    return table(("ID", "STATE", "BY", "MATCHES", "HIDES", "COMMENT"), rows) if rows else ["no silence"]
 
 
 def _next_overdue(known: Known) -> str:

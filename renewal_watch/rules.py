@@ -21,7 +21,7 @@ from hashlib import sha256
 from itertools import count
 from zoneinfo import ZoneInfo
 
-from renewal_watch import messages
+from renewal_watch import matching, messages
 from renewal_watch.messages import who
 from renewal_watch.model import (
     DAY_S,
@@ -31,8 +31,11 @@ from renewal_watch.model import (
     Cycle,
     Entry,
     InvalidEntry,
+    Key,
     Known,
+    Lapse,
     Listing,
+    Matter,
     PhoneNumber,
     Policy,
     Severity,
@@ -58,6 +61,19 @@ BACKOFF_LONGEST = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
 CHANNEL_FAILING_AFTER = timedelta(minutes=30)
 _COUNTDOWN_KEY = b'"days_until_monthly_renewal"'
+TOPICS = {  # what a kind of alert is about, where the caller does not say: a matter lasts until its end is told
+    "renewal": "renewal",
+    "auto_renewal": "renewal",
+    "status": "status",
+    "number": "presence",
+    "price": "price",
+    "capability": "capability",
+    "data": "data",
+    "watch": "api",
+}
+ENDS = frozenset(
+    {"renewal.renewed", "number.returned", "capability.gained", "watch.recovered"}
+)  # kinds that are always the end of something
 _BLIND = frozenset({"watch.token_rejected", "watch.api_failing", "watch.stale"})
 
 
@@ -198,6 +214,7 @@ def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: d
             or (countdown is not None and countdown <= horizon)
             or (countdown is None and known.renews_on is not None and known.renews_on - on_day <= horizon)
             or entry.parsed.is_due_for_monthly_renewal
+            or known.lapse is not None
         ):
             found.near.append(name)
     if len(listing.entries) - len(found.new) < len(fleet):
@@ -219,6 +236,22 @@ class _Turn:
     horizons: tuple[int, int] = (0, 0)  # of the policy
     note: str = ""  # what alerts say when the number could not be read now
     alerts: list[Alert] = field(default_factory=list)
+    ended: list[Key] = field(default_factory=list)
+
+    def thresholds(self, number: PhoneNumber, *, auto_renewal: bool) -> tuple[int, ...]:
+        """The thresholds of this number: those of the rules that match it, else of the policy."""
+        policy = self.policy
+        own = None
+        if policy.rules:
+            found = matching.effective(policy.rules, matching.subject(self.at, number, policy.inventory))
+            own = found.auto_renewal_warn_days if auto_renewal else found.warn_days
+        if own is not None:
+            return own
+        return policy.auto_renewal_warn_days if auto_renewal else policy.warn_days
+
+    def end(self, name: str, topic: str) -> None:
+        """The matter is over, and no alert says so."""
+        self.ended.append(Key(self.at, name, topic))
 
     def tell(
         self,
@@ -228,7 +261,12 @@ class _Turn:
         words: tuple[str, str],
         number: PhoneNumber | None = None,
         left: int | None = None,
+        *,
+        topic: str | None = None,
+        ends: bool | None = None,
+        repeats: bool = False,
     ) -> None:
+        """Add an alert; ``topic`` and ``ends`` are given where the kind alone does not tell."""
         headline, text = words
         self.alerts.append(
             Alert(
@@ -241,6 +279,10 @@ class _Turn:
                 number_id=None if number is None else str(number.id),
                 number=None if number is None else who(number),
                 days_left=left,
+                topic=TOPICS.get(kind.partition(".")[0], "") if topic is None else topic,
+                ends=kind in ENDS if ends is None else ends,
+                nature="repeat" if repeats else "new",
+                about=number,
             )
         )
 
@@ -270,16 +312,18 @@ def _judge_renewal(
     if cycle is not None and abs(on - cycle.renews_on) > WOBBLE_DAYS:
         if on - cycle.renews_on >= RENEWED_DAYS and left > 0:
             words = messages.renewed(number, before, turn.at, left, on)
-            turn.tell(
-                "renewal.renewed", Severity.info, f"{known.provider_id}/{date.fromordinal(on)}", words, number, left
-            )
+            key = f"{known.provider_id}/{date.fromordinal(on)}"
+            if known.lapse is None:
+                turn.tell("renewal.renewed", Severity.info, key, words, number, left)
+        turn.end(known.provider_id, "renewal")
         cycle = None
         known = known._replace(cycle=None)
+    known = _judge_lapse(turn, number, known, before, left, on)
     if left < 0:
         return _judge_overdue(turn, number, known, left, on)
     cycle = cycle or Cycle(on)
     auto = bool(number.auto_renewal)
-    reached = tightest(left, turn.policy.thresholds(auto_renewal=auto))
+    reached = tightest(left, turn.thresholds(number, auto_renewal=auto))
     flag = bool(number.is_due_for_monthly_renewal) and not cycle.told_due_flag
     if left == 0:
         reached = 0
@@ -303,6 +347,26 @@ def _judge_renewal(
     )
 
 
+def _judge_lapse(turn: _Turn, number: PhoneNumber, known: Known, before: PhoneNumber, left: int, on: int) -> Known:
+    """A number that is meant to go: the last chance to change one's mind, and the alarm if it renews all the same."""
+    lapse = known.lapse
+    if lapse is None:
+        return known
+    name = known.provider_id
+    if lapse.renews_on is not None and on - lapse.renews_on >= RENEWED_DAYS and left > 0:
+        words = messages.lapse_renewed(number, before, turn.at, left, on)
+        key = f"{name}/{date.fromordinal(on)}"
+        turn.tell("lapse.renewed", Severity.critical, key, words, number, left, topic="lapse", ends=False)
+    if lapse.renews_on is None or abs(on - lapse.renews_on) > WOBBLE_DAYS:
+        lapse = Lapse(on)
+    if 0 <= left <= turn.policy.lapse_days and lapse.reminded_on is None:
+        words = messages.last_chance(number, turn.at, left, on, turn.note)
+        key = f"{name}/{date.fromordinal(on)}"
+        turn.tell("lapse.last_chance", Severity.warning, key, words, number, left, topic="", ends=False)
+        lapse = lapse._replace(reminded_on=on)
+    return known if lapse == known.lapse else known._replace(lapse=lapse)
+
+
 def _judge_overdue(turn: _Turn, number: PhoneNumber, known: Known, left: int, on: int) -> Known:
     """The day passed. A number that cannot be read may have renewed unseen: only what was told before is repeated."""
     cycle = known.cycle or Cycle(on)
@@ -318,7 +382,7 @@ def _judge_overdue(turn: _Turn, number: PhoneNumber, known: Known, left: int, on
         told += 1
     key = f"{known.provider_id}/{date.fromordinal(cycle.renews_on)}/{told}"
     words = messages.overdue(number, turn.at, -left, on, turn.note)
-    turn.tell("renewal.overdue", Severity.critical, key, words, number, left)
+    turn.tell("renewal.overdue", Severity.critical, key, words, number, left, repeats=told > 1)
     return known._replace(cycle=cycle._replace(overdue_at=since, overdue_told=told))
 
 
@@ -343,10 +407,14 @@ def _judge_change(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: 
     left, on = _left(turn, number, known, countdown)
     if number.status != before.status:
         words = messages.status_changed(number, turn.at, before.status, left, on)
-        turn.tell("status.changed", _status_severity(number.status), turn.once(name), words, number, left)
+        severity = _status_severity(number.status)
+        if known.lapse is not None and left is not None and left <= 0:
+            severity = Severity.info  # as it was meant
+        is_active = number.status == "active"
+        turn.tell("status.changed", severity, turn.once(name), words, number, left, ends=is_active)
     is_switched = bool(number.auto_renewal) != bool(before.auto_renewal)
     if is_switched:
-        _tell_auto_renewal(turn, number, name, left, on)
+        _tell_auto_renewal(turn, number, known, left, on)
     prices = ("monthly_renewal_cost", "current_price", "currency")
     if any(getattr(number, one) != getattr(before, one) for one in prices):
         dearer = number.currency != before.currency or (
@@ -373,16 +441,19 @@ def _left(turn: _Turn, number: PhoneNumber, known: Known, countdown: int | None)
     )
 
 
-def _tell_auto_renewal(turn: _Turn, number: PhoneNumber, name: str, left: int | None, on: int | None) -> None:
+def _tell_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, left: int | None, on: int | None) -> None:
     """Auto-renewal was switched; inside a threshold this alert is the telling of that threshold."""
+    key = turn.once(known.provider_id)
     if number.auto_renewal:
-        words = messages.auto_renewal_on(number, turn.at, left, on)
-        turn.tell("auto_renewal.on", Severity.info, turn.once(name), words, number, left)
+        words = messages.auto_renewal_on(number, turn.at, left, on, lapses=known.lapse is not None)
+        severity = Severity.info if known.lapse is None else Severity.warning
+        is_overdue = left is not None and left < 0
+        turn.tell("auto_renewal.on", severity, key, words, number, left, ends=not is_overdue)
         return
-    is_near = left is not None and left <= max((*turn.policy.warn_days, 0))
+    is_near = left is not None and left <= max((*turn.thresholds(number, auto_renewal=False), 0))
     severity = Severity.critical if is_near else Severity.warning
     words = messages.auto_renewal_off(number, turn.at, left, on)
-    turn.tell("auto_renewal.off", severity, turn.once(name), words, number, left)
+    turn.tell("auto_renewal.off", severity, key, words, number, left)
 
 
 # --- judging a list ---------------------------------------------------------------------------------------------------
@@ -409,7 +480,7 @@ def judge(
     """
     on_day = today(now, policy.zone)
     turn = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy, horizons=policy.horizons)
-    verdict = Verdict(alerts=turn.alerts, watch=watch)
+    verdict = Verdict(alerts=turn.alerts, watch=watch, ended=turn.ended)
     watch = _recover(turn, watch)
     turn_s = watch.turn_s if watch.turn_s is not None else turn_of_day(now, policy.zone)
 
@@ -500,6 +571,7 @@ def _seen(known: Known | None, name: str, parsed: PhoneNumber, found: Comparison
         bool(parsed.auto_renewal),
         bool(parsed.is_sandbox),
         cycle,
+        lapse=None if known is None else known.lapse,
     )
 
 
@@ -509,7 +581,7 @@ def _judge_new(turn: _Turn, parsed: PhoneNumber, known: Known, *, is_baseline: b
     if not is_baseline:
         left, on = _left(turn, parsed, known, countdown)
         words = messages.added(parsed, turn.at, left, on)
-        turn.tell("number.added", Severity.info, turn.once(name), words, parsed, left)
+        turn.tell("number.added", Severity.info, turn.once(name), words, parsed, left, topic="")
     if parsed.status != "active":
         left, on = _left(turn, parsed, known, countdown)
         words = messages.status_changed(parsed, turn.at, None, left, on)
@@ -557,8 +629,12 @@ def _judge_absent(
             if is_missing and is_watched(known, policy):
                 countdown = _went_on(known, found.now_s)
                 left, on = _left(turn, before[name], known, countdown)
-                words = messages.missing(before[name], turn.at, polls, left, on)
-                turn.tell("number.missing", Severity.critical, turn.once(name), words, before[name], left)
+                is_meant = known.lapse is not None and left is not None and left <= 0
+                words = messages.missing(before[name], turn.at, polls, left, on, is_meant=is_meant)
+                severity = Severity.info if is_meant else Severity.critical
+                turn.tell("number.missing", severity, turn.once(name), words, before[name], left)
+                for topic in ("renewal", "status", "price", "capability"):  # it is not watched any more
+                    turn.end(name, topic)
         if kept.missing_at is None and is_watched(known, policy):
             note = messages.UNLISTED if name in gone else messages.UNREADABLE
             kept = _judge_blind(replace(turn, note=note), before.get(name), kept, found.now_s)
@@ -573,13 +649,15 @@ def _judge_shrunk(
     """Tell once that too many numbers left the list at once, and once that they came back."""
     if is_shrunk and watch.shrunk_at is None:
         words = messages.list_shrunk(turn.at, lost, watched)
-        turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), words)
+        turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), words, topic="list")
         return replace(watch, shrunk_at=turn.now)
     if not is_shrunk and watch.shrunk_at is not None:
         since = int(watch.shrunk_at.timestamp())
         if not any(k.missing_at is not None and k.missing_at >= since for k in fleet.values()):  # else it was believed
             words = messages.list_whole(turn.at, watch.shrunk_at, turn.now, lost)
-            turn.tell("watch.recovered", Severity.info, turn.once("list"), words)
+            turn.tell("watch.recovered", Severity.info, turn.once("list"), words, topic="list")
+        else:
+            turn.end("", "list")
         return replace(watch, shrunk_at=None)
     return watch
 
@@ -605,6 +683,8 @@ def _judge_invalid(turn: _Turn, invalid: Sequence[InvalidEntry], watch: Watch) -
     fresh = [entry for name, entry in names.items() if name not in watch.invalid]
     if fresh:
         turn.tell("data.invalid", Severity.warning, turn.once("list"), messages.invalid(fresh, turn.at))
+    elif watch.invalid and not names:
+        turn.end("", "data")
     return replace(watch, invalid=frozenset(names))
 
 
@@ -648,7 +728,7 @@ def judge_failure(
 ) -> Verdict:
     """The verdict of a poll that gave no list. ``before`` holds the numbers of ``near_without_list``."""
     turn = _blind_turn(watch, policy, now)
-    verdict = Verdict(alerts=turn.alerts, watch=watch)
+    verdict = Verdict(alerts=turn.alerts, watch=watch, ended=turn.ended)
     watch = replace(
         watch,
         last_poll_at=now,
@@ -703,6 +783,66 @@ def _at_stake(fleet: Iterable[Known], turn: _Turn) -> tuple[int, int]:
     watched = [k for k in fleet if k.missing_at is None and is_watched(k, turn.policy)]
     soon = [k for k in watched if k.renews_on is not None and k.renews_on - turn.on_day <= SOON_DAYS]
     return len(watched), len(soon)
+
+
+# --- what still holds -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restated:
+    """A matter as it stands now; ``words`` are None where what was said before still says it."""
+
+    words: tuple[str, str] | None = None
+    days_left: int | None = None
+    number: PhoneNumber | None = None
+
+
+def restate(
+    key: Key,
+    matter: Matter,
+    number: PhoneNumber | None,
+    known: Known | None,
+    watch: Watch,
+    policy: Policy,
+    now: datetime,
+) -> Restated | None:
+    """What a matter of an environment is now, None when it does not hold any more."""
+    if known is None or number is None:
+        holds = {"api": bool(watch.told & _BLIND), "list": watch.shrunk_at is not None, "data": bool(watch.invalid)}
+        return Restated() if holds.get(key.topic, False) else None
+    if not is_watched(known, policy):
+        return None
+    if key.topic == "presence":
+        return Restated(number=number) if known.missing_at is not None else None
+    if known.missing_at is not None:
+        return None
+    turn = _blind_turn(watch, policy, now)
+    note = turn.note if watch.last_error else messages.UNLISTED if known.absence else ""
+    left, on = _left(turn, number, known, _went_on(known, int(now.timestamp())))
+    if key.topic == "renewal":
+        if left is None or on is None:
+            return None
+        return _restate_renewal(turn, matter, number, known, left, on, note)
+    if key.topic == "status":
+        if number.status == "active":
+            return None
+        return Restated(words=messages.status_changed(number, turn.at, None, left, on), days_left=left, number=number)
+    if key.topic == "lapse" and known.lapse is None:
+        return None
+    return Restated(number=number, days_left=left)
+
+
+def _restate_renewal(
+    turn: _Turn, matter: Matter, number: PhoneNumber, known: Known, left: int, on: int, note: str
+) -> Restated | None:
+    if left < 0:
+        if known.cycle is None or not known.cycle.overdue_told:  # that it failed is for the next good list to say
+            return Restated(number=number, days_left=left)
+        return Restated(words=messages.overdue(number, turn.at, -left, on, note), days_left=left, number=number)
+    if known.cycle is None and (matter.kind != "auto_renewal.off" or number.auto_renewal):
+        return None
+    words = messages.due if left == 0 else messages.upcoming
+    return Restated(words=words(number, turn.at, left, on, note), days_left=left, number=number)
 
 
 # --- when to try again ------------------------------------------------------------------------------------------------

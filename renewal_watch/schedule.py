@@ -1,13 +1,27 @@
-"""When an environment is polled next: every so often, or by a cron line as cron reads it.
+"""When an environment is polled next, when a digest is due, and when quiet hours end. Pure: no clock, no I/O.
 
-APScheduler's own ``from_crontab`` takes weekday 0 for Monday and wants day and weekday both to match; cron takes 0 and 7
-for Sunday and is content with either when both are restricted.
+Polls come every so often, or by a cron line as cron reads it. APScheduler's own ``from_crontab`` takes weekday 0 for
+Monday and wants day and weekday both to match; cron takes 0 and 7 for Sunday and is content with either when both are
+restricted.
+
+Digests and quiet hours are meant for people, who read a clock on a wall. Both ask ``_instant`` when that clock shows a
+time: the first time of two where it goes back an hour, and the first instant after the gap where it goes forward over
+it. Later on the wall is never earlier in truth, and that is what keeps both simple:
+
+- a digest comes once a day on every day, also for a time that is shown twice or not at all; the repeat of an hour is
+  passed over, for an hourly cron line too. (A poll by cron is APScheduler's: 02:30 in the gap is 03:30 there, and the
+  repeated hour is polled.)
+- quiet hours that end in the repeated hour end when their end is first shown, and the repeat is not quiet; those that
+  begin in it begin when their start is first shown, and the repeat is. Quiet hours within the gap vanish.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +38,16 @@ _SHORTCUTS = {
     "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *",
 }
+_DAY = 24 * 60  # minutes
+_WEEK = 7 * _DAY  # minutes
+# A change of the clocks can skip this many minutes: an hour nearly everywhere, 120 at Antarctica/Troll every March and
+# 180 at Antarctica/Casey in 2016-2020 (tzdata 2026.6, every zone from 2015 on).
+_SKIPPED = 180
+# Longer than any accepted quiet hours last, which is eight days, or fifteen where a zone skips the only open day.
+_NEVER_ENDS = timedelta(weeks=4)
+_TIME = re.compile(r"^([0-9]{1,2}):([0-9]{2})$")
+_WINDOW = re.compile(r"^(?:([^0-9:]+) )?([0-9]+:[0-9]+)-([0-9]+:[0-9]+)$")
+_CALENDAR = re.compile(r"^(?:daily|weekly ([^0-9:]+)) ([0-9]+:[0-9]+)$")
 
 
 def _values(field: str, text: str) -> list[int]:
@@ -116,3 +140,204 @@ def next_poll(after: datetime, *, every: timedelta, cron: str | None, zone: str)
         raise ValueError(msg)
     at: datetime = fire.astimezone(UTC)
     return at
+
+
+def _minutes(text: str, whole: str) -> int:
+    """The minutes from midnight to a time of day, 24:00 included. Raises ValueError with a sentence."""
+    match = _TIME.match(text)
+    minutes = int(match[1]) * 60 + int(match[2]) if match and int(match[2]) < 60 else _DAY + 1  # noqa: PLR2004 (minutes)
+    if minutes > _DAY:
+        msg = f"{text!r} in {whole!r} is not a time of day; write 00:00 to 23:59"
+        raise ValueError(msg)
+    return minutes
+
+
+def _days(text: str, whole: str) -> list[int]:
+    """The weekdays, by cron's numbers, of a list such as mon,thu or fri-mon. Raises ValueError with a sentence."""
+    days: set[int] = set()
+    for item in text.split(","):
+        ends = item.split("-")
+        if len(ends) > 2 or not set(ends) <= set(_WEEKDAYS):  # noqa: PLR2004 (a range has two ends)
+            msg = f"{item!r} in {whole!r} is not a weekday; write mon, mon,thu or mon-fri"
+            raise ValueError(msg)
+        first, last = _WEEKDAYS.index(ends[0]), _WEEKDAYS.index(ends[-1])
+        days.update((first + step) % 7 for step in range((last - first) % 7 + 1))
+    return sorted(days)
+
+
+def _plain(text: str) -> str:
+    """The text in small letters, with one space between words and none beside a comma or a dash."""
+    return re.sub(r" ?([-,]) ?", r"\1", " ".join(text.lower().split()))
+
+
+def _instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The first instant at which a clock in ``zone`` shows ``wall`` (naive, whole seconds) or, where it skips it, more."""
+    at = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    if at.astimezone(zone).replace(tzinfo=None) == wall.replace(fold=0):
+        return at
+    # Within a gap, fold 0 counts by the offset before it and lands after it; fold 1 is the other way round (PEP 495).
+    before = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    offset = at.astimezone(zone).utcoffset()
+    low, high = 0, int((at - before).total_seconds())
+    while high - low > 1:
+        middle = (low + high) // 2
+        if (before + timedelta(seconds=middle)).astimezone(zone).utcoffset() == offset:
+            high = middle
+        else:
+            low = middle
+    return before + timedelta(seconds=high)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Window:
+    """Quiet hours that begin on some weekdays: ``days`` by cron's numbers, ``start`` and ``end`` in minutes from midnight.
+
+    ``end`` is always after ``start``; past midnight it is more than a day.
+    """
+
+    days: frozenset[int]
+    start: int
+    end: int
+
+
+def _window(text: str) -> _Window:
+    """The window a text stands for. Raises ValueError with a sentence."""
+    match = _WINDOW.match(_plain(text))
+    if not match:
+        msg = f"{text!r} is not understood; write 22:00-07:00, mon-fri 12:00-13:30 or sat,sun 00:00-24:00"
+        raise ValueError(msg)
+    days, start, end = match[1], _minutes(match[2], text), _minutes(match[3], text)
+    if start == _DAY:
+        msg = f"{text!r} starts at 24:00, which is only an end; write 00:00"
+        raise ValueError(msg)
+    if start == end:
+        msg = f"{text!r} starts when it ends; write 00:00-24:00 for a whole day"
+        raise ValueError(msg)
+    return _Window(
+        days=frozenset(_days(days, text) if days else range(7)), start=start, end=end if end > start else end + _DAY
+    )
+
+
+def window_fault(windows: Sequence[str]) -> str | None:
+    """What is wrong with quiet hours, None if nothing is.
+
+    Refuses, beside what it does not understand, windows that leave the week open only within three hours: a change of
+    the clocks could skip them, and the quiet would last a fortnight.
+    """
+    quiet = bytearray(_WEEK)
+    for text in windows:
+        try:
+            window = _window(text)
+        except ValueError as error:
+            return str(error)
+        for day in window.days:
+            for minute in range(day * _DAY + window.start, day * _DAY + window.end):
+                quiet[minute % _WEEK] = 1
+    openings = quiet.count(0)
+    if not openings:
+        return "the quiet hours never end"
+    longest = max(map(len, (quiet * 2).split(b"\0")))  # twice round, since quiet may go on from Saturday to Sunday
+    if longest >= _WEEK - _SKIPPED:
+        return (
+            f"the quiet hours leave only {openings} {'minute' if openings == 1 else 'minutes'} of the week open, which a "
+            "change of the clocks can skip; leave open more than three hours or times on several days"
+        )
+    return None
+
+
+def _quiet_near(at: datetime, windows: Sequence[_Window], zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
+    """The stretches of quiet, from and until which instant, that may hold ``at``."""
+    today = at.astimezone(zone).date()
+    for back in range(3):  # a window reaches one day on, and over a day that the zone skips (Pacific/Apia, 2011-12-30)
+        date = today - timedelta(days=back)
+        midnight = datetime.combine(date, time_of_day())
+        for window in windows:
+            if date.isoweekday() % 7 in window.days:
+                yield (
+                    _instant(midnight + timedelta(minutes=window.start), zone),
+                    _instant(midnight + timedelta(minutes=window.end), zone),
+                )
+
+
+def quiet_until(now: datetime, windows: Sequence[str], zone: str) -> datetime | None:
+    """When the quiet time that ``now`` lies in ends, None if it is not quiet; both in UTC.
+
+    Windows that touch or overlap are one quiet time. It never lasts longer than eight days if ``window_fault`` accepts
+    the windows, short of a zone that skips a day. Raises ValueError for windows that are not understood or never end.
+    """
+    parsed, where = [_window(text) for text in windows], ZoneInfo(zone)
+    end = now.astimezone(UTC)
+    while later := max(
+        (until for since, until in _quiet_near(end, parsed, where) if since <= end < until), default=None
+    ):
+        end = later
+        if end - now > _NEVER_ENDS:  # window_fault refuses such windows
+            raise ValueError("the quiet hours never end")
+    return end if end > now else None
+
+
+def _cron_line(line: str) -> str:
+    """The cron line that a digest's schedule stands for. Raises ValueError with a sentence."""
+    plain = _plain(line)
+    if match := _CALENDAR.match(plain):
+        days = ",".join(_WEEKDAYS[day] for day in _days(match[1], line)) if match[1] else "*"
+        minutes = _minutes(match[2], line)
+        if minutes == _DAY:
+            msg = f"'24:00' in {line!r} is not a time of day; write 00:00 to 23:59"
+            raise ValueError(msg)
+        return f"{minutes % 60} {minutes // 60} * * {days}"
+    words = plain.split()
+    if plain in _SHORTCUTS or (len(words) > 2 and not words[0][0].isalpha()):  # noqa: PLR2004 (09:00 mon is no cron line)
+        return line
+    msg = f"{line!r} is not understood; write daily 08:00, weekly mon 08:00 or a cron line such as 0 8 * * 1"
+    raise ValueError(msg)
+
+
+def calendar_fault(line: str) -> str | None:
+    """What is wrong with a digest's schedule, None if nothing is."""
+    try:
+        return cron_fault(_cron_line(line))
+    except ValueError as error:
+        return str(error)
+
+
+def _fire_after(after: datetime, trigger: Any, zone: ZoneInfo) -> datetime | None:
+    """The first instant after ``after`` at which a trigger of wall times (it takes them for UTC) fires in ``zone``."""
+    wall = after.astimezone(zone).replace(tzinfo=UTC, fold=0)
+    while fire := trigger.get_next_fire_time(None, wall):
+        at = _instant(fire.replace(tzinfo=None), zone)
+        if at > after:
+            return at
+        wall = fire + timedelta(minutes=1)  # in the repeat of an hour: what it shows has fired the first time
+    return None
+
+
+def next_fire(after: datetime, line: str, zone: str) -> datetime:
+    """The first instant after ``after`` at which a digest's schedule fires, in UTC.
+
+    Raises ValueError for a line that ``calendar_fault`` refuses.
+    """
+    fire = _fire_after(after.astimezone(UTC), cron_trigger(_cron_line(line), "UTC"), ZoneInfo(zone))
+    if fire is None:
+        msg = f"{line!r} never comes"
+        raise ValueError(msg)
+    return fire
+
+
+def last_fire(after: datetime, until: datetime, line: str, zone: str) -> datetime | None:
+    """The latest instant in (after, until] at which a digest's schedule fires, None if there is none; in UTC.
+
+    Halves the stretch until one fire is left, so years take some thirty searches and not one for every fire. Raises
+    ValueError for a line that ``calendar_fault`` refuses, unless it just never comes.
+    """
+    trigger, where = cron_trigger(_cron_line(line), "UTC"), ZoneInfo(zone)
+    low, high = after.astimezone(UTC), until.astimezone(UTC)
+    last = None
+    while (fire := _fire_after(low, trigger, where)) and fire <= until:  # the latest one lies in [fire, high]
+        last = low = fire
+        later = _fire_after(middle := low + (high - low) / 2, trigger, where)
+        if later and later <= until:
+            last = low = later
+        else:
+            high = middle
+    return last

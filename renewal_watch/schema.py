@@ -35,7 +35,7 @@ from sqlalchemy.types import TypeDecorator
 
 from renewal_watch.errors import ConfigError
 
-HEAD = "0001"
+HEAD = "0002"
 BUSY_TIMEOUT_S = 15  # a writer waits this long for another one; the longest transaction is a first poll
 
 metadata = MetaData()
@@ -174,6 +174,7 @@ alerts = Table(  # the unique columns are Alert.key; 0 where an alert is about n
     Column("headline", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("hidden", Text),  # why nobody was told, null for an alert that went into the outbox
     UniqueConstraint("number_id", "kind", "mark", "environment_id"),
 )
 
@@ -192,6 +193,10 @@ deliveries = Table(  # one message's fate on one channel
     Column("leased_until", Instant),
     Column("last_error", Text),
     Column("sent_at", Instant),
+    Column("severity", Integer, nullable=False, server_default="2"),  # of its most urgent alert
+    Column("at_once", Boolean, nullable=False, server_default="0"),  # no quiet hours, digest or cap hold it back
+    Column("note", Text),
+    Column("fallback_at", Instant),  # when it was also given to the channel that stands in
     Index("deliveries_due", "state", "channel", "next_attempt_at"),
 )
 
@@ -211,6 +216,85 @@ channels = Table(  # how each channel does; rows appear when it first fails
     Column("told_at", Instant),
     Column("last_error", Text),
     Column("last_sent_at", Instant),
+)
+
+
+silences = Table(  # model.Silence
+    "silences",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("match", Text, nullable=False),  # JSON of model.Match
+    Column("kinds", JSON, nullable=False),
+    Column("starts_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("ended_at", Instant),
+    Column("ended_by", Text),
+    Column("warned_at", Instant),
+)
+
+lapses = Table(  # model.Lapse, and who said so
+    "lapses",
+    metadata,
+    Column("number_id", ForeignKey("numbers.id"), primary_key=True),
+    Column("renews_on", Integer),
+    Column("reminded_on", Integer),
+    Column("set_at", Instant, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+)
+
+matters = Table(  # model.Matter by model.Key: what was found and still holds; 0 for no environment, no number
+    "matters",
+    metadata,
+    Column("environment_id", Integer, primary_key=True),
+    Column("number_id", Integer, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("alert_id", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("told_at", Instant),
+    Column("reminded", Integer, nullable=False),
+    Column("hidden", Text),
+    Column("hider", Text),
+    Column("acked_at", Instant),
+    Column("acked_by", Text),
+    Column("acked_rank", Integer),
+    Column("urgent_at", Instant),
+    Column("escalated_at", Instant),
+)
+
+flaps = Table(  # model.Flap by model.Key
+    "flaps",
+    metadata,
+    Column("environment_id", Integer, primary_key=True),
+    Column("number_id", Integer, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("times", JSON, nullable=False),
+    Column("since", Instant),
+)
+
+calendars = Table(  # when each digest and the canary last came
+    "calendars",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("fired_at", Instant, nullable=False),
+    Column("state", Text),
+)
+
+actions = Table(  # who silenced, acknowledged and marked what
+    "actions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("environment_id", Integer, nullable=False),
+    Column("number_id", Integer, nullable=False),
+    Column("comment", Text, nullable=False),
 )
 
 

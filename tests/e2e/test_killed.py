@@ -20,6 +20,7 @@ from world import World, serving, write_config
 from renewal_watch import dispatch
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.config import load
+from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 
 RANDOM_KILLS = 100
@@ -72,7 +73,7 @@ def settle(config: Path) -> Store:
     for channel in settings.channels:
         sender = AppriseChannel(channel.name, channel.read_url)
         outlet = dispatch.Outlet(channel=channel, sender=sender)
-        dispatch.run_once(store, outlet, settings.channels, lambda: datetime.now(UTC) + timedelta(hours=2))
+        dispatch.run_once(store, outlet, Routing.of(settings), lambda: datetime.now(UTC) + timedelta(hours=2))
         sender.close()
     return store
 

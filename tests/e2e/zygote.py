@@ -20,6 +20,7 @@ from alembic import command
 from renewal_watch import dispatch, poll
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.config import load
+from renewal_watch.routing import Routing
 from renewal_watch.store import Store, Transaction
 from renewal_watch.talkover import Client
 
@@ -82,10 +83,11 @@ def watch(config: str) -> None:
     environment = settings.environments[0]
     source = Client.of(environment, time.sleep)
     outlets = [dispatch.Outlet(channel=one, sender=AppriseChannel(one.name, one.read_url)) for one in settings.channels]
+    routing = Routing.of(settings)
     while True:
-        poll.run_once(store, environment, source, settings.policy(environment), settings.channels, _now)
+        poll.run_once(store, environment, source, settings.policy(environment), routing, _now)
         for outlet in outlets:
-            dispatch.run_once(store, outlet, settings.channels, _now)
+            dispatch.run_once(store, outlet, routing, _now)
 
 
 def _now() -> datetime:

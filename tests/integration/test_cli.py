@@ -115,6 +115,7 @@ def test_alerts_json_has_the_documented_keys(run: Run) -> None:
         "number_id",
         "number",
         "text",
+        "hidden",
         "created_at",
         "deliveries",
     }

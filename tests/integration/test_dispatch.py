@@ -23,8 +23,10 @@ from renewal_watch.config import Channel
 from renewal_watch.dispatch import CLAIM_IS_OLD, MARK_TRIES, Outlet, Sent
 from renewal_watch.errors import StoreError
 from renewal_watch.model import Alert, Severity
+from renewal_watch.outbox import LEASE
+from renewal_watch.routing import Routing
 from renewal_watch.rules import CHANNEL_FAILING_AFTER, GIVE_UP_AFTER
-from renewal_watch.store import LEASE, Store
+from renewal_watch.store import Store
 
 OPS = Channel(name="ops")
 DESK = Channel(name="desk")
@@ -99,14 +101,14 @@ class World:
                             text=f"{text} {self._told} renews in 3 days.",
                         )
                     )
-                tx.tell(found, channels, self.clock.now)
+                tx.tell(found, Routing(channels=tuple(channels)), self.clock.now)
 
     def run(self, **more: Any) -> Sent:
         """One turn of the channel ``ops``."""
         return dispatch.run_once(
             more.pop("store", self.store),
             more.pop("outlet", self.outlet),
-            BOTH,
+            Routing(channels=BOTH),
             self.clock,
             pause=self.pauses.append,
             **more,
@@ -285,9 +287,11 @@ def test_after_three_days_a_message_is_given_up_visibly_and_told_to_the_others(w
 def test_many_messages_given_up_on_one_day_are_told_once_a_day(world: World) -> None:
     world.web.answers(Answer(500))
     world.tell(*(f"n{i}" for i in range(5)))
+    assert world.run().failed == 5, "the days of trying begin with the first one"
     world.clock.goes_on(days=3)
     assert world.run().failed == 5
     world.tell("late")
+    world.run()
     world.clock.goes_on(days=3)
     world.run()
     given_up = [one for one in world.told("channel.failing") if "given up" in one["key"]]
@@ -299,6 +303,7 @@ def test_many_messages_given_up_on_one_day_are_told_once_a_day(world: World) -> 
 def test_a_failed_message_is_delivered_when_it_is_retried_on_demand(world: World) -> None:
     world.web.answers(Answer(500))
     world.tell("one")
+    world.run()
     world.clock.goes_on(days=3)
     world.run()
     world.web.answers(HttpReceiver.ok)
@@ -395,7 +400,7 @@ def test_a_message_that_breaks_the_sending_itself_fails_visibly(world: World, ca
 def test_a_claim_whose_holder_died_is_sent_again_when_its_lease_ran_out(world: World) -> None:
     world.tell("one")
     with world.opened().transaction() as tx:
-        assert tx.claim("ops", world.clock.now) is not None
+        assert tx.claim(OPS, "UTC", world.clock.now) is not None
     world.clock.now = T0 + LEASE - timedelta(seconds=1)
     assert world.run() == Sent()
     world.clock.now = T0 + LEASE
@@ -406,15 +411,15 @@ def test_a_claim_whose_holder_died_is_sent_again_when_its_lease_ran_out(world: W
 def test_who_lost_a_lease_neither_marks_nor_delays_the_message_of_the_new_holder(world: World) -> None:
     world.tell("one")
     with world.store.transaction() as tx:
-        late = tx.claim("ops", world.clock.now)
+        late = tx.claim(OPS, "UTC", world.clock.now)
     world.clock.goes_on(minutes=5)
     with world.store.transaction() as tx:
-        holder = tx.claim("ops", world.clock.now)
+        holder = tx.claim(OPS, "UTC", world.clock.now)
     assert late is not None
     assert holder is not None
     with world.store.transaction() as tx:
-        assert not tx.settle_sent(late, BOTH, world.clock.now)
-        assert not tx.settle_failed(late, "no", BOTH, world.clock.now, 0.5)
+        assert not tx.settle_sent(late, Routing(channels=BOTH), world.clock.now)
+        assert not tx.settle_failed(late, "no", Routing(channels=BOTH), world.clock.now, 0.5)
         assert not tx.release(late)
     (row,) = world.rows()
     assert (row["state"], row["lease"], row["last_error"]) == ("pending", holder.lease, None)
@@ -460,7 +465,7 @@ def test_a_claim_whose_lease_ran_out_while_the_machine_slept_is_not_used(world: 
 
     sent_by: list[int] = []
     world.web.answer = lambda _: sent_by.append(world.rows()[0]["attempts"]) or Answer()  # type: ignore[func-returns-value]
-    assert dispatch.run_once(world.store, world.outlet, BOTH, clock) == Sent(sent=1)
+    assert dispatch.run_once(world.store, world.outlet, Routing(channels=BOTH), clock) == Sent(sent=1)
     assert sent_by == [1]
     assert asked > 3, "it was claimed again"
 
@@ -482,7 +487,7 @@ def test_a_clock_put_back_holds_up_a_message_for_little_more_than_an_hour(world:
     world.tell("one")
     world.run()
     with world.store.transaction() as tx:
-        tx.claim("ops", world.clock.now + timedelta(hours=1))  # and its holder dies
+        tx.claim(OPS, "UTC", world.clock.now + timedelta(hours=1))  # and its holder dies
     world.web.answers(HttpReceiver.ok)
     world.clock.now = T0
     assert world.run() == Sent(sent=1)
@@ -549,7 +554,7 @@ def test_a_mark_that_can_be_written_a_moment_later_is(world: World) -> None:
             if len(world.pauses) == 2:
                 other.execute("ROLLBACK")
 
-        assert dispatch.run_once(world.store, world.outlet, BOTH, world.clock, pause=pause) == Sent(sent=1)
+        assert dispatch.run_once(world.store, world.outlet, Routing(channels=BOTH), world.clock, pause=pause) == Sent(sent=1)
     assert world.pauses == [0.25, 0.5]
     assert world.rows()[0]["state"] == "sent"
 
@@ -580,9 +585,9 @@ def test_what_waits_for_a_channel_that_is_not_configured_any_more_stays_and_is_s
 
 def test_the_next_message_is_known_to_be_due(world: World) -> None:
     with world.store.transaction() as tx:
-        assert tx.next_due("ops") is None
+        assert tx.next_due(OPS, "UTC", world.clock.now) is None
     world.tell("one")
     world.web.answers(Answer(500))
     world.run()
     with world.store.transaction() as tx:
-        assert tx.next_due("ops") == instant(world.rows()[0]["next_attempt_at"]).astimezone(UTC)
+        assert tx.next_due(OPS, "UTC", world.clock.now) == instant(world.rows()[0]["next_attempt_at"]).astimezone(UTC)

@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import entry, listing
 
-from renewal_watch import poll, schema
+from renewal_watch import follow_up, poll, schema
 from renewal_watch.config import Channel, Environment
 from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
 from renewal_watch.model import Listing, Policy
+from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 
 ENVIRONMENT = Environment(name="production", base_url="http://127.0.0.1:1/api/v1", token="talq_x", poll_jitter="0s")
@@ -56,7 +57,9 @@ class Bench:
     def poll(self, *entries: object, error: ApiError | None = None, at: datetime | None = None) -> poll.Polled:
         self.now = at or self.now + timedelta(hours=1)
         self.source.next = error or listing(*entries)
-        return poll.run_once(self.store, ENVIRONMENT, self.source, self.policy, self.channels, lambda: self.now)
+        return poll.run_once(
+            self.store, ENVIRONMENT, self.source, self.policy, Routing(channels=tuple(self.channels)), lambda: self.now
+        )
 
     def kinds(self) -> list[str]:
         """The kinds of all alerts, oldest first."""
@@ -265,7 +268,9 @@ def test_two_processes_that_poll_at_once_tell_once(bench: Bench) -> None:
         bench.source.before_return = lambda: None
         second = Source()
         second.next = listing(entry(current_status="suspended"))
-        poll.run_once(other, ENVIRONMENT, second, bench.policy, bench.channels, lambda: bench.now)
+        poll.run_once(
+            other, ENVIRONMENT, second, bench.policy, Routing(channels=tuple(bench.channels)), lambda: bench.now
+        )
 
     bench.source.before_return = meanwhile
     polled = bench.poll(entry(current_status="suspended"))
@@ -293,9 +298,10 @@ def test_stale_is_told_although_nothing_is_polled(bench: Bench) -> None:
     bench.poll(error=RateLimited("slow down", retry_after=timedelta(hours=6)))
     policies = {"production": bench.policy}
     later = bench.now + timedelta(hours=5, minutes=30)
-    assert poll.judge_time(bench.store, policies, bench.channels, later - timedelta(hours=2)) == 0
-    assert poll.judge_time(bench.store, policies, bench.channels, later) == 1
-    assert poll.judge_time(bench.store, policies, bench.channels, later + timedelta(hours=1)) == 0
+    way = Routing(channels=tuple(bench.channels))
+    assert follow_up.run_once(bench.store, way, policies, later - timedelta(hours=2)) == 0
+    assert follow_up.run_once(bench.store, way, policies, later) == 1
+    assert follow_up.run_once(bench.store, way, policies, later + timedelta(hours=1)) == 0
     assert bench.kinds() == ["watch.stale"]
 
 
@@ -394,7 +400,7 @@ def test_threads_share_the_database(bench: Bench) -> None:
         try:
             for _ in range(30):
                 with bench.store.transaction() as tx:
-                    tx.claim("chat", bench.now)
+                    tx.claim(CHAT, "UTC", bench.now)
         except BaseException as error:
             faults.append(error)
 

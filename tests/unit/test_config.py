@@ -103,7 +103,7 @@ def test_the_smallest_file_is_enough(tmp_path: Path) -> None:
         ),
         (
             GOOD + "[[channels]]\nname = 'a'\nurl = 'json://x'\nmin_severity = 'loud'\n",
-            "channels.a.min_severity: unknown value 'loud'; write info, warning or critical",
+            "channels.a.min_severity: unknown value 'loud'; write one of: info, warning, critical",
         ),
     ],
 )

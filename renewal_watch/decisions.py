@@ -1,0 +1,293 @@
+"""What people and the watch decided about what was found: matters, silences, acknowledgements, lapses, calendars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, insert, or_, select, update
+
+from renewal_watch import rules
+from renewal_watch.messages import instant
+from renewal_watch.model import Acknowledgement, Flap, Key, Known, Match, Matter, Severity, Silence
+from renewal_watch.routing import Situation
+from renewal_watch.schema import (
+    actions,
+    alerts,
+    calendars,
+    environments,
+    flaps,
+    lapses,
+    matters,
+    numbers,
+    silences,
+    write_instant,
+)
+from renewal_watch.snapshots import Snapshots
+
+
+class Decisions(Snapshots):
+    """Matters and what hides or answers them."""
+
+    # --- matters ---
+
+    def situation(self, now: datetime) -> Situation:
+        """All that decides on new alerts."""
+        return Situation(
+            silences=[one for one in self.silences() if one.is_active(now)],
+            matters=self.matters(),
+            lapses=self.lapsing(),
+            flaps=self.flaps(),
+        )
+
+    def matters(self) -> dict[Key, Matter]:
+        """Everything that was found and still holds."""
+        found = {}
+        for row in self._by_key(matters):
+            ack = None
+            if row.acked_at is not None:
+                ack = Acknowledgement(at=row.acked_at, by=row.acked_by, rank=row.acked_rank)
+            found[_key(row)] = Matter(
+                alert_id=row.alert_id,
+                kind=row.kind,
+                severity=Severity(row.severity),
+                rank=row.rank,
+                opened_at=row.opened_at,
+                told_at=row.told_at,
+                reminded=row.reminded,
+                hidden=row.hidden,
+                hider=row.hider,
+                ack=ack,
+                urgent_at=row.urgent_at,
+                escalated_at=row.escalated_at,
+            )
+        return found
+
+    def flaps(self) -> dict[Key, Flap]:
+        """What changed of late."""
+        return {
+            _key(row): Flap(tuple(datetime.fromisoformat(at) for at in row.times), row.since)
+            for row in self._by_key(flaps)
+        }
+
+    def _by_key(self, table: Any) -> Any:
+        """The rows of a table by model.Key, with the names that its ids stand for."""
+        query = (
+            select(table, environments.c.name.label("environment"), numbers.c.provider_id)
+            .outerjoin(environments, environments.c.id == table.c.environment_id)
+            .outerjoin(numbers, numbers.c.id == table.c.number_id)
+        )
+        return self.connection.execute(query).all()
+
+    def keep_matters(self, those: Mapping[Key, Matter | None]) -> None:
+        """Write matters as they are now; None for those that are over."""
+        ids = self._ids(those)
+        self._many(
+            "DELETE FROM matters WHERE environment_id = ? AND number_id = ? AND topic = ?",
+            ((*ids[key], key.topic) for key, matter in those.items() if matter is None and key in ids),
+        )
+        rows = []
+        for key, one in those.items():
+            if one is None or key not in ids:
+                continue
+            ack = one.ack
+            rows.append(
+                (
+                    *ids[key],
+                    key.topic,
+                    one.alert_id,
+                    one.kind,
+                    int(one.severity),
+                    one.rank,
+                    _text(one.opened_at),
+                    _text(one.told_at),
+                    one.reminded,
+                    one.hidden,
+                    one.hider,
+                    _text(ack.at if ack else None),
+                    ack.by if ack else None,
+                    ack.rank if ack else None,
+                    _text(one.urgent_at),
+                    _text(one.escalated_at),
+                )
+            )
+        places = ", ".join("?" * len(matters.c))
+        self._many(f"INSERT OR REPLACE INTO matters VALUES ({places})", rows)  # noqa: S608 (question marks)
+
+    def close_matters(self, those: Sequence[Key]) -> None:
+        """These are over, and no alert says so."""
+        if those:
+            self.keep_matters(dict.fromkeys(those))
+
+    def keep_flaps(self, those: Mapping[Key, Flap | None]) -> None:
+        """Write what changed of late; None for what has settled."""
+        ids = self._ids(those)
+        for key, flap in those.items():
+            place = dict(zip(("environment_id", "number_id"), ids[key], strict=True)) | {"topic": key.topic}
+            self.connection.execute(delete(flaps).where(*(flaps.c[name] == value for name, value in place.items())))
+            if flap is not None:
+                times = [write_instant(at) for at in flap.times]
+                self.connection.execute(insert(flaps).values(**place, times=times, since=flap.since))
+
+    def _ids(self, keys: Iterable[Key]) -> dict[Key, tuple[int, int]]:
+        """Environment and number of each key as the ids that stand for them; 0 for none, nothing for one unknown."""
+        keys = list(keys)
+        environment_ids = {name: self.watch(name)[0] if name else 0 for name in {key.environment for key in keys}}
+        numbered = self.number_ids({(key.environment, key.number_id) for key in keys if key.number_id})
+        return {
+            key: (environment_ids[key.environment], numbered[key.environment, key.number_id] if key.number_id else 0)
+            for key in keys
+            if not key.number_id or (key.environment, key.number_id) in numbered
+        }
+
+    def text_of(self, alert_id: int) -> tuple[str, str, datetime]:
+        """Headline, text and time of an alert; of one that was pruned, that it was."""
+        row = self.connection.execute(
+            select(alerts.c.headline, alerts.c.text, alerts.c.created_at).where(alerts.c.id == alert_id)
+        ).one_or_none()
+        if row is None:
+            msg = f"alert {alert_id} is not in the database any more"
+            return msg, msg, datetime.fromtimestamp(0, UTC)
+        return row.headline, row.text, row.created_at
+
+    def key_of(self, alert_id: int) -> tuple[Key, Matter] | None:
+        """The matter that an alert is the newest of, or that its number and kind have; None when it is over."""
+        row = self.connection.execute(
+            select(alerts.c.kind, environments.c.name.label("environment"), numbers.c.provider_id)
+            .outerjoin(environments, environments.c.id == alerts.c.environment_id)
+            .outerjoin(numbers, numbers.c.id == alerts.c.number_id)
+            .where(alerts.c.id == alert_id)
+        ).one_or_none()
+        if row is None:
+            return None
+        place = (row.environment or "", row.provider_id or "")
+        topic = rules.TOPICS.get(row.kind.partition(".")[0], "")
+        for key, matter in self.matters().items():
+            if matter.alert_id == alert_id or (key.environment, key.number_id, key.topic) == (*place, topic):
+                return key, matter
+        return None
+
+    # --- what people decide ---
+
+    def note_action(
+        self, verb: str, author: str, comment: str, known: Known | None, environment_id: int, now: datetime
+    ) -> None:
+        """Keep who did what: an acknowledgement ends with its matter, its record stays."""
+        self.connection.execute(
+            insert(actions).values(
+                at=now,
+                author=author,
+                verb=verb,
+                environment_id=environment_id,
+                number_id=known.pk if known else 0,
+                comment=comment,
+            )
+        )
+
+    def actions_on(self, known: Known) -> list[dict[str, Any]]:
+        """What people did about a number, newest first."""
+        rows = self.connection.execute(
+            select(actions).where(actions.c.number_id == known.pk).order_by(actions.c.id.desc())
+        )
+        return [{"at": row.at, "author": row.author, "verb": row.verb, "comment": row.comment} for row in rows]
+
+    def silences(self, *, since: datetime | None = None) -> list[Silence]:
+        """The silences that have not ended, or all that ended after ``since`` as well; the one that ends next first."""
+        query = select(silences).order_by(silences.c.ends_at, silences.c.id)
+        if since is None:
+            query = query.where(silences.c.ended_at.is_(None))
+        else:
+            query = query.where(or_(silences.c.ended_at.is_(None), silences.c.ended_at >= since))
+        return [
+            Silence(
+                pk=row.id,
+                match=msgspec.json.decode(row.match, type=Match),
+                kinds=tuple(row.kinds),
+                starts_at=row.starts_at,
+                ends_at=row.ends_at,
+                author=row.author,
+                comment=row.comment,
+                ended_at=row.ended_at,
+                ended_by=row.ended_by,
+                warned_at=row.warned_at,
+            )
+            for row in self.connection.execute(query)
+        ]
+
+    def add_silence(
+        self, match: Match, kinds: Sequence[str], ends_at: datetime, author: str, comment: str, now: datetime
+    ) -> int:
+        """Hide what matches until ``ends_at``; the silence's number."""
+        made = self.connection.execute(
+            insert(silences).values(
+                match=msgspec.json.encode(match).decode(),
+                kinds=list(kinds),
+                starts_at=now,
+                ends_at=ends_at,
+                author=author,
+                comment=comment,
+            )
+        )
+        key = made.inserted_primary_key
+        assert key is not None  # noqa: S101 (an insert of one row)
+        return int(key[0])
+
+    def end_silence(self, pk: int, author: str, now: datetime) -> bool:
+        """End a silence before its time, or note that its time came; False if it has ended already."""
+        done = self.connection.execute(
+            update(silences)
+            .where(silences.c.id == pk, silences.c.ended_at.is_(None))
+            .values(ended_at=now, ended_by=author)
+        )
+        return done.rowcount == 1
+
+    def silence_warned(self, pk: int, now: datetime) -> None:
+        """The coming end of a silence was told."""
+        self.connection.execute(update(silences).where(silences.c.id == pk).values(warned_at=now))
+
+    def lapsing(self) -> dict[tuple[str, str], str]:
+        """The numbers that are meant to go, by environment and provider id, and who said so when."""
+        query = (
+            select(environments.c.name, numbers.c.provider_id, lapses.c.author, lapses.c.set_at)
+            .join(numbers, numbers.c.id == lapses.c.number_id)
+            .join(environments, environments.c.id == numbers.c.environment_id)
+        )
+        return {
+            (row.name, row.provider_id): f"{row.author}, {instant(row.set_at)}"
+            for row in self.connection.execute(query)
+        }
+
+    def set_lapse(self, known: Known, author: str, comment: str, now: datetime) -> None:
+        """The number is meant to go."""
+        self.connection.execute(delete(lapses).where(lapses.c.number_id == known.pk))
+        self.connection.execute(
+            insert(lapses).values(
+                number_id=known.pk, renews_on=known.renews_on, set_at=now, author=author, comment=comment
+            )
+        )
+
+    def withdraw_lapse(self, known: Known) -> bool:
+        """The number is to stay after all; False if nobody had said that it is to go."""
+        return self.connection.execute(delete(lapses).where(lapses.c.number_id == known.pk)).rowcount == 1
+
+    # --- calendars ---
+
+    def fired_at(self, name: str) -> tuple[datetime, str | None] | None:
+        """When a calendar was last followed, and what is kept of that; None before the first time."""
+        row = self.connection.execute(select(calendars).where(calendars.c.name == name)).one_or_none()
+        return None if row is None else (row.fired_at, row.state)
+
+    def set_fired(self, name: str, at: datetime, state: str | None = None) -> None:
+        """A calendar was followed."""
+        self.connection.execute(delete(calendars).where(calendars.c.name == name))
+        self.connection.execute(insert(calendars).values(name=name, fired_at=at, state=state))
+
+
+def _key(row: Any) -> Key:
+    return Key(row.environment or "", row.provider_id or "", row.topic)
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else write_instant(at)

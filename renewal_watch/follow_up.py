@@ -1,0 +1,361 @@
+"""One turn of time: what is to be told because time passed, not because a list came. One transaction, cheap when idle.
+
+environments that became stale       reminders of what still holds       matters that nobody acknowledged: escalation
+what a silence hid when it ends      silences about to end               what stopped flapping
+messages of failing channels, for their fallback                         digests
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from renewal_watch import digest, matching, messages, report, routing, rules, schedule
+from renewal_watch.config import Channel
+from renewal_watch.model import Alert, Key, Matter, PhoneNumber, Policy, Severity, Silence
+from renewal_watch.routing import Routing, Situation
+from renewal_watch.store import Store, Transaction
+
+BY_TIME = "its time"  # who ended a silence that nobody ended
+
+
+def run_once(
+    store: Store, way: Routing, policies: Mapping[str, Policy], now: datetime, *, inventory_faults: Sequence[str] = ()
+) -> int:
+    """Tell what time has made due; how many alerts are new. ``policies`` are those of the configured environments."""
+    with store.transaction() as tx:
+        told = _stale(tx, way, policies, now)
+        told += _inventory(tx, way, inventory_faults, now)
+        for silence in tx.silences():
+            if now >= silence.ends_at:
+                tx.end_silence(silence.pk, BY_TIME, now)
+        told += _matters(tx, way, policies, now)
+        told += _silences(tx, way, now)
+        told += _flaps(tx, way, now)
+        for channel in way.channels:
+            tx.stand_in(channel, now)
+            told += _digest(tx, way, channel, policies, now)
+        return told
+
+
+def _stale(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
+    """Environments that became stale between two polls."""
+    told = 0
+    for environment_id, watch, _ in tx.watches():
+        policy = policies.get(watch.name)
+        if policy is None or watch.last_error is None or "watch.stale" in watch.told:
+            continue
+        if rules.is_stale(watch, policy, now):
+            verdict = rules.judge_time(tx.fleet(environment_id), watch, policy, now)
+            told += tx.record(environment_id, verdict, None, None, way, now)
+    return told
+
+
+def _inventory(tx: Transaction, way: Routing, faults: Sequence[str], now: datetime) -> int:
+    """That the inventory cannot be read whole, once, and its end."""
+    is_told = Key("", "", "inventory") in tx.matters()
+    if is_told == bool(faults):
+        return 0
+    words = messages.inventory_invalid(faults[0]) if faults else messages.inventory_mended()
+    return tx.tell(
+        [
+            Alert(
+                key=f"inventory.invalid/{now.isoformat()}",
+                kind="inventory.invalid",
+                severity=Severity.warning if faults else Severity.info,
+                environment="",
+                headline=words[0],
+                text=words[1],
+                topic="inventory",
+                ends=not faults,
+            )
+        ],
+        way,
+        now,
+    )
+
+
+# --- matters ----------------------------------------------------------------------------------------------------------
+
+
+def _matters(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
+    """Reminders, escalations, and what was hidden and is not any more."""
+    known = tx.situation(now)
+    due: list[tuple[Key, Matter]] = []
+    for key, matter in known.matters.items():
+        if matter.hider is not None:
+            if not routing.still_hides(matter.hider, known.silences, way.mark):
+                due.append((key, matter))
+        elif routing.is_reminder_due(matter, way, now) or routing.is_escalation_due(matter, way, now):
+            due.append((key, matter))
+    if not due:
+        return 0
+    alerts: list[Alert] = []
+    kept: dict[Key, Matter | None] = {}
+    for environment in sorted({key.environment for key, _ in due}):
+        those = [(key, matter) for key, matter in due if key.environment == environment]
+        policy = policies.get(environment)
+        for key, matter, restated in _restated(tx, way, environment, policy, those, now):
+            if restated is None:
+                kept[key] = None
+            else:
+                _tell_again(tx, way, known, key, matter, restated, alerts, kept, now)
+    tx.keep_matters(kept)
+    return tx.tell(alerts, way, now)
+
+
+def _restated(
+    tx: Transaction,
+    way: Routing,
+    environment: str,
+    policy: Policy | None,
+    those: Sequence[tuple[Key, Matter]],
+    now: datetime,
+) -> list[tuple[Key, Matter, rules.Restated | None]]:
+    """Each matter as it stands now, None for one that does not hold any more."""
+    if not environment:
+        return [(key, matter, rules.Restated() if _holds(tx, way, key) else None) for key, matter in those]
+    if policy is None:  # the configuration does not have it any more
+        return [(key, matter, None) for key, matter in those]
+    environment_id, watch, _ = tx.watch(environment)
+    fleet = tx.fleet(environment_id)
+    parsed = tx.parsed(fleet[key.number_id] for key, _ in those if key.number_id in fleet)
+    return [
+        (
+            key,
+            matter,
+            rules.restate(key, matter, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now),
+        )
+        for key, matter in those
+    ]
+
+
+def _holds(tx: Transaction, way: Routing, key: Key) -> bool:
+    """Whether a matter of the watch itself still holds."""
+    what, _, name = key.topic.partition(" ")
+    if what == "channel":
+        return name in tx.channel_faults() and way.named(name) is not None
+    if what == "canary":
+        return bool(way.canary.channel)
+    return what == "inventory"  # its end is told
+
+
+def _tell_again(
+    tx: Transaction,
+    way: Routing,
+    known: Situation,
+    key: Key,
+    matter: Matter,
+    restated: rules.Restated,
+    alerts: list[Alert],
+    kept: dict[Key, Matter | None],
+    now: datetime,
+) -> None:
+    """Add what is due of one matter, in the words of today; or note what hides it now."""
+    one = matching.subject(key.environment, restated.number, way.inventory)
+    said = matching.effective(way.rules, one)
+    place = (key.environment, key.number_id)
+    hidden = routing.suppressed(matter.kind, place, one, said, known, mark=way.mark)
+    if hidden is not None:
+        kept[key] = routing.hide(matter, hidden)
+        return
+    words = restated.words or _as_told(tx, matter.alert_id)
+    todo = messages.how_to_acknowledge(_who(restated.number), matter.alert_id)
+    if matter.hider is not None:
+        words = messages.released(matter.hidden or "", matter.opened_at, matter.told_at, words)
+        alerts.append(_again("release", key, matter, restated, words, now))
+        return
+    if routing.is_escalation_due(matter, way, now) and matter.urgent_at is not None:
+        channels = routing.escalates_to(said, way)
+        if channels:
+            urgent = messages.escalated(matter.urgent_at, now, words, todo)
+            alerts.append(_again("escalation", key, matter, restated, urgent, now, channels))
+    if routing.is_reminder_due(matter, way, now) and matter.told_at is not None:
+        count, most = matter.reminded + 1, way.reminders.max_times
+        words = messages.reminder(count, most, matter.told_at, words, todo)
+        alerts.append(_again("reminder", key, matter, restated, words, now))
+
+
+def _who(number: PhoneNumber | None) -> str | None:
+    return None if number is None else messages.who(number)
+
+
+def _as_told(tx: Transaction, alert_id: int) -> tuple[str, str]:
+    headline, text, at = tx.text_of(alert_id)
+    return headline, messages.quoted(text, at)
+
+
+def _again(
+    nature: Literal["reminder", "release", "escalation"],
+    key: Key,
+    matter: Matter,
+    restated: rules.Restated,
+    words: tuple[str, str],
+    now: datetime,
+    channels: tuple[str, ...] | None = None,
+) -> Alert:
+    place = "/".join(filter(None, (key.environment, matter.kind, key.number_id)))
+    return Alert(
+        key=f"{place}/{nature} of {key.topic}/{now.isoformat()}",
+        kind=matter.kind,
+        severity=matter.severity,
+        environment=key.environment,
+        headline=words[0],
+        text=words[1],
+        number_id=key.number_id or None,
+        number=_who(restated.number),
+        days_left=restated.days_left,
+        topic=key.topic,
+        nature=nature,
+        channels=channels,
+        about=restated.number,
+    )
+
+
+# --- silences and flapping --------------------------------------------------------------------------------------------
+
+
+def _silences(tx: Transaction, way: Routing, now: datetime) -> int:
+    """That a silence will end while it hides something critical."""
+    ending = [silence for silence in tx.silences() if routing.warns_of_end(silence, now)]
+    if not ending:
+        return 0
+    alerts = []
+    known = tx.matters()
+    for silence in ending:
+        hides = _hidden_by(tx, silence, known)
+        if hides:
+            words = messages.silence_ending(silence.pk, silence.author, silence.comment, silence.ends_at, hides)
+            alerts.append(
+                Alert(
+                    key=f"silence.ending/{silence.pk}",
+                    kind="silence.ending",
+                    severity=Severity.warning,
+                    environment="",
+                    headline=words[0],
+                    text=words[1],
+                )
+            )
+            tx.silence_warned(silence.pk, now)
+    return tx.tell(alerts, way, now)
+
+
+def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Matter]) -> list[str]:
+    """The headlines of what is critical and hidden by a silence."""
+    return [
+        tx.text_of(matter.alert_id)[0]
+        for matter in known.values()
+        if matter.severity == Severity.critical and matter.hider == f"silence:{silence.pk}"
+    ]
+
+
+def _flaps(tx: Transaction, way: Routing, now: datetime) -> int:
+    """What went to and fro has settled: told once, with what holds now."""
+    known = tx.situation(now)
+    settled = {key: flap for key, flap in known.flaps.items() if routing.has_settled(flap, way.flapping, now)}
+    if not settled:
+        return 0
+    tx.keep_flaps(dict.fromkeys(settled))
+    alerts = []
+    kept: dict[Key, Matter | None] = {}
+    for key, flap in settled.items():
+        if flap.since is None:
+            continue
+        place = key._replace(topic="renewal") if key.topic == "auto_renewal" else key
+        matter = known.matters.get(place)
+        if matter is not None and matter.hider != "flapping":
+            matter = None
+        number = _number(tx, key)
+        one = matching.subject(key.environment, number, way.inventory)
+        said = matching.effective(way.rules, one)
+        where = (key.environment, key.number_id)
+        hidden = routing.suppressed("flapping.ended", where, one, said, known, mark=way.mark)
+        if matter is not None and hidden is not None:
+            kept[place] = routing.hide(matter, hidden)
+        who = _who(number) or key.environment or key.topic
+        what = key.topic.replace("_", "-")
+        state = _as_told(tx, matter.alert_id)[1] if matter else None
+        words = messages.settled(who, key.environment, what, routing.settles_after(way), state)
+        alerts.append(
+            Alert(
+                key=f"{'/'.join(filter(None, (key.environment, 'flapping.ended', key.number_id)))}/{now.isoformat()} {what}",
+                kind="flapping.ended",
+                severity=matter.severity if matter else Severity.info,
+                environment=key.environment,
+                headline=words[0],
+                text=words[1],
+                number_id=key.number_id or None,
+                number=_who(number),
+                topic=place.topic if matter and not hidden else "",
+                nature="release" if matter and not hidden else "new",
+                about=number,
+            )
+        )
+    tx.keep_matters(kept)
+    return tx.tell(alerts, way, now)
+
+
+def _number(tx: Transaction, key: Key) -> PhoneNumber | None:
+    if not key.number_id:
+        return None
+    fleet = tx.fleet(tx.watch(key.environment)[0])
+    known = fleet.get(key.number_id)
+    return None if known is None else tx.parsed([known]).get(key.number_id)
+
+
+# --- digests ----------------------------------------------------------------------------------------------------------
+
+
+def _digest(tx: Transaction, way: Routing, channel: Channel, policies: Mapping[str, Policy], now: datetime) -> int:
+    """The digest of a channel, if its time came since the last one; those missed while nothing ran are one."""
+    if channel.digest is None:
+        return 0
+    name = f"digest {channel.name}"
+    fired = tx.fired_at(name)
+    if fired is None or fired[0] > now:  # the first one comes at its time; a clock that was put back starts anew
+        tx.set_fired(name, now)
+        return 0
+    at = schedule.last_fire(fired[0], now, channel.digest, channel.timezone or way.zone)
+    if at is None:
+        return 0
+    tx.set_fired(name, now)
+    changes = tx.alerts_waiting(channel.name)
+    if not changes and not channel.digest_when_empty:
+        return 0
+    state = _state(tx, channel, policies, now)
+    headline, text = digest.compose(state, len(changes), fired[0], now)
+    alert = Alert(
+        key=f"digest.sent/{channel.name}/{at.isoformat()}",
+        kind="digest.sent",
+        severity=Severity.info,
+        environment="",
+        headline=headline,
+        text=text,
+        channels=(channel.name,),
+    )
+    tx.put_digest(channel.name, alert, way, now)
+    return 1
+
+
+def _state(tx: Transaction, channel: Channel, policies: Mapping[str, Policy], now: datetime) -> digest.State:
+    """What the digest of ``channel`` is made of."""
+    rows: list[report.Row] = []
+    watches = []
+    for environment_id, watch, _ in tx.watches():
+        policy = policies.get(watch.name)
+        if policy is None or (channel.environments is not None and watch.name not in channel.environments):
+            continue
+        watches.append((watch, policy))
+        rows += [report.row(watch.name, known, number, policy, now) for known, number in tx.listed(environment_id)]
+    names = {watch.name for watch, _ in watches}
+    known = tx.situation(now)
+    return digest.State(
+        rows=rows,
+        watches=watches,
+        matters={key: matter for key, matter in known.matters.items() if key.environment in {*names, ""}},
+        silences=known.silences,
+        lapses={place: by for place, by in known.lapses.items() if place[0] in names},
+        outbox=tx.outbox(),
+        faults=tx.channel_faults(),
+    )

@@ -1,0 +1,107 @@
+"""The local inventory: a CSV file that says whose a number is, with labels and a note; read again when it changes.
+
+Columns by their names in the first line, in any order: number, owner, labels, note; others are left alone. Labels are
+separated by ``;``, ``,`` or ``|``. A file that becomes unreadable while the watch runs leaves the last good one in force.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from renewal_watch.matching import digits
+from renewal_watch.model import Record
+
+_FAULTS = 10  # named at once; a file of the wrong kind has one in every line
+_MANGLED = re.compile(r"\d[.,]?\d*[eE]\+\d+")  # what a spreadsheet makes of a long number
+LARGEST = 64 * 1024 * 1024  # bytes
+
+
+def parse(text: str) -> tuple[dict[str, Record], list[str]]:
+    """The records by the digits of their numbers, and a sentence for each line that cannot be used."""
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter, strict=True)
+    records: dict[str, Record] = {}
+    lines: dict[str, int] = {}
+    faults: list[str] = []
+    try:
+        head = [name.strip().lower() for name in next(rows, [])]
+        if "number" not in head:
+            return {}, ["line 1: it names the columns and has none called number"]
+        for row in rows:
+            cells = dict(zip(head, (cell.strip() for cell in row), strict=False))
+            if not any(cells.values()):
+                continue
+            called = cells.get("number", "")
+            key = digits(called)
+            if _MANGLED.search(called) or len(key) < 3 or re.search(r"[^\d\s()+./-]", called):  # noqa: PLR2004 (no number is shorter)
+                hint = "; a spreadsheet made it so: format the column as text" if _MANGLED.search(called) else ""
+                faults.append(f"line {rows.line_num}: {called!r} is not a phone number{hint}")
+            elif key in records:
+                faults.append(f"line {rows.line_num}: {called} stands in line {lines[key]} already")
+            else:
+                labels = (label.strip() for label in re.split("[;,|]", cells.get("labels", "")))
+                records[key] = Record(
+                    owner=cells.get("owner", ""), labels=tuple(filter(None, labels)), note=cells.get("note", "")
+                )
+                lines[key] = rows.line_num
+    except csv.Error as error:
+        faults.append(f"line {rows.line_num}: {error}")
+    if len(faults) > _FAULTS:
+        faults = [*faults[:_FAULTS], f"and {len(faults) - _FAULTS} more"]
+    return records, faults
+
+
+class Inventory:
+    """The file as it is now, or as it last was."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.faults: list[str] = []
+        self._mark: tuple[int, ...] | None = None
+        self._records: Mapping[str, Record] = {}
+
+    def current(self) -> Mapping[str, Record]:
+        """The records, read again if the file changed; ``faults`` say what of it is not used.
+
+        A line that cannot be used leaves its number as it was; a file that cannot be read leaves them all.
+        """
+        mark = _mark(self.path)
+        if mark != self._mark:
+            self._mark = mark
+            records, self.faults = read(self.path)
+            self._records = {**self._records, **records} if self.faults else records
+        return self._records
+
+
+def _mark(path: Path | None) -> tuple[int, ...] | None:
+    """Changes whenever the file does."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return (0,)
+    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def read(path: Path | None) -> tuple[dict[str, Record], list[str]]:
+    """The records of a file and what is wrong with it, a sentence each."""
+    if path is None:
+        return {}, []
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not hold up the watch
+        with os.fdopen(descriptor, "rb") as file:
+            content = file.read(LARGEST + 1)
+        text = (content or b"").decode("utf-8")
+    except OSError as error:
+        return {}, [f"{path} cannot be read: {error.strerror}"]
+    except UnicodeDecodeError:
+        return {}, [f"{path} is not UTF-8 text; save it as CSV UTF-8"]
+    if len(content) > LARGEST:
+        return {}, [f"{path} is larger than {LARGEST // 2**20} MiB"]
+    records, faults = parse(text)
+    return records, [f"{path}: {fault}" for fault in faults]

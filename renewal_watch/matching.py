@@ -1,0 +1,165 @@
+"""Which numbers a rule or a silence is about, and what the rules together say of one number. Pure.
+
+Rules merge in the order of the file: each sets what it gives and leaves the rest as it was. ``Effective.given`` remembers
+which rule gave what, for ``explain``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import NamedTuple
+
+from renewal_watch.model import OWN, Match, PhoneNumber, Record, Rule, Severity
+
+_NOT_DIGITS = re.compile(r"\D+")
+NOBODY = Record()
+
+
+class Subject(NamedTuple):
+    """What can be matched of a number; of an alert about none, only the environment."""
+
+    environment: str
+    id: str | None = None
+    digits: str = ""
+    country: str = ""
+    type: str = ""
+    capabilities: frozenset[str] = frozenset()
+    auto_renewal: bool = False
+    cost: Decimal | None = None
+    currency: str = ""
+    labels: frozenset[str] = frozenset()
+    owner: str = ""
+
+
+class Effective(NamedTuple):
+    """What holds for one number. ``severities`` and ``mute`` are (pattern of kinds, what, name of the rule)."""
+
+    warn_days: tuple[int, ...] | None = None  # None: as [renewals] says
+    auto_renewal_warn_days: tuple[int, ...] | None = None
+    severities: tuple[tuple[str, Severity, str], ...] = ()
+    mute: tuple[tuple[str, str], ...] = ()
+    channels: tuple[str, ...] | None = None
+    add_channels: tuple[str, ...] = ()
+    escalate_to: tuple[str, ...] | None = None
+    owner: str | None = None
+    given: tuple[tuple[str, str], ...] = ()  # (key, rule)
+
+    def severity(self, kind: str, judged: Severity) -> Severity:
+        """The severity of an alert: the last rule that names its kind, else as it was judged."""
+        return next((given for pattern, given, _ in reversed(self.severities) if fnmatchcase(kind, pattern)), judged)
+
+    def muted_by(self, kind: str) -> str | None:
+        """The rule that mutes alerts of this kind."""
+        return next((rule for pattern, rule in self.mute if hides(pattern, kind)), None)
+
+
+_PLAIN = Effective()
+
+
+def digits(number: object) -> str:
+    """The digits of a number however it is written: ``+49 30 123`` and ``004930123`` are one."""
+    found = _NOT_DIGITS.sub("", str(number or ""))
+    return found.removeprefix("00")
+
+
+def subject(environment: str, number: PhoneNumber | None, inventory: Mapping[str, Record]) -> Subject:
+    """``number`` as rules and silences see it."""
+    if number is None:
+        return Subject(environment)
+    called = digits(number.number)
+    record = inventory.get(called, NOBODY)
+    return Subject(
+        environment,
+        str(number.id),
+        called,
+        (number.country_code or "").strip().lower(),
+        (number.type or "").strip().lower(),
+        number.capabilities,
+        bool(number.auto_renewal),
+        number.cost,
+        (number.currency or "").strip().lower(),
+        frozenset(label.lower() for label in record.labels),
+        record.owner.lower(),
+    )
+
+
+def fits(match: Match, one: Subject) -> bool:
+    """Whether ``match`` is about ``one``. What names numbers never fits an alert about none."""
+    if match.environments is not None and one.environment not in match.environments:
+        return False
+    if one.id is None:
+        return not _names_numbers(match)
+    return (
+        (match.numbers is None or any(_is_called(one.digits, wanted) for wanted in match.numbers))
+        and (match.ids is None or one.id in match.ids)
+        and _has(match.countries, one.country)
+        and _has(match.types, one.type)
+        and (match.capabilities is None or not one.capabilities.isdisjoint(match.capabilities))
+        and (match.labels is None or not one.labels.isdisjoint(label.lower() for label in match.labels))
+        and _has(match.owners, one.owner)
+        and (match.auto_renewal is None or match.auto_renewal == one.auto_renewal)
+        and (match.cost_at_least is None or (one.cost is not None and one.cost >= match.cost_at_least))
+        and (match.cost_at_most is None or (one.cost is not None and one.cost <= match.cost_at_most))
+        and _has(match.currencies, one.currency)
+    )
+
+
+@lru_cache(maxsize=256)
+def _names_numbers(match: Match) -> bool:
+    return match != Match(environments=match.environments)
+
+
+def _has(wanted: tuple[str, ...] | None, value: str) -> bool:
+    return wanted is None or any(value == one.strip().lower() for one in wanted)
+
+
+@lru_cache(maxsize=4096)
+def _is_called(called: str, wanted: str) -> bool:
+    if wanted.endswith("*"):
+        return called.startswith(digits(wanted))
+    return called != "" and called == digits(wanted)
+
+
+def hides(pattern: str, kind: str) -> bool:
+    """Whether a mute or a silence of ``pattern`` is about ``kind``: what the watch says of itself must be named."""
+    first = kind.partition(".")[0]
+    return fnmatchcase(kind, pattern) and (first not in OWN or pattern.partition(".")[0] == first)
+
+
+def is_silenced(kinds: tuple[str, ...], kind: str) -> bool:
+    """Whether a silence of ``kinds`` (none: all about numbers) is about ``kind``."""
+    return any(hides(pattern, kind) for pattern in kinds or ("*",))
+
+
+def effective(rules: Iterable[Rule], one: Subject) -> Effective:
+    """What all rules that match ``one`` say together."""
+    said: dict[str, object] = {}
+    severities: list[tuple[str, Severity, str]] = []
+    added: list[str] = []
+    given: dict[str, str] = {}
+    for rule in rules:
+        if not fits(rule.match, one):
+            continue
+        for key in ("warn_days", "auto_renewal_warn_days", "channels", "escalate_to", "owner"):
+            value = getattr(rule, key)
+            if value is not None:
+                said[key] = value
+                given[key] = rule.name
+        if rule.channels is not None:
+            added = []
+        for kind, severity in rule.severities.items():
+            severities.append((kind, Severity[severity], rule.name))
+            given[f"severities {kind}"] = rule.name
+        if rule.mute is not None:
+            said["mute"] = tuple((pattern, rule.name) for pattern in rule.mute)
+            given["mute"] = rule.name
+        for name in rule.add_channels:
+            added.append(name)
+            given[f"add_channels {name}"] = rule.name
+    if not given:
+        return _PLAIN
+    return Effective(severities=tuple(severities), add_channels=tuple(added), given=tuple(given.items()), **said)  # type: ignore[arg-type]

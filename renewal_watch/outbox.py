@@ -1,0 +1,516 @@
+"""What was found and the fate of each message: alerts, deliveries, claims and their outcome, how channels do."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, insert, or_, select, update
+
+from renewal_watch import messages, rules
+from renewal_watch.config import Channel, duration
+from renewal_watch.decisions import Decisions
+from renewal_watch.model import Alert, Delivery, Severity
+from renewal_watch.routing import CAP_WINDOW, Decision, Hold, Routing, Waiting, gathers, hold, plan
+from renewal_watch.rows import chunks
+from renewal_watch.schema import alerts, channels, deliveries, delivery_alerts, environments, numbers, write_instant
+
+LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
+
+
+AT_ONCE = ("canary.sent", "digest.")  # kinds that come when their own calendar says
+
+
+class Outbox(Decisions):
+    """Alerts and deliveries."""
+
+    def tell(self, found: Sequence[Alert], routing: Routing, now: datetime) -> int:
+        """Write alerts, and one delivery for each channel that is told of any of them; a known key is left out.
+
+        Returns how many alerts are new.
+        """
+        if not found:
+            return 0
+        fresh = self._write_alerts(found, now)
+        if not fresh:
+            return 0
+        made = plan(fresh, routing, self.situation(now), now)
+        judged = dict(fresh)
+        self._many(
+            "UPDATE alerts SET severity = ?, text = ?, hidden = ? WHERE id = ?",
+            (
+                (int(one.alert.severity), one.alert.text, one.hidden, one.alert_id)
+                for one in made.decisions
+                if one.hidden or one.alert is not judged[one.alert_id]
+            ),
+        )
+        told: dict[str, list[Decision]] = {}
+        for one in made.decisions:
+            for name in one.channels:
+                told.setdefault(name, []).append(one)
+        for name, those in told.items():
+            self._put_in_outbox(
+                name,
+                [one.alert_id for one in those],
+                max(one.alert.severity for one in those),
+                now,
+                at_once=any(one.alert.kind.startswith(AT_ONCE) for one in those),
+            )
+        self.keep_matters(made.matters)
+        self.keep_flaps(made.flaps)
+        return len(fresh) + self.tell(made.more, routing, now)
+
+    def _write_alerts(self, found: Sequence[Alert], now: datetime) -> list[tuple[int, Alert]]:
+        """The alerts whose keys are new, with their ids."""
+        environment_ids = {name: self.watch(name)[0] if name else 0 for name in {alert.environment for alert in found}}
+        number_ids = self.number_ids({(one.environment, one.number_id) for one in found if one.number_id is not None})
+        first = self._last_id(alerts) + 1
+        at = write_instant(now)
+        rows = []
+        for alert_id, alert in enumerate(found, first):
+            number_id = number_ids.get((alert.environment, alert.number_id or ""), 0)
+            place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
+            rows.append((alert_id, *place, int(alert.severity), alert.days_left, alert.headline, alert.text, at))
+        self._many(
+            "INSERT INTO alerts (id, environment_id, number_id, kind, mark, severity, days_left, headline, text, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            rows,
+        )
+        written = set(self.connection.execute(select(alerts.c.id).where(alerts.c.id >= first)).scalars())
+        return [(alert_id, alert) for alert_id, alert in enumerate(found, first) if alert_id in written]
+
+    def _put_in_outbox(
+        self,
+        channel: str,
+        alert_ids: Sequence[int],
+        severity: Severity,
+        now: datetime,
+        *,
+        at_once: bool = False,
+        note: str | None = None,
+    ) -> int:
+        made = self.connection.execute(
+            insert(deliveries).values(
+                message_id=f"rw-{secrets.token_hex(5)}",
+                channel=channel,
+                state="pending",
+                created_at=now,
+                next_attempt_at=now,
+                give_up_at=now + rules.GIVE_UP_AFTER,
+                severity=int(severity),
+                at_once=at_once,
+                note=note,
+            )
+        )
+        key = made.inserted_primary_key
+        assert key is not None  # noqa: S101 (an insert of one row)
+        self._many(
+            "INSERT INTO delivery_alerts (delivery_id, alert_id) VALUES (?, ?)",
+            ((key[0], alert_id) for alert_id in alert_ids),
+        )
+        return int(key[0])
+
+    # --- sending ---
+
+    def claim(self, channel: Channel, zone: str, now: datetime) -> Delivery | None:
+        """Take the oldest message of ``channel`` that may go, for ``LEASE``; it must be settled. None if there is none.
+
+        Messages that were held back become one. A time further ahead than it can have been set is a clock that was put
+        back: such a message is due.
+        """
+        soonest_set = now + rules.BACKOFF_LONGEST * 1.2
+        rows = self.connection.execute(
+            select(deliveries)
+            .where(
+                deliveries.c.state == "pending",
+                deliveries.c.channel == channel.name,
+                or_(deliveries.c.next_attempt_at <= now, deliveries.c.next_attempt_at > soonest_set),
+                or_(
+                    deliveries.c.lease.is_(None),
+                    deliveries.c.leased_until <= now,
+                    deliveries.c.leased_until > now + LEASE,
+                ),
+            )
+            .order_by(deliveries.c.created_at, deliveries.c.id)
+        ).all()
+        if not rows:
+            return None
+        sent = self._sent_of_late(channel, now)
+        waiting = [_waiting(row) for row in rows]
+        start = next((place for place, one in enumerate(waiting) if hold(channel, one, zone, sent, now) is None), None)
+        if start is None:
+            return None
+        row = rows[start]
+        together, why = gathers(channel, waiting[start:], zone, sent, now)
+        others = [one.pk for one in together[1:]]
+        if others:
+            self._gather(row.id, others)
+        lease = secrets.token_hex(8)
+        values = {"lease": lease, "leased_until": now + LEASE, "attempts": row.attempts + 1}
+        if row.attempts == 0:  # the days of trying begin when it is first let out
+            values["give_up_at"] = now + rules.GIVE_UP_AFTER
+        self.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**values))
+        found = self.connection.execute(
+            _ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+            .where(delivery_alerts.c.delivery_id == row.id)
+            .order_by(alerts.c.id)
+        )
+        return Delivery(
+            pk=row.id,
+            message_id=row.message_id,
+            channel=row.channel,
+            lease=lease,
+            leased_until=now + LEASE,
+            attempts=row.attempts + 1,
+            created_at=row.created_at,
+            alerts=tuple(_alert(one) for one in found),
+            note="; ".join(filter(None, (row.note, why))),
+        )
+
+    def _sent_of_late(self, channel: Channel, now: datetime) -> list[datetime]:
+        """When the newest messages of a channel were sent, as many as its cap looks at, ascending."""
+        rows = self.connection.execute(
+            select(deliveries.c.sent_at)
+            .where(
+                deliveries.c.state == "sent",
+                deliveries.c.channel == channel.name,
+                deliveries.c.next_attempt_at > now - CAP_WINDOW,  # by the index: set to the time of sending
+                deliveries.c.sent_at <= now,
+            )
+            .order_by(deliveries.c.next_attempt_at.desc())
+            .limit(channel.max_per_hour)
+        )
+        return sorted(rows.scalars())
+
+    def _gather(self, into: int, others: Sequence[int]) -> None:
+        """Put the alerts of messages that nobody was sent yet into one of them."""
+        for chunk in chunks(others):
+            self.connection.execute(
+                delivery_alerts.update()
+                .prefix_with("OR IGNORE")
+                .where(delivery_alerts.c.delivery_id.in_(chunk))
+                .values(delivery_id=into)
+            )
+            self.connection.execute(delivery_alerts.delete().where(delivery_alerts.c.delivery_id.in_(chunk)))
+            self.connection.execute(deliveries.delete().where(deliveries.c.id.in_(chunk)))
+
+    def put_digest(self, channel: str, alert: Alert, routing: Routing, now: datetime) -> None:
+        """Send a digest: with it goes all that waited for it."""
+        waiting = self._unseen(channel)
+        if self.tell([alert], routing, now):
+            pk = self.connection.execute(
+                select(func.max(deliveries.c.id)).where(deliveries.c.channel == channel, deliveries.c.at_once)
+            ).scalar_one()
+            self._gather(pk, waiting)
+
+    def _unseen(self, channel: str) -> list[int]:
+        """The messages of a channel that were never offered to it."""
+        return list(
+            self.connection.execute(
+                select(deliveries.c.id).where(
+                    deliveries.c.state == "pending",
+                    deliveries.c.channel == channel,
+                    deliveries.c.attempts == 0,
+                    deliveries.c.last_error.is_(None),
+                    deliveries.c.lease.is_(None),
+                )
+            ).scalars()
+        )
+
+    def alerts_waiting(self, channel: str) -> list[Alert]:
+        """The alerts that were never offered to a channel, oldest first."""
+        found: list[Alert] = []
+        for chunk in chunks(self._unseen(channel)):
+            query = _ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+            rows = self.connection.execute(query.where(delivery_alerts.c.delivery_id.in_(chunk)).order_by(alerts.c.id))
+            found += [_alert(one) for one in rows]
+        return found
+
+    def stand_in(self, channel: Channel, now: datetime) -> int:
+        """Give what waits for a failing channel to its fallback as well, each message once; how many."""
+        fallback = channel.fallback
+        if fallback is None:
+            return 0
+        failing = self.channel_faults().get(channel.name)
+        if failing is None or now - failing[0] < duration(channel.fallback_after):
+            return 0
+        rows = self.connection.execute(
+            select(deliveries.c.id, deliveries.c.severity).where(
+                deliveries.c.state != "sent",
+                deliveries.c.channel == channel.name,
+                deliveries.c.fallback_at.is_(None),
+                or_(deliveries.c.attempts > 0, deliveries.c.created_at >= failing[0]),
+            )
+        ).all()
+        known = select(delivery_alerts.c.alert_id).join(deliveries, deliveries.c.id == delivery_alerts.c.delivery_id)
+        known = known.where(deliveries.c.channel == fallback)
+        for row in rows:
+            unknown = select(delivery_alerts.c.alert_id).where(
+                delivery_alerts.c.delivery_id == row.id, delivery_alerts.c.alert_id.not_in(known)
+            )
+            alert_ids = list(self.connection.execute(unknown).scalars())
+            if alert_ids:
+                note = f"in place of channel {channel.name}, which fails since {messages.instant(failing[0])}"
+                self._put_in_outbox(fallback, alert_ids, Severity(row.severity), now, note=note)
+            self.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(fallback_at=now))
+        return len(rows)
+
+    def settle_sent(self, delivery: Delivery, routing: Routing, now: datetime) -> bool:
+        """Mark as sent; False when the lease was lost meanwhile and somebody else answers for the message."""
+        if not self._settle(delivery, state="sent", sent_at=now, next_attempt_at=now, last_error=None):
+            return False
+        row = self.connection.execute(select(channels).where(channels.c.name == delivery.channel)).one_or_none()
+        if row is None:
+            self.connection.execute(insert(channels).values(name=delivery.channel, last_sent_at=now))
+            return True
+        if row.told_at is not None:
+            words = messages.channel_recovered(delivery.channel, row.failing_since, now)
+            self._tell_of_channel(delivery.channel, "watch.recovered", Severity.info, words, routing, now)
+            self.connection.execute(  # what waits in back-off need not wait any longer
+                update(deliveries)
+                .where(
+                    deliveries.c.channel == delivery.channel,
+                    deliveries.c.state == "pending",
+                    deliveries.c.lease.is_(None),
+                    deliveries.c.next_attempt_at > now,
+                )
+                .values(next_attempt_at=now)
+            )
+        self.connection.execute(
+            update(channels)
+            .where(channels.c.name == delivery.channel)
+            .values(failing_since=None, told_at=None, last_error=None, last_sent_at=now)
+        )
+        return True
+
+    def settle_failed(self, delivery: Delivery, error: str, routing: Routing, now: datetime, chance: float) -> bool:
+        """Keep for another attempt, or give up after ``GIVE_UP_AFTER``; tell the other channels when it lasts."""
+        give_up_at = self.connection.execute(
+            select(deliveries.c.give_up_at).where(deliveries.c.id == delivery.pk)
+        ).scalar_one()
+        is_over = now >= give_up_at
+        values: dict[str, Any] = {"last_error": error}
+        if is_over:
+            values["state"] = "failed"
+        else:
+            values["next_attempt_at"] = rules.next_attempt(delivery.attempts, now, chance)
+        if not self._settle(delivery, **values):
+            return False
+        name = delivery.channel
+        row = self.connection.execute(select(channels).where(channels.c.name == name)).one_or_none()
+        since = (row.failing_since if row else None) or now
+        told_at = row.told_at if row else None
+        if now - since >= rules.CHANNEL_FAILING_AFTER and told_at is None:
+            waiting = self.connection.execute(
+                select(func.count()).where(deliveries.c.channel == name, deliveries.c.state == "pending")
+            ).scalar_one()
+            words = messages.channel_failing(name, since, now, waiting, error)
+            self._tell_of_channel(name, "channel.failing", Severity.critical, words, routing, now)
+            told_at = now
+        if is_over:
+            failed = self.connection.execute(
+                select(func.count()).where(deliveries.c.channel == name, deliveries.c.state == "failed")
+            ).scalar_one()
+            words = messages.channel_gave_up(name, failed, error)
+            key = f"{name}/given up/{now:%Y-%m-%d}"  # messages of one outage are given up one by one: told once a day
+            self._tell_of_channel(name, "channel.failing", Severity.critical, words, routing, now, key)
+            told_at = told_at or now
+        values = {"failing_since": since, "told_at": told_at, "last_error": error}
+        if row is None:
+            self.connection.execute(insert(channels).values(name=name, **values))
+        else:
+            self.connection.execute(update(channels).where(channels.c.name == name).values(**values))
+        return True
+
+    def release(self, delivery: Delivery) -> bool:
+        """Give a claim back unsent, as if it had never been taken."""
+        return self._settle(delivery, attempts=delivery.attempts - 1)
+
+    def _settle(self, delivery: Delivery, **values: object) -> bool:
+        done = self.connection.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.id == delivery.pk, deliveries.c.lease == delivery.lease, deliveries.c.state == "pending"
+            )
+            .values(lease=None, leased_until=None, **values)
+        )
+        return done.rowcount == 1
+
+    def _tell_of_channel(
+        self,
+        name: str,
+        kind: str,
+        severity: Severity,
+        words: tuple[str, str],
+        routing: Routing,
+        now: datetime,
+        key: str | None = None,
+    ) -> None:
+        """Through the other channels: the one it is about is not asked."""
+        alert = Alert(
+            key=f"{kind}/{key or f'{name}/{now.isoformat()}'}",
+            kind=kind,
+            severity=severity,
+            environment="",
+            headline=words[0],
+            text=words[1],
+            topic=f"channel {name}",
+            ends=kind == "watch.recovered",
+        )
+        others = tuple(channel for channel in routing.channels if channel.name != name)
+        self.tell([alert], replace(routing, channels=others), now)
+
+    def next_due(self, channel: Channel, zone: str, now: datetime) -> datetime | None:
+        """When the next message of ``channel`` may go, None if none waits."""
+        rows = self.connection.execute(
+            select(deliveries).where(deliveries.c.state == "pending", deliveries.c.channel == channel.name)
+        ).all()
+        if not rows:
+            return None
+        sent = self._sent_of_late(channel, now)
+        held = {}  # most messages wait for the same reason
+        due = []
+        for row in rows:
+            one = _waiting(row)
+            at = max(row.next_attempt_at, row.leased_until or row.next_attempt_at, now)
+            place = (one.severity, one.at_once, at)
+            if place not in held:
+                found = hold(channel, one, zone, sent, at)
+                held[place] = at if found is None else found.until
+            due.append(held[place])
+        return min(due)
+
+    def held(self, channel: Channel, zone: str, now: datetime) -> dict[str, Hold]:
+        """The messages that wait and why, by their ids."""
+        rows = self.connection.execute(
+            select(deliveries).where(deliveries.c.state == "pending", deliveries.c.channel == channel.name)
+        ).all()
+        sent = self._sent_of_late(channel, now)
+        found = {row.message_id: hold(channel, _waiting(row), zone, sent, now) for row in rows}
+        return {message_id: why for message_id, why in found.items() if why is not None}
+
+    def retry(self, alert_ids: Sequence[int], now: datetime) -> int:
+        """Offer the failed and waiting deliveries of these alerts again at once; how many. Empty means all failed."""
+        query = select(delivery_alerts.c.delivery_id)
+        if alert_ids:
+            query = query.where(delivery_alerts.c.alert_id.in_(alert_ids))
+        states = ("failed", "pending") if alert_ids else ("failed",)
+        done = self.connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id.in_(query), deliveries.c.state.in_(states))
+            .values(state="pending", attempts=0, next_attempt_at=now, give_up_at=now + rules.GIVE_UP_AFTER)
+        )
+        return done.rowcount
+
+    # --- questions ---
+
+    def outbox(self) -> dict[str, Any]:
+        """How many messages wait and failed, and since when the oldest waits."""
+        rows = self.connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state))
+        counts = {state: int(count) for state, count in rows}
+        oldest = self.connection.execute(
+            select(func.min(deliveries.c.created_at)).where(deliveries.c.state == "pending")
+        ).scalar_one()
+        return {"pending": counts.get("pending", 0), "failed": counts.get("failed", 0), "oldest_pending_at": oldest}
+
+    def channel_faults(self) -> dict[str, tuple[datetime, str]]:
+        """The channels that fail now: since when, and the last error."""
+        rows = self.connection.execute(select(channels).where(channels.c.failing_since.is_not(None)))
+        return {row.name: (row.failing_since, row.last_error) for row in rows}
+
+    def alerts(
+        self, *, states: Sequence[str] = (), number_id: str | None = None, environment: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Alerts with the fate of their deliveries, newest first, as ``alerts --json`` prints them."""
+        query = _ALERTS.order_by(alerts.c.id.desc())
+        if number_id is not None:
+            query = query.where(numbers.c.provider_id == number_id, environments.c.name == environment)
+        wanted = select(delivery_alerts.c.alert_id).join(deliveries, deliveries.c.id == delivery_alerts.c.delivery_id)
+        if states:
+            query = query.where(alerts.c.id.in_(wanted.where(deliveries.c.state.in_(states))))
+        rows = self.connection.execute(query).all()
+        fates: dict[int, list[dict[str, Any]]] = {row.id: [] for row in rows}
+        joined = select(delivery_alerts.c.alert_id, deliveries).join(
+            deliveries, deliveries.c.id == delivery_alerts.c.delivery_id
+        )
+        if number_id is not None:
+            joined = joined.where(delivery_alerts.c.alert_id.in_(list(fates)))
+        for one in self.connection.execute(joined.order_by(deliveries.c.id)):
+            if one.alert_id in fates:
+                fates[one.alert_id].append(
+                    {
+                        "channel": one.channel,
+                        "state": one.state,
+                        "message_id": one.message_id,
+                        "attempts": one.attempts,
+                        "last_error": one.last_error,
+                        "sent_at": one.sent_at,
+                        "next_attempt_at": one.next_attempt_at if one.state == "pending" else None,
+                        "leased_until": one.leased_until,
+                    }
+                )
+        found = []
+        for row in rows:
+            alert = _alert(row)
+            found.append(
+                {
+                    "id": row.id,
+                    "key": alert.key,
+                    "kind": alert.kind,
+                    "severity": alert.severity.name,
+                    "environment": alert.environment,
+                    "number_id": alert.number_id,
+                    "number": alert.number,
+                    "text": alert.text,
+                    "hidden": row.hidden,
+                    "created_at": row.created_at,
+                    "deliveries": fates[row.id],
+                }
+            )
+        return found
+
+
+_ALERTS = (
+    select(
+        alerts,
+        environments.c.name.label("environment"),
+        numbers.c.provider_id.label("provider_id"),
+        numbers.c.number.label("number"),
+    )
+    .select_from(alerts)
+    .outerjoin(environments, environments.c.id == alerts.c.environment_id)
+    .outerjoin(numbers, numbers.c.id == alerts.c.number_id)
+)
+
+
+def _waiting(row: Any) -> Waiting:
+    return Waiting(
+        row.id, Severity(row.severity), bool(row.at_once), row.created_at, row.attempts == 0 and row.last_error is None
+    )
+
+
+def _place(kind: str, environment: str, provider_id: str | None) -> str:
+    """What the key of an alert begins with; the rest is its mark."""
+    return "".join(f"{part}/" for part in (environment, kind, provider_id) if part)
+
+
+def _mark(alert: Alert, *, known: bool) -> str:
+    return alert.key.removeprefix(_place(alert.kind, alert.environment, alert.number_id if known else None))
+
+
+def _alert(row: Any) -> Alert:
+    environment = row.environment or ""
+    return Alert(
+        key=_place(row.kind, environment, row.provider_id) + row.mark,
+        kind=row.kind,
+        severity=Severity(row.severity),
+        environment=environment,
+        headline=row.headline,
+        text=row.text,
+        number_id=row.provider_id,
+        number=row.number or row.provider_id,
+        days_left=row.days_left,
+    )

@@ -1,0 +1,449 @@
+"""What is remembered of each list: polls, numbers, and their changes as the way back to any earlier list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import func, insert, select, text, update
+
+from renewal_watch import rules
+from renewal_watch.errors import UsageError
+from renewal_watch.model import DAY_S, Absence, Cycle, Entry, Known, Lapse, PhoneNumber, Verdict, Watch
+from renewal_watch.rows import Rows, chunks
+from renewal_watch.schema import changes, entries, environments, numbers, polls
+from renewal_watch.text import plain
+
+_CORE = Known._fields[: Known._fields.index("cycle")]  # the columns of the table numbers
+_KNOWN = ", ".join("id" if name == "pk" else name for name in _CORE)
+_FIRST_OF_CYCLE = len(_CORE)
+_PARSE = msgspec.json.Decoder(PhoneNumber, strict=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When an environment may be polled next."""
+
+    next_poll_at: datetime | None = None
+    hold_until: datetime | None = None
+    hold_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollRecord:
+    """One line of the poll log. ``outcome`` is ``ok`` or the reason of the ``ApiError``."""
+
+    started_at: datetime
+    finished_at: datetime
+    outcome: str
+    error: str | None = None
+    numbers: int | None = None
+    invalid: int | None = None
+
+
+class Snapshots(Rows):
+    """Polls and numbers."""
+
+    def watch(self, name: str) -> tuple[int, Watch, Schedule]:
+        """The environment's id and what is kept of it; made on first sight."""
+        row = self.connection.execute(select(environments).where(environments.c.name == name)).one_or_none()
+        if row is None:
+            made = self.connection.execute(insert(environments).values(name=name, told=[], invalid=[]))
+            key = made.inserted_primary_key
+            assert key is not None  # noqa: S101 (an insert of one row)
+            return int(key[0]), Watch(name=name), Schedule()
+        return (
+            int(row.id),
+            Watch(
+                name=row.name,
+                numbers=row.numbers,
+                has_baseline=row.has_baseline,
+                last_poll_at=row.last_poll_at,
+                last_success_at=row.last_success_at,
+                last_error=row.last_error,
+                failures=row.failures,
+                failing_since=row.failing_since,
+                told=frozenset(row.told),
+                shrunk_at=row.shrunk_at,
+                invalid=frozenset(row.invalid),
+                turn_s=row.turn_s,
+            ),
+            Schedule(next_poll_at=row.next_poll_at, hold_until=row.hold_until, hold_token=row.hold_token),
+        )
+
+    def last_poll_id(self, environment_id: int) -> int | None:
+        """The newest line of the environment's poll log."""
+        newest: int | None = self.connection.execute(
+            select(func.max(polls.c.id)).where(polls.c.environment_id == environment_id)
+        ).scalar_one()
+        return newest
+
+    def fleet(self, environment_id: int) -> dict[str, Known]:
+        """Every number that was ever listed, by provider id."""
+        query = f"SELECT {_KNOWN}, NULL, NULL, NULL FROM numbers WHERE environment_id = ?"  # noqa: S608 (own column names)
+        rows = self._driver().execute(query, (environment_id,))
+        fleet = {known[1]: known for known in map(Known._make, rows)}
+        of_environment = "number_id IN (SELECT id FROM numbers WHERE environment_id = ?)"
+        names = {}
+        told = self._driver().execute(f"SELECT * FROM cycles WHERE {of_environment}", (environment_id,)).fetchall()  # noqa: S608
+        gone = self._driver().execute(f"SELECT * FROM absences WHERE {of_environment}", (environment_id,)).fetchall()  # noqa: S608
+        lapsing = (
+            self._driver()
+            .execute(
+                f"SELECT number_id, renews_on, reminded_on FROM lapses WHERE {of_environment}",  # noqa: S608
+                (environment_id,),
+            )
+            .fetchall()
+        )
+        if told or gone or lapsing:
+            names = {known.pk: name for name, known in fleet.items()}
+        for pk, *cycle in told:
+            fleet[names[pk]] = fleet[names[pk]]._replace(cycle=Cycle(*cycle))
+        for pk, *absence in gone:
+            fleet[names[pk]] = fleet[names[pk]]._replace(absence=Absence(*absence))
+        for pk, *lapse in lapsing:
+            fleet[names[pk]] = fleet[names[pk]]._replace(lapse=Lapse(*lapse))
+        return fleet
+
+    def parsed(self, those: Iterable[Known]) -> dict[str, PhoneNumber]:
+        """The numbers as last listed, by provider id."""
+        names = {known.pk: known.provider_id for known in those}
+        found: dict[str, PhoneNumber] = {}
+        for chunk in chunks(list(names)):
+            query = select(entries.c.number_id, entries.c.entry).where(entries.c.number_id.in_(chunk))
+            for number_id, entry in self.connection.execute(query):
+                found[names[number_id]] = _PARSE.decode(entry)
+        return found
+
+    def write(
+        self, environment_id: int, verdict: Verdict, poll: PollRecord | None, schedule: Schedule | None, now: datetime
+    ) -> None:
+        """Write one poll but its alerts: its line, the changes, what is kept of numbers and environment."""
+        poll_id = self._record_poll(environment_id, verdict, poll) if poll else None
+        if poll_id is not None:
+            self._record_numbers(environment_id, verdict, poll_id, now)
+        else:
+            self._update_numbers(verdict.updates)
+        watch = verdict.watch
+        values: dict[str, Any] = {
+            "numbers": watch.numbers,
+            "has_baseline": watch.has_baseline,
+            "last_poll_at": watch.last_poll_at,
+            "last_success_at": watch.last_success_at,
+            "last_error": watch.last_error,
+            "failures": watch.failures,
+            "failing_since": watch.failing_since,
+            "told": sorted(watch.told),
+            "shrunk_at": watch.shrunk_at,
+            "invalid": sorted(watch.invalid),
+            "turn_s": watch.turn_s,
+        }
+        if schedule is not None:
+            values |= {
+                "next_poll_at": schedule.next_poll_at,
+                "hold_until": schedule.hold_until,
+                "hold_token": schedule.hold_token,
+            }
+        self.connection.execute(update(environments).where(environments.c.id == environment_id).values(**values))
+
+    def _record_poll(self, environment_id: int, verdict: Verdict, poll: PollRecord) -> int:
+        made = self.connection.execute(
+            insert(polls).values(
+                environment_id=environment_id,
+                started_at=poll.started_at,
+                finished_at=poll.finished_at,
+                outcome=poll.outcome,
+                error=poll.error,
+                numbers=poll.numbers,
+                invalid=poll.invalid,
+                changed=len(verdict.versions),
+            )
+        )
+        key = made.inserted_primary_key
+        assert key is not None  # noqa: S101 (an insert of one row)
+        return int(key[0])
+
+    def _record_numbers(self, environment_id: int, verdict: Verdict, poll_id: int, now: datetime) -> None:
+        number_id = self._last_id(numbers)
+        fresh: list[Known] = []
+        kept: list[Known] = []
+        for known in verdict.updates:
+            if known.pk == 0:
+                number_id += 1
+                fresh.append(Known(number_id, *known[1:]))
+            else:
+                kept.append(known)
+        self._record_changes(kept, verdict, poll_id, now)
+        places = ", ".join("?" * len(_CORE))
+        self._many(
+            f"INSERT INTO numbers ({_KNOWN}, environment_id, first_poll_id) "  # noqa: S608 (own column names)
+            f"VALUES ({places}, {environment_id:d}, {poll_id:d})",
+            (known[:_FIRST_OF_CYCLE] for known in fresh),
+        )
+        self._many(
+            "INSERT INTO entries (number_id, poll_id, entry) VALUES (?, ?, ?)",
+            ((known.pk, poll_id, _compact(verdict.versions[known.provider_id])) for known in fresh),
+        )
+        self._remember(fresh)
+        self._update_numbers(kept)
+
+    def _record_changes(self, kept: Sequence[Known], verdict: Verdict, poll_id: int, now: datetime) -> None:
+        """Write the way back from the present entries to the ones before this poll."""
+        corrected = set(verdict.countdowns)
+        touched = {k.pk: k for k in kept if k.provider_id in verdict.versions or k.provider_id in corrected}
+        rows: list[tuple[int, int, bool, bool, str | None, int | None]] = []
+        replaced: list[tuple[int, str, int]] = []
+        query = """SELECT n.id, n.zero_at, a.number_id IS NULL, t.entry, p.started_at FROM numbers n
+            JOIN entries t ON t.number_id = n.id JOIN polls p ON p.id = t.poll_id
+            LEFT JOIN absences a ON a.number_id = n.id WHERE n.id IN ({})"""
+        for chunk in chunks(list(touched)):
+            found = self._driver().execute(query.format(", ".join("?" * len(chunk))), tuple(chunk))
+            for pk, zero_before, was_listed, text_before, seen_at in found.fetchall():
+                known = touched[pk]
+                entry = verdict.versions.get(known.provider_id)
+                if entry is None:  # it left the list, or its countdown alone ticked otherwise
+                    rows.append((pk, poll_id, True, known.provider_id in corrected, None, zero_before))
+                    continue
+                text_now = _compact(entry)
+                before = _ticked(_decode(text_before), datetime.fromisoformat(seen_at), zero_before, now)
+                fields = _difference(before, _decode(text_now))
+                if fields or not was_listed or zero_before != known.zero_at:
+                    said = msgspec.json.encode(fields).decode() if fields else None
+                    rows.append((pk, poll_id, bool(was_listed), True, said, zero_before))
+                    replaced.append((poll_id, text_now, pk))
+        self._many(
+            "INSERT INTO changes (number_id, poll_id, was_listed, is_listed, fields, zero_before) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+        self._many("UPDATE entries SET poll_id = ?, entry = ? WHERE number_id = ?", replaced)
+
+    def _update_numbers(self, those: Sequence[Known]) -> None:
+        sets = ", ".join(f"{name} = ?" for name in _CORE[1:])
+        statement = f"UPDATE numbers SET {sets} WHERE id = ?"  # noqa: S608 (own column names)
+        self._many(statement, ((*known[1:_FIRST_OF_CYCLE], known.pk) for known in those))
+        self._many("DELETE FROM cycles WHERE number_id = ?", ((known.pk,) for known in those if known.cycle is None))
+        self._many(
+            "DELETE FROM absences WHERE number_id = ?", ((known.pk,) for known in those if known.absence is None)
+        )
+        self._remember(those)
+
+    def _remember(self, those: Sequence[Known]) -> None:
+        """Write what was told in the present cycle, and absences, of the few numbers that have them."""
+        self._many(
+            "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, ?, ?)",
+            ((known.pk, *known.cycle) for known in those if known.cycle is not None),
+        )
+        self._many(
+            "INSERT OR REPLACE INTO absences VALUES (?, ?, ?)",
+            ((known.pk, *known.absence) for known in those if known.absence is not None),
+        )
+        self._many(
+            "UPDATE lapses SET renews_on = ?, reminded_on = ? WHERE number_id = ?",
+            ((*known.lapse, known.pk) for known in those if known.lapse is not None),
+        )
+
+    def number_ids(self, those: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """The ids of numbers by environment and provider id."""
+        ids: dict[tuple[str, str], int] = {}
+        for environment in {environment for environment, _ in those}:
+            environment_id = self.watch(environment)[0]
+            for chunk in chunks([name for at, name in those if at == environment]):
+                query = select(numbers.c.provider_id, numbers.c.id).where(
+                    numbers.c.environment_id == environment_id, numbers.c.provider_id.in_(chunk)
+                )
+                ids |= {(environment, name): pk for name, pk in self.connection.execute(query)}
+        return ids
+
+    # --- questions ---
+
+    def watches(self) -> list[tuple[int, Watch, Schedule]]:
+        """Every environment that was ever polled, by name."""
+        names = self.connection.execute(select(environments.c.name).order_by(environments.c.name)).scalars().all()
+        return [self.watch(name) for name in names]
+
+    def listed(self, environment_id: int) -> Iterator[tuple[Known, PhoneNumber]]:
+        """Every known number with its last entry, those gone for good included."""
+        query = text(
+            "SELECT n.provider_id, t.entry FROM numbers n JOIN entries t ON t.number_id = n.id "
+            "WHERE n.environment_id = :environment"
+        )
+        fleet = self.fleet(environment_id)
+        for name, entry in self.connection.execute(query, {"environment": environment_id}):
+            yield fleet[name], _PARSE.decode(entry)
+
+    def find(self, wanted: str, environment: str | None = None) -> tuple[str, int, Known]:
+        """``(environment, its id, number)`` by number, provider id, or a unique part of either. Raises UsageError."""
+        if not wanted.strip():
+            msg = "NUMBER is empty; write a number, an id, or a part of either"
+            raise UsageError(msg)
+        digits = wanted.replace(" ", "").replace("-", "").replace("(", "").replace(")", "")
+        exact, partial = [], []
+        for environment_id, watch, _ in self.watches():
+            if environment is not None and watch.name != environment:
+                continue
+            for known in self.fleet(environment_id).values():
+                if wanted == known.provider_id or digits == known.number:
+                    exact.append((watch.name, environment_id, known))
+                elif wanted in known.provider_id or (digits and digits in known.number):
+                    partial.append((watch.name, environment_id, known))
+        found = exact or partial
+        if not found:
+            msg = f"no number is known by {wanted!r}; see them all with: renewal-watch status"
+            raise UsageError(msg)
+        if len(found) > 1:
+            some = ", ".join(
+                f"{plain(k.number or k.provider_id)} ({plain(k.provider_id)}, {name})" for name, _, k in found[:5]
+            )
+            msg = f"{wanted!r} fits {len(found)} numbers: {some}{', …' if len(found) > 5 else ''}; write more of it"  # noqa: PLR2004
+            raise UsageError(msg)
+        return found[0]
+
+    def snapshot(self, environment_id: int, at: datetime) -> tuple[datetime, list[dict[str, Any]]] | None:
+        """The list as it was at the last good poll up to ``at``, with that poll's time; None before the first."""
+        poll = self.connection.execute(
+            select(polls.c.id, polls.c.started_at)
+            .where(polls.c.environment_id == environment_id, polls.c.outcome == "ok", polls.c.started_at <= at)
+            .order_by(polls.c.id.desc())
+            .limit(1)
+        ).one_or_none()
+        if poll is None:
+            return None
+        query = text(
+            """
+            SELECT n.id, t.entry, p.started_at, n.zero_at, a.number_id IS NULL FROM numbers n
+              JOIN entries t ON t.number_id = n.id JOIN polls p ON p.id = t.poll_id
+              LEFT JOIN absences a ON a.number_id = n.id
+            WHERE n.environment_id = :environment AND n.first_poll_id <= :poll ORDER BY n.id"""
+        )
+        undo: dict[int, list[Any]] = {}
+        for change in self._changes(changes.c.poll_id > poll.id, numbers.c.environment_id == environment_id):
+            undo.setdefault(change.number_id, []).append(change)
+        found = []
+        for pk, entry, seen_at, zero_at, is_listed in self.connection.execute(
+            query, {"environment": environment_id, "poll": poll.id}
+        ):
+            state = _State(_decode(entry), datetime.fromisoformat(seen_at), zero_at, bool(is_listed))
+            for change in undo.get(pk, ()):
+                state = state.before(change)
+            if state.is_listed:
+                found.append(_ticked(state.entry, state.seen_at, state.zero_at, poll.started_at))
+        return poll.started_at, found
+
+    def _changes(self, *conditions: Any) -> Any:
+        """Changes with the time of their poll, the newest first."""
+        return self.connection.execute(
+            select(changes, polls.c.started_at)
+            .join(polls, polls.c.id == changes.c.poll_id)
+            .join(numbers, numbers.c.id == changes.c.number_id)
+            .where(*conditions)
+            .order_by(changes.c.poll_id.desc())
+        )
+
+    def history(self, known: Known, environment_id: int) -> list[dict[str, Any]]:
+        """Each change of one number, oldest first: the polls between which it happened, and the fields that differ.
+
+        ``not_yet_at`` is the last good poll that did not have it, None for the first poll of all; ``entry`` is the number
+        as it was from ``seen_at`` on, None where it was not listed.
+        """
+        entry, entry_at = self.connection.execute(
+            select(entries.c.entry, polls.c.started_at)
+            .join(polls, polls.c.id == entries.c.poll_id)
+            .where(entries.c.number_id == known.pk)
+        ).one()
+        first_poll_id = self.connection.execute(
+            select(numbers.c.first_poll_id).where(numbers.c.id == known.pk)
+        ).scalar_one()
+        state = _State(_decode(entry), entry_at, known.zero_at, known.absence is None)
+        found: list[dict[str, Any]] = []
+        for change in self._changes(changes.c.number_id == known.pk):
+            if change.fields is not None or change.is_listed != change.was_listed:
+                back = change.is_listed and not change.was_listed
+                what = "listed again" if back else "changed" if change.is_listed else "unlisted"
+                fields = msgspec.json.decode(change.fields) if change.fields else {}
+                found.append(self._event(environment_id, change.poll_id, change.started_at, what, fields, state))
+            state = state.before(change)
+        first_at = self.connection.execute(select(polls.c.started_at).where(polls.c.id == first_poll_id)).scalar_one()
+        found.append(self._event(environment_id, first_poll_id, first_at, "listed", {}, state))
+        return found[::-1]
+
+    def _event(
+        self, environment_id: int, poll_id: int, seen_at: datetime, what: str, fields: dict[str, Any], state: _State
+    ) -> dict[str, Any]:
+        not_yet_at = self.connection.execute(
+            select(func.max(polls.c.started_at, type_=polls.c.started_at.type)).where(
+                polls.c.environment_id == environment_id, polls.c.outcome == "ok", polls.c.id < poll_id
+            )
+        ).scalar_one()
+        entry = _ticked(state.entry, state.seen_at, state.zero_at, seen_at) if state.is_listed else None
+        return {"seen_at": seen_at, "not_yet_at": not_yet_at, "what": what, "fields": fields, "entry": entry}
+
+
+def _compact(listed: Entry | None) -> str:
+    """The entry's JSON as it came; where it was printed over several lines, without the blanks between its parts."""
+    assert listed is not None  # noqa: S101 (a number is new or changed because it is listed)
+    entry = bytes(listed.raw)
+    if b"\n" in entry:
+        entry = msgspec.json.format(entry, indent=-1)
+    return entry.decode("utf-8", "replace")
+
+
+class _State(NamedTuple):
+    """A number on the way back through its changes."""
+
+    entry: dict[str, Any]
+    seen_at: datetime  # the time that a fraction in the countdown belongs to
+    zero_at: int | None
+    is_listed: bool
+
+    def before(self, change: Any) -> _State:
+        """The number as it was before ``change``."""
+        entry = self.entry
+        if change.fields is not None:
+            entry = dict(entry)
+            for name, values in msgspec.json.decode(change.fields).items():
+                if "before" in values:
+                    entry[name] = values["before"]
+                else:
+                    entry.pop(name, None)
+            return _State(entry, change.started_at, change.zero_before, change.was_listed)
+        return self._replace(zero_at=change.zero_before, is_listed=change.was_listed)
+
+
+def _decode(entry: str) -> dict[str, Any]:
+    """The entry as Python values; the standard library takes numbers that msgspec finds too large."""
+    try:
+        decoded: dict[str, Any] = msgspec.json.decode(entry)
+    except msgspec.DecodeError:
+        decoded = json.loads(entry)
+    return decoded
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every field that differs; a field that came or went has no ``before`` or no ``now``."""
+    return {
+        name: {word: entry[name] for word, entry in (("before", before), ("now", now)) if name in entry}
+        for name in {**before, **now}
+        if name not in before
+        or name not in now
+        or before[name] != now[name]
+        or type(before[name]) is not type(now[name])
+    }
+
+
+def _ticked(entry: dict[str, Any], seen_at: datetime, zero_at: int | None, at: datetime) -> dict[str, Any]:
+    """The entry as it read at ``at``: its countdown went on with the calendar since ``seen_at``, in the form it had."""
+    value = entry.get("days_until_monthly_renewal")
+    if value is None or zero_at is None or value == "":
+        return entry
+    then = rules.countdown_at(zero_at, int(at.timestamp()))
+    if "." in str(value):  # a fraction ticks with every second, not once a day
+        elapsed = (at - seen_at).total_seconds() / DAY_S
+        ticked = round(float(value) - elapsed, 6)
+        return entry | {"days_until_monthly_renewal": str(ticked) if isinstance(value, str) else ticked}
+    form = type(value)
+    return entry | {"days_until_monthly_renewal": form(then)}
