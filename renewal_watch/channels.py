@@ -9,7 +9,7 @@ are off; ``optional=yes`` hides failures and ``retry=`` repeats half-delivered m
 attempt itself is judged; a URL with several targets fails as a whole after reaching some, so it is refused.
 
 Parent and child speak lines of JSON:  {"url"} → {"body_limit", "title_limit"} | {"fault"},
-then any number of  {"title", "body", "severity"} → {} | {"error"}. Each question says by when (``ends``, on the system's
+then any number of  {"title", "body", "severity", "format"} → {} | {"error"}. Each question says by when (``ends``, on the system's
 monotonic clock) it must be answered: the child dies then by itself, should its parent have been killed meanwhile.
 """
 
@@ -86,7 +86,10 @@ class AppriseChannel:
         if self._child is None or self._child.poll() is not None or url != self._url:
             self._start(url, ends)
         message = render(self._limits)
-        answer = self._ask({"title": message.title, "body": message.body, "severity": message.severity.name}, ends)
+        answer = self._ask(
+            {"title": message.title, "body": message.body, "severity": message.severity.name, "format": message.format},
+            ends,
+        )
         if "error" in answer:
             raise ChannelError(REDACTOR.clean(str(answer["error"])))
 
@@ -218,7 +221,7 @@ def url_fault(url: str) -> str | None:
         if key in _REFUSED:
             return f"{key}= is not allowed: it {_REFUSED[key]}"
         if key == "format" and value.lower() != "text":
-            return "format= is not allowed: messages are plain text"
+            return "format= is not allowed: the channel's own key format says it"
     return None
 
 
@@ -318,7 +321,10 @@ def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], ur
     outlet.add(service)
     kind = {Severity.info.name: "info", Severity.warning.name: "warning", Severity.critical.name: "failure"}
     result = outlet.notify(
-        title=message["title"], body=message["body"], notify_type=kind[message["severity"]], body_format="text"
+        title=message["title"],
+        body=message["body"],
+        notify_type=kind[message["severity"]],
+        body_format=message.get("format", "text"),
     )
     attempts = [attempt for one in result.results for attempt in one.attempts]
     success = apprise.AppriseResultStatus.SUCCESS

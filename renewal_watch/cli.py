@@ -208,14 +208,16 @@ def config_group() -> None:
 @config_group.command("check")
 @click.pass_context
 def config_check(ctx: click.Context) -> None:
-    """Name all faults at once, those of secrets and channels included."""
+    """Name all faults at once, those of secrets, channels, templates and the inventory included."""
     from renewal_watch import config
     from renewal_watch.channels import channel_faults
+    from renewal_watch.inventory import inventory_faults
+    from renewal_watch.wording import template_faults
 
     settings = _settings(ctx)
     faults = config.secret_faults(settings)
     if not faults:
-        faults = channel_faults(settings)
+        faults = [*channel_faults(settings), *template_faults(settings), *inventory_faults(settings)]
     if faults:
         raise ConfigError([f"{settings.path}: {fault}" for fault in faults])
     channels = ", ".join(channel.name for channel in settings.channels) or "none: nobody will be told"

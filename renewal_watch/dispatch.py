@@ -11,15 +11,16 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from renewal_watch import messages
+from renewal_watch import messages, wording
 from renewal_watch.channels import Limits
 from renewal_watch.config import Channel
 from renewal_watch.errors import ChannelError, StoreError
+from renewal_watch.messages import Own
 from renewal_watch.model import Delivery, Message
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
@@ -84,7 +85,8 @@ def run_once(
             break
         else:
             try:
-                error = _send(outlet, delivery, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+                shown = _shown(store, outlet, delivery, routing)
+                error = _send(outlet, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
             except _HeldUp:
                 with store.transaction() as tx:
                     tx.release(delivery)
@@ -99,8 +101,37 @@ def run_once(
     return Sent(sent=sent, failed=failed)
 
 
-def _send(outlet: Outlet, delivery: Delivery, clock: Callable[[], datetime], age: Callable[[], float]) -> str | None:
+class Shown(NamedTuple):
+    """A delivery as its channel is to see it."""
+
+    delivery: Delivery
+    own: Mapping[str, Own]
+    form: str
+
+
+def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -> Shown:
+    """In the user's words where there are templates, with numbers masked where they are to be."""
+    channel = routing.named(outlet.channel.name) or outlet.channel
+    alerts = delivery.alerts
+    if routing.templates:
+        with store.transaction() as tx:
+            alerts = tx.with_numbers(alerts)
+    if channel.mask_numbers:
+        alerts = tuple(wording.mask(alert) for alert in alerts)
+    own: Mapping[str, Own] = {}
+    note = delivery.note
+    if routing.templates:
+        inventory = {} if channel.mask_numbers else routing.inventory
+        own, fault = wording.own_words(alerts, channel, routing.templates, inventory, delivery.created_at)
+        if fault:
+            log.warning("channel=%s message=%s a template failed: %s", channel.name, delivery.message_id, fault)
+            note = "; ".join(filter(None, (note, f"in built-in words, for a template failed: {fault}")))
+    return Shown(replace(delivery, alerts=alerts, note=note), own, channel.format)
+
+
+def _send(outlet: Outlet, shown: Shown, clock: Callable[[], datetime], age: Callable[[], float]) -> str | None:
     """Why the message was not delivered, None if it was."""
+    delivery = shown.delivery
 
     def render(limits: Limits) -> Message:
         if age() > CLAIM_IS_OLD.total_seconds() or clock() >= delivery.leased_until:
@@ -112,6 +143,9 @@ def _send(outlet: Outlet, delivery: Delivery, clock: Callable[[], datetime], age
             now=clock(),
             body_limit=limits.body,
             title_limit=limits.title,
+            form=shown.form,
+            note=delivery.note,
+            own=shown.own,
         )
 
     try:

@@ -161,7 +161,7 @@ def _tell_again(
         kept[key] = routing.hide(matter, hidden)
         return
     words = restated.words or _as_told(tx, matter.alert_id)
-    todo = messages.how_to_acknowledge(_who(restated.number), matter.alert_id)
+    todo = messages.how_to_acknowledge(matter.alert_id)
     if matter.hider is not None:
         words = messages.released(matter.hidden or "", matter.opened_at, matter.told_at, words)
         alerts.append(_again("release", key, matter, restated, words, now))

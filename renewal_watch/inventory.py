@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from renewal_watch.config import Settings
 from renewal_watch.matching import digits
 from renewal_watch.model import Record
 
@@ -77,6 +78,11 @@ class Inventory:
             records, self.faults = read(self.path)
             self._records = {**self._records, **records} if self.faults else records
         return self._records
+
+
+def inventory_faults(settings: Settings) -> list[str]:
+    """What is wrong with the inventory, a sentence each, for the configuration's check."""
+    return [f"inventory.file: {fault}" for fault in read(settings.inventory_path)[1]]
 
 
 def _mark(path: Path | None) -> tuple[int, ...] | None:

@@ -7,13 +7,15 @@ Provider text goes through ``plain`` on its way in.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from html import escape
+from typing import NamedTuple
 
 from renewal_watch.model import Alert, InvalidEntry, Message, PhoneNumber, Severity
-from renewal_watch.text import plain
+from renewal_watch.text import plain, unmarked
 
 DASHBOARD = "the provider's dashboard"
 _OLD_NEWS = timedelta(seconds=20)  # less than the first back-off: what a younger message may have overtaken says so
@@ -35,6 +37,10 @@ _GROUPS = {
     "price.changed": "with another price",
     "capability.lost": "with a lost capability",
     "capability.gained": "with a new capability",
+    "flapping.started": "to and fro",
+    "flapping.ended": "settled",
+    "lapse.last_chance": "about to lapse",
+    "lapse.renewed": "renewed that were to lapse",
 }
 
 
@@ -461,9 +467,9 @@ def escalated(since: datetime, now: datetime, words: tuple[str, str], todo: str)
     )
 
 
-def how_to_acknowledge(number: str | None, alert_id: int) -> str:
-    """The end of a sentence that is told until somebody acts."""
-    return f" To stop the reminders: renewal-watch ack {number or f'--alert {alert_id}'}"
+def how_to_acknowledge(alert_id: int) -> str:
+    """The end of a sentence that is told until somebody acts; it names no number, for those may be masked."""
+    return f" To stop the reminders: renewal-watch ack --alert {alert_id}"
 
 
 def silence_ending(pk: int, author: str, comment: str, ends_at: datetime, hides: Sequence[str]) -> tuple[str, str]:
@@ -492,6 +498,13 @@ def inventory_mended() -> tuple[str, str]:
 # --- the message ------------------------------------------------------------------------------------------------------
 
 
+class Own(NamedTuple):
+    """An alert in the user's words: a subject, and a body that is markup already. None leaves the built-in words."""
+
+    subject: str | None = None
+    body: str | None = None
+
+
 def render(
     message_id: str,
     alerts: Sequence[Alert],
@@ -500,30 +513,82 @@ def render(
     now: datetime,
     body_limit: int,
     title_limit: int,
+    form: str = "text",
+    note: str = "",
+    own: Mapping[str, Own] | None = None,
 ) -> Message:
     """One message, most urgent first, within the channel's limits; what does not fit is counted.
 
     Limits are in bytes of UTF-8 with room for HTML escapes, the strictest way that a service may count.
-    A ``title_limit`` of 0 means that the service puts the title above the body.
+    A ``title_limit`` of 0 means that the service puts the title above the body. ``form`` is text, markdown or html;
+    ``own`` holds the user's words for some alerts, by their keys. A digest stands above the alerts that came with it.
     """
-    ordered = sorted(alerts, key=_urgency)
-    footer = f"message {message_id}"
-    if now - created_at >= _OLD_NEWS:
-        late = f"found {instant(created_at)}, delivered late\n{footer}"
-        footer = late if _size(late) <= body_limit // 3 else footer
+    own = own or {}
+    digest = next((alert for alert in alerts if alert.kind == "digest.sent"), None)
+    ordered = sorted((alert for alert in alerts if alert is not digest), key=_urgency)
+    dress = _DRESS[form]
+    footer = dress("text", f"message {message_id}")
+    said = note or (f"found {instant(created_at)}, delivered late" if now - created_at >= _OLD_NEWS else "")
+    if said and not (note and digest):
+        long = (
+            dress("text", _cut(said, 300)) + footer if form == "html" else f"{dress('text', _cut(said, 300))}\n{footer}"
+        )
+        footer = long if _size(long) <= body_limit // 3 else footer
     room = body_limit - _size(footer) - 2
+    title = _title([digest] if digest else ordered, own)
     if title_limit:
-        title = _fit(_title(ordered), title_limit)
+        title = _fit(title, title_limit)
     else:  # in a short message the title says most; the body must keep room to count the rest
-        title = _fit(_title(ordered), min(_TITLE, max(room - 2, 0) // 2))
+        title = _fit(title, min(_TITLE, max(room - 2, 0) // 2))
         room -= _size(title) + 2
-    body = _body(ordered, room)
+    body = _body(ordered, room if digest is None else room // 2, dress, own) if ordered else ""
+    if digest is not None:
+        above = _sheet(digest.text, room - _size(body) - 1, dress)
+        body = f"{above}\n{body}" if body else above
+    gap = "" if form == "html" else "\n\n"
     return Message(
         message_id=message_id,
         title=title,
-        body=f"{body}\n\n{footer}" if body else footer,
-        severity=ordered[0].severity,
+        body=f"{body}{gap}{footer}" if body else footer,
+        severity=max(alert.severity for alert in alerts),
+        format=form,
     )
+
+
+def _text(role: str, text: str) -> str:
+    return f"• {text}" if role == "item" else text
+
+
+def _markdown(role: str, text: str) -> str:
+    line = unmarked(text)
+    return f"**{line}**" if role == "heading" else f"- {line}" if role == "item" else line
+
+
+def _html(role: str, text: str) -> str:
+    line = escape(text)
+    if role == "heading":
+        return f"<br/><b>{line}</b><br/>"
+    return f"{'• ' if role == 'item' else ''}{line}<br/>"
+
+
+# How a line looks in each format. Few tags: chats that take HTML know hardly more than these.
+_DRESS: dict[str, Callable[[str, str], str]] = {"text": _text, "markdown": _markdown, "html": _html}
+
+
+def _sheet(text: str, room: int, dress: Callable[[str, str], str]) -> str:
+    """The lines of a digest, as many as fit."""
+    lines: list[str] = []
+    cut = dress("text", "… (cut: renewal-watch status shows all)")
+    room -= _size(cut) + 1
+    used = 0
+    for line in text.split("\n"):
+        role = "item" if line.startswith("• ") else "heading" if line.isupper() or line.startswith("FOUND ") else "text"
+        dressed = dress(role, line.removeprefix("• ")) if line else ""
+        used += _size(dressed) + 1
+        if used > room:
+            return "\n".join((*lines, cut)) if room >= 0 else ""
+        lines.append(dressed)
+    return "\n".join(lines)
 
 
 def _urgency(alert: Alert) -> tuple[int, int, str, str, str]:
@@ -537,33 +602,44 @@ def _group(alert: Alert) -> str:
     return _GROUPS.get(alert.kind, "on the watch itself")
 
 
-def _title(ordered: Sequence[Alert]) -> str:
+def _title(ordered: Sequence[Alert], own: Mapping[str, Own]) -> str:
     first = ordered[0]
+    subject = own.get(first.key, _BUILT_IN).subject
     place = f"{first.environment}: " if first.environment and not first.headline.startswith(first.environment) else ""
-    head = f"[{first.severity.name}] {place}{_cut(first.headline, _BRIEF)}"
+    head = subject or f"[{first.severity.name}] {place}{_cut(first.headline, _BRIEF)}"
+    if first.kind == "digest.sent":
+        return subject or f"[{first.headline.partition(':')[0]}] {first.headline.partition(': ')[2]}"
     rest = Counter(_group(alert) for alert in ordered[1:])
     if not rest:
         return head
     return f"{head}; and {', '.join(f'{count} {group}' for group, count in rest.most_common())}"
 
 
-def _body(ordered: Sequence[Alert], room: int) -> str:
+_BUILT_IN = Own()
+
+
+def _body(ordered: Sequence[Alert], room: int, dress: Callable[[str, str], str], own: Mapping[str, Own]) -> str:
     """As many alerts as fit, under the name of their severity; the first one is cut rather than left out."""
     lines: list[str] = []
     used = 0
     heading: Severity | None = None
-    reserve = _size(_rest(ordered)) + 1  # for the line that counts the rest; no part of them has a longer one
+    reserve = _size(dress("text", _rest(ordered))) + 1  # for the line that counts the rest; no part has a longer one
     for told, alert in enumerate(ordered):
-        line = f"• {alert.text}"
+        line = own.get(alert.key, _BUILT_IN).body or dress("item", alert.text)
         if alert.severity != heading:
             heading = alert.severity
-            line = f"{chr(10) if lines else ''}{heading.name.upper()}\n{line}"
+            line = f"{chr(10) if lines else ''}{dress('heading', heading.name.upper())}\n{line}"
         is_last = told == len(ordered) - 1
         if used + _size(line) + 1 > room - (0 if is_last else reserve):
-            rest = _rest(ordered[told:])
+            rest = dress("text", _rest(ordered[told:]))
             if not lines:
-                start = _fit(line, room if is_last else room - reserve)
-                return "\n".join((start, _rest(ordered[1:]))).rstrip() if len(start) >= _BRIEF else _fit(rest, room)
+                top = f"{dress('heading', alert.severity.name.upper())}\n"
+                over = _size(top) + _size(dress("item", ""))
+                start = _fit(alert.text, (room if is_last else room - reserve) - over)
+                if len(start) < _BRIEF:
+                    return rest if _size(rest) <= room else ""
+                start = f"{top}{dress('item', start)}"
+                return "\n".join((start, dress("text", _rest(ordered[1:])) if not is_last else "")).rstrip()
             return "\n".join((*lines, rest))
         lines.append(line)
         used += _size(line) + 1

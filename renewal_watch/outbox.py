@@ -113,6 +113,16 @@ class Outbox(Decisions):
         )
         return int(key[0])
 
+    def with_numbers(self, those: Sequence[Alert]) -> tuple[Alert, ...]:
+        """The alerts with the numbers that they are about, as last listed."""
+        about: dict[tuple[str, str], Any] = {}
+        for environment in {alert.environment for alert in those if alert.number_id}:
+            fleet = self.fleet(self.watch(environment)[0])
+            names = {one.number_id for one in those if one.environment == environment and one.number_id in fleet}
+            parsed = self.parsed(fleet[name] for name in names if name)
+            about |= {(environment, name): number for name, number in parsed.items()}
+        return tuple(replace(one, about=about.get((one.environment, one.number_id or ""))) for one in those)
+
     # --- sending ---
 
     def claim(self, channel: Channel, zone: str, now: datetime) -> Delivery | None:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import msgspec
 
 from renewal_watch import matching, schedule
-from renewal_watch.config import Canary, Channel, Escalation, Flapping, Reminders, Settings, duration
+from renewal_watch.config import Canary, Channel, Escalation, Flapping, Reminders, Settings, Template, duration
 from renewal_watch.matching import Effective, Subject
 from renewal_watch.messages import flapping, instant, span, with_owner
 from renewal_watch.model import Alert, Flap, Key, Matter, Record, Rule, Severity, Silence
@@ -59,6 +59,7 @@ class Routing:
     escalation: Escalation = field(default_factory=Escalation)
     flapping: Flapping = field(default_factory=Flapping)
     canary: Canary = field(default_factory=Canary)
+    templates: tuple[Template, ...] = ()
     zone: str = "UTC"
 
     @classmethod
@@ -72,6 +73,7 @@ class Routing:
             escalation=settings.escalation,
             flapping=settings.flapping,
             canary=settings.canary,
+            templates=settings.templates,
             zone=settings.timezone,
         )
 

@@ -26,10 +26,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from renewal_watch.text import plain
+from renewal_watch.text import harmless, plain
 
 if TYPE_CHECKING:  # only the child loads it
     import jinja2
@@ -50,9 +49,6 @@ _NEEDED = ("HOME", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUSERBAS
 _NOT_STARTED = "the process that renders templates cannot be started"
 _TOO_LATE = "not rendered in time"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of characters: no service takes them
-_QUOTES = str.maketrans({'"': "”", "'": "’"})
-_LIST_ITEM = re.compile(r"^([0-9]+)([.)])(?= |$)")
-_LOOKALIKE = {".": "․", ")": "）", "(": "（", ":": "："}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +209,7 @@ class _Renderer:
         if template is None:
             template = self._compiled[source, format_] = self._environments[format_].from_string(source)
         pieces, length = [], 0
-        for piece in template.generate({name: harmless(value, format_) for name, value in values.items()}):
+        for piece in template.generate({name: _harmless(value, format_) for name, value in values.items()}):
             pieces.append(piece)
             length += len(piece)
             if length > limit * _BLANKS:
@@ -253,30 +249,11 @@ class _Renderer:
         return line
 
 
-def harmless(value: Any, format_: str) -> Any:
-    """A value, or each of a list, as no format reads more than text in it: one line, no markup, mention or link.
-
-    ``plain`` does nearly all of it, once for all formats; where a format reads more, look-alikes follow its example. A
-    backslash would not do: Slack and mail show it, and ``+15550001``, ``1.00 USD`` or ``2026-11-26`` must stay as is.
-    """
+def _harmless(value: Any, format_: str) -> Any:
+    """A value, or each of a list, as the format reads nothing but text in it."""
     if isinstance(value, list):
-        return [harmless(item, format_) for item in value]
-    return _harmless_text(value, format_) if isinstance(value, str) else value
-
-
-@lru_cache(1000)  # most values come again: environments, kinds, days, prices
-def _harmless_text(value: str, format_: str) -> str:
-    text = plain(value, BODY_LIMIT)
-    if format_ == "html":  # ``safe`` leaves quotes as they are, and they end an attribute
-        return text.translate(_QUOTES)
-    if format_ != "markdown":
-        return text
-    # What ``plain`` leaves to Markdown: underscores within words, which Telegram pairs (and refuses the message over one
-    # without its pair); "1. " and "1) ", a list where a line starts with it; "(" and ":", which make a link of a
-    # template's "[urgent]" right before them. No "[", "<", "`", "*", "~", "|" or backslash is left, so that "!", "-",
-    # "#", "(" and "." elsewhere are but text: a value has one line and starts with no blank, "#", "-", "=" or lone "+".
-    text = _LIST_ITEM.sub(lambda found: found[1] + _LOOKALIKE[found[2]], text.replace("_", "＿"))
-    return _LOOKALIKE[text[0]] + text[1:] if text[:1] in ("(", ":") else text
+        return [_harmless(item, format_) for item in value]
+    return harmless(value, format_, BODY_LIMIT) if isinstance(value, str) else value
 
 
 def _no_other(_name: str) -> str:

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import quote
 
 _LONGEST = 200  # characters of provider text in one sentence; longer is cut with an ellipsis
@@ -37,6 +38,12 @@ _LINK = re.compile(r":/+")
 _START = re.compile(r"^(?:[#=\s-]|\+(?![0-9]))+")  # heading, list or formula; the plus of a phone number stays
 
 
+_QUOTES = str.maketrans({'"': "”", "'": "’"})
+_LIST_ITEM = re.compile(r"^([0-9]+)([.)])(?= |$)")
+_MARKDOWN = {".": "․", ")": "）", "(": "（", ":": "："}
+_NUMBER = re.compile(r"(?<![\w.+-])(\+?)([0-9]{7,17})(?![\w-]|[.][0-9])")
+
+
 def plain(value: object, longest: int = _LONGEST) -> str:
     """``value`` as one line without markup, mention, link, header, terminal code or direction change.
 
@@ -53,12 +60,46 @@ def plain(value: object, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip("_ ") + "…"
 
 
+@lru_cache(1000)  # most values come again: environments, kinds, days, prices
+def harmless(value: str, format_: str, longest: int = _LONGEST) -> str:
+    """``value`` as neither text, ``markdown`` nor ``html`` reads more than text in it: one line, no markup, mention, link.
+
+    ``plain`` does nearly all of it, once for all formats; where a format reads more, look-alikes follow its example. A
+    backslash would not do: Slack and mail show it, and ``+15550001``, ``1.00 USD`` or ``2026-11-26`` must stay as is.
+    """
+    text = plain(value, longest)
+    if format_ == "html":  # a template's ``safe`` leaves quotes as they are, and they end an attribute
+        return text.translate(_QUOTES)
+    return unmarked(text) if format_ == "markdown" else text
+
+
+def unmarked(text: str) -> str:
+    """A line that went through ``plain`` as Markdown reads nothing more than text in it.
+
+    What ``plain`` leaves to Markdown: underscores within words, which Telegram pairs (and refuses the message over one
+    without its pair); "1. " and "1) ", a list where a line starts with it; "(" and ":", which make a link of a
+    template's "[urgent]" right before them. No "[", "<", "`", "*", "~", "|" or backslash is left, so that "!", "-",
+    "#", "(" and "." elsewhere are but text: a value has one line and starts with no blank, "#", "-", "=" or lone "+".
+    """
+    text = _LIST_ITEM.sub(lambda found: found[1] + _MARKDOWN[found[2]], text.replace("_", "＿"))
+    return _MARKDOWN[text[0]] + text[1:] if text[:1] in ("(", ":") else text
+
+
+def masked(text: str) -> str:
+    """``text`` with every phone number cut to its beginning and end: ``+15550001234`` reads ``+155•••234``.
+
+    A number is a run of 7 to 17 digits that stands alone, with or without a plus; dates, prices and ids have none.
+    """
+    return _NUMBER.sub(lambda found: f"{found[1]}{found[2][:3]}•••{found[2][-3:]}", text)
+
+
 class Redactor(logging.Filter):
     """Replaces every known secret in log records and in any text handed to it."""
 
     def __init__(self) -> None:
         super().__init__()
         self._secrets: set[str] = set()
+        self.masks_numbers = False  # in log records
 
     def learn(self, secret: str) -> None:
         """Never let ``secret`` through from now on; very short ones would blot out ordinary words.
@@ -84,16 +125,20 @@ class Redactor(logging.Filter):
             said = record.getMessage()
         except (TypeError, ValueError, LookupError, AttributeError) as error:  # a filter's error would reach the caller
             said = f"{record.msg} (its arguments do not fit: {type(error).__name__})"
-        record.msg = self.clean(said)
+        record.msg = self._fit_to_log(said)
         record.args = None
         if record.exc_info:
-            record.exc_text = self.clean(logging.Formatter().formatException(record.exc_info))
+            record.exc_text = self._fit_to_log(logging.Formatter().formatException(record.exc_info))
             record.exc_info = None
         elif record.exc_text:
-            record.exc_text = self.clean(record.exc_text)
+            record.exc_text = self._fit_to_log(record.exc_text)
         if record.stack_info:
-            record.stack_info = self.clean(record.stack_info)
+            record.stack_info = self._fit_to_log(record.stack_info)
         return True
+
+    def _fit_to_log(self, text: str) -> str:
+        text = self.clean(text)
+        return masked(text) if self.masks_numbers else text
 
 
 REDACTOR = Redactor()  # one for the process: a secret may surface in any log line, whoever writes it

@@ -232,7 +232,7 @@ def test_the_subject_alone_says_what_is_at_stake(alerts: list[Alert], title: str
 
 
 def test_every_kind_has_words_for_the_subject() -> None:
-    for kind in KINDS:
+    for kind in sorted(set(KINDS) - {"digest.sent"}):
         title = render(alert(left=0, severity=Severity.critical), alert(kind=kind)).title
         assert re.fullmatch(r"\[critical\] prod: a headline; and 1 [a-z -]+", title), title
 
@@ -281,7 +281,7 @@ ALERTS = st.lists(
     st.builds(
         Alert,
         key=st.text(min_size=1, max_size=5),
-        kind=st.sampled_from(KINDS),
+        kind=st.sampled_from([kind for kind in KINDS if kind != "digest.sent"]),
         severity=st.sampled_from(Severity),
         environment=st.sampled_from(["prod", "staging", ""]),
         text=st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="•…"), min_size=1, max_size=200),

@@ -1,0 +1,155 @@
+"""From alerts to what one channel is shown of them: the user's templates, and numbers masked.
+
+A template that fails leaves the built-in words, and the message says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from renewal_watch import matching
+from renewal_watch.config import Channel, Settings, Template
+from renewal_watch.messages import Own, money
+from renewal_watch.model import KINDS, OWN, Alert, PhoneNumber, Record, Severity
+from renewal_watch.templates import Job, Words, faults_of, render
+from renewal_watch.text import masked
+
+Value = str | int | bool | list[str] | None
+
+
+def own_words(
+    alerts: Sequence[Alert],
+    channel: Channel,
+    templates: Iterable[Template],
+    inventory: Mapping[str, Record],
+    found_at: datetime,
+) -> tuple[dict[str, Own], str | None]:
+    """The user's words by the keys of the alerts, and the first fault of a template. ``about`` gives the number."""
+    jobs: list[Job] = []
+    keys: list[str] = []
+    for alert in alerts:
+        job = _job(alert, channel.name, channel.format, templates, _values(alert, inventory, found_at))
+        if job is not None:
+            jobs.append(job)
+            keys.append(alert.key)
+    words = render(jobs) if jobs else []
+    fault = next((said.fault for said in words if said.fault), None)
+    return {key: Own(said.subject, said.body) for key, said in zip(keys, words, strict=True) if _is_of_use(said)}, fault
+
+
+def _is_of_use(said: Words) -> bool:
+    return said.fault is None
+
+
+def _job(alert: Alert, channel: str, form: str, templates: Iterable[Template], values: dict[str, Value]) -> Job | None:
+    """The templates for an alert: of those that are for it, the last one with a subject, and with a body."""
+    subject = body = None
+    for template in templates:
+        if template.is_for(alert.kind, channel):
+            subject = template.subject if template.subject is not None else subject
+            body = template.body if template.body is not None else body
+    if subject is None and body is None:
+        return None
+    return Job(subject=subject, body=body, format=form, values=values)
+
+
+def _values(alert: Alert, inventory: Mapping[str, Record], found_at: datetime) -> dict[str, Value]:
+    """What a template is given; every name is always there, None where nothing is known."""
+    number = alert.about
+    record = matching.NOBODY if number is None else inventory.get(matching.digits(number.number), matching.NOBODY)
+    renews_on = None if number is None else number.renewal_on
+    return {
+        "kind": alert.kind,
+        "severity": alert.severity.name,
+        "environment": alert.environment or None,
+        "number": alert.number,
+        "id": alert.number_id,
+        "days_left": alert.days_left,
+        "renews_on": None if renews_on is None else renews_on.isoformat(),
+        "headline": alert.headline,
+        "text": alert.text,
+        "found_at": f"{found_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "status": None if number is None else number.status,
+        "country": None if number is None else number.country_code,
+        "type": None if number is None else number.type,
+        "auto_renewal": None if number is None else number.auto_renewal,
+        "cost": None if number is None else money(number.cost, number.currency),
+        "owner": record.owner or None,
+        "labels": list(record.labels),
+        "note": record.note or None,
+    }
+
+
+def mask(alert: Alert) -> Alert:
+    """The alert as a channel is shown it that must not know whole numbers."""
+    about = alert.about
+    if about is not None and about.number is not None:
+        about = _with_number(about, masked(str(about.number)))
+    return replace(
+        alert,
+        headline=masked(alert.headline),
+        text=masked(alert.text),
+        number=None if alert.number is None else masked(alert.number),
+        about=about,
+    )
+
+
+def _with_number(number: PhoneNumber, shown: str) -> PhoneNumber:
+    import msgspec  # noqa: PLC0415 (only masked channels copy a number)
+
+    return msgspec.structs.replace(number, number=shown)
+
+
+def template_faults(settings: Settings) -> list[str]:
+    """What is wrong with the templates, tried with a made-up alert of every kind in every format that is asked of them."""
+    jobs: list[tuple[str, Job]] = []
+    for count, template in enumerate(settings.templates, 1):
+        for channel in settings.channels:
+            for alert in _made_up():
+                values = _values(alert, {}, datetime(2026, 1, 1, tzinfo=UTC))
+                job = _job(alert, channel.name, channel.format, [template], values)
+                if job is not None:
+                    jobs.append((f"templates.{count} ({alert.kind} on {channel.name})", job))
+    seen: dict[str, str] = {}
+    for fault in faults_of(jobs):  # one kind that shows it is enough
+        place, _, what = fault.partition(": ")
+        seen.setdefault(f"{place.partition(' ')[0]}: {what}", fault)
+    return list(seen.values())
+
+
+def _made_up() -> list[Alert]:
+    """An alert of every kind, with what that kind has and no more."""
+    number = PhoneNumber(
+        id="phone-1",
+        number="+15550001234",
+        country_code="US",
+        type="local",
+        has_voice=True,
+        current_status="active",
+        currency="USD",
+        monthly_renewal_cost=Decimal("1.00"),
+        renewal_date=date(2026, 1, 4).isoformat(),
+        auto_renewal=False,
+        days_until_monthly_renewal=3.0,
+    )
+    alerts = []
+    for kind in KINDS:
+        about = None if kind.partition(".")[0] in OWN or kind == "data.invalid" else number
+        alerts.append(
+            Alert(
+                key=kind,
+                kind=kind,
+                severity=Severity.critical,
+                environment="" if kind.startswith(("channel.", "silence.", "digest.")) else "production",
+                headline=f"a made-up alert of the kind {kind}",
+                text=f"A made-up alert of the kind {kind}.",
+                number_id=None if about is None else str(about.id),
+                number=None if about is None else str(about.number),
+                days_left=None if about is None else 3,
+                about=about,
+            )
+        )
+    return alerts
