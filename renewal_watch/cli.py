@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from renewal_watch.inventory import Inventory
     from renewal_watch.model import Match
     from renewal_watch.poll import Polled
-    from renewal_watch.routing import Routing
-    from renewal_watch.store import Store
+    from renewal_watch.routing import Hold, Routing
+    from renewal_watch.store import Store, Transaction
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 _ENVIRONMENT = click.option("--environment", metavar="NAME", help="Only this environment.")
@@ -337,9 +337,10 @@ def send(ctx: click.Context) -> None:
 
 def _send_due(settings: Settings, store: Store) -> bool:
     """One turn of every channel, side by side; whether all went well."""
+    import time
     from concurrent.futures import ThreadPoolExecutor
 
-    from renewal_watch import dispatch, follow_up
+    from renewal_watch import canary, dispatch, follow_up
     from renewal_watch.channels import AppriseChannel
     from renewal_watch.inventory import Inventory
 
@@ -347,6 +348,9 @@ def _send_due(settings: Settings, store: Store) -> bool:
     routing = _routing(settings, inventory)
     policies = {one.name: settings.policy(one, routing.inventory) for one in settings.environments}
     follow_up.run_once(store, routing, policies, _now(), inventory_faults=inventory.faults)
+    canary.follow(store, routing, _now())
+    if canary.is_due(store, routing.canary, routing.zone, _now()):
+        canary.send(store, routing, _now, time.sleep)
 
     def turn(channel: Channel) -> dispatch.Sent:
         sender = AppriseChannel(channel.name, channel.read_url)
@@ -500,9 +504,17 @@ def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> No
     from renewal_watch import report
 
     states = [state for state, wanted in (("pending", pending), ("failed", failed)) if wanted]
-    with _store(_settings(ctx), write=False) as store, store.transaction() as tx:
+    settings = _settings(ctx)
+    with _store(settings, write=False) as store, store.transaction() as tx:
         found = tx.alerts(states=states)
+        held = _held(settings, tx, _now())
+    report.note_held(found, held)
     click.echo(report.dumps(found) if as_json else "\n".join(report.alert_lines(found)) or "no alerts")
+
+
+def _held(settings: Settings, tx: Transaction, now: datetime) -> dict[str, Hold]:
+    """The messages that wait for their time, by their ids."""
+    return {key: why for one in settings.channels for key, why in tx.held(one, settings.timezone, now).items()}
 
 
 @alerts.command()
@@ -540,7 +552,8 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
         found = tx.alerts(number_id=known.provider_id, environment=name)
         situation = tx.situation(now)
         actions = tx.actions_on(known)
-        held = {key: why for one in settings.channels for key, why in tx.held(one, settings.timezone, now).items()}
+        held = _held(settings, tx, now)
+    report.note_held(found, held)
     if all(one.name != name for one in settings.environments):
         msg = f"{number} was in the environment {name}, which the configuration does not have any more; see: history"
         raise UsageError(msg)
@@ -560,9 +573,6 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
         },
         actions=actions,
         channels=routing.channels_of(said, name, way),
-        held={
-            key: why for key, why in held.items() if any(key == d["message_id"] for a in found for d in a["deliveries"])
-        },
         record=way.inventory.get(one.digits, matching.NOBODY),
     )
     lines = [*report.explain(row, watch, policy, said), *report.explain_telling(telling, way)]
@@ -573,6 +583,68 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
     click.echo("\nAlerts so far, newest first:" if found else "\nNo alert so far.")
     if found:
         click.echo("\n".join(report.alert_lines(found)))
+
+
+@cli.command()
+@click.option("--at", metavar="DATE", help="The first day to show, such as 2026-12-24. Default: today.")
+@click.option("--days", type=click.IntRange(1, 366), metavar="N", help="How many days. Default: 1 with --at, else 7.")
+@_JSON
+@click.pass_context
+def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool) -> None:  # noqa: FBT001
+    """Show who would be told what and when over the coming days, with today's fleet. Sends nothing."""
+    from zoneinfo import ZoneInfo
+
+    from renewal_watch import report
+    from renewal_watch.preview import look_ahead
+
+    settings = _settings(ctx)
+    now = _now()
+    zone = ZoneInfo(settings.timezone)
+    first = now
+    if at is not None:
+        end = _instant(at[:10], settings.timezone)
+        first = datetime.combine(end.astimezone(zone).date(), datetime.min.time(), zone).astimezone(UTC)
+        if end <= now:
+            msg = f"--at: {at} is past; see what was told with: renewal-watch alerts"
+            raise UsageError(msg)
+        if end - now > timedelta(days=800):
+            msg = f"--at: {at} is too far ahead to say anything about it"
+            raise UsageError(msg)
+    last = first.astimezone(zone).date() + timedelta(days=days or (7 if at is None else 1))
+    until = datetime.combine(last, datetime.min.time(), zone).astimezone(UTC) - timedelta(seconds=1)
+    way = _routing(settings)
+    with _store(settings, write=False) as store:
+        found = [one for one in look_ahead(settings, store, way, now, until) if one.at >= first]
+    if as_json:
+        click.echo(report.dumps([report.told_json(one) for one in found]))
+    else:
+        click.echo("\n".join(report.told_lines(found, zone, first, until)))
+
+
+@cli.command("canary")
+@click.pass_context
+def canary_command(ctx: click.Context) -> None:
+    """Send the made-up number of [canary] now, the whole way from a poll to its channel."""
+    import time
+
+    from renewal_watch import canary
+
+    settings = _settings(ctx)
+    if not settings.canary.channel:
+        msg = 'the configuration has no [canary]; add it with channel = "NAME"'
+        raise UsageError(msg)
+    with _store(settings, write=True) as store:
+        way = _routing(settings)
+        fault = canary.send(store, way, _now, time.sleep)
+        done = _send_due(settings, store)
+        with store.transaction() as tx:
+            kept = tx.fired_at("canary")
+            sent_at = tx.sent_at("canary.sent", way.canary.channel, kept[0]) if kept else None
+    if fault or sent_at is None:
+        click.echo(f"the canary did not arrive: {fault or 'its message waits; see: renewal-watch alerts'}", err=True)
+        ctx.exit(1)
+    click.echo(f"the canary reached {way.canary.channel}; look whether it arrived")
+    ctx.exit(0 if done else 1)
 
 
 # --- deciding ---------------------------------------------------------------------------------------------------------

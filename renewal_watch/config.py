@@ -335,6 +335,7 @@ def load(path: Path) -> Settings:
     faults: list[str] = []
     read = _build(File, table, "", faults)
     faults += _crossed(table, readable_by_others=bool(stat.S_IMODE(mode) & 0o077))
+    REDACTOR.masks_numbers = read is not None and read.privacy.mask_in_logs
     if faults or read is None:
         raise ConfigError([REDACTOR.clean(f"{path}: {fault}") for fault in faults])
     state_dir = _state_dir(read)

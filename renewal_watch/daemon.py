@@ -30,14 +30,14 @@ from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from renewal_watch import config, dispatch, follow_up, poll
+from renewal_watch import canary, config, dispatch, follow_up, poll
 from renewal_watch.channels import AppriseChannel, channel_faults
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.errors import AlreadyRunning, ConfigError, StoreError
 from renewal_watch.inventory import Inventory
 from renewal_watch.model import Message, Severity
 from renewal_watch.routing import Routing
-from renewal_watch.snapshots import Schedule
+from renewal_watch.snapshots import CANARY, Schedule
 from renewal_watch.store import Store
 from renewal_watch.talkover import Client
 from renewal_watch.text import REDACTOR
@@ -300,6 +300,10 @@ class Daemon:
         routing = self.routing()
         policies = {one.name: self.settings.policy(one, routing.inventory) for one in self.settings.environments}
         faults = self.inventory.faults
+        canary.follow(self.store, routing, self.clock())
+        if CANARY not in self._busy and canary.is_due(self.store, routing.canary, routing.zone, self.clock()):
+            self._busy.add(CANARY)
+            self._pool.submit(self._canary)
         if follow_up.run_once(self.store, routing, policies, self.clock(), inventory_faults=faults):
             self._wake_workers()
         self._refreshed_at = time.monotonic()
@@ -329,6 +333,21 @@ class Daemon:
             self._schedules[environment.name] = schedule
             self.progress.pop(name, None)
             self._busy.discard(environment.name)
+            self._wake_workers()
+
+    def _canary(self) -> None:
+        try:
+            fault = canary.send(self.store, self.routing(), self.clock, self._pause)
+            if fault:
+                log.error("the canary failed: %s", fault)
+        except Stopped:
+            pass
+        except StoreError as error:
+            self._cannot_write(error)
+        except Exception:
+            log.exception("the canary broke")
+        finally:
+            self._busy.discard(CANARY)
             self._wake_workers()
 
     def _alive(self, name: str) -> None:

@@ -116,16 +116,15 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
     if routing.templates:
         with store.transaction() as tx:
             alerts = tx.with_numbers(alerts)
-    if channel.mask_numbers:
-        alerts = tuple(wording.mask(alert) for alert in alerts)
     own: Mapping[str, Own] = {}
     note = delivery.note
     if routing.templates:
-        inventory = {} if channel.mask_numbers else routing.inventory
-        own, fault = wording.own_words(alerts, channel, routing.templates, inventory, delivery.created_at)
+        own, fault = wording.own_words(alerts, channel, routing.templates, routing.inventory, delivery.created_at)
         if fault:
             log.warning("channel=%s message=%s a template failed: %s", channel.name, delivery.message_id, fault)
             note = "; ".join(filter(None, (note, f"in built-in words, for a template failed: {fault}")))
+    if channel.mask_numbers:
+        alerts = tuple(wording.mask(alert) for alert in alerts)
     return Shown(replace(delivery, alerts=alerts, note=note), own, channel.format)
 
 

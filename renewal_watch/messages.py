@@ -495,6 +495,27 @@ def inventory_mended() -> tuple[str, str]:
     return "the inventory is whole again", "The inventory can be read whole again. Nothing to do."
 
 
+def canary(number: str, channel: str, now: datetime) -> tuple[str, str]:
+    """The made-up number's message."""
+    return f"CANARY: channel {channel} works", (
+        f"CANARY, nothing to do: the made-up number {number} went the whole way from a poll at {instant(now)} to channel "
+        f"{channel}. As long as this comes on its schedule, an alert would come as well."
+    )
+
+
+def canary_failed(channel: str, at: datetime, reason: str) -> tuple[str, str]:
+    """The made-up number did not arrive: alerts might not either."""
+    return f"the canary did not reach channel {channel}", (
+        f"The canary of {instant(at)} did not reach channel {channel}: {plain(reason, 400)}. An alert might not have "
+        f"reached it either. Look at: renewal-watch alerts, renewal-watch doctor"
+    )
+
+
+def canary_arrived(channel: str, at: datetime) -> tuple[str, str]:
+    """The end of ``canary_failed``."""
+    return "the canary arrives again", f"The canary reached channel {channel} at {instant(at)}. Nothing to do."
+
+
 # --- the message ------------------------------------------------------------------------------------------------------
 
 

@@ -113,6 +113,22 @@ class Outbox(Decisions):
         )
         return int(key[0])
 
+    def sent_at(self, kind: str, channel: str, since: datetime) -> datetime | None:
+        """When an alert of ``kind`` found since then was delivered on ``channel``, None if it was not."""
+        query = (
+            select(func.max(deliveries.c.sent_at, type_=deliveries.c.sent_at.type))
+            .join(delivery_alerts, delivery_alerts.c.delivery_id == deliveries.c.id)
+            .join(alerts, alerts.c.id == delivery_alerts.c.alert_id)
+            .where(alerts.c.kind == kind, alerts.c.created_at >= since, deliveries.c.channel == channel)
+        )
+        found: datetime | None = self.connection.execute(query).scalar_one()
+        return found
+
+    def alerts_since(self, alert_id: int) -> list[tuple[int, Alert, str | None]]:
+        """The alerts found after one, with what hides them."""
+        rows = self.connection.execute(_ALERTS.where(alerts.c.id > alert_id).order_by(alerts.c.id))
+        return [(row.id, _alert(row), row.hidden) for row in rows]
+
     def with_numbers(self, those: Sequence[Alert]) -> tuple[Alert, ...]:
         """The alerts with the numbers that they are about, as last listed."""
         about: dict[tuple[str, str], Any] = {}

@@ -19,7 +19,7 @@ from typing import Protocol
 from renewal_watch import rules
 from renewal_watch.config import Environment
 from renewal_watch.errors import ApiError, ConfigError, TokenRejected
-from renewal_watch.model import Listing, Policy
+from renewal_watch.model import Listing, Policy, Verdict
 from renewal_watch.routing import Routing
 from renewal_watch.schedule import next_poll
 from renewal_watch.snapshots import PollRecord, Schedule
@@ -106,8 +106,13 @@ def run_once(
     policy: Policy,
     routing: Routing,
     clock: Callable[[], datetime],
+    *,
+    mark: Callable[[Verdict], Verdict] = lambda verdict: verdict,
 ) -> Polled:
-    """Poll ``environment`` once. Raises StoreError when the outcome cannot be written; then nothing of it happened."""
+    """Poll ``environment`` once. Raises StoreError when the outcome cannot be written; then nothing of it happened.
+
+    ``mark`` may change what is found before it is written: the canary's alert says that it is one.
+    """
     began = time.monotonic()
     with store.transaction() as tx:
         environment_id, _, _ = tx.watch(environment.name)
@@ -146,7 +151,7 @@ def run_once(
             verdict = rules.judge_failure(fleet, near, watch, policy, started, reason=failure.reason, error=said)
             poll = PollRecord(started_at=started, finished_at=clock(), outcome=failure.reason, error=said)
             schedule = _after_failure(environment, failure, at, started)
-        alerts = tx.record(environment_id, verdict, poll, schedule, routing, started)
+        alerts = tx.record(environment_id, mark(verdict), poll, schedule, routing, started)
     polled = Polled(
         environment=environment.name,
         error=poll.error,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ import msgspec
 
 from renewal_watch import messages, rules
 from renewal_watch.matching import Effective
-from renewal_watch.model import Key, Known, Match, Matter, PhoneNumber, Policy, Record, Silence, Watch
+from renewal_watch.model import Alert, Key, Known, Match, Matter, PhoneNumber, Policy, Record, Silence, Watch
 from renewal_watch.routing import Hold, Routing, escalates_at, reminds_at
 from renewal_watch.text import plain
 
@@ -200,6 +200,14 @@ def _value(field: Mapping[str, JSON], word: str) -> str:
     return plain(json.dumps(field[word], ensure_ascii=False)) if word in field else "(not there)"
 
 
+def note_held(found: Sequence[Mapping[str, JSON]], held: Mapping[str, Hold]) -> None:
+    """Add to each delivery until when it is held back, and why; null where it is not."""
+    for alert in found:
+        for one in alert["deliveries"]:
+            hold = held.get(one["message_id"])
+            one["held_until"], one["held_why"] = (hold.until, hold.why) if hold else (None, None)
+
+
 def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
     """Alerts with the fate of each delivery, newest first."""
     lines = []
@@ -215,6 +223,8 @@ def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
                 fate = f"being sent; if its sender died it is tried again after {when(one['leased_until'])}"
             elif one["attempts"]:
                 fate = f"waiting, {one['attempts']} attempts, next {when(one['next_attempt_at'])}: {plain(one['last_error'] or '')}"
+            elif one["held_until"]:
+                fate = f"waits until {when(one['held_until'])}: {one['held_why']}"
             else:
                 fate = "waiting for its first attempt"
             lines.append(f"    {one['channel']}: {fate} ({one['message_id']})")
@@ -291,6 +301,17 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective) -> list[str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What one channel would be told at once; with ``hidden``, what nobody would."""
+
+    at: datetime
+    channel: str | None
+    alerts: tuple[Alert, ...]
+    note: str = ""
+    hidden: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
     """What decides whether alerts about a number are told."""
 
@@ -300,7 +321,6 @@ class Telling:
     matters: Mapping[Key, Matter]  # that are open
     actions: Sequence[Mapping[str, JSON]]
     channels: Sequence[str]
-    held: Mapping[str, Hold]  # by message
     record: Record
 
 
@@ -332,7 +352,6 @@ def explain_telling(one: Telling, way: Routing) -> list[str]:
         comment = f": {plain(action['comment'])}" if action["comment"] else ""
         lines.append(f"{when(action['at'])} {plain(action['author'])} did: {action['verb']}{comment}.")
     lines.append(f"Channels for it: {', '.join(one.channels) or 'none; nobody is told'}.")
-    lines += [f"Message {name} waits until {when(why.until)}: {why.why}." for name, why in one.held.items()]
     return lines
 
 
@@ -389,6 +408,50 @@ def silence_lines(found: Sequence[tuple[Silence, int]], now: datetime) -> list[s
         )
         rows.append((one.pk, state, plain(one.author, 30), matched(one.match, one.kinds), hides, plain(one.comment)))
     return table(("ID", "STATE", "BY", "MATCHES", "HIDES", "COMMENT"), rows) if rows else ["no silence"]
+
+
+def told_json(one: Told) -> dict[str, JSON]:
+    """The keys of ``preview --json``."""
+    return {
+        "at": when(one.at),
+        "channel": one.channel,
+        "hidden": one.hidden or None,
+        "note": one.note or None,
+        "alerts": [
+            {
+                "kind": alert.kind,
+                "severity": alert.severity.name,
+                "environment": alert.environment,
+                "number_id": alert.number_id,
+                "number": alert.number,
+                "days_left": alert.days_left,
+                "text": alert.text,
+            }
+            for alert in one.alerts
+        ],
+    }
+
+
+def told_lines(found: Sequence[Told], zone: tzinfo, first: datetime, until: datetime) -> list[str]:
+    """What would be told, day by day."""
+    lines = [
+        "With today's fleet: numbers with auto-renewal renew on their day, the others do not, nothing else changes.",
+        f"From {first.astimezone(zone):%a %d %b %Y %H:%M} to {until.astimezone(zone):%a %d %b %Y %H:%M} ({zone}).",
+    ]
+    day = None
+    for one in found:
+        at = one.at.astimezone(zone)
+        if at.date() != day:
+            day = at.date()
+            lines += ["", f"{at:%a %d %b %Y}"]
+        who = one.channel or "nobody"
+        note = f" ({one.hidden or one.note})" if one.hidden or one.note else ""
+        lines.append(f"  {at:%H:%M}  {who}{note}")
+        lines += [
+            f"         {alert.severity.name:8}  {alert.kind:18}  {plain(alert.headline, 120)}"
+            for alert in sorted(one.alerts, key=lambda alert: -alert.severity)
+        ]
+    return lines if found else [*lines, "", "Nobody would be told of anything."]
 
 
 def _next_overdue(known: Known) -> str:

@@ -20,6 +20,7 @@ from renewal_watch.text import plain
 
 _CORE = Known._fields[: Known._fields.index("cycle")]  # the columns of the table numbers
 _KNOWN = ", ".join("id" if name == "pk" else name for name in _CORE)
+CANARY = "(canary)"  # the environment of the made-up number; no configured one can be called so
 _FIRST_OF_CYCLE = len(_CORE)
 _PARSE = msgspec.json.Decoder(PhoneNumber, strict=False)
 
@@ -247,6 +248,11 @@ class Snapshots(Rows):
             ((*known.lapse, known.pk) for known in those if known.lapse is not None),
         )
 
+    def forget_cycles(self, environment: str) -> None:
+        """What was told of this environment's numbers is told anew."""
+        query = "DELETE FROM cycles WHERE number_id IN (SELECT id FROM numbers WHERE environment_id = ?)"
+        self._driver().execute(query, (self.watch(environment)[0],))
+
     def number_ids(self, those: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """The ids of numbers by environment and provider id."""
         ids: dict[tuple[str, str], int] = {}
@@ -262,8 +268,9 @@ class Snapshots(Rows):
     # --- questions ---
 
     def watches(self) -> list[tuple[int, Watch, Schedule]]:
-        """Every environment that was ever polled, by name."""
-        names = self.connection.execute(select(environments.c.name).order_by(environments.c.name)).scalars().all()
+        """Every environment that was ever polled, by name; not the canary's."""
+        query = select(environments.c.name).where(environments.c.name != CANARY).order_by(environments.c.name)
+        names = self.connection.execute(query).scalars().all()
         return [self.watch(name) for name in names]
 
     def listed(self, environment_id: int) -> Iterator[tuple[Known, PhoneNumber]]:

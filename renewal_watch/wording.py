@@ -31,7 +31,10 @@ def own_words(
     jobs: list[Job] = []
     keys: list[str] = []
     for alert in alerts:
-        job = _job(alert, channel.name, channel.format, templates, _values(alert, inventory, found_at))
+        values = _values(alert, inventory, found_at)
+        if channel.mask_numbers:
+            values = {name: _masked(value) for name, value in values.items()}
+        job = _job(alert, channel.name, channel.format, templates, values)
         if job is not None:
             jobs.append(job)
             keys.append(alert.key)
@@ -83,24 +86,15 @@ def _values(alert: Alert, inventory: Mapping[str, Record], found_at: datetime) -
     }
 
 
+def _masked(value: Value) -> Value:
+    if isinstance(value, list):
+        return [masked(one) for one in value]
+    return masked(value) if isinstance(value, str) else value
+
+
 def mask(alert: Alert) -> Alert:
-    """The alert as a channel is shown it that must not know whole numbers."""
-    about = alert.about
-    if about is not None and about.number is not None:
-        about = _with_number(about, masked(str(about.number)))
-    return replace(
-        alert,
-        headline=masked(alert.headline),
-        text=masked(alert.text),
-        number=None if alert.number is None else masked(alert.number),
-        about=about,
-    )
-
-
-def _with_number(number: PhoneNumber, shown: str) -> PhoneNumber:
-    import msgspec  # noqa: PLC0415 (only masked channels copy a number)
-
-    return msgspec.structs.replace(number, number=shown)
+    """The built-in words as a channel is shown them that must not know whole numbers."""
+    return replace(alert, headline=masked(alert.headline), text=masked(alert.text))
 
 
 def template_faults(settings: Settings) -> list[str]:

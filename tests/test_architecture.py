@@ -37,12 +37,14 @@ LEVELS = {
     "poll": 3,
     "dispatch": 3,
     "follow_up": 3,
-    "daemon": 4,
-    "simulator": 4,
-    "demo": 5,
-    "doctor": 5,
-    "cli": 5,
-    "__main__": 6,
+    "simulator": 3,
+    "canary": 4,
+    "preview": 4,
+    "daemon": 5,
+    "demo": 6,
+    "doctor": 6,
+    "cli": 6,
+    "__main__": 7,
     "__init__": 0,
 }
 SIDEWAYS = {  # within one level, in this direction only
@@ -71,7 +73,6 @@ SIDEWAYS = {  # within one level, in this direction only
     ("cli", "demo"),
     ("cli", "doctor"),
     ("messages", "text"),
-    ("demo", "simulator"),
 }
 PURE = {"errors", "model", "text", "messages", "matching", "rules", "routing", "report", "digest"}
 IMPURE = {

@@ -1,0 +1,144 @@
+"""A made-up number that goes the whole way on a schedule: a poll over HTTP, the rules, the outbox, a real channel.
+
+It proves that an alert would arrive. That it did not arrive in time, or was not even found, is an alert on every channel.
+Its message comes when the schedule says: no quiet hours, digest or cap hold it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import msgspec
+
+from renewal_watch import messages, poll, schedule
+from renewal_watch.config import Canary, Channel, Environment, duration
+from renewal_watch.errors import RenewalWatchError
+from renewal_watch.model import Alert, Key, Policy, Severity, Verdict
+from renewal_watch.routing import Routing
+from renewal_watch.simulator import TOKEN, Provider, Rented, Server
+from renewal_watch.snapshots import CANARY
+from renewal_watch.store import Store
+from renewal_watch.talkover import Client
+
+NUMBER = "+15555550100"  # of a range that is kept for fiction
+_CALENDAR = "canary"
+
+
+def is_due(store: Store, settings: Canary, zone: str, now: datetime) -> bool:
+    """Whether its time came. The first one comes at its time; those missed while nothing ran are one."""
+    if not settings.channel:
+        return False
+    with store.transaction() as tx:
+        kept = tx.fired_at(_CALENDAR)
+        if kept is None or kept[0] > now:  # or the clock was put back
+            tx.set_fired(_CALENDAR, now)
+            return False
+    return schedule.last_fire(kept[0], now, settings.schedule, zone) is not None
+
+
+def send(store: Store, way: Routing, clock: Callable[[], datetime], pause: Callable[[float], None]) -> str | None:
+    """Let it go from a poll into the outbox; why it did not get there, None if it did. That it failed is told."""
+    now = clock()
+    channel = way.named(way.canary.channel)
+    if channel is None:
+        return f"there is no channel called {way.canary.channel}"
+    try:
+        fault = _poll(store, channel, clock, pause)
+    except (RenewalWatchError, OSError) as error:
+        fault = str(error)
+    with store.transaction() as tx:
+        tx.set_fired(_CALENDAR, now, json.dumps({"waits": fault is None, "fired_at": now.isoformat()}))
+        if fault is not None:
+            _tell_failed(tx.tell, way, now, messages.canary_failed(channel.name, now, fault))
+    return fault
+
+
+def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: Callable[[float], None]) -> str | None:
+    """Poll the made-up provider over HTTP as any other; the one alert of it goes to ``channel``, whatever that takes."""
+    now = clock()
+    renews_on = now.date() + timedelta(days=1)
+    number = Rented(
+        id="canary",
+        number=NUMBER,
+        country="US",
+        renews_on=renews_on,
+        auto_renewal=False,
+        price="1.00",
+        created_on=now.date(),
+        anchor=renews_on.day,
+    )
+    taking = msgspec.structs.replace(channel, min_severity="info", environments=None, kinds=("*",), by_rule_only=False)
+    found: list[Alert] = []
+
+    def mark(verdict: Verdict) -> Verdict:
+        words = messages.canary(NUMBER, channel.name, now)
+        found.extend(
+            replace(
+                alert,
+                key=f"{CANARY}/canary.sent/{alert.number_id}/{now.isoformat()}",
+                kind="canary.sent",
+                severity=Severity.info,
+                headline=words[0],
+                text=words[1],
+                topic="",
+                channels=(channel.name,),
+            )
+            for alert in verdict.alerts
+            if alert.kind == "renewal.upcoming"
+        )
+        return replace(verdict, alerts=found)
+
+    with store.transaction() as tx:
+        tx.forget_cycles(CANARY)
+    with Server(Provider(now=clock, fleet=[number])) as server:
+        server.start()
+        try:
+            environment = Environment(name=CANARY, base_url=server.base_url, token=TOKEN)
+            source = Client.of(environment, pause)
+            polled = poll.run_once(store, environment, source, Policy(), Routing(channels=(taking,)), clock, mark=mark)
+        finally:
+            server.shutdown()
+    if polled.error or polled.skipped:
+        return polled.error or polled.skipped
+    return None if found else "the poll did not find that the made-up number renews"
+
+
+def follow(store: Store, way: Routing, now: datetime) -> None:
+    """Look whether the last one arrived; tell if it did not in time, and when it does again."""
+    with store.transaction() as tx:
+        kept = tx.fired_at(_CALENDAR)
+        state = json.loads(kept[1]) if kept and kept[1] else {}
+        if kept is None or not state.get("waits"):
+            return
+        sent_at = tx.sent_at("canary.sent", way.canary.channel, kept[0])
+        if sent_at is not None:
+            tx.set_fired(_CALENDAR, kept[0], json.dumps(state | {"waits": False, "sent_at": sent_at.isoformat()}))
+            if Key("", "", "canary") in tx.matters():
+                words = messages.canary_arrived(way.canary.channel, sent_at)
+                tx.tell([_alert("watch.recovered", Severity.info, words, now, ends=True)], way, now)
+        elif now - kept[0] >= duration(way.canary.within):
+            tx.set_fired(_CALENDAR, kept[0], json.dumps(state | {"waits": False}))
+            reason = f"it was not delivered within {way.canary.within}"
+            _tell_failed(tx.tell, way, now, messages.canary_failed(way.canary.channel, kept[0], reason))
+
+
+def _tell_failed(
+    tell: Callable[[list[Alert], Routing, datetime], int], way: Routing, now: datetime, words: tuple[str, str]
+) -> None:
+    tell([_alert("canary.failed", Severity.critical, words, now, ends=False)], way, now)
+
+
+def _alert(kind: str, severity: Severity, words: tuple[str, str], now: datetime, *, ends: bool) -> Alert:
+    return Alert(
+        key=f"{kind}/canary/{now.isoformat()}",
+        kind=kind,
+        severity=severity,
+        environment="",
+        headline=words[0],
+        text=words[1],
+        topic="canary",
+        ends=ends,
+    )

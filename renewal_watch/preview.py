@@ -1,0 +1,174 @@
+"""What would be told over the coming days: the real rules, routing and outbox, on a copy of the database. Sends nothing.
+
+The fleet is today's: numbers with auto-renewal renew the day after their day, the others do not, nothing else changes and
+every message is taken. Polls are made up where something can change: when a day begins, here or at the provider.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from renewal_watch import follow_up, poll, routing, rules, schedule
+from renewal_watch.config import Environment, Settings
+from renewal_watch.model import DAY_S, Entry, Known, Listing, PhoneNumber, Policy
+from renewal_watch.report import Told
+from renewal_watch.routing import Routing
+from renewal_watch.simulator import next_month
+from renewal_watch.store import Store
+
+_MOMENT = timedelta(seconds=1)  # after a day began, and between two events that would be one
+_IDLE = timedelta(hours=6)  # the longest step: flapping and fallbacks have no time of their own
+
+
+def look_ahead(settings: Settings, store: Store, way: Routing, now: datetime, until: datetime) -> Iterator[Told]:
+    """Everything that would be told from ``now`` to ``until``, in the order of time."""
+    with tempfile.TemporaryDirectory(prefix="renewal-watch-preview-") as folder:
+        path = Path(folder) / "copy.db"
+        store.backup(path)
+        copy = Store(f"sqlite:///{path}")
+        copy.hurry()
+        try:
+            yield from _Ahead(settings, copy, way, now).run(until)
+        finally:
+            copy.close()
+
+
+class _Ahead:
+    """The copy, and a clock that jumps from event to event."""
+
+    def __init__(self, settings: Settings, store: Store, way: Routing, now: datetime) -> None:
+        self.settings = settings
+        self.store = store
+        self.way = way
+        self.now = self._polled_at = now
+        self.policies = {one.name: settings.policy(one, way.inventory) for one in settings.environments}
+        self.sources: dict[str, _Today] = {}
+        with store.transaction() as tx:
+            for environment_id, watch, _ in tx.watches():
+                if watch.name in self.policies:
+                    self.sources[watch.name] = _Today(
+                        dict(_present(tx.listed(environment_id))), self.policies[watch.name]
+                    )
+            self._last_alert = max((one["id"] for one in tx.alerts()), default=0)
+
+    def run(self, until: datetime) -> Iterator[Told]:
+        """Event by event."""
+        polls = self._next_poll()
+        while self.now <= until:
+            for environment in self.settings.environments:
+                if self.now >= polls or self.now >= self._polled_at + environment.interval:
+                    self._poll(environment)
+            if self.now >= polls or self._polled_at == self.now:
+                polls = self._next_poll()
+            follow_up.run_once(self.store, self.way, self.policies, self.now)
+            yield from self._hidden()
+            yield from self._sent()
+            self.now = max(self.now + _MOMENT, min(polls, self._next_event()))
+
+    def _poll(self, environment: Environment) -> None:
+        source = self.sources.get(environment.name)
+        if source is not None:
+            self._polled_at = source.now = self.now
+            policy = self.policies[environment.name]
+            poll.run_once(self.store, environment, source, policy, self.way, lambda: self.now)
+
+    def _next_poll(self) -> datetime:
+        """The next beginning of a day, in the configured zone or at a provider."""
+        zone = ZoneInfo(self.settings.timezone)
+        here = self.now.astimezone(zone).date() + timedelta(days=1)
+        starts = [datetime(here.year, here.month, here.day, tzinfo=zone).astimezone(UTC)]
+        with self.store.transaction() as tx:
+            turns = {watch.turn_s for _, watch, _ in tx.watches() if watch.turn_s is not None}
+        now_s = int(self.now.timestamp())
+        starts += [datetime.fromtimestamp(now_s + DAY_S - (now_s - turn) % DAY_S, UTC) for turn in turns]
+        return min(starts) + _MOMENT
+
+    def _next_event(self) -> datetime:
+        """When the next reminder, escalation, end of a silence, digest, or end of quiet hours comes."""
+        times = [self.now + _IDLE]
+        with self.store.transaction() as tx:
+            known = tx.situation(self.now)
+            for channel in self.way.channels:
+                due = tx.next_due(channel, self.way.zone, self.now)
+                times += [due] if due else []
+                if channel.digest is not None:
+                    times.append(schedule.next_fire(self.now, channel.digest, channel.timezone or self.way.zone))
+        for matter in known.matters.values():
+            times += filter(None, (routing.reminds_at(matter, self.way), routing.escalates_at(matter, self.way)))
+        times += [silence.ends_at for silence in known.silences]
+        times += [silence.ends_at - routing.SILENCE_WARNING for silence in known.silences]
+        return min((at for at in times if at > self.now), default=self.now + _IDLE)
+
+    def _hidden(self) -> Iterator[Told]:
+        """What was found since the last event and nobody is told."""
+        with self.store.transaction() as tx:
+            fresh = tx.alerts_since(self._last_alert)
+        for alert_id, alert, hidden in fresh:
+            self._last_alert = max(self._last_alert, alert_id)
+            if hidden:
+                yield Told(at=self.now, channel=None, alerts=(alert,), hidden=hidden)
+
+    def _sent(self) -> Iterator[Told]:
+        """What every channel would be sent now."""
+        for channel in self.way.channels:
+            while True:
+                with self.store.transaction() as tx:
+                    delivery = tx.claim(channel, self.way.zone, self.now)
+                    if delivery is None:
+                        break
+                    tx.settle_sent(delivery, self.way, self.now)
+                yield Told(at=self.now, channel=channel.name, alerts=delivery.alerts, note=delivery.note)
+
+
+def _present(listed: Iterator[tuple[Known, PhoneNumber]]) -> Iterator[tuple[str, tuple[Known, PhoneNumber]]]:
+    for known, number in listed:
+        if known.absence is None:
+            yield known.provider_id, (known, number)
+
+
+class _Today:
+    """The list as it is now, at a later day."""
+
+    def __init__(self, numbers: Mapping[str, tuple[Known, PhoneNumber]], policy: Policy) -> None:
+        self.now = datetime.fromtimestamp(0, UTC)
+        self._policy = policy
+        self._numbers = {name: (number, known.zero_at) for name, (known, number) in numbers.items()}
+        self._raw = {name: msgspec.json.encode(number) for name, (number, _) in self._numbers.items()}
+
+    def fetch(self) -> Listing:
+        """The complete list; numbers whose day has passed and that renew by themselves have renewed."""
+        now_s = int(self.now.timestamp())
+        on_day = rules.today(self.now, self._policy.zone)
+        entries = {}
+        for name, (number, zero_at) in self._numbers.items():
+            shown, zero = number, zero_at
+            while shown.auto_renewal and _is_past(shown, zero, now_s, on_day):
+                shown, zero = _renewed(shown, zero, on_day)
+                self._numbers[name] = shown, zero
+                self._raw[name] = msgspec.json.encode(shown)
+            if zero is not None:
+                countdown = float(rules.countdown_at(zero, now_s))
+                shown = msgspec.structs.replace(shown, days_until_monthly_renewal=countdown)
+            entries[name] = Entry(shown, self._raw[name])
+        return Listing(entries=entries)
+
+
+def _is_past(number: PhoneNumber, zero_at: int | None, now_s: int, on_day: int) -> bool:
+    if zero_at is not None:
+        return rules.countdown_at(zero_at, now_s) < 0
+    return number.renewal_on is not None and number.renewal_on.toordinal() < on_day
+
+
+def _renewed(number: PhoneNumber, zero_at: int | None, on_day: int) -> tuple[PhoneNumber, int | None]:
+    before = number.renewal_on or date.fromordinal(on_day - 1)
+    after = next_month(before, before.day)
+    moved = (after - before).days
+    on = None if number.renewal_date is None else after.isoformat()
+    shown = msgspec.structs.replace(number, renewal_date=on, is_due_for_monthly_renewal=False)
+    return shown, None if zero_at is None else zero_at + moved * DAY_S
