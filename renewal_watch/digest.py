@@ -15,6 +15,7 @@ from renewal_watch import messages, rules
 from renewal_watch.messages import instant, money, numbers, span
 from renewal_watch.model import Key, Matter, Policy, Silence, Watch
 from renewal_watch.report import Row, matched
+from renewal_watch.report import since as missing_since
 from renewal_watch.text import plain
 
 SOON_DAYS = 7
@@ -48,7 +49,9 @@ def compose(state: State, changes: int, since: datetime, now: datetime) -> tuple
             *[f"blind on {', '.join(blind)}"] * bool(blind),
         ]
     )
+    trouble = _trouble(state.rows)
     lines = [
+        *(["NEEDS SOMEBODY", *trouble, ""] if trouble else []),
         "RENEWS NEXT",
         *_next(soon),
         "",
@@ -74,6 +77,22 @@ def _is_watched(row: Row) -> bool:
 def _upcoming(rows: Iterable[Row], within: int) -> list[Row]:
     found = [row for row in rows if _is_watched(row) and row.days_left is not None and 0 <= row.days_left <= within]
     return sorted(found, key=lambda row: (row.days_left or 0, bool(row.number.auto_renewal), row.known.number))
+
+
+def _trouble(rows: Iterable[Row]) -> list[str]:
+    """What is not as it should be, as it is now."""
+    lines = []
+    for row in sorted(rows, key=Row.urgency):
+        who = f"• {messages.who(row.number)} ({row.environment})"
+        if row.known.is_sandbox:
+            continue
+        if row.known.missing_at is not None:
+            lines.append(f"{who} is missing since {missing_since(row.known)}")
+        elif row.days_left is not None and row.days_left < 0:
+            lines.append(f"{who} is overdue by {messages.days(-row.days_left)}")
+        elif row.number.status != "active":
+            lines.append(f"{who} is {plain(row.number.status) or 'without a status'}")
+    return _cut(lines)
 
 
 def _next(soon: Sequence[Row]) -> list[str]:
@@ -140,8 +159,8 @@ def _health(state: State, now: datetime) -> list[str]:
             read = f"BLIND, nothing read since {instant(watch.last_success_at)}"
         failed = f"; the last poll failed: {plain(watch.last_error)}" if watch.last_error else ""
         lines.append(f"• {watch.name}: {numbers(watch.numbers)}, {read}{failed}")
-    for name, (since, error) in state.faults.items():
-        lines.append(f"• channel {name} fails for {span(now - since)}: {plain(error)}")
+    for name, (failing_since, error) in state.faults.items():
+        lines.append(f"• channel {name} fails for {span(now - failing_since)}: {plain(error)}")
     failed_count = state.outbox.get("failed", 0)
     lines += [f"• {failed_count} messages were given up: renewal-watch alerts --failed"] * bool(failed_count)
     return _cut(lines)

@@ -12,10 +12,11 @@ from typing import Any
 import click
 import msgspec
 import pytest
+from conftest import T0
 
-from renewal_watch import config, schema
+from renewal_watch import config, schema, wording
 from renewal_watch.cli import cli
-from renewal_watch.model import KINDS
+from renewal_watch.model import KINDS, Match, Rule
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -74,12 +75,63 @@ def keys(section: type[msgspec.Struct]) -> set[str]:
     return {field.name for field in msgspec.structs.fields(section)}
 
 
+SECTIONS = (
+    config.File,
+    config.Database,
+    config.Renewals,
+    config.Environment,
+    config.Channel,
+    config.Reminders,
+    config.Escalation,
+    config.Flapping,
+    config.InventoryFile,
+    config.Privacy,
+    config.Canary,
+    config.Template,
+    Rule,
+)
+
+
 def test_the_example_shows_every_key() -> None:
-    for section in (config.File, config.Database, config.Renewals, config.Environment, config.Channel):
+    for section in SECTIONS:
         for key in keys(section) - {"token", "url", "token_env", "token_credential", "url_env", "url_credential"}:
             assert re.search(rf"^(# )?\[*{key}\b", EXAMPLE, re.MULTILINE), f"{section.__name__}.{key}"
     for form in ("token_credential", "token_env", "url_credential", "url_env"):
         assert form in EXAMPLE
+
+
+TOLD = {
+    "reminders": config.Reminders,
+    "escalation": config.Escalation,
+    "flapping": config.Flapping,
+    "inventory": config.InventoryFile,
+    "privacy": config.Privacy,
+}
+
+
+def test_the_example_s_commented_blocks_are_right_when_the_marks_are_taken_off(tmp_path: Path) -> None:
+    """[[rules]], [[templates]] and [canary] are shown commented out, for their values are nobody's default."""
+    text = re.sub(r"^# (?=\[|\w+ = )", "", EXAMPLE, flags=re.MULTILINE)
+    text = re.sub(r"^(proxy|ca_file|poll_cron|state_dir|url|fallback|environments) = .*$", "", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"(?s)match = \{(.*?)\}", r"match = { numbers = ['+4930*'], auto_renewal = true, cost_at_least = 5 }", text
+    )
+    others = ("ops-mail", "support-chat", "head-of-support")
+    text += "".join(f'\n[[channels]]\nname = "{name}"\nurl_env = "X"\n' for name in others)
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    read = config.load(path)
+    assert [rule.name for rule in read.rules] == ["support-lines"]
+    assert read.canary.schedule == config.Canary().schedule
+    assert read.canary.within == config.Canary().within
+    assert len(read.templates) == 1
+
+
+def test_what_rules_match_and_templates_are_given_is_documented() -> None:
+    text = (ROOT / "docs" / "telling.md").read_text()
+    named = {*keys(Match), *keys(Rule), *wording._values(wording._made_up()[0], {}, T0)} - {"name"}
+    for name in named:
+        assert f"`{name}`" in text, name
 
 
 def test_the_example_s_values_are_the_defaults() -> None:
@@ -90,6 +142,7 @@ def test_the_example_s_values_are_the_defaults() -> None:
         (config.Renewals, told["renewals"]),
         (config.Environment, told["environments"][0]),
         (config.Channel, told["channels"][0]),
+        *((section, told[name]) for name, section in TOLD.items()),
     ]
     lines = {line.split("=")[0].strip(): line for line in EXAMPLE.splitlines() if "=" in line}
     for section, values in sections:

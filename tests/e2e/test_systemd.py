@@ -398,6 +398,29 @@ def roots_files(machine: Machine) -> str:
 # --- without a daemon -------------------------------------------------------------------------------------------------
 
 
+def test_templates_the_inventory_and_the_canary_work_within_the_confinement(machine: Machine) -> None:
+    """The child that renders sets itself limits, the canary listens on loopback: the unit must let them."""
+    configure(machine, channels="ops-slack")
+    (machine.root / "etc/renewal-watch/inventory.csv").write_text("number,owner\n+12125550000,Anna\n")
+    with (machine.root / "etc/renewal-watch/config.toml").open("a") as file:
+        file.write(
+            '[inventory]\nfile = "/etc/renewal-watch/inventory.csv"\n'
+            '[canary]\nchannel = "ops-slack"\nschedule = "* * * * *"\n'
+            '[[templates]]\nbody = "In our words: {{ headline }}"\n'
+        )
+    assert "is right" in ask(machine, "config", "check")
+    ask(machine, "poll", "--no-send")
+    due = f"import sqlite3; c = sqlite3.connect('{STATE}/renewal-watch.db', isolation_level=None); " + (
+        "c.execute(\"INSERT INTO calendars (name, fired_at) VALUES ('canary', '2026-01-01T00:00:00.000000Z')\")"
+    )
+    machine.run(["/opt/renewal-watch/current/bin/python", "-c", due])
+    start(machine)
+    soon(lambda: any("In our words" in text for text in messages(machine)), machine)
+    soon(lambda: any("CANARY" in text for text in messages(machine)), machine)
+    assert "template failed" not in "".join(messages(machine))
+    assert not [one for one in json.loads(ask(machine, "alerts", "--json")) if one["kind"] == "inventory.invalid"]
+
+
 def test_the_timer_polls_and_sends_with_the_same_database(machine: Machine) -> None:
     configure(machine, channels="ops-slack")
     drop_in(machine, "OnCalendar=\nOnCalendar=*:*:*\nAccuracySec=10ms\nRandomizedDelaySec=0", TIMER)
