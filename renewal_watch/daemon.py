@@ -41,6 +41,7 @@ from renewal_watch.snapshots import CANARY, Schedule
 from renewal_watch.store import Store
 from renewal_watch.talkover import Client
 from renewal_watch.text import REDACTOR
+from renewal_watch.wording import template_faults
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,7 @@ class Daemon:
         self._start_scheduler()
         self.systemd.say("READY=1", "STATUS=watching")
         log.info("watching %d environments, %d channels", len(self.settings.environments), len(self.settings.channels))
+        self._look_at_templates()
         wall, mono = time.time(), time.monotonic()
         while not self.stopping.wait(0.5):
             step = (time.time() - wall) - (time.monotonic() - mono)
@@ -231,9 +233,15 @@ class Daemon:
         self.settings = fresh
         self._refreshed_at = -REFRESH_S
         self._start_workers()
+        self._look_at_templates()
         log.info("reloaded: %d environments, %d channels", len(fresh.environments), len(fresh.channels))
         self._refused = self._said = ""
         self.systemd.say("READY=1", "STATUS=reloaded")
+
+    def _look_at_templates(self) -> None:
+        """A fault in a template costs its words, not the watch: it is logged, and stands in each message."""
+        for fault in template_faults(self.settings):
+            log.warning("%s; the built-in words are used", REDACTOR.clean(fault))
 
     def _stop(self) -> None:
         """End within 10 s: polls are dropped (nothing of them is written), sends may end, then their children die."""

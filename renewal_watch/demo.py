@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +23,7 @@ import click
 from renewal_watch import config, dispatch, follow_up, poll, report
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.messages import instant, span
+from renewal_watch.model import Acknowledgement
 from renewal_watch.routing import Routing
 from renewal_watch.simulator import TOKEN, Provider, Rented, Server, made_up_fleet
 from renewal_watch.store import Store
@@ -79,11 +80,12 @@ class _Story:
     def __init__(self, folder: Path, stack: ExitStack, *, seed: int, numbers: int) -> None:
         self.now = START
         self.provider = Provider(now=lambda: self.now, fleet=made_up_fleet(numbers, seed, START.date()))
-        self.receivers = {name: Receiver(name, self._print_message) for name in ("chat", "pager")}
+        self.receivers = {name: Receiver(name, self._print_message) for name in ("chat", "pager", "office")}
         self.cast = _cast(self.provider.fleet)
         self.folder = folder
         self._day = -1
         self._polls = 0
+        self._digests = 0
         server = Server(self.provider)
         stack.enter_context(server)
         stack.callback(server.shutdown)
@@ -111,6 +113,11 @@ url = "json://127.0.0.1:{hooks.server_address[1]}/chat"
 name = "pager"
 url = "json://127.0.0.1:{hooks.server_address[1]}/pager"
 min_severity = "critical"
+[[channels]]
+name = "office"
+url = "json://127.0.0.1:{hooks.server_address[1]}/office"
+digest = "weekly mon 08:00"
+critical_at_once = false
 """,
             encoding="utf-8",
         )
@@ -131,7 +138,8 @@ min_severity = "critical"
         click.secho("renewal-watch demo", bold=True)
         click.echo(
             f"{len(self.provider.fleet)} made-up numbers over real HTTP, {DAYS} simulated days, a poll every 6 hours.\n"
-            "What you see is what two channels receive: chat takes everything, pager only what is critical."
+            "What you see is what three channels receive: chat takes everything, pager only what is critical, office a\n"
+            "digest on Mondays (the first one is shown whole)."
         )
         environment = self.settings.environments[0]
         source = Client.of(environment, time.sleep)
@@ -171,6 +179,9 @@ min_severity = "critical"
         elif day == 22:  # noqa: PLR2004
             self._aside("the pager's service is back")
             self.receivers["pager"].down = False
+        elif day == 24.5:  # noqa: PLR2004
+            self._aside("somebody acknowledges the overdue number: the reminders stop")
+            self._acknowledge(cast["unpaid"])
         elif day == 27:  # noqa: PLR2004
             self._aside("the unpaid number is paid by hand: " + cast["unpaid"].number)
             cast["unpaid"].unpaid = False
@@ -180,6 +191,14 @@ min_severity = "critical"
             cast["suspended"].status = "suspended"
         elif day == 35:  # noqa: PLR2004
             cast["suspended"].status = "active"
+
+    def _acknowledge(self, rented: Rented) -> None:
+        """What ``renewal-watch ack NUMBER`` does."""
+        with self.store.transaction() as tx:
+            mine = {key: one for key, one in tx.matters().items() if key.number_id == rented.id}
+            tx.keep_matters(
+                {key: replace(one, ack=Acknowledgement(self.now, "demo", one.rank)) for key, one in mine.items()}
+            )
 
     # --- what is printed ---
 
@@ -198,6 +217,9 @@ min_severity = "critical"
         title, *lines = text.splitlines()
         click.echo(f" {self.now:%H:%M} {click.style(channel, bold=True)} ◂ {click.style(title, bold=True)}")
         colour, quiet = None, 0
+        if channel == "office":
+            self._print_digest(lines)
+            return
         for line in lines:
             if line in _COLOURS:
                 colour = _COLOURS[line]
@@ -212,13 +234,21 @@ min_severity = "critical"
         if sys.stdout.isatty():
             time.sleep(BREATH_S)
 
+    def _print_digest(self, lines: list[str]) -> None:
+        """The first one up to what was found, which the chat has shown; of the others the title has said enough."""
+        if not self._digests:
+            for line in lines[: next(i for i, line in enumerate(lines) if line.startswith("FOUND SINCE"))]:
+                click.secho(f"         {line}", dim=True)
+        self._digests += 1
+
     def _sum_up(self, seconds: float) -> None:
         with self.store.transaction() as tx:
             found = tx.alerts()
             kinds = Counter(alert["kind"] for alert in found)
             fates = {one["message_id"]: one for alert in found for one in alert["deliveries"]}
         received = sum((one.got for one in self.receivers.values()), Counter[str]())
-        lost = sum(1 for name in fates if not received[name])
+        lost = sum(1 for name, one in fates.items() if not received[name] and one["state"] != "pending")
+        waiting = sum(1 for one in fates.values() if one["state"] == "pending")
         twice = sum(1 for count in received.values() if count > 1)
         size = sum(one.stat().st_size for one in self.folder.glob("*.db"))
         click.secho("\n── what happened ".ljust(100, "─"), fg="cyan")
@@ -226,7 +256,7 @@ min_severity = "critical"
         click.echo("\n".join("   " + line for line in report.table(("ALERTS FOUND", ""), rows)))
         click.echo(
             f"\n   {self._polls} polls, {len(found)} alerts in {len(fates)} messages: "
-            f"{lost} lost, {twice} sent twice. Database: {size // 1024} KiB. Took {seconds:.1f} s."
+            f"{lost} lost, {twice} sent twice, {waiting} waiting for Monday's digest. Database: {size // 1024} KiB. Took {seconds:.1f} s."
         )
         cast = self.cast
         click.echo(

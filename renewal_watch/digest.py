@@ -84,7 +84,7 @@ def _trouble(rows: Iterable[Row]) -> list[str]:
     lines = []
     for row in sorted(rows, key=Row.urgency):
         who = f"• {messages.who(row.number)} ({row.environment})"
-        if row.known.is_sandbox:
+        if row.known.is_sandbox or row.known.lapse is not None:
             continue
         if row.known.missing_at is not None:
             lines.append(f"{who} is missing since {missing_since(row.known)}")

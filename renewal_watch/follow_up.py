@@ -34,7 +34,7 @@ def run_once(
         told += _silences(tx, way, now)
         told += _flaps(tx, way, now)
         for channel in way.channels:
-            tx.stand_in(channel, now)
+            tx.stand_in(channel, way.zone, now)
             told += _digest(tx, way, channel, policies, now)
         return told
 
@@ -159,6 +159,9 @@ def _tell_again(
     hidden = routing.suppressed(matter.kind, place, one, said, known, mark=way.mark)
     if hidden is not None:
         kept[key] = routing.hide(matter, hidden)
+        return
+    if matter.hider is not None and matter.ack is not None:  # somebody knows already
+        kept[key] = routing.show(matter)
         return
     words = restated.words or _as_told(tx, matter.alert_id)
     todo = messages.how_to_acknowledge(matter.alert_id)

@@ -187,10 +187,12 @@ def renewed(number: PhoneNumber, paid: PhoneNumber, at: str, left: int, on: int)
 
 
 def status_changed(
-    number: PhoneNumber, at: str, before: str | None, left: int | None, on: int | None
+    number: PhoneNumber, at: str, before: str | None, left: int | None, on: int | None, *, still: bool = False
 ) -> tuple[str, str]:
-    """A status that is not as it was, or that was not ``active`` when first seen (``before`` None)."""
+    """A status that is not as it was, or that was not ``active`` when first seen (``before`` None) or is ``still`` so."""
     now = plain(number.status) or "without a status"
+    if still:
+        now = f"still {now}"
     headline = f"{who(number)} is {now}"
     was = "when first seen" if before is None else f"it was {plain(before) or 'without a status'} before"
     if number.status == "active":
@@ -201,7 +203,8 @@ def status_changed(
         todo = f"If that was not expected, ask in {DASHBOARD}."
     else:
         todo = f"This status is not documented: look in {DASHBOARD} what it means."
-    return headline, f"{who(number)} ({at}) is {now}; {was}. {todo} {_facts(number, left, on)}"
+    said = now if still else f"{now}; {was}"
+    return headline, f"{who(number)} ({at}) is {said}. {todo} {_facts(number, left, on)}"
 
 
 def added(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tuple[str, str]:
@@ -437,7 +440,7 @@ def flapping(alert: Alert, times: int, length: timedelta, within: timedelta) -> 
 
 def settled(who: str, at: str, what: str, within: timedelta, now: str | None) -> tuple[str, str]:
     """The end of ``flapping``; ``now`` is the sentence of what still holds, None where all is well."""
-    state = f"What holds now: {now}" if now else "All is well with it. Nothing to do."
+    state = f"What holds now: {now}" if now else "Nothing about it is open."
     return f"{who}: {what} has settled", (
         f"{who}{f' ({at})' * bool(at and at != who)}: {what} has not changed for {span(within)}. {state}"
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import and_, func, insert, or_, select, update
 
 from renewal_watch import messages, rules
 from renewal_watch.config import Channel, duration
@@ -255,7 +255,7 @@ class Outbox(Decisions):
             found += [_alert(one) for one in rows]
         return found
 
-    def stand_in(self, channel: Channel, now: datetime) -> int:
+    def stand_in(self, channel: Channel, zone: str, now: datetime) -> int:
         """Give what waits for a failing channel to its fallback as well, each message once; how many."""
         fallback = channel.fallback
         if fallback is None:
@@ -264,16 +264,22 @@ class Outbox(Decisions):
         if failing is None or now - failing[0] < duration(channel.fallback_after):
             return 0
         rows = self.connection.execute(
-            select(deliveries.c.id, deliveries.c.severity).where(
-                deliveries.c.state != "sent",
+            select(deliveries).where(
+                or_(
+                    deliveries.c.state == "pending",
+                    and_(deliveries.c.state == "failed", deliveries.c.created_at >= failing[0]),
+                ),
                 deliveries.c.channel == channel.name,
                 deliveries.c.fallback_at.is_(None),
-                or_(deliveries.c.attempts > 0, deliveries.c.created_at >= failing[0]),
             )
         ).all()
         known = select(delivery_alerts.c.alert_id).join(deliveries, deliveries.c.id == delivery_alerts.c.delivery_id)
         known = known.where(deliveries.c.channel == fallback)
+        given = 0
         for row in rows:
+            if row.attempts == 0 and hold(channel, _waiting(row), zone, [], now):
+                continue  # it does not wait because the channel fails
+            given += 1
             unknown = select(delivery_alerts.c.alert_id).where(
                 delivery_alerts.c.delivery_id == row.id, delivery_alerts.c.alert_id.not_in(known)
             )
@@ -282,7 +288,7 @@ class Outbox(Decisions):
                 note = f"in place of channel {channel.name}, which fails since {messages.instant(failing[0])}"
                 self._put_in_outbox(fallback, alert_ids, Severity(row.severity), now, note=note)
             self.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(fallback_at=now))
-        return len(rows)
+        return given
 
     def settle_sent(self, delivery: Delivery, routing: Routing, now: datetime) -> bool:
         """Mark as sent; False when the lease was lost meanwhile and somebody else answers for the message."""
@@ -386,8 +392,7 @@ class Outbox(Decisions):
             topic=f"channel {name}",
             ends=kind == "watch.recovered",
         )
-        others = tuple(channel for channel in routing.channels if channel.name != name)
-        self.tell([alert], replace(routing, channels=others), now)
+        self.tell([alert], routing, now)
 
     def next_due(self, channel: Channel, zone: str, now: datetime) -> datetime | None:
         """When the next message of ``channel`` may go, None if none waits."""

@@ -155,6 +155,8 @@ def _cells(one: Row) -> tuple[object, ...]:
         notes.append("OVERDUE")
     if one.known.is_sandbox:
         notes.append("sandbox")
+    if one.known.lapse is not None:
+        notes.append("meant to lapse")
     if one.disagreement:
         notes.append(one.disagreement)
     auto = {True: "on", False: "off", None: "?"}[number.auto_renewal]

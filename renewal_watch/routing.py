@@ -25,7 +25,7 @@ from renewal_watch import matching, schedule
 from renewal_watch.config import Canary, Channel, Escalation, Flapping, Reminders, Settings, Template, duration
 from renewal_watch.matching import Effective, Subject
 from renewal_watch.messages import flapping, instant, span, with_owner
-from renewal_watch.model import Alert, Flap, Key, Matter, Record, Rule, Severity, Silence
+from renewal_watch.model import Acknowledgement, Alert, Flap, Key, Matter, Record, Rule, Severity, Silence
 
 CAP_WINDOW = timedelta(hours=1)
 SILENCE_WARNING = timedelta(days=1)  # a silence's end is told so long before, if it lasts longer than that
@@ -207,12 +207,17 @@ def _hidden(
             return hidden
     if matter is None or alert.ends:
         return None
-    if matter.ack is not None and rank(alert) <= matter.ack.rank:
+    if matter.ack is not None and _is_known(alert, matter.ack):
         return Hidden(f"acknowledged by {matter.ack.by} at {instant(matter.ack.at)}", "ack")
     interval = routing.reminders.interval(alert.severity)
     if alert.nature == "repeat" and matter.told_at is not None and interval and now - matter.told_at < interval:
         return Hidden(f"told at {instant(matter.told_at)} already; it is repeated every {span(interval)}", "repeat")
     return None
+
+
+def _is_known(alert: Alert, ack: Acknowledgement) -> bool:
+    """Whether an acknowledgement covers an alert: a threshold of the same renewal, not another status or price."""
+    return rank(alert) <= ack.rank and (alert.topic == "renewal" or alert.nature == "repeat")
 
 
 def _channels(alert: Alert, said: Effective, routing: Routing) -> tuple[str, ...]:
@@ -222,7 +227,9 @@ def _channels(alert: Alert, said: Effective, routing: Routing) -> tuple[str, ...
     return tuple(
         channel.name
         for channel in routing.channels
-        if _is_meant(channel, said) and channel.takes(alert.kind, alert.severity, alert.environment)
+        if _is_meant(channel, said)
+        and channel.takes(alert.kind, alert.severity, alert.environment)
+        and alert.topic != f"channel {channel.name}"  # it is told through the others
     )
 
 
@@ -281,7 +288,7 @@ def _matter(
         reminded=old.reminded + 1 if alert.nature in ("reminder", "repeat") else 0 if is_worse else old.reminded,
         hidden=hidden.why if hidden else None,
         hider=hidden.hider if hidden else None,
-        ack=None if old.ack is None or bad > old.ack.rank else old.ack,
+        ack=None if is_new else old.ack,  # had it been covered, it would not come here
         urgent_at=None if not is_urgent else old.urgent_at if hidden else old.urgent_at or now,
         escalated_at=old.escalated_at if is_urgent and not is_worse else None,
     )
@@ -359,6 +366,11 @@ def escalates_at(matter: Matter, routing: Routing) -> datetime | None:
 def hide(matter: Matter, hidden: Hidden) -> Matter:
     """The matter as it is hidden now."""
     return replace(matter, hidden=hidden.why, hider=hidden.hider)
+
+
+def show(matter: Matter) -> Matter:
+    """The matter as nothing hides it any more."""
+    return replace(matter, hidden=None, hider=None)
 
 
 def settles_after(routing: Routing) -> timedelta:

@@ -826,7 +826,8 @@ def restate(
     if key.topic == "status":
         if number.status == "active":
             return None
-        return Restated(words=messages.status_changed(number, turn.at, None, left, on), days_left=left, number=number)
+        words = messages.status_changed(number, turn.at, None, left, on, still=True)
+        return Restated(words=words, days_left=left, number=number)
     if key.topic == "lapse" and known.lapse is None:
         return None
     return Restated(number=number, days_left=left)
