@@ -562,14 +562,17 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
     one = matching.subject(name, parsed, way.inventory)
     said = matching.effective(way.rules, one)
     row = report.row(name, known, parsed, policy, now)
+    place = (name, known.provider_id)
+    mine = {key: one for key, one in situation.matters.items() if (key.environment, key.number_id) == place}
     telling = report.Telling(
         said=said,
         silences=[silence for silence in situation.silences if matching.fits(silence.match, one)],
         lapse=situation.lapses.get((name, known.provider_id)),
-        matters={
-            key: matter
-            for key, matter in situation.matters.items()
-            if (key.environment, key.number_id) == (name, known.provider_id)
+        matters=mine,
+        hides={
+            key: hidden.why
+            for key, matter in mine.items()
+            if (hidden := routing.suppressed(matter.kind, place, one, said, situation, mark=way.mark))
         },
         actions=actions,
         channels=routing.channels_of(said, name, way),
@@ -695,6 +698,7 @@ def silence() -> None:
 def silence_add(**given: Any) -> None:
     """Hide alerts about what matches every option given (of one repeated, any) until the end."""
     from renewal_watch import matching, report
+    from renewal_watch.model import OWN
 
     settings = _settings(click.get_current_context())
     now = _now()
@@ -704,6 +708,12 @@ def silence_add(**given: Any) -> None:
     match = _match({key: value for key, value in given.items() if value not in ((), None)}, kinds, settings)
     if report.matched(match, kinds) == "all numbers" and not everything:
         msg = "say what to silence, such as --number +4930* or --environment test; everything is --all"
+        raise UsageError(msg)
+    is_own = bool(kinds) and all(kind.partition(".")[0] in OWN for kind in kinds)
+    if is_own and matching.names_numbers(match):
+        msg = (
+            f"--kind: {', '.join(kinds)} is about the watch itself, not about numbers; narrow it by --environment only"
+        )
         raise UsageError(msg)
     ends_at = _end(length, until, settings.timezone, now)
     way = _routing(settings)
@@ -716,8 +726,9 @@ def silence_add(**given: Any) -> None:
             if known.missing_at is None
         )
     what = f" of kinds {', '.join(kinds)}" if kinds else ""
+    about = "" if is_own else f" about {count} of the present numbers"
     click.echo(
-        f"silence {pk}: alerts{what} about {count} of the present numbers are hidden until {report.when(ends_at)}; "
+        f"silence {pk}: alerts{what}{about} are hidden until {report.when(ends_at)}; "
         f"end it with: renewal-watch silence end {pk}"
     )
 
@@ -728,7 +739,7 @@ def _match(wanted: dict[str, Any], kinds: tuple[str, ...], settings: Settings) -
 
     import msgspec
 
-    from renewal_watch.matching import digits
+    from renewal_watch.matching import is_number
     from renewal_watch.model import KINDS, Match
 
     for kind in kinds:
@@ -738,7 +749,7 @@ def _match(wanted: dict[str, Any], kinds: tuple[str, ...], settings: Settings) -
     for name in wanted.get("environments", ()):
         settings.environment(name)
     for number in wanted.get("numbers", ()):
-        if not digits(number):
+        if not is_number(number):
             msg = f"--number: {number!r} is not a number; write it like +493012345 or +4930*"
             raise UsageError(msg)
     if "auto_renewal" in wanted:
@@ -798,7 +809,9 @@ def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  
 def silence_end(ctx: click.Context, pk: int, author: str | None) -> None:
     """End a silence now; what it hid and still holds is told."""
     with _store(_settings(ctx), write=True) as store, store.transaction() as tx:
-        done = tx.end_silence(pk, _author(author), _now())
+        now = _now()
+        is_over = all(one.pk != pk or not one.is_active(now) for one in tx.silences())
+        done = not is_over and tx.end_silence(pk, _author(author), now)
     if not done:
         msg = f"there is no silence {pk} that holds; see: renewal-watch silence list --all"
         raise UsageError(msg)
@@ -856,6 +869,11 @@ def ack(
                 f"silence add; for a number that is meant to go: renewal-watch lapse"
             )
             raise UsageError(msg)
+        if withdraw:
+            open_now = {key: one for key, one in open_now.items() if one.ack is not None}
+            if not open_now:
+                msg = "nobody acknowledged it, so there is nothing to take back"
+                raise UsageError(msg)
         tx.keep_matters(
             {
                 key: replace(
@@ -897,7 +915,8 @@ def lapse(
     with _store(settings, write=True) as store, store.transaction() as tx:
         name, environment_id, known = tx.find(number, environment)
         parsed = tx.parsed([known])[known.provider_id]
-        if withdraw and not tx.withdraw_lapse(known):
+        policy = settings.policy(settings.environment(name))
+        if withdraw and not tx.withdraw_lapse(name, known):
             msg = f"{messages.who(parsed)} is not meant to lapse, so there is nothing to take back"
             raise UsageError(msg)
         if not withdraw:
@@ -906,7 +925,7 @@ def lapse(
     if withdraw:
         click.echo(f"{messages.who(parsed)} is to stay; what of its renewal was hidden and still holds is told")
         return
-    row = report.row(name, known, parsed, settings.policy(settings.environment(name)), now)
+    row = report.row(name, known, parsed, policy, now)
     click.echo(f"{messages.who(parsed)} is meant to lapse{f' on {row.renews_on}' if row.renews_on else ''}")
     if parsed.auto_renewal:
         click.echo(f"mind: its auto-renewal is on, so it will renew; switch it off in {messages.DASHBOARD}")

@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
+from renewal_watch import matching
 from renewal_watch.errors import ConfigError, UsageError
 from renewal_watch.model import KINDS, Days, Match, Name, Policy, Record, Rule, Severity, Texts
 from renewal_watch.text import REDACTOR
@@ -451,7 +452,13 @@ def _build(cls: type[_S], table: dict[str, Any], path: str, faults: list[str]) -
                 faults.append(f"{place}: {_plain_fault(str(error), fields[key].type)}")
     missing = [name for name, field in fields.items() if field.required and name not in table]
     faults.extend(f"{path}{name}: is missing" for name in missing)
-    return cls(**given) if len(faults) == before else None
+    if len(faults) > before:
+        return None
+    try:
+        return cls(**given)
+    except ValueError as error:  # keys that are right one by one
+        faults.append(f"{path.rstrip('.')}: {error}")
+        return None
 
 
 def _choices(kind: Any) -> list[str]:
@@ -587,7 +594,7 @@ def _rule_faults(one: dict[str, Any], place: str, environments: set[str], channe
     if isinstance(match, dict):
         yield from _unknown(match.get("environments"), environments, f"{place}.match.environments", "environment")
         for number in _texts(match.get("numbers")):
-            if not re.fullmatch(r"[\d\s()+./-]*\d[\d\s()+./-]*\*?", number):
+            if not matching.is_number(number):
                 yield f"{place}.match.numbers: {number!r} is not a number; write it like +493012345 or +4930*"
     yield from _pattern_faults(one.get("severities"), f"{place}.severities")
     yield from _pattern_faults(one.get("mute"), f"{place}.mute")

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import delete, insert, or_, select, update
 
-from renewal_watch import rules
 from renewal_watch.messages import instant
 from renewal_watch.model import Acknowledgement, Flap, Key, Known, Match, Matter, Severity, Silence
 from renewal_watch.routing import Situation
@@ -26,6 +25,7 @@ from renewal_watch.schema import (
     write_instant,
 )
 from renewal_watch.snapshots import Snapshots
+from renewal_watch.text import plain
 
 
 class Decisions(Snapshots):
@@ -153,21 +153,18 @@ class Decisions(Snapshots):
         return row.headline, row.text, row.created_at
 
     def key_of(self, alert_id: int) -> tuple[Key, Matter] | None:
-        """The matter that an alert is the newest of, or that its number and kind have; None when it is over."""
+        """The open matter that an alert is about, None when it is over or there is no such alert."""
         row = self.connection.execute(
-            select(alerts.c.kind, environments.c.name.label("environment"), numbers.c.provider_id)
+            select(alerts.c.topic, environments.c.name.label("environment"), numbers.c.provider_id)
             .outerjoin(environments, environments.c.id == alerts.c.environment_id)
             .outerjoin(numbers, numbers.c.id == alerts.c.number_id)
             .where(alerts.c.id == alert_id)
         ).one_or_none()
         if row is None:
             return None
-        place = (row.environment or "", row.provider_id or "")
-        topic = rules.TOPICS.get(row.kind.partition(".")[0], "")
-        for key, matter in self.matters().items():
-            if matter.alert_id == alert_id or (key.environment, key.number_id, key.topic) == (*place, topic):
-                return key, matter
-        return None
+        key = Key(row.environment or "", row.provider_id or "", row.topic or "")
+        matter = self.matters().get(key)
+        return None if matter is None else (key, matter)
 
     # --- what people decide ---
 
@@ -255,7 +252,7 @@ class Decisions(Snapshots):
             .join(environments, environments.c.id == numbers.c.environment_id)
         )
         return {
-            (row.name, row.provider_id): f"{row.author}, {instant(row.set_at)}"
+            (row.name, row.provider_id): f"{plain(row.author)}, {instant(row.set_at)}"
             for row in self.connection.execute(query)
         }
 
@@ -268,8 +265,9 @@ class Decisions(Snapshots):
             )
         )
 
-    def withdraw_lapse(self, known: Known) -> bool:
+    def withdraw_lapse(self, environment: str, known: Known) -> bool:
         """The number is to stay after all; False if nobody had said that it is to go."""
+        self.close_matters([Key(environment, known.provider_id, "lapse")])
         return self.connection.execute(delete(lapses).where(lapses.c.number_id == known.pk)).rowcount == 1
 
     # --- calendars ---

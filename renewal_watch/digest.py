@@ -137,7 +137,7 @@ def _not_told(state: State, now: datetime) -> list[str]:
         hidden = sum(1 for matter in state.matters.values() if matter.hider == f"silence:{silence.pk}")
         why = f" ({plain(silence.comment)})" if silence.comment else ""
         lines.append(
-            f"• silence {silence.pk} of {plain(silence.author)}{why}, {matched(silence.match, silence.kinds)}, for "
+            f"• silence {silence.pk} of {plain(silence.author)}{why}, {plain(matched(silence.match, silence.kinds), 300)}, for "
             f"{span(silence.ends_at - now)} more: hides {hidden} that still hold"
         )
     muted = sum(1 for matter in state.matters.values() if (matter.hider or "").startswith("rule:"))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from renewal_watch.model import OWN, Match, PhoneNumber, Record, Rule, Severity
 
+_NUMBER = re.compile(r"[0-9\s()+./-]*[0-9][0-9\s()+./-]*\*?")
 _NOT_DIGITS = re.compile(r"\D+")
 NOBODY = Record()
 
@@ -66,6 +67,11 @@ def digits(number: object) -> str:
     return found.removeprefix("00")
 
 
+def is_number(wanted: str) -> bool:
+    """Whether a rule or silence may name numbers so: digits as people write them, and a star at the end for a prefix."""
+    return _NUMBER.fullmatch(wanted) is not None and digits(wanted) != ""
+
+
 def subject(environment: str, number: PhoneNumber | None, inventory: Mapping[str, Record]) -> Subject:
     """``number`` as rules and silences see it."""
     if number is None:
@@ -92,7 +98,7 @@ def fits(match: Match, one: Subject) -> bool:
     if match.environments is not None and one.environment not in match.environments:
         return False
     if one.id is None:
-        return not _names_numbers(match)
+        return not names_numbers(match)
     return (
         (match.numbers is None or any(_is_called(one.digits, wanted) for wanted in match.numbers))
         and (match.ids is None or one.id in match.ids)
@@ -109,7 +115,8 @@ def fits(match: Match, one: Subject) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _names_numbers(match: Match) -> bool:
+def names_numbers(match: Match) -> bool:
+    """Whether it can fit numbers only, and nothing about an environment as a whole."""
     return match != Match(environments=match.environments)
 
 

@@ -218,11 +218,13 @@ def added(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tup
 def missing(
     number: PhoneNumber, at: str, polls: int, left: int | None, on: int | None, *, is_meant: bool = False
 ) -> tuple[str, str]:
-    """A number that left the list; ``is_meant``: it was to lapse, and its day has come."""
+    """A number that left the list; ``is_meant``: it was to lapse."""
     without = "the last complete list" if polls == 1 else f"{polls} complete lists in a row"
     if is_meant:
-        return f"{who(number)} is gone, as meant", (
-            f"{who(number)} ({at}) is gone: {without} came without it. It was meant to lapse, so there is nothing to do. "
+        early = " before its day" if left is None or left > 0 else ""
+        todo = "if nobody released it, ask the provider" if early else "there is nothing to do"
+        return f"{who(number)} is gone{early}, as meant", (
+            f"{who(number)} ({at}) is gone{early}: {without} came without it. It was meant to lapse: {todo}. "
             f"It is not watched any more. As last known: {_facts(number, left, on)}"
         )
     return f"{who(number)} is missing", (

@@ -301,6 +301,14 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     cost_at_most: Decimal | None = None
     currencies: Texts | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse amounts that nothing can be compared with."""
+        for name in ("cost_at_least", "cost_at_most"):
+            amount = getattr(self, name)
+            if amount is not None and not amount.is_finite():
+                msg = f"{name} is not an amount of money"
+                raise ValueError(msg)
+
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[[rules]]``: what holds for the numbers it matches. A key that is not given changes nothing."""

@@ -73,10 +73,11 @@ class Outbox(Decisions):
         for alert_id, alert in enumerate(found, first):
             number_id = number_ids.get((alert.environment, alert.number_id or ""), 0)
             place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
-            rows.append((alert_id, *place, int(alert.severity), alert.days_left, alert.headline, alert.text, at))
+            words = (alert.headline, alert.text, at, alert.topic or None)
+            rows.append((alert_id, *place, int(alert.severity), alert.days_left, *words))
         self._many(
-            "INSERT INTO alerts (id, environment_id, number_id, kind, mark, severity, days_left, headline, text, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO alerts (id, environment_id, number_id, kind, mark, severity, days_left, headline, text, created_at,"
+            " topic) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             rows,
         )
         written = set(self.connection.execute(select(alerts.c.id).where(alerts.c.id >= first)).scalars())

@@ -15,7 +15,7 @@ from renewal_watch import messages, rules
 from renewal_watch.matching import Effective
 from renewal_watch.model import Alert, Key, Known, Match, Matter, PhoneNumber, Policy, Record, Silence, Watch
 from renewal_watch.routing import Hold, Routing, escalates_at, reminds_at
-from renewal_watch.text import plain
+from renewal_watch.text import plain, printable
 
 JSON = Any  # what json.dumps takes
 
@@ -182,7 +182,7 @@ def matched(match: Match, kinds: Sequence[str]) -> str:
         if (value := getattr(match, name)) is not None
     ]
     said += [f"kinds {', '.join(kinds)}"] * bool(kinds)
-    return plain("; ".join(said), 300) or "all numbers"
+    return printable("; ".join(said), 300) or "all numbers"
 
 
 def history_lines(changes: Sequence[Mapping[str, JSON]]) -> list[str]:
@@ -274,13 +274,24 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective) -> list[str
     if one.days_left < 0:
         lines.append(_next_overdue(known))
         return lines
-    key = "auto_renewal_warn_days" if on else "warn_days"
+    return [*lines, *_ahead(one.known, one.renews_on.toordinal(), one.days_left, number, policy, said)]
+
+
+def _ahead(
+    known: Known, renews_on: int, days_left: int, number: PhoneNumber, policy: Policy, said: Effective
+) -> list[str]:
+    """Which thresholds a number has, what of them was told in this cycle, and what comes next."""
+    if known.lapse is not None:
+        last = messages.day(renews_on - policy.lapse_days)
+        fate = "was told" if known.lapse.reminded_on is not None else f"is told on {last}"
+        return [f"It is meant to lapse: no threshold is told; its last chance {fate}."]
+    key = "auto_renewal_warn_days" if number.auto_renewal else "warn_days"
     own = getattr(said, key)
     thresholds = getattr(policy, key) if own is None else own
     key = key if own is None else f"{key} of the rule {dict(said.given)[key]}"
-    lines.append(
+    lines = [
         f"Thresholds ({key}): {', '.join(map(str, sorted(thresholds, reverse=True))) or 'none'}, and the day itself."
-    )
+    ]
     cycle = known.cycle
     threshold = None if cycle is None else cycle.told_threshold
     if cycle is None:
@@ -290,15 +301,13 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective) -> list[str
     elif cycle.overdue_told:
         lines.append(f"Told in this cycle: overdue, {cycle.overdue_told} times.")
     told = 10_000 if threshold is None else threshold
-    ahead = [t for t in {*thresholds, 0} if t < min(told, one.days_left + 1)]
+    ahead = [t for t in {*thresholds, 0} if t < min(told, days_left + 1)]
     if ahead:
         nearest = max(ahead)
-        day = one.renews_on.toordinal() - nearest
-        lines.append(
-            f"Next: the threshold of {messages.days(nearest)}, on {messages.day(day)}, at the first poll of that day."
-        )
-    elif one.days_left == 0:
-        lines.append(f"Next: overdue, if it did not renew, on {messages.day(one.renews_on.toordinal() + 1)}.")
+        day = messages.day(renews_on - nearest)
+        lines.append(f"Next: the threshold of {messages.days(nearest)}, on {day}, at the first poll of that day.")
+    elif days_left == 0:
+        lines.append(f"Next: overdue, if it did not renew, on {messages.day(renews_on + 1)}.")
     return lines
 
 
@@ -321,6 +330,7 @@ class Telling:
     silences: Sequence[Silence]  # that are about it, active now
     lapse: str | None
     matters: Mapping[Key, Matter]  # that are open
+    hides: Mapping[Key, str]  # what would hide their reminders now
     actions: Sequence[Mapping[str, JSON]]
     channels: Sequence[str]
     record: Record
@@ -347,8 +357,9 @@ def explain_telling(one: Telling, way: Routing) -> list[str]:
         kinds = f" (kinds {', '.join(silence.kinds)})" if silence.kinds else ""
         lines.append(f"Silence {silence.pk} of {plain(silence.author)} until {when(silence.ends_at)}{kinds}{why}.")
     for key, matter in one.matters.items():
+        state = _state(matter, way, one.hides.get(key))
         lines.append(
-            f"Open since {when(matter.opened_at)}: {key.topic} ({matter.kind}, {matter.severity.name}); {_state(matter, way)}."
+            f"Open since {when(matter.opened_at)}: {key.topic} ({matter.kind}, {matter.severity.name}); {state}."
         )
     for action in list(one.actions)[:10]:
         comment = f": {plain(action['comment'])}" if action["comment"] else ""
@@ -368,14 +379,16 @@ def _given(said: Effective, key: str) -> str:
     return f" = {', '.join(map(str, shown)) or 'none' if isinstance(shown, list | tuple) else shown}"
 
 
-def _state(matter: Matter, way: Routing) -> str:
+def _state(matter: Matter, way: Routing, hidden: str | None) -> str:
     """What was and will be told of a matter."""
     if matter.hidden is not None:
-        return f"hidden: {matter.hidden}"
+        return f"hidden: {plain(matter.hidden, 300)}"
     if matter.ack is not None:
         return f"acknowledged by {plain(matter.ack.by)} at {when(matter.ack.at)}; told again if it gets worse"
     said = [f"told last at {when(matter.told_at)}"]
     at = reminds_at(matter, way)
+    if hidden is not None:
+        return f"{said[0]}; hidden now: {plain(hidden, 300)}"
     said.append(f"told again at {when(at)}" if at else "no further reminder")
     at = escalates_at(matter, way)
     said += [f"escalated at {when(at)} if nobody acts"] * bool(at)

@@ -26,6 +26,7 @@ from renewal_watch.config import Canary, Channel, Escalation, Flapping, Reminder
 from renewal_watch.matching import Effective, Subject
 from renewal_watch.messages import flapping, instant, span, with_owner
 from renewal_watch.model import Acknowledgement, Alert, Flap, Key, Matter, Record, Rule, Severity, Silence
+from renewal_watch.text import plain
 
 CAP_WINDOW = timedelta(hours=1)
 SILENCE_WARNING = timedelta(days=1)  # a silence's end is told so long before, if it lasts longer than that
@@ -191,7 +192,7 @@ def suppressed(
     for silence in situation.silences:
         if matching.is_silenced(silence.kinds, kind) and matching.fits(silence.match, one):
             ends = instant(silence.ends_at)
-            return Hidden(f"silence {silence.pk} of {silence.author} until {ends}", f"silence:{silence.pk}")
+            return Hidden(f"silence {silence.pk} of {plain(silence.author)} until {ends}", f"silence:{silence.pk}")
     return None
 
 
@@ -208,7 +209,7 @@ def _hidden(
     if matter is None or alert.ends:
         return None
     if matter.ack is not None and _is_known(alert, matter.ack):
-        return Hidden(f"acknowledged by {matter.ack.by} at {instant(matter.ack.at)}", "ack")
+        return Hidden(f"acknowledged by {plain(matter.ack.by)} at {instant(matter.ack.at)}", "ack")
     interval = routing.reminders.interval(alert.severity)
     if alert.nature == "repeat" and matter.told_at is not None and interval and now - matter.told_at < interval:
         return Hidden(f"told at {instant(matter.told_at)} already; it is repeated every {span(interval)}", "repeat")
@@ -264,9 +265,10 @@ def _matter(
         return None if old is None else replace(old, escalated_at=now)
     if hidden and hidden.hider in ("ack", "repeat"):
         return None if old is None else replace(old, alert_id=alert_id, kind=alert.kind, severity=alert.severity)
+    is_event = alert.topic == "price" and routing.reminders.interval(alert.severity) is None  # nothing ends a new price
     is_kept = (
-        old is not None
-        or alert.severity >= Severity.warning
+        (old is not None and not is_event)
+        or (alert.severity >= Severity.warning and not is_event)
         or (hidden is not None and not hidden.hider.startswith("nobody"))
         or routing.reminders.interval(alert.severity) is not None
     )

@@ -629,11 +629,13 @@ def _judge_absent(
             if is_missing and is_watched(known, policy):
                 countdown = _went_on(known, found.now_s)
                 left, on = _left(turn, before[name], known, countdown)
-                is_meant = known.lapse is not None and left is not None and left <= 0
+                is_meant = known.lapse is not None
                 words = messages.missing(before[name], turn.at, polls, left, on, is_meant=is_meant)
-                severity = Severity.info if is_meant else Severity.critical
+                severity = Severity.critical
+                if is_meant:  # that it went early may cost calls, but it was to go
+                    severity = Severity.info if left is not None and left <= 0 else Severity.warning
                 turn.tell("number.missing", severity, turn.once(name), words, before[name], left)
-                for topic in ("renewal", "status", "price", "capability"):  # it is not watched any more
+                for topic in ("renewal", "status", "price", "capability", "lapse"):  # it is not watched any more
                     turn.end(name, topic)
         if kept.missing_at is None and is_watched(known, policy):
             note = messages.UNLISTED if name in gone else messages.UNREADABLE
@@ -706,7 +708,7 @@ def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> 
         for k in fleet
         if k.missing_at is None
         and is_watched(k, policy)
-        and (k.cycle is not None or (k.renews_on is not None and k.renews_on <= latest))
+        and (k.cycle is not None or k.lapse is not None or (k.renews_on is not None and k.renews_on <= latest))
     ]
 
 

@@ -174,6 +174,7 @@ alerts = Table(  # the unique columns are Alert.key; 0 where an alert is about n
     Column("headline", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("topic", Text),  # the matter it is about, with environment and number
     Column("hidden", Text),  # why nobody was told, null for an alert that went into the outbox
     UniqueConstraint("number_id", "kind", "mark", "environment_id"),
 )

@@ -288,6 +288,9 @@ class Snapshots(Rows):
         if not wanted.strip():
             msg = "NUMBER is empty; write a number, an id, or a part of either"
             raise UsageError(msg)
+        if environment is not None and all(watch.name != environment for _, watch, _ in self.watches()):
+            msg = f"there is no environment called {environment} that was polled; see: renewal-watch status"
+            raise UsageError(msg)
         digits = wanted.replace(" ", "").replace("-", "").replace("(", "").replace(")", "")
         exact, partial = [], []
         for environment_id, watch, _ in self.watches():

@@ -60,6 +60,13 @@ def plain(value: object, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip("_ ") + "…"
 
 
+def printable(value: object, longest: int = _LONGEST) -> str:
+    """``value`` as one line for a terminal: no control code or direction change, but stars, brackets and all else."""
+    text = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in str(value)[: longest * 4])
+    text = " ".join(text.split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 @lru_cache(1000)  # most values come again: environments, kinds, days, prices
 def harmless(value: str, format_: str, longest: int = _LONGEST) -> str:
     """``value`` as neither text, ``markdown`` nor ``html`` reads more than text in it: one line, no markup, mention, link.

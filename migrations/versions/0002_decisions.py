@@ -13,6 +13,7 @@ KEY = ("environment_id", "number_id", "topic")
 
 
 def upgrade() -> None:
+    op.add_column("alerts", sa.Column("topic", sa.Text))
     op.add_column("alerts", sa.Column("hidden", sa.Text))
     op.add_column("deliveries", sa.Column("severity", sa.Integer, nullable=False, server_default="2"))
     op.add_column("deliveries", sa.Column("at_once", sa.Boolean, nullable=False, server_default="0"))
