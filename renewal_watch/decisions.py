@@ -267,7 +267,7 @@ class Decisions(Snapshots):
 
     def withdraw_lapse(self, environment: str, known: Known) -> bool:
         """The number is to stay after all; False if nobody had said that it is to go."""
-        self.close_matters([Key(environment, known.provider_id, "lapse")])
+        self.close_matters([Key(environment, known.provider_id, topic) for topic in ("lapse", "last chance")])
         return self.connection.execute(delete(lapses).where(lapses.c.number_id == known.pk)).rowcount == 1
 
     # --- calendars ---

@@ -13,19 +13,20 @@ from typing import Any
 
 from renewal_watch import messages, rules
 from renewal_watch.messages import instant, money, numbers, span
-from renewal_watch.model import Key, Matter, Policy, Silence, Watch
+from renewal_watch.model import DAY_S, Key, Matter, Policy, Silence, Watch
 from renewal_watch.report import Row, matched
 from renewal_watch.report import since as missing_since
 from renewal_watch.text import plain
 
 SOON_DAYS = 7
 MONTH_DAYS = 30
+MISSED_DAYS = 30  # a missing number is looked for no longer
 LONGEST = 20  # items of a list; what does not fit is counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """All that a digest is made of, of the environments that its channel is told of."""
+    """All that a digest is made of: the numbers that are watched and that its channel is told of."""
 
     rows: Sequence[Row]
     watches: Sequence[tuple[Watch, Policy]]
@@ -49,7 +50,7 @@ def compose(state: State, changes: int, since: datetime, now: datetime) -> tuple
             *[f"blind on {', '.join(blind)}"] * bool(blind),
         ]
     )
-    trouble = _trouble(state.rows)
+    trouble = _trouble(state.rows, now)
     lines = [
         *(["NEEDS SOMEBODY", *trouble, ""] if trouble else []),
         "RENEWS NEXT",
@@ -71,7 +72,7 @@ def compose(state: State, changes: int, since: datetime, now: datetime) -> tuple
 
 
 def _is_watched(row: Row) -> bool:
-    return row.known.missing_at is None and not row.known.is_sandbox
+    return row.known.missing_at is None
 
 
 def _upcoming(rows: Iterable[Row], within: int) -> list[Row]:
@@ -79,12 +80,14 @@ def _upcoming(rows: Iterable[Row], within: int) -> list[Row]:
     return sorted(found, key=lambda row: (row.days_left or 0, bool(row.number.auto_renewal), row.known.number))
 
 
-def _trouble(rows: Iterable[Row]) -> list[str]:
+def _trouble(rows: Iterable[Row], now: datetime) -> list[str]:
     """What is not as it should be, as it is now."""
     lines = []
     for row in sorted(rows, key=Row.urgency):
         who = f"• {messages.who(row.number)} ({row.environment})"
-        if row.known.is_sandbox or row.known.lapse is not None:
+        if row.known.lapse is not None:
+            continue
+        if row.known.missing_at is not None and now.timestamp() - row.known.missing_at > MISSED_DAYS * DAY_S:
             continue
         if row.known.missing_at is not None:
             lines.append(f"{who} is missing since {missing_since(row.known)}")
@@ -132,7 +135,11 @@ def _costs(rows: Sequence[Row]) -> list[str]:
 
 
 def _not_told(state: State, now: datetime) -> list[str]:
-    lines = []
+    muted = sum(1 for matter in state.matters.values() if (matter.hider or "").startswith("rule:"))
+    acked = sum(1 for matter in state.matters.values() if matter.ack is not None)
+    lines = [f"• rules mute {muted} that still hold"] * bool(muted)
+    lines += [f"• {acked} acknowledged and not ended"] * bool(acked)
+    lines += [f"• {numbers(len(state.lapses))} meant to lapse"] * bool(state.lapses)
     for silence in state.silences:
         hidden = sum(1 for matter in state.matters.values() if matter.hider == f"silence:{silence.pk}")
         why = f" ({plain(silence.comment)})" if silence.comment else ""
@@ -140,30 +147,29 @@ def _not_told(state: State, now: datetime) -> list[str]:
             f"• silence {silence.pk} of {plain(silence.author)}{why}, {plain(matched(silence.match, silence.kinds), 300)}, for "
             f"{span(silence.ends_at - now)} more: hides {hidden} that still hold"
         )
-    muted = sum(1 for matter in state.matters.values() if (matter.hider or "").startswith("rule:"))
-    acked = sum(1 for matter in state.matters.values() if matter.ack is not None)
-    lines += [f"• rules mute {muted} that still hold"] * bool(muted)
-    lines += [f"• {acked} acknowledged and not ended"] * bool(acked)
-    lines += [f"• {numbers(len(state.lapses))} meant to lapse"] * bool(state.lapses)
     return _cut(lines) or ["• nothing is silenced"]
 
 
 def _health(state: State, now: datetime) -> list[str]:
-    lines = []
+    """How the watch does, its faults first."""
+    faults: list[str] = []
+    fine: list[str] = []
     for watch, policy in state.watches:
-        if watch.last_success_at is None:
-            lines.append(f"• {watch.name}: never read; no number of it is watched")
-            continue
-        read = f"read {span(now - watch.last_success_at)} ago"
-        if _is_blind(watch, policy, now):
-            read = f"BLIND, nothing read since {instant(watch.last_success_at)}"
         failed = f"; the last poll failed: {plain(watch.last_error)}" if watch.last_error else ""
-        lines.append(f"• {watch.name}: {numbers(watch.numbers)}, {read}{failed}")
+        if watch.last_success_at is None:
+            faults.append(f"• {watch.name}: never read; no number of it is watched{failed}")
+        elif _is_blind(watch, policy, now):
+            since = instant(watch.last_success_at)
+            faults.append(f"• {watch.name}: {numbers(watch.numbers)}, BLIND, nothing read since {since}{failed}")
+        else:
+            read = f"read {span(now - watch.last_success_at)} ago"
+            (faults if failed else fine).append(f"• {watch.name}: {numbers(watch.numbers)}, {read}{failed}")
     for name, (failing_since, error) in state.faults.items():
-        lines.append(f"• channel {name} fails for {span(now - failing_since)}: {plain(error)}")
-    failed_count = state.outbox.get("failed", 0)
-    lines += [f"• {failed_count} messages were given up: renewal-watch alerts --failed"] * bool(failed_count)
-    return _cut(lines)
+        faults.append(f"• channel {name} fails for {span(now - failing_since)}: {plain(error)}")
+    if given_up := state.outbox.get("failed", 0):
+        many = "1 message was" if given_up == 1 else f"{given_up} messages were"
+        faults.append(f"• {many} given up: renewal-watch alerts --failed")
+    return [*_cut(faults), *_cut(fine)]
 
 
 def _is_blind(watch: Watch, policy: Policy, now: datetime) -> bool:

@@ -32,7 +32,7 @@ def run_once(
                 tx.end_silence(silence.pk, BY_TIME, now)
         told += _matters(tx, way, policies, now)
         told += _silences(tx, way, now)
-        told += _flaps(tx, way, now)
+        told += _flaps(tx, way, policies, now)
         for channel in way.channels:
             tx.stand_in(channel, way.zone, now)
             told += _digest(tx, way, channel, policies, now)
@@ -253,7 +253,7 @@ def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Matter]) -
     ]
 
 
-def _flaps(tx: Transaction, way: Routing, now: datetime) -> int:
+def _flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
     """What went to and fro has settled: told once, with what holds now."""
     known = tx.situation(now)
     settled = {key: flap for key, flap in known.flaps.items() if routing.has_settled(flap, way.flapping, now)}
@@ -263,12 +263,14 @@ def _flaps(tx: Transaction, way: Routing, now: datetime) -> int:
     alerts = []
     kept: dict[Key, Matter | None] = {}
     for key, flap in settled.items():
-        if flap.since is None:
+        if flap.since is None or (key.environment and key.environment not in policies):
             continue
         place = key._replace(topic="renewal") if key.topic == "auto_renewal" else key
         matter = known.matters.get(place)
+        state = None if matter is None else _as_told(tx, matter.alert_id)[1]
+        severity = Severity.info if matter is None else matter.severity
         if matter is not None and matter.hider != "flapping":
-            matter = None
+            matter = None  # told by itself
         number = _number(tx, key)
         one = matching.subject(key.environment, number, way.inventory)
         said = matching.effective(way.rules, one)
@@ -278,13 +280,12 @@ def _flaps(tx: Transaction, way: Routing, now: datetime) -> int:
             kept[place] = routing.hide(matter, hidden)
         who = _who(number) or key.environment or key.topic
         what = key.topic.replace("_", "-")
-        state = _as_told(tx, matter.alert_id)[1] if matter else None
         words = messages.settled(who, key.environment, what, routing.settles_after(way), state)
         alerts.append(
             Alert(
                 key=f"{'/'.join(filter(None, (key.environment, 'flapping.ended', key.number_id)))}/{now.isoformat()} {what}",
                 kind="flapping.ended",
-                severity=matter.severity if matter else Severity.info,
+                severity=severity,
                 environment=key.environment,
                 headline=words[0],
                 text=words[1],
@@ -326,10 +327,10 @@ def _digest(tx: Transaction, way: Routing, channel: Channel, policies: Mapping[s
     changes = tx.alerts_waiting(channel.name)
     if not changes and not channel.digest_when_empty:
         return 0
-    state = _state(tx, channel, policies, now)
+    state = _state(tx, channel, way, policies, now)
     headline, text = digest.compose(state, len(changes), fired[0], now)
     alert = Alert(
-        key=f"digest.sent/{channel.name}/{at.isoformat()}",
+        key=f"digest.sent/{channel.name}/{at.isoformat()} at {now.isoformat()}",
         kind="digest.sent",
         severity=Severity.info,
         environment="",
@@ -341,7 +342,17 @@ def _digest(tx: Transaction, way: Routing, channel: Channel, policies: Mapping[s
     return 1
 
 
-def _state(tx: Transaction, channel: Channel, policies: Mapping[str, Policy], now: datetime) -> digest.State:
+def _is_for(channel: Channel, environment: str, number: PhoneNumber, way: Routing) -> bool:
+    """Whether the rules send alerts about a number to the channel."""
+    if not way.rules:
+        return not channel.by_rule_only
+    said = matching.effective(way.rules, matching.subject(environment, number, way.inventory))
+    return channel.name in routing.channels_of(said, environment, way)
+
+
+def _state(
+    tx: Transaction, channel: Channel, way: Routing, policies: Mapping[str, Policy], now: datetime
+) -> digest.State:
     """What the digest of ``channel`` is made of."""
     rows: list[report.Row] = []
     watches = []
@@ -350,7 +361,11 @@ def _state(tx: Transaction, channel: Channel, policies: Mapping[str, Policy], no
         if policy is None or (channel.environments is not None and watch.name not in channel.environments):
             continue
         watches.append((watch, policy))
-        rows += [report.row(watch.name, known, number, policy, now) for known, number in tx.listed(environment_id)]
+        rows += [
+            report.row(watch.name, known, number, policy, now)
+            for known, number in tx.listed(environment_id)
+            if rules.is_watched(known, policy) and _is_for(channel, watch.name, number, way)
+        ]
     names = {watch.name for watch, _ in watches}
     known = tx.situation(now)
     return digest.State(

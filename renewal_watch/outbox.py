@@ -214,6 +214,12 @@ class Outbox(Decisions):
 
     def _gather(self, into: int, others: Sequence[int]) -> None:
         """Put the alerts of messages that nobody was sent yet into one of them."""
+        severity, notes = self.connection.execute(
+            select(func.max(deliveries.c.severity), func.group_concat(deliveries.c.note.distinct())).where(
+                deliveries.c.id.in_([into, *others])
+            )
+        ).one()
+        self.connection.execute(update(deliveries).where(deliveries.c.id == into).values(severity=severity, note=notes))
         for chunk in chunks(others):
             self.connection.execute(
                 delivery_alerts.update()

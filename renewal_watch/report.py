@@ -223,10 +223,10 @@ def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
                 fate = f"FAILED after {one['attempts']} attempts: {plain(one['last_error'])}"
             elif one["leased_until"]:
                 fate = f"being sent; if its sender died it is tried again after {when(one['leased_until'])}"
-            elif one["attempts"]:
-                fate = f"waiting, {one['attempts']} attempts, next {when(one['next_attempt_at'])}: {plain(one['last_error'] or '')}"
             elif one["held_until"]:
                 fate = f"waits until {when(one['held_until'])}: {one['held_why']}"
+            elif one["attempts"]:
+                fate = f"waiting, {one['attempts']} attempts, next {when(one['next_attempt_at'])}: {plain(one['last_error'] or '')}"
             else:
                 fate = "waiting for its first attempt"
             lines.append(f"    {one['channel']}: {fate} ({one['message_id']})")

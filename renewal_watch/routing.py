@@ -29,6 +29,7 @@ from renewal_watch.model import Acknowledgement, Alert, Flap, Key, Matter, Recor
 from renewal_watch.text import plain
 
 CAP_WINDOW = timedelta(hours=1)
+CAP_CRITICAL = timedelta(minutes=10)  # what is critical is gathered no longer than this
 SILENCE_WARNING = timedelta(days=1)  # a silence's end is told so long before, if it lasts longer than that
 _LAPSING = frozenset({"renewal.upcoming", "renewal.due", "renewal.overdue", "auto_renewal.off"})
 _CHANGES = frozenset(  # what may go to and fro
@@ -266,7 +267,7 @@ def _matter(
     if hidden and hidden.hider in ("ack", "repeat"):
         return None if old is None else replace(old, alert_id=alert_id, kind=alert.kind, severity=alert.severity)
     is_event = alert.topic == "price" and routing.reminders.interval(alert.severity) is None  # nothing ends a new price
-    is_kept = (
+    is_kept = alert.topic in ("inventory", "canary") or (  # whose end is told only if they are known
         (old is not None and not is_event)
         or (alert.severity >= Severity.warning and not is_event)
         or (hidden is not None and not hidden.hider.startswith("nobody"))
@@ -279,6 +280,9 @@ def _matter(
     if old is None:
         old = Matter(alert_id=alert_id, kind=alert.kind, severity=alert.severity, rank=bad, opened_at=now)
     is_worse = bad > old.rank
+    ack = old.ack
+    if ack is not None and is_new and not (hidden and _is_known(alert, ack)):
+        ack = None  # it does not cover this
     is_urgent = alert.severity == Severity.critical
     return replace(
         old,
@@ -290,10 +294,21 @@ def _matter(
         reminded=old.reminded + 1 if alert.nature in ("reminder", "repeat") else 0 if is_worse else old.reminded,
         hidden=hidden.why if hidden else None,
         hider=hidden.hider if hidden else None,
-        ack=None if is_new else old.ack,  # had it been covered, it would not come here
-        urgent_at=None if not is_urgent else old.urgent_at if hidden else old.urgent_at or now,
+        ack=ack,
+        urgent_at=_urgent_since(alert, old, hidden, now, is_worse=is_worse or ack is not old.ack),
         escalated_at=old.escalated_at if is_urgent and not is_worse else None,
     )
+
+
+def _urgent_since(
+    alert: Alert, old: Matter, hidden: Hidden | None, now: datetime, *, is_worse: bool
+) -> datetime | None:
+    """Since when people know that it is critical and may act."""
+    if alert.severity != Severity.critical:
+        return None
+    if hidden:
+        return old.urgent_at
+    return now if is_worse or alert.nature == "release" else old.urgent_at or now
 
 
 # --- flapping ---------------------------------------------------------------------------------------------------------
@@ -315,9 +330,10 @@ def _flap(
     flap = kept or Flap(())
     times = (*(at for at in flap.times if now - at < within), now)[-routing.flapping.changes :]
     starts = flap.since is None and len(times) >= routing.flapping.changes
-    made.flaps[key] = Flap(times, now if starts else flap.since)
-    if hidden:
+    if hidden:  # told as flapping once nothing else hides it
+        made.flaps[key] = Flap(times, flap.since)
         return hidden
+    made.flaps[key] = Flap(times, now if starts else flap.since)
     if starts:
         headline, text = flapping(alert, len(times), now - times[0], within)
         made.more.append(
@@ -443,6 +459,10 @@ def hold(channel: Channel, message: Waiting, zone: str, sent: Sequence[datetime]
     recent = sent[bisect_right(sent, now - CAP_WINDOW) :]
     if len(recent) >= channel.max_per_hour:
         until = recent[-channel.max_per_hour] + CAP_WINDOW
+        if message.severity == Severity.critical:
+            until = min(until, message.created_at + CAP_CRITICAL)
+            if until <= now:
+                return None
         return Hold(until, f"{channel.name} takes {channel.max_per_hour} messages an hour")
     return None
 
@@ -451,7 +471,7 @@ def _by_calendar(channel: Channel, message: Waiting, zone: str, now: datetime) -
     if message.severity == Severity.critical and channel.critical_at_once:
         return None
     zone = channel.timezone or zone
-    if channel.digest is not None:
+    if channel.digest is not None and message.is_fresh:  # one that was tried is sent by itself
         return Hold(_next_digest(now, channel.digest, zone), "it comes with the digest")
     if channel.quiet_hours:
         until = schedule.quiet_until(now, channel.quiet_hours, zone)

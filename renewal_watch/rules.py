@@ -359,10 +359,11 @@ def _judge_lapse(turn: _Turn, number: PhoneNumber, known: Known, before: PhoneNu
         turn.tell("lapse.renewed", Severity.critical, key, words, number, left, topic="lapse", ends=False)
     if lapse.renews_on is None or abs(on - lapse.renews_on) > WOBBLE_DAYS:
         lapse = Lapse(on)
+        turn.end(name, "last chance")
     if 0 <= left <= turn.policy.lapse_days and lapse.reminded_on is None:
         words = messages.last_chance(number, turn.at, left, on, turn.note)
         key = f"{name}/{date.fromordinal(on)}"
-        turn.tell("lapse.last_chance", Severity.warning, key, words, number, left, topic="", ends=False)
+        turn.tell("lapse.last_chance", Severity.warning, key, words, number, left, topic="last chance", ends=False)
         lapse = lapse._replace(reminded_on=on)
     return known if lapse == known.lapse else known._replace(lapse=lapse)
 
@@ -635,7 +636,14 @@ def _judge_absent(
                 if is_meant:  # that it went early may cost calls, but it was to go
                     severity = Severity.info if left is not None and left <= 0 else Severity.warning
                 turn.tell("number.missing", severity, turn.once(name), words, before[name], left)
-                for topic in ("renewal", "status", "price", "capability", "lapse"):  # it is not watched any more
+                for topic in (
+                    "renewal",
+                    "status",
+                    "price",
+                    "capability",
+                    "lapse",
+                    "last chance",
+                ):  # it is not watched any more
                     turn.end(name, topic)
         if kept.missing_at is None and is_watched(known, policy):
             note = messages.UNLISTED if name in gone else messages.UNREADABLE
@@ -830,8 +838,12 @@ def restate(
             return None
         words = messages.status_changed(number, turn.at, None, left, on, still=True)
         return Restated(words=words, days_left=left, number=number)
-    if key.topic == "lapse" and known.lapse is None:
+    if key.topic in ("lapse", "last chance") and known.lapse is None:
         return None
+    if key.topic == "last chance":
+        if left is None or on is None or left < 0:
+            return None
+        return Restated(words=messages.last_chance(number, turn.at, left, on, note), days_left=left, number=number)
     return Restated(number=number, days_left=left)
 
 
