@@ -735,16 +735,14 @@ def silence_add(**given: Any) -> None:
 
 def _match(wanted: dict[str, Any], kinds: tuple[str, ...], settings: Settings) -> Match:
     """The matchers of the command line. Raises UsageError."""
-    from fnmatch import filter as fitting
-
     import msgspec
 
-    from renewal_watch.matching import is_number
+    from renewal_watch.matching import hides, is_number
     from renewal_watch.model import KINDS, Match
 
     for kind in kinds:
-        if not fitting(KINDS, kind):
-            msg = f"--kind: {kind!r} matches no kind of alert; such as: renewal.*, status.changed"
+        if not any(hides(kind, one) for one in KINDS):
+            msg = f"--kind: {kind!r} matches no kind of alert; such as: renewal.*, status.changed, watch.*"
             raise UsageError(msg)
     for name in wanted.get("environments", ()):
         settings.environment(name)

@@ -44,8 +44,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds
 _LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$")
 _FIRST_PAGE_KEYS = {"page", "per_page"}
 
-Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]$", description="a whole number and s, m, h or d")]
-DurationOrOff = Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,5}[smhd]|off)$", description='a duration or "off"')]
+Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]$(?!\n)", description="a whole number and s, m, h or d")]
+DurationOrOff = Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,5}[smhd]|off)$(?!\n)", description='a duration or "off"')]
 SeverityName = Literal["info", "warning", "critical"]
 
 
@@ -92,7 +92,7 @@ class Environment(_Section, frozen=True):
     token_credential: str | None = None
     poll_every: Duration | None = None
     poll_cron: str | None = None
-    poll_jitter: Annotated[str, Meta(pattern=r"^[0-9]{1,6}[smhd]$")] = "30s"
+    poll_jitter: Annotated[str, Meta(pattern=r"^[0-9]{1,6}[smhd]$(?!\n)")] = "30s"
     filters: dict[str, str | int | float | bool] = {}
     include_sandbox: bool = False
     allow_insecure_http: bool = False
@@ -475,7 +475,9 @@ def _plain_fault(text: str, kind: Any) -> str:
         return 'write a whole number and a unit, such as "30s", "15m", "6h" or "2d"'
     if "A-Za-z0-9._-" in text:
         return "a name has up to 64 letters, digits, dots, dashes and underscores and starts with a letter or digit"
-    said = text.replace(" - at `$", " at `").replace("`", "").removesuffix(" at ")
+    if "decimal string" in text:
+        return "write an amount, such as 5 or 2.50"
+    said = re.sub(r" - at `.*\[\.\.\.\]`", "", text).replace(" - at `$", " at `").replace("`", "").removesuffix(" at ")
     if said.startswith("Invalid enum value"):
         return f"{said.replace('Invalid enum value', 'unknown value')}; write one of: {', '.join(_choices(kind))}"
     for jargon, words in _JARGON.items():
@@ -491,21 +493,21 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
         faults.append(f"timezone: {fault}")
     environments = _tables(table, "environments")
     faults += _twice(environments, "environments")
-    for one in environments:
-        place = f"environments.{one.get('name', '?')}"
+    for count, one in enumerate(environments, 1):
+        place = f"environments.{one.get('name', count)}"
         faults += _secret_faults(one, "token", place, readable_by_others=readable_by_others)
         faults += _environment_faults(one, place)
     channels = _tables(table, "channels")
     faults += _twice(channels, "channels")
     known = _names(environments)
-    for one in channels:
-        place = f"channels.{one.get('name', '?')}"
+    for count, one in enumerate(channels, 1):
+        place = f"channels.{one.get('name', count)}"
         faults += _secret_faults(one, "url", place, readable_by_others=readable_by_others)
         faults += _unknown(one.get("environments"), known, f"{place}.environments", "environment")
         faults += _pattern_faults(one.get("kinds"), f"{place}.kinds")
         faults += _channel_faults(one, place, _names(channels), zone)
-    for one in _tables(table, "rules"):
-        faults += _rule_faults(one, f"rules.{one.get('name', '?')}", known, _names(channels))
+    for count, one in enumerate(_tables(table, "rules"), 1):
+        faults += _rule_faults(one, f"rules.{one.get('name', count)}", known, _names(channels))
     faults += _twice(_tables(table, "rules"), "rules")
     faults += _other_faults(table, _names(channels))
     database = table.get("database")
@@ -554,6 +556,15 @@ def _meant(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def _hider_faults(value: Any, place: str) -> Iterator[str]:
+    """A fault for each pattern that would hide nothing: what the watch says of itself must be named."""
+    for pattern in _texts(value):
+        if fnmatch.filter(KINDS, pattern) and not any(matching.hides(pattern, kind) for kind in KINDS):
+            yield f"{place}: {pattern!r} hides nothing; the watch's own kinds are named in full before the dot, such as watch.*"
+        else:
+            yield from _pattern_faults([pattern], place)
+
+
 def _zone_fault(zone: str) -> str | None:
     try:
         ZoneInfo(zone)
@@ -597,7 +608,7 @@ def _rule_faults(one: dict[str, Any], place: str, environments: set[str], channe
             if not matching.is_number(number):
                 yield f"{place}.match.numbers: {number!r} is not a number; write it like +493012345 or +4930*"
     yield from _pattern_faults(one.get("severities"), f"{place}.severities")
-    yield from _pattern_faults(one.get("mute"), f"{place}.mute")
+    yield from _hider_faults(one.get("mute"), f"{place}.mute")
     for key in ("channels", "add_channels", "escalate_to"):
         yield from _unknown(one.get(key), channels, f"{place}.{key}", "channel")
 

@@ -10,7 +10,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from renewal_watch.config import Settings
@@ -18,7 +18,9 @@ from renewal_watch.matching import digits
 from renewal_watch.model import Record
 
 _FAULTS = 10  # named at once; a file of the wrong kind has one in every line
-_MANGLED = re.compile(r"\d[.,]?\d*[eE]\+\d+")  # what a spreadsheet makes of a long number
+_NOT_A_NUMBER = re.compile(r"[^0-9\s()+./-]")
+_MANGLED = re.compile(r"[0-9][.,]?[0-9]*[eE]\+[0-9]+|[0-9]{6}\.0+$")  # what a spreadsheet makes of a long number
+SHORTEST = 3  # digits of a number
 LARGEST = 64 * 1024 * 1024  # bytes
 
 
@@ -34,13 +36,13 @@ def parse(text: str) -> tuple[dict[str, Record], list[str]]:
         head = [name.strip().lower() for name in next(rows, [])]
         if "number" not in head:
             return {}, ["line 1: it names the columns and has none called number"]
-        for row in rows:
+        for row in _rows(rows, faults):
             cells = dict(zip(head, (cell.strip() for cell in row), strict=False))
             if not any(cells.values()):
                 continue
             called = cells.get("number", "")
             key = digits(called)
-            if _MANGLED.search(called) or len(key) < 3 or re.search(r"[^\d\s()+./-]", called):  # noqa: PLR2004 (no number is shorter)
+            if _MANGLED.search(called) or len(key) < SHORTEST or _NOT_A_NUMBER.search(called):
                 hint = "; a spreadsheet made it so: format the column as text" if _MANGLED.search(called) else ""
                 faults.append(f"line {rows.line_num}: {called!r} is not a phone number{hint}")
             elif key in records:
@@ -56,6 +58,17 @@ def parse(text: str) -> tuple[dict[str, Record], list[str]]:
     if len(faults) > _FAULTS:
         faults = [*faults[:_FAULTS], f"and {len(faults) - _FAULTS} more"]
     return records, faults
+
+
+def _rows(rows: Iterator[list[str]], faults: list[str]) -> Iterator[list[str]]:
+    """The rows that can be read; one that cannot takes no other with it, but a quote that is never closed."""
+    while True:
+        try:
+            yield next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            faults.append(f"line {getattr(rows, 'line_num', '?')}: {error}")
 
 
 class Inventory:
@@ -91,7 +104,12 @@ def _mark(path: Path | None) -> tuple[int, ...] | None:
         found = None if path is None else path.stat()
     except OSError:
         return (0,)
-    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """A pipe must not hold up the watch."""
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def read(path: Path | None) -> tuple[dict[str, Record], list[str]]:
@@ -99,10 +117,9 @@ def read(path: Path | None) -> tuple[dict[str, Record], list[str]]:
     if path is None:
         return {}, []
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not hold up the watch
-        with os.fdopen(descriptor, "rb") as file:
-            content = file.read(LARGEST + 1)
-        text = (content or b"").decode("utf-8")
+        with open(path, "rb", opener=_without_waiting) as file:
+            content = file.read(LARGEST + 1) or b""
+        text = content.decode("utf-8")
     except OSError as error:
         return {}, [f"{path} cannot be read: {error.strerror}"]
     except UnicodeDecodeError:

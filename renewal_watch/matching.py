@@ -50,8 +50,8 @@ class Effective(NamedTuple):
     given: tuple[tuple[str, str], ...] = ()  # (key, rule)
 
     def severity(self, kind: str, judged: Severity) -> Severity:
-        """The severity of an alert: the last rule that names its kind, else as it was judged."""
-        return next((given for pattern, given, _ in reversed(self.severities) if fnmatchcase(kind, pattern)), judged)
+        """The severity of an alert: the last that names its kind (the watch's own by name), else as it was judged."""
+        return next((given for pattern, given, _ in reversed(self.severities) if hides(pattern, kind)), judged)
 
     def muted_by(self, kind: str) -> str | None:
         """The rule that mutes alerts of this kind."""
@@ -63,7 +63,7 @@ _PLAIN = Effective()
 
 def digits(number: object) -> str:
     """The digits of a number however it is written: ``+49 30 123`` and ``004930123`` are one."""
-    found = _NOT_DIGITS.sub("", str(number or ""))
+    found = _NOT_DIGITS.sub("", str(number or "").replace("(0)", ""))  # of +49 (0)30, which nobody dials
     return found.removeprefix("00")
 
 
@@ -105,7 +105,7 @@ def fits(match: Match, one: Subject) -> bool:
         and _has(match.countries, one.country)
         and _has(match.types, one.type)
         and (match.capabilities is None or not one.capabilities.isdisjoint(match.capabilities))
-        and (match.labels is None or not one.labels.isdisjoint(label.lower() for label in match.labels))
+        and (match.labels is None or not one.labels.isdisjoint(label.strip().lower() for label in match.labels))
         and _has(match.owners, one.owner)
         and (match.auto_renewal is None or match.auto_renewal == one.auto_renewal)
         and (match.cost_at_least is None or (one.cost is not None and one.cost >= match.cost_at_least))
@@ -132,7 +132,7 @@ def _is_called(called: str, wanted: str) -> bool:
 
 
 def hides(pattern: str, kind: str) -> bool:
-    """Whether a mute or a silence of ``pattern`` is about ``kind``: what the watch says of itself must be named."""
+    """Whether a mute, a silence or a severity of ``pattern`` is about ``kind``: what the watch says of itself must be named."""
     first = kind.partition(".")[0]
     return fnmatchcase(kind, pattern) and (first not in OWN or pattern.partition(".")[0] == first)
 
@@ -157,6 +157,8 @@ def effective(rules: Iterable[Rule], one: Subject) -> Effective:
                 said[key] = value
                 given[key] = rule.name
         if rule.channels is not None:
+            for name in added:
+                given.pop(f"add_channels {name}", None)
             added = []
         for kind, severity in rule.severities.items():
             severities.append((kind, Severity[severity], rule.name))

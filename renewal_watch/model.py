@@ -82,7 +82,7 @@ def _day(text: str) -> date | None:
     return day
 
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
 Days = Annotated[int, Meta(ge=0, le=365)]
 Texts = Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)]
 
@@ -308,6 +308,9 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             if amount is not None and not amount.is_finite():
                 msg = f"{name} is not an amount of money"
                 raise ValueError(msg)
+        if self.cost_at_least is not None and self.cost_at_most is not None and self.cost_at_least > self.cost_at_most:
+            msg = "cost_at_least is more than cost_at_most, which no number fits"
+            raise ValueError(msg)
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
