@@ -8,7 +8,7 @@ What Apprise calls a success is not believed (each has a test): a redirected POS
 are off; ``optional=yes`` hides failures and ``retry=`` repeats half-delivered messages, so both are refused, and the
 attempt itself is judged; a URL with several targets fails as a whole after reaching some, so it is refused.
 
-Parent and child speak lines of JSON:  {"url"} → {"body_limit", "title_limit"} | {"fault"},
+Parent and child speak lines of JSON:  {"url"} → {"body_limit", "title_limit", "html_as"} | {"fault"},
 then any number of  {"title", "body", "severity", "format"} → {} | {"error"}. Each question says by when (``ends``, on the system's
 monotonic clock) it must be answered: the child dies then by itself, should its parent have been killed meanwhile.
 """
@@ -62,6 +62,7 @@ class Limits:
 
     body: int
     title: int
+    html_as: str = "html"  # the format that HTML is shown in
 
 
 class AppriseChannel:
@@ -146,7 +147,9 @@ class AppriseChannel:
         if "fault" in answer:
             self.close()
             raise ChannelError(REDACTOR.clean(str(answer["fault"])))
-        self._limits = Limits(body=int(answer["body_limit"]), title=int(answer["title_limit"]))
+        self._limits = Limits(
+            body=int(answer["body_limit"]), title=int(answer["title_limit"]), html_as=str(answer["html_as"])
+        )
 
     def _ask(self, question: dict[str, str], ends: float) -> dict[str, Any]:
         """One line to the child and its line back. Whatever goes wrong, the child is gone and ChannelError raised."""
@@ -199,7 +202,9 @@ def channel_faults(settings: Settings) -> list[str]:
     for channel in settings.channels:
         sender = AppriseChannel(channel.name, channel.read_url)
         try:
-            sender.limits()
+            limits = sender.limits()
+            if channel.format == "html" and limits.html_as == "markdown":  # Apprise turns it, with marks that show
+                faults.append(f"channels.{channel.name}.format: this service shows no HTML; write markdown or text")
         except ConfigError as error:
             faults += error.faults
         finally:
@@ -287,7 +292,7 @@ def _serve() -> None:
     if service.resolve_format("text").value == "markdown":
         body = body * 3 // 4  # room for a backslash before each mark, which Apprise adds where a service knows no text
     _die_at(None)
-    answer(body_limit=body, title_limit=title)
+    answer(body_limit=body, title_limit=title, html_as=service.resolve_format("html").value)
     for line in sys.stdin:
         message = json.loads(line)
         _die_at(message["ends"])

@@ -68,7 +68,7 @@ class Decisions(Snapshots):
     def flaps(self) -> dict[Key, Flap]:
         """What changed of late."""
         return {
-            _key(row): Flap(tuple(datetime.fromisoformat(at) for at in row.times), row.since)
+            _key(row): Flap(tuple(datetime.fromisoformat(at) for at in row.times), row.since, Severity(row.worst))
             for row in self._by_key(flaps)
         }
 
@@ -129,7 +129,9 @@ class Decisions(Snapshots):
             self.connection.execute(delete(flaps).where(*(flaps.c[name] == value for name, value in place.items())))
             if flap is not None:
                 times = [write_instant(at) for at in flap.times]
-                self.connection.execute(insert(flaps).values(**place, times=times, since=flap.since))
+                self.connection.execute(
+                    insert(flaps).values(**place, times=times, since=flap.since, worst=int(flap.worst))
+                )
 
     def _ids(self, keys: Iterable[Key]) -> dict[Key, tuple[int, int]]:
         """Environment and number of each key as the ids that stand for them; 0 for none, nothing for one unknown."""

@@ -28,6 +28,7 @@ from renewal_watch.store import Store
 log = logging.getLogger(__name__)
 
 CLAIM_IS_OLD = timedelta(seconds=20)  # a process that slept longer between claim and send gives the claim back
+WORDED = 1000  # alerts of a message that are put in the user's words; no service shows as many
 MARK_TRIES = 5  # writing that a message was sent is worth waiting for: what is not marked is sent again
 
 
@@ -113,13 +114,13 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
     """In the user's words where there are templates, with numbers masked where they are to be."""
     channel = routing.named(outlet.channel.name) or outlet.channel
     alerts = delivery.alerts
-    if routing.templates:
-        with store.transaction() as tx:
-            alerts = tx.with_numbers(alerts)
     own: Mapping[str, Own] = {}
     note = delivery.note
     if routing.templates:
-        own, fault = wording.own_words(alerts, channel, routing.templates, routing.inventory, delivery.created_at)
+        urgent = sorted(alerts, key=messages.urgency)[:WORDED]
+        with store.transaction() as tx:
+            described = tx.with_numbers(urgent)
+        own, fault = wording.own_words(described, channel, routing, delivery.created_at)
         if fault:
             log.warning("channel=%s message=%s a template failed: %s", channel.name, delivery.message_id, fault)
             note = "; ".join(filter(None, (note, f"in built-in words, for a template failed: {fault}")))

@@ -6,12 +6,14 @@ Provider text goes through ``plain`` on its way in.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from html import escape
+from itertools import accumulate
 from typing import NamedTuple
 
 from renewal_watch.model import Alert, InvalidEntry, Message, PhoneNumber, Severity
@@ -550,27 +552,33 @@ def render(
     ``own`` holds the user's words for some alerts, by their keys. A digest stands above the alerts that came with it.
     """
     own = own or {}
-    digest = next((alert for alert in alerts if alert.kind == "digest.sent"), None)
-    ordered = sorted((alert for alert in alerts if alert is not digest), key=_urgency)
+    sheets = [alert for alert in alerts if alert.kind == "digest.sent"]
+    digest = max(sheets, key=lambda alert: alert.key, default=None)
+    ordered = sorted((alert for alert in alerts if alert not in sheets), key=urgency)
     dress = _DRESS[form]
+    is_late = now - created_at >= _OLD_NEWS and not any(word in note for word in ("held back", "gathered"))
+    late = f"found {instant(created_at)}, delivered late" if is_late else ""
+    said = _cut("; ".join(filter(None, (late, note))), 300)
     footer = dress("text", f"message {message_id}")
-    said = note or (f"found {instant(created_at)}, delivered late" if now - created_at >= _OLD_NEWS else "")
-    if said and not (note and digest):
-        long = (
-            dress("text", _cut(said, 300)) + footer if form == "html" else f"{dress('text', _cut(said, 300))}\n{footer}"
-        )
+    if said:
+        long = "".join((dress("text", said), "" if form == "html" else "\n", footer))
         footer = long if _size(long) <= body_limit // 3 else footer
     room = body_limit - _size(footer) - 2
     title = _title([digest] if digest else ordered, own)
     if title_limit:
         title = _fit(title, title_limit)
     else:  # in a short message the title says most; the body must keep room to count the rest
+        if form == "markdown":  # which surrounds it with stars
+            title = unmarked(title).replace("*", "∗")
         title = _fit(title, min(_TITLE, max(room - 2, 0) // 2))
         room -= _size(title) + 2
-    body = _body(ordered, room if digest is None else room // 2, dress, own) if ordered else ""
-    if digest is not None:
-        above = _sheet(digest.text, room - _size(body) - 1, dress)
-        body = f"{above}\n{body}" if body else above
+    if digest is None:
+        body = _body(ordered, room, form, own)
+    else:
+        above = _sheet(digest.text, room, dress)
+        below = _body(ordered, max(room - _size(above) - 1, room // 2), form, own)
+        above = _sheet(digest.text, room - _size(below) - 1, dress)
+        body = "\n".join(filter(None, (above, below)))
     gap = "" if form == "html" else "\n\n"
     return Message(
         message_id=message_id,
@@ -603,21 +611,21 @@ _DRESS: dict[str, Callable[[str, str], str]] = {"text": _text, "markdown": _mark
 
 def _sheet(text: str, room: int, dress: Callable[[str, str], str]) -> str:
     """The lines of a digest, as many as fit."""
-    lines: list[str] = []
-    cut = dress("text", "… (cut: renewal-watch status shows all)")
-    room -= _size(cut) + 1
-    used = 0
+    lines = []
     for line in text.split("\n"):
         role = "item" if line.startswith("• ") else "heading" if line.isupper() or line.startswith("FOUND ") else "text"
-        dressed = dress(role, line.removeprefix("• ")) if line else ""
-        used += _size(dressed) + 1
-        if used > room:
-            return "\n".join((*lines, cut)) if room >= 0 else ""
-        lines.append(dressed)
-    return "\n".join(lines)
+        lines.append(dress(role, line.removeprefix("• ")) if line else "")
+    whole = "\n".join(lines)
+    if _size(whole) <= room:
+        return whole
+    cut = dress("text", "… (cut: renewal-watch status shows all)")
+    sums = list(accumulate(_size(line) + 1 for line in lines))
+    fitting = bisect_right(sums, room - _size(cut))
+    return "\n".join((*lines[:fitting], cut)) if _size(cut) <= room else ""
 
 
-def _urgency(alert: Alert) -> tuple[int, int, str, str, str]:
+def urgency(alert: Alert) -> tuple[int, int, str, str, str]:
+    """Sorts the most urgent first."""
     left = 10_000 if alert.days_left is None else alert.days_left
     return (-alert.severity, left, alert.kind, alert.number or "", alert.key)
 
@@ -644,37 +652,47 @@ def _title(ordered: Sequence[Alert], own: Mapping[str, Own]) -> str:
 _BUILT_IN = Own()
 
 
-def _body(ordered: Sequence[Alert], room: int, dress: Callable[[str, str], str], own: Mapping[str, Own]) -> str:
+def _body(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, Own]) -> str:
     """As many alerts as fit, under the name of their severity; the first one is cut rather than left out."""
+    dress = _DRESS[form]
     lines: list[str] = []
+    sums: list[int] = []
     used = 0
     heading: Severity | None = None
-    reserve = _size(dress("text", _rest(ordered))) + 1  # for the line that counts the rest; no part has a longer one
-    for told, alert in enumerate(ordered):
-        line = own.get(alert.key, _BUILT_IN).body or dress("item", alert.text)
+    for alert in ordered:
+        written = own.get(alert.key, _BUILT_IN).body
+        line = dress("item", alert.text) if written is None else f"{written}<br/>" if form == "html" else written
         if alert.severity != heading:
             heading = alert.severity
             line = f"{chr(10) if lines else ''}{dress('heading', heading.name.upper())}\n{line}"
-        is_last = told == len(ordered) - 1
-        if used + _size(line) + 1 > room - (0 if is_last else reserve):
-            rest = dress("text", _rest(ordered[told:]))
-            if not lines:
-                top = f"{dress('heading', alert.severity.name.upper())}\n"
-                over = _size(top) + _size(dress("item", ""))
-                start = _fit(alert.text, (room if is_last else room - reserve) - over)
-                if len(start) < _BRIEF:
-                    return rest if _size(rest) <= room else ""
-                start = f"{top}{dress('item', start)}"
-                return "\n".join((start, dress("text", _rest(ordered[1:])) if not is_last else "")).rstrip()
-            return "\n".join((*lines, rest))
-        lines.append(line)
         used += _size(line) + 1
+        if used > room + 1:
+            break
+        lines.append(line)
+        sums.append(used)
+    else:
+        return "\n".join(lines)
+    is_brief = 3 * _size(dress("text", _rest(ordered))) > room
+    reserve = _size(dress("text", _rest(ordered, is_brief=is_brief))) + 1  # no part of them has a longer line
+    fitting = bisect_right(sums, room - reserve + 1)
+    rest = dress("text", _rest(ordered[fitting:], is_brief=is_brief))
+    if fitting:
+        return "\n".join((*lines[:fitting], rest))
+    first = ordered[0]
+    top = f"{dress('heading', first.severity.name.upper())}\n"
+    text = unmarked(first.text) if form == "markdown" else first.text
+    start = _fit(text, room - (reserve if len(ordered) > 1 else 0) - _size(top) - _size(dress("item", "")))
+    if len(start) < _BRIEF:
+        return rest if _size(rest) <= room else ""
+    lines = [f"{top}{dress('item', start)}"]
+    lines += [dress("text", _rest(ordered[1:], is_brief=is_brief))] * (len(ordered) > 1)
     return "\n".join(lines)
 
 
-def _rest(alerts: Sequence[Alert]) -> str:
-    if not alerts:
-        return ""
+def _rest(alerts: Sequence[Alert], *, is_brief: bool = False) -> str:
+    """How many more there are, in few words where there is little room."""
+    if is_brief:
+        return f"… and {len(alerts)} more"
     counts = Counter(alert.severity.name for alert in alerts)
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
     return f"… and {len(alerts)} more ({said}): renewal-watch alerts"

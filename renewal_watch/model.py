@@ -400,6 +400,7 @@ class Flap(NamedTuple):
 
     times: tuple[datetime, ...]
     since: datetime | None = None
+    worst: Severity = Severity.info  # of these changes
 
 
 # --- what is judged, and what comes of it -----------------------------------------------------------------------------

@@ -131,14 +131,10 @@ class Outbox(Decisions):
         return [(row.id, _alert(row), row.hidden) for row in rows]
 
     def with_numbers(self, those: Sequence[Alert]) -> tuple[Alert, ...]:
-        """The alerts with the numbers that they are about, as last listed."""
-        about: dict[tuple[str, str], Any] = {}
-        for environment in {alert.environment for alert in those if alert.number_id}:
-            fleet = self.fleet(self.watch(environment)[0])
-            names = {one.number_id for one in those if one.environment == environment and one.number_id in fleet}
-            parsed = self.parsed(fleet[name] for name in names if name)
-            about |= {(environment, name): number for name, number in parsed.items()}
-        return tuple(replace(one, about=about.get((one.environment, one.number_id or ""))) for one in those)
+        """The alerts with the numbers that they are about, as last listed, and with the renewal day they go by."""
+        ids = self.number_ids({(one.environment, one.number_id) for one in those if one.environment and one.number_id})
+        about = self.numbered(ids.values())
+        return tuple(replace(one, about=about.get(ids.get((one.environment, one.number_id or ""), 0))) for one in those)
 
     # --- sending ---
 
@@ -238,6 +234,26 @@ class Outbox(Decisions):
                 select(func.max(deliveries.c.id)).where(deliveries.c.channel == channel, deliveries.c.at_once)
             ).scalar_one()
             self._gather(pk, waiting)
+            self._drop_older_digests(pk, alert, now)
+
+    def _drop_older_digests(self, delivery_id: int, newest: Alert, now: datetime) -> None:
+        """A digest that was never sent before the next one came says nothing any more."""
+        joined = alerts.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+        query = select(alerts.c.id).select_from(joined)
+        older = query.where(
+            delivery_alerts.c.delivery_id == delivery_id,
+            alerts.c.kind == newest.kind,
+            alerts.c.headline + alerts.c.text != newest.headline + newest.text,
+            alerts.c.created_at < now,
+        )
+        ids = list(self.connection.execute(older).scalars())
+        self.connection.execute(
+            delivery_alerts.delete().where(
+                delivery_alerts.c.delivery_id == delivery_id, delivery_alerts.c.alert_id.in_(ids)
+            )
+        )
+        hidden = "a newer digest took its place"
+        self.connection.execute(update(alerts).where(alerts.c.id.in_(ids)).values(hidden=hidden))
 
     def _unseen(self, channel: str) -> list[int]:
         """The messages of a channel that were never offered to it."""
@@ -259,7 +275,7 @@ class Outbox(Decisions):
         for chunk in chunks(self._unseen(channel)):
             query = _ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
             rows = self.connection.execute(query.where(delivery_alerts.c.delivery_id.in_(chunk)).order_by(alerts.c.id))
-            found += [_alert(one) for one in rows]
+            found += [_alert(one) for one in rows if one.kind != "digest.sent"]
         return found
 
     def stand_in(self, channel: Channel, zone: str, now: datetime) -> int:

@@ -150,7 +150,7 @@ def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situat
         matter = made.matters[key] if key in made.matters else situation.matters.get(key)
         hidden = _hidden(alert, said, routing, situation, matter, now)
         if alert.nature == "new" and alert.kind in _CHANGES and alert.topic:
-            hidden = _flap(alert, routing, situation, made, hidden, now)
+            hidden = _flap(alert, said, routing, situation, made, hidden, now)
         channels = () if hidden else _channels(alert, said, routing)
         if not hidden and not channels:
             hidden = Hidden("no channel takes it", f"nobody:{routing.mark}")
@@ -321,7 +321,13 @@ def flap_key(alert: Alert) -> Key:
 
 
 def _flap(
-    alert: Alert, routing: Routing, situation: Situation, made: Plan, hidden: Hidden | None, now: datetime
+    alert: Alert,
+    said: Effective,
+    routing: Routing,
+    situation: Situation,
+    made: Plan,
+    hidden: Hidden | None,
+    now: datetime,
 ) -> Hidden | None:
     """Count the change; once it is one too many, that is told instead of each further one."""
     key = flap_key(alert)
@@ -329,19 +335,23 @@ def _flap(
     within = duration(routing.flapping.within)
     flap = kept or Flap(())
     times = (*(at for at in flap.times if now - at < within), now)[-routing.flapping.changes :]
+    worst = max(alert.severity, flap.worst if len(times) > 1 else Severity.info)
     starts = flap.since is None and len(times) >= routing.flapping.changes
     if hidden:  # told as flapping once nothing else hides it
-        made.flaps[key] = Flap(times, flap.since)
+        made.flaps[key] = Flap(times, flap.since, worst)
         return hidden
-    made.flaps[key] = Flap(times, now if starts else flap.since)
+    made.flaps[key] = Flap(times, now if starts else flap.since, worst)
     if starts:
         headline, text = flapping(alert, len(times), now - times[0], within)
+        place = "/".join(filter(None, (alert.environment, "flapping.started", alert.number_id)))
         made.more.append(
             replace(
                 alert,
-                key=f"{alert.environment}/flapping.started/{alert.number_id or key.topic}/{now.isoformat()}",
+                key=f"{place}/{key.topic} {now.isoformat()}",
                 kind="flapping.started",
-                severity=max(alert.severity, Severity.warning),
+                severity=max(worst, Severity.warning),
+                channels=_channels(replace(alert, severity=worst), said, routing)
+                or None,  # who is told no more changes
                 headline=headline,
                 text=text,
                 topic="",

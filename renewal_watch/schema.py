@@ -276,6 +276,7 @@ flaps = Table(  # model.Flap by model.Key
     Column("topic", Text, primary_key=True),
     Column("times", JSON, nullable=False),
     Column("since", Instant),
+    Column("worst", Integer, nullable=False),
 )
 
 calendars = Table(  # when each digest and the canary last came

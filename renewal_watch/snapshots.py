@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -272,6 +272,22 @@ class Snapshots(Rows):
         query = select(environments.c.name).where(environments.c.name != CANARY).order_by(environments.c.name)
         names = self.connection.execute(query).scalars().all()
         return [self.watch(name) for name in names]
+
+    def numbered(self, ids: Iterable[int]) -> dict[int, PhoneNumber]:
+        """Numbers as last listed, by id; where the list states no renewal day, with the one that is kept."""
+        found: dict[int, PhoneNumber] = {}
+        for chunk in chunks(list(ids)):
+            query = (
+                select(entries.c.number_id, entries.c.entry, numbers.c.renews_on)
+                .join(numbers, numbers.c.id == entries.c.number_id)
+                .where(entries.c.number_id.in_(chunk))
+            )
+            for number_id, entry, renews_on in self.connection.execute(query):
+                number = _PARSE.decode(entry)
+                if number.renewal_date is None and renews_on is not None:
+                    number = msgspec.structs.replace(number, renewal_date=date.fromordinal(renews_on).isoformat())
+                found[number_id] = number
+        return found
 
     def listed(self, environment_id: int) -> Iterator[tuple[Known, PhoneNumber]]:
         """Every known number with its last entry, those gone for good included."""

@@ -41,6 +41,9 @@ _START = re.compile(r"^(?:[#=\s-]|\+(?![0-9]))+")  # heading, list or formula; t
 _QUOTES = str.maketrans({'"': "”", "'": "’"})
 _LIST_ITEM = re.compile(r"^([0-9]+)([.)])(?= |$)")
 _MARKDOWN = {".": "․", ")": "）", "(": "（", ":": "："}
+_SPACED = re.compile(r"(?<![\w.+-])\+[0-9](?:[ ().-]{0,2}[0-9]){6,16}(?!\w)")
+_LONG_NUMBER = 10  # digits: three at each end are shown
+_SHORT_NUMBER = 7  # digits: one is shown
 _NUMBER = re.compile(r"(?<![\w.+-])(\+?)([0-9]{7,17})(?![\w-]|[.][0-9])")
 
 
@@ -92,12 +95,22 @@ def unmarked(text: str) -> str:
     return _MARKDOWN[text[0]] + text[1:] if text[:1] in ("(", ":") else text
 
 
-def masked(text: str) -> str:
+def masked(text: str, number: str | None = None) -> str:
     """``text`` with every phone number cut to its beginning and end: ``+15550001234`` reads ``+155•••234``.
 
-    A number is a run of 7 to 17 digits that stands alone, with or without a plus; dates, prices and ids have none.
+    A number is what begins with a plus and has seven digits or more, however they are set apart; a run of 7 to 17 digits
+    that stands alone; and ``number``, however it is written. Dates, prices and ids are none.
     """
-    return _NUMBER.sub(lambda found: f"{found[1]}{found[2][:3]}•••{found[2][-3:]}", text)
+    if number:
+        text = text.replace(number, _mask(number))
+    text = _SPACED.sub(lambda found: _mask(found[0]), text)
+    return _NUMBER.sub(lambda found: _mask(found[0]), text)
+
+
+def _mask(number: str) -> str:
+    digits = "".join(c for c in number if c.isdigit())
+    shown = 3 if len(digits) >= _LONG_NUMBER else 1 if len(digits) < _SHORT_NUMBER else 2
+    return f"{'+' if number.startswith('+') else ''}{digits[:shown]}•••{digits[-shown:]}"
 
 
 class Redactor(logging.Filter):

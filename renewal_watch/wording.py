@@ -5,7 +5,7 @@ A template that fails leaves the built-in words, and the message says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,7 +13,8 @@ from decimal import Decimal
 from renewal_watch import matching
 from renewal_watch.config import Channel, Settings, Template
 from renewal_watch.messages import Own, money
-from renewal_watch.model import KINDS, OWN, Alert, PhoneNumber, Record, Severity
+from renewal_watch.model import KINDS, OWN, Alert, PhoneNumber, Severity
+from renewal_watch.routing import Routing
 from renewal_watch.templates import Job, Words, faults_of, render
 from renewal_watch.text import masked
 
@@ -23,18 +24,17 @@ Value = str | int | bool | list[str] | None
 def own_words(
     alerts: Sequence[Alert],
     channel: Channel,
-    templates: Iterable[Template],
-    inventory: Mapping[str, Record],
+    routing: Routing,
     found_at: datetime,
 ) -> tuple[dict[str, Own], str | None]:
     """The user's words by the keys of the alerts, and the first fault of a template. ``about`` gives the number."""
     jobs: list[Job] = []
     keys: list[str] = []
     for alert in alerts:
-        values = _values(alert, inventory, found_at)
+        values = _values(alert, routing, found_at)
         if channel.mask_numbers:
-            values = {name: _masked(value) for name, value in values.items()}
-        job = _job(alert, channel.name, channel.format, templates, values)
+            values = {name: _masked(value, alert.number) for name, value in values.items()}
+        job = _job(alert, channel.name, channel.format, routing.templates, values)
         if job is not None:
             jobs.append(job)
             keys.append(alert.key)
@@ -59,10 +59,12 @@ def _job(alert: Alert, channel: str, form: str, templates: Iterable[Template], v
     return Job(subject=subject, body=body, format=form, values=values)
 
 
-def _values(alert: Alert, inventory: Mapping[str, Record], found_at: datetime) -> dict[str, Value]:
+def _values(alert: Alert, routing: Routing, found_at: datetime) -> dict[str, Value]:
     """What a template is given; every name is always there, None where nothing is known."""
     number = alert.about
-    record = matching.NOBODY if number is None else inventory.get(matching.digits(number.number), matching.NOBODY)
+    one = routing.subject(alert)
+    record = routing.inventory.get(one.digits, matching.NOBODY) if number is not None else matching.NOBODY
+    owner = matching.effective(routing.rules, one).owner or record.owner
     renews_on = None if number is None else number.renewal_on
     return {
         "kind": alert.kind,
@@ -80,21 +82,21 @@ def _values(alert: Alert, inventory: Mapping[str, Record], found_at: datetime) -
         "type": None if number is None else number.type,
         "auto_renewal": None if number is None else number.auto_renewal,
         "cost": None if number is None else money(number.cost, number.currency),
-        "owner": record.owner or None,
+        "owner": owner or None,
         "labels": list(record.labels),
         "note": record.note or None,
     }
 
 
-def _masked(value: Value) -> Value:
+def _masked(value: Value, number: str | None) -> Value:
     if isinstance(value, list):
-        return [masked(one) for one in value]
-    return masked(value) if isinstance(value, str) else value
+        return [masked(one, number) for one in value]
+    return masked(value, number) if isinstance(value, str) else value
 
 
 def mask(alert: Alert) -> Alert:
     """The built-in words as a channel is shown them that must not know whole numbers."""
-    return replace(alert, headline=masked(alert.headline), text=masked(alert.text))
+    return replace(alert, headline=masked(alert.headline, alert.number), text=masked(alert.text, alert.number))
 
 
 def template_faults(settings: Settings) -> list[str]:
@@ -103,7 +105,7 @@ def template_faults(settings: Settings) -> list[str]:
     for count, template in enumerate(settings.templates, 1):
         for channel in settings.channels:
             for alert in _made_up():
-                values = _values(alert, {}, datetime(2026, 1, 1, tzinfo=UTC))
+                values = _values(alert, Routing(), datetime(2026, 1, 1, tzinfo=UTC))
                 job = _job(alert, channel.name, channel.format, [template], values)
                 if job is not None:
                     jobs.append((f"templates.{count} ({alert.kind} on {channel.name})", job))
@@ -115,7 +117,7 @@ def template_faults(settings: Settings) -> list[str]:
 
 
 def _made_up() -> list[Alert]:
-    """An alert of every kind, with what that kind has and no more."""
+    """Alerts of every kind: with all that the kind may have, and with no more than it must."""
     number = PhoneNumber(
         id="phone-1",
         number="+15550001234",
@@ -129,9 +131,14 @@ def _made_up() -> list[Alert]:
         auto_renewal=False,
         days_until_monthly_renewal=3.0,
     )
+    bare = PhoneNumber(id="phone-1", number="+15550001234")
     alerts = []
-    for kind in KINDS:
-        about = None if kind.partition(".")[0] in OWN or kind == "data.invalid" else number
+    kinds = [(kind, about) for kind in KINDS for about in (number, bare, None)]
+    for kind, about in kinds:
+        is_own = kind.partition(".")[0] in OWN or kind == "data.invalid"
+        if (about is not None) == is_own and not kind.startswith("flapping."):
+            continue
+        counts = about is number or (about is bare and kind.startswith(("renewal.", "lapse.last_chance")))
         alerts.append(
             Alert(
                 key=kind,
@@ -142,7 +149,7 @@ def _made_up() -> list[Alert]:
                 text=f"A made-up alert of the kind {kind}.",
                 number_id=None if about is None else str(about.id),
                 number=None if about is None else str(about.number),
-                days_left=None if about is None else 3,
+                days_left=3 if counts else None,
                 about=about,
             )
         )

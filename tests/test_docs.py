@@ -17,6 +17,7 @@ from conftest import T0
 from renewal_watch import config, schema, wording
 from renewal_watch.cli import cli
 from renewal_watch.model import KINDS, Match, Rule
+from renewal_watch.routing import Routing
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -129,7 +130,7 @@ def test_the_example_s_commented_blocks_are_right_when_the_marks_are_taken_off(t
 
 def test_what_rules_match_and_templates_are_given_is_documented() -> None:
     text = (ROOT / "docs" / "telling.md").read_text()
-    named = {*keys(Match), *keys(Rule), *wording._values(wording._made_up()[0], {}, T0)} - {"name"}
+    named = {*keys(Match), *keys(Rule), *wording._values(wording._made_up()[0], Routing(), T0)} - {"name"}
     for name in named:
         assert f"`{name}`" in text, name
 

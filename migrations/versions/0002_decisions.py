@@ -59,7 +59,13 @@ def upgrade() -> None:
         sa.Column("urgent_at", INSTANT),
         sa.Column("escalated_at", INSTANT),
     )
-    op.create_table("flaps", *_key(), sa.Column("times", sa.JSON, nullable=False), sa.Column("since", INSTANT))
+    op.create_table(
+        "flaps",
+        *_key(),
+        sa.Column("times", sa.JSON, nullable=False),
+        sa.Column("since", INSTANT),
+        sa.Column("worst", sa.Integer, nullable=False),
+    )
     op.create_table(
         "calendars",
         sa.Column("name", sa.Text, primary_key=True),
