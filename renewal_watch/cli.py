@@ -953,8 +953,14 @@ def test_channel(ctx: click.Context, name: str | None) -> None:
         sender = AppriseChannel(channel.name, channel.read_url)
         try:
             sender.send(
-                lambda limits, alert=alert, message_id=message_id, now=now: messages.render(  # type: ignore[misc]
-                    message_id, [alert], created_at=now, now=now, body_limit=limits.body, title_limit=limits.title
+                lambda limits, alert=alert, message_id=message_id, now=now, channel=channel: messages.render(  # type: ignore[misc]
+                    message_id,
+                    [alert],
+                    created_at=now,
+                    now=now,
+                    body_limit=limits.body,
+                    title_limit=limits.title,
+                    form=channel.format,
                 )
             )
             click.echo(f"{channel.name}: sent, message {message_id}; look whether it arrived")

@@ -575,9 +575,11 @@ def render(
     if digest is None:
         body = _body(ordered, room, form, own)
     else:
-        above = _sheet(digest.text, room, dress)
+        words = own.get(digest.key, _BUILT_IN).body
+        above = _sheet(digest.text, room, dress) if words is None else words
         below = _body(ordered, max(room - _size(above) - 1, room // 2), form, own)
-        above = _sheet(digest.text, room - _size(below) - 1, dress)
+        if words is None or _size(above) + _size(below) + 1 > room:
+            above = _sheet(digest.text, room - _size(below) - 1, dress)
         body = "\n".join(filter(None, (above, below)))
     gap = "" if form == "html" else "\n\n"
     return Message(
