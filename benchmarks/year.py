@@ -17,6 +17,7 @@ from fleet import Handler, body, fleet
 from renewal_watch import poll
 from renewal_watch.config import Channel, Environment
 from renewal_watch.model import Policy
+from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 from renewal_watch.talkover import Client
 
@@ -36,14 +37,14 @@ def main() -> None:
     address = f"http://127.0.0.1:{server.server_address[1]}/today"
     environment = Environment(name="production", base_url=address, token="x", poll_jitter="0s")
     source = Client.of(environment, time.sleep)
-    channels = [Channel(name="ops", url="json://127.0.0.1:1")]
+    routing = Routing(channels=(Channel(name="ops", url="json://127.0.0.1:1"),))
     began = time.monotonic()
     for hour in range(hours):
         now = START + timedelta(hours=hour)
         if hour % 24 == 0:
             _next_day(entries, now.date(), chance)
             bodies["today"] = body(entries)
-        poll.run_once(store, environment, source, Policy(), channels, lambda: now)  # noqa: B023 (used at once)
+        poll.run_once(store, environment, source, Policy(), routing, lambda: now)  # noqa: B023 (used at once)
     with store.transaction() as tx:
         counts = {
             table: tx.connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()

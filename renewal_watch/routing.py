@@ -156,7 +156,9 @@ def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situat
             hidden = Hidden("no channel takes it", f"nobody:{routing.mark}")
         made.decisions.append(Decision(alert_id, alert, hidden.why if hidden else None, channels))
         if alert.topic:
-            made.matters[key] = _matter(alert_id, alert, matter, hidden, routing, now)
+            after = _matter(alert_id, alert, matter, hidden, routing, now)
+            if after is not None or matter is not None:
+                made.matters[key] = after
     return made
 
 

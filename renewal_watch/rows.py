@@ -15,6 +15,7 @@ class Rows:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._known_ids: dict[tuple[str, str], int] = {}  # of numbers, by environment and provider id
 
     def _driver(self) -> Any:
         """A cursor of the driver in this transaction: rows of 100,000 numbers without an object of SQLAlchemy each."""

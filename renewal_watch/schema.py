@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+@lru_cache(maxsize=256)  # a poll writes the same instant thousands of times
 def write_instant(value: datetime) -> str:
     """The text form of an aware instant. Raises ValueError for a naive one."""
     if value.tzinfo is None:

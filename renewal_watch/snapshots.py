@@ -254,16 +254,16 @@ class Snapshots(Rows):
         self._driver().execute(query, (self.watch(environment)[0],))
 
     def number_ids(self, those: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """The ids of numbers by environment and provider id."""
-        ids: dict[tuple[str, str], int] = {}
-        for environment in {environment for environment, _ in those}:
+        """The ids of numbers by environment and provider id; those asked for once are known for the transaction."""
+        unknown = those - self._known_ids.keys()
+        for environment in {environment for environment, _ in unknown}:
             environment_id = self.watch(environment)[0]
-            for chunk in chunks([name for at, name in those if at == environment]):
-                query = select(numbers.c.provider_id, numbers.c.id).where(
-                    numbers.c.environment_id == environment_id, numbers.c.provider_id.in_(chunk)
-                )
-                ids |= {(environment, name): pk for name, pk in self.connection.execute(query)}
-        return ids
+            for chunk in chunks([name for at, name in unknown if at == environment]):
+                places = ", ".join("?" * len(chunk))
+                query = f"SELECT provider_id, id FROM numbers WHERE environment_id = ? AND provider_id IN ({places})"  # noqa: S608
+                rows = self._driver().execute(query, (environment_id, *chunk)).fetchall()
+                self._known_ids |= {(environment, name): pk for name, pk in rows}
+        return {place: self._known_ids[place] for place in those if place in self._known_ids}
 
     # --- questions ---
 
