@@ -121,6 +121,15 @@ class Decisions(Snapshots):
         if those:
             self.keep_matters(dict.fromkeys(those))
 
+    def review(self, environment_id: int, changed: Sequence[int]) -> None:
+        """Numbers that changed may not be what a silence or rule is about any more: the next turn looks at them anew."""
+        query = "SELECT number_id FROM matters WHERE environment_id = ? AND hider IS NOT NULL AND hider <> 'flapping'"
+        hidden = {row[0] for row in self._driver().execute(query, (environment_id,)).fetchall()}
+        self._many(
+            "UPDATE matters SET hider = 'changed' WHERE number_id = ? AND hider IS NOT NULL AND hider <> 'flapping'",
+            ((pk,) for pk in hidden.intersection(changed)),
+        )
+
     def keep_flaps(self, those: Mapping[Key, Flap | None]) -> None:
         """Write what changed of late; None for what has settled."""
         ids = self._ids(those)

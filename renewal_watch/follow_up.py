@@ -84,7 +84,11 @@ def _matters(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now:
     known = tx.situation(now)
     due: list[tuple[Key, Matter]] = []
     for key, matter in known.matters.items():
-        if matter.hider is not None:
+        if key.topic != "presence" and key._replace(topic="presence") in known.matters:
+            continue  # a missing number is told as missing; the rest goes on should it return
+        if matter.told_at is None and matter.hider is None and matter.ack is None:  # an acknowledgement was taken back
+            due.append((key, matter))
+        elif matter.hider is not None:
             if not routing.still_hides(matter.hider, known.silences, way.mark):
                 due.append((key, matter))
         elif routing.is_reminder_due(matter, way, now) or routing.is_escalation_due(matter, way, now):
@@ -165,8 +169,8 @@ def _tell_again(
         return
     words = restated.words or _as_told(tx, matter.alert_id)
     todo = messages.how_to_acknowledge(matter.alert_id)
-    if matter.hider is not None:
-        words = messages.released(matter.hidden or "", matter.opened_at, matter.told_at, words)
+    if matter.hider is not None or matter.told_at is None:
+        words = messages.released(matter.hidden or "it was acknowledged", matter.opened_at, matter.told_at, words)
         alerts.append(_again("release", key, matter, restated, words, now))
         return
     if routing.is_escalation_due(matter, way, now) and matter.urgent_at is not None:
@@ -292,6 +296,7 @@ def _flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
                 number_id=key.number_id or None,
                 number=_who(number),
                 topic=place.topic if matter and not hidden else "",
+                channels=routing.taking(matter.kind, severity, key.environment, said, way) or None if matter else None,
                 nature="release" if matter and not hidden else "new",
                 about=number,
             )

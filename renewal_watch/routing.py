@@ -228,12 +228,18 @@ def _channels(alert: Alert, said: Effective, routing: Routing) -> tuple[str, ...
     """The channels that an alert is for."""
     if alert.channels is not None:
         return tuple(name for name in alert.channels if routing.named(name))
+    others = taking(alert.kind, alert.severity, alert.environment, said, routing)
+    return tuple(
+        name for name in others if alert.topic != f"channel {name}"
+    )  # that one fails is told through the others
+
+
+def taking(kind: str, severity: Severity, environment: str, said: Effective, routing: Routing) -> tuple[str, ...]:
+    """The channels that take alerts of a kind and severity."""
     return tuple(
         channel.name
         for channel in routing.channels
-        if _is_meant(channel, said)
-        and channel.takes(alert.kind, alert.severity, alert.environment)
-        and alert.topic != f"channel {channel.name}"  # it is told through the others
+        if _is_meant(channel, said) and channel.takes(kind, severity, environment)
     )
 
 
@@ -343,6 +349,9 @@ def _flap(
         made.flaps[key] = Flap(times, flap.since, worst)
         return hidden
     made.flaps[key] = Flap(times, now if starts else flap.since, worst)
+    if starts and _is_unwanted("flapping.started", alert, said, routing, situation):
+        made.flaps[key] = Flap(times, None, worst)  # then each change is told
+        return None
     if starts:
         headline, text = flapping(alert, len(times), now - times[0], within)
         place = "/".join(filter(None, (alert.environment, "flapping.started", alert.number_id)))
@@ -362,6 +371,12 @@ def _flap(
         )
     since = made.flaps[key].since  # type: ignore[union-attr]
     return Hidden(f"flapping since {instant(since)}", "flapping") if since else None
+
+
+def _is_unwanted(kind: str, alert: Alert, said: Effective, routing: Routing, situation: Situation) -> bool:
+    """Whether rules or silences hide alerts of ``kind`` about what ``alert`` is about."""
+    place = (alert.environment, alert.number_id or "")
+    return suppressed(kind, place, routing.subject(alert), said, situation, mark=routing.mark) is not None
 
 
 def has_settled(flap: Flap, limits: Flapping, now: datetime) -> bool:

@@ -74,6 +74,7 @@ TOPICS = {  # what a kind of alert is about, where the caller does not say: a ma
 ENDS = frozenset(
     {"renewal.renewed", "number.returned", "capability.gained", "watch.recovered"}
 )  # kinds that are always the end of something
+_OF_NUMBERS = ("renewal", "status", "price", "capability", "lapse", "last chance")  # topics that end with a number
 _BLIND = frozenset({"watch.token_rejected", "watch.api_failing", "watch.stale"})
 
 
@@ -636,14 +637,7 @@ def _judge_absent(
                 if is_meant:  # that it went early may cost calls, but it was to go
                     severity = Severity.info if left is not None and left <= 0 else Severity.warning
                 turn.tell("number.missing", severity, turn.once(name), words, before[name], left)
-                for topic in (
-                    "renewal",
-                    "status",
-                    "price",
-                    "capability",
-                    "lapse",
-                    "last chance",
-                ):  # it is not watched any more
+                for topic in _OF_NUMBERS if is_meant else ():  # else they go on should it return
                     turn.end(name, topic)
         if kept.missing_at is None and is_watched(known, policy):
             note = messages.UNLISTED if name in gone else messages.UNREADABLE

@@ -265,4 +265,5 @@ class Transaction(Outbox):
         """
         self.write(environment_id, verdict, poll, schedule, now)
         self.close_matters(verdict.ended)
+        self.review(environment_id, [known.pk for known in verdict.updates if known.provider_id in verdict.versions])
         return self.tell(verdict.alerts, routing, now)

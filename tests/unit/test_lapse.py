@@ -161,7 +161,7 @@ def test_the_last_chance_says_what_to_do_either_way(
     polled(world, T0 + H, on(left), **changes)
     (alert,) = world.about_lapse()
     assert (alert.headline, alert.text) == (headline, sentence)
-    assert (alert.topic, alert.ends) == ("", False)  # said once; nothing to be reminded of
+    assert (alert.topic, alert.ends) == ("last chance", False)
 
 
 def test_a_number_that_nobody_marked_has_no_last_chance() -> None:

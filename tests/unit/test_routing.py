@@ -1,0 +1,1055 @@
+"""Who is told of an alert, when and how often, or why nobody is: each rule as a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import T0
+from made_up import entry, listing
+
+from renewal_watch import routing
+from renewal_watch.config import Channel, Escalation, Flapping, Reminders
+from renewal_watch.model import Acknowledgement, Alert, Flap, Key, Match, Matter, PhoneNumber, Record, Rule, Severity
+from renewal_watch.model import Silence as _Silence
+from renewal_watch.routing import Hidden, Hold, Plan, Routing, Situation, Waiting
+
+M = timedelta(minutes=1)
+H = timedelta(hours=1)
+D = timedelta(days=1)
+INFO, WARNING, CRITICAL = Severity.info, Severity.warning, Severity.critical
+CHAT = Channel(name="chat")
+PAGER = Channel(name="pager", min_severity="critical")
+BOTH = Routing(channels=(CHAT, PAGER))
+PLACE = Key("prod", "phone-1", "status")
+MINE = ("prod", "phone-1")
+
+
+def number(**changes: Any) -> PhoneNumber:
+    return next(iter(listing(entry(**changes)).entries.values())).parsed
+
+
+def alert(kind: str = "status.changed", severity: Severity = CRITICAL, **changes: Any) -> Alert:
+    topic = {"renewal": "renewal", "auto_renewal": "renewal", "status": "status", "number": "presence"}
+    first = kind.partition(".")[0]
+    return Alert(
+        **(
+            {
+                "key": f"prod/{kind}/phone-1/x",
+                "kind": kind,
+                "severity": severity,
+                "environment": "prod",
+                "headline": "what happened",
+                "text": "What happened, and what to do.",
+                "number_id": "phone-1",
+                "number": "+15550000001",
+                "topic": topic.get(first, first),
+                "about": number(),
+            }
+            | changes
+        )
+    )
+
+
+def matter(**changes: Any) -> Matter:
+    """A critical status that was told an hour ago."""
+    told = {"alert_id": 1, "kind": "status.changed", "severity": CRITICAL, "rank": 20, "opened_at": T0 - H}
+    return Matter(**(told | {"told_at": T0 - H, "urgent_at": T0 - H} | changes))
+
+
+def acked(rank: int = 20, at: datetime = T0 - M) -> Acknowledgement:
+    return Acknowledgement(at=at, by="ada", rank=rank)
+
+
+def silence(**changes: Any) -> _Silence:
+    holds = {"pk": 3, "match": Match(), "kinds": (), "starts_at": T0 - H, "ends_at": T0 + H}
+    return _Silence(**(holds | {"author": "ada", "comment": "works"} | changes))
+
+
+def planned(one: Alert, way: Routing = BOTH, **known: Any) -> tuple[str | None, tuple[str, ...], Matter | None]:
+    """Why it is hidden, the channels, and the matter after it."""
+    made = routing.plan([(9, one)], way, Situation(**known), T0)
+    (decision,) = made.decisions
+    return decision.hidden, decision.channels, made.matters.get(one.place)
+
+
+MUTED = replace(BOTH, rules=(Rule(name="quiet", mute=("status.*", "renewal.*", "auto_renewal.*")),))
+SILENT = (silence(),)
+LAPSING = {MINE: "ada, 2026-11-20 08:00 UTC"}
+RENEWAL = PLACE._replace(topic="renewal")
+ACKED = {PLACE: matter(ack=acked()), RENEWAL: matter(kind="renewal.upcoming", ack=acked())}
+TOLD = {PLACE: matter()}
+FLAPPING = {PLACE: Flap((T0 - 2 * H,), since=T0 - 2 * H)}
+OVERDUE = alert("renewal.overdue", topic="status")  # for the tables, in the place of the others
+
+
+# --- why an alert is hidden -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "way", "known", "why"),
+    [
+        (alert(), BOTH, {}, None),
+        (alert(), BOTH, {"silences": SILENT}, "silence 3 of ada until 2026-11-23 13:00 UTC"),
+        (alert(), MUTED, {}, "the rule quiet mutes it"),
+        (alert("renewal.due"), BOTH, {"lapses": LAPSING}, "it is meant to lapse (ada, 2026-11-20 08:00 UTC)"),
+        (alert("renewal.due"), BOTH, {"matters": ACKED}, "acknowledged by ada at 2026-11-23 11:59 UTC"),
+        (alert(), BOTH, {"flaps": FLAPPING}, "flapping since 2026-11-23 10:00 UTC"),
+        (
+            replace(OVERDUE, nature="repeat"),
+            BOTH,
+            {"matters": TOLD},
+            "told at 2026-11-23 11:00 UTC already; it is repeated every 1 d",
+        ),
+        (alert(), Routing(), {}, "no channel takes it"),
+        (alert(severity=WARNING), Routing(channels=(PAGER,)), {}, "no channel takes it"),
+    ],
+)
+def test_why_nobody_is_told(one: Alert, way: Routing, known: dict[str, Any], why: str | None) -> None:
+    hidden, channels, _ = planned(one, way, **known)
+    assert hidden == why
+    assert bool(channels) == (why is None)
+
+
+EVERYTHING: dict[str, Any] = {
+    "lapses": LAPSING,
+    "silences": SILENT,
+    "matters": ACKED,
+    "flaps": {PLACE._replace(topic="auto_renewal"): Flap((T0 - 2 * H,), since=T0 - 2 * H)},
+}
+
+
+@pytest.mark.parametrize(
+    ("without", "way", "why"),
+    [
+        # of all reasons at once the first in this order is said; then without it the next
+        ((), MUTED, "it is meant to lapse"),
+        (("lapses",), MUTED, "the rule quiet mutes it"),
+        (("lapses",), BOTH, "silence 3 of ada"),
+        (("lapses", "silences"), BOTH, "acknowledged by ada"),
+        (("lapses", "silences", "matters"), BOTH, "flapping since"),
+        (("lapses", "silences", "matters"), Routing(), "flapping since"),
+        (("lapses", "silences", "matters", "flaps"), Routing(), "no channel takes it"),
+    ],
+)
+def test_of_many_reasons_the_one_that_people_gave_is_said(without: tuple[str, ...], way: Routing, why: str) -> None:
+    known = {name: value for name, value in EVERYTHING.items() if name not in without}
+    hidden, _, _ = planned(alert("auto_renewal.off"), way, **known)
+    assert str(hidden).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_hidden"),
+    [
+        ("renewal.upcoming", True),
+        ("renewal.due", True),
+        ("renewal.overdue", True),
+        ("auto_renewal.off", True),
+        ("auto_renewal.on", False),
+        ("renewal.renewed", False),
+        ("status.changed", False),
+        ("number.missing", False),
+        ("lapse.last_chance", False),
+        ("lapse.renewed", False),
+    ],
+)
+def test_a_number_that_is_to_lapse_is_still_watched_for_all_else(kind: str, is_hidden: bool) -> None:
+    assert (planned(alert(kind), lapses=LAPSING)[0] is not None) == is_hidden
+    assert planned(alert(kind), lapses={("prod", "phone-2"): "ada"})[0] is None, "another number"
+    assert planned(alert(kind), lapses={("test", "phone-1"): "ada"})[0] is None, "another environment"
+
+
+@pytest.mark.parametrize(
+    ("given", "one", "is_hidden"),
+    [
+        (silence(match=Match(numbers=("+1555*",))), alert(), True),
+        (silence(match=Match(numbers=("+49*",))), alert(), False),
+        (silence(match=Match(environments=("prod",))), alert(), True),
+        (silence(match=Match(environments=("test",))), alert(), False),
+        (silence(kinds=("status.*",)), alert(), True),
+        (silence(kinds=("renewal.*",)), alert(), False),
+        (silence(kinds=("renewal.*", "status.changed")), alert(), True),
+        (silence(), alert("watch.stale", number_id=None, about=None), False),  # the watch's own must be named
+        (silence(kinds=("*",)), alert("watch.stale", number_id=None, about=None), False),
+        (silence(kinds=("watch.*",)), alert("watch.stale", number_id=None, about=None), True),
+        (silence(kinds=("watch.*",), match=Match(numbers=("+1*",))), alert("watch.stale", about=None), False),
+    ],
+)
+def test_a_silence_hides_what_it_names(given: _Silence, one: Alert, is_hidden: bool) -> None:
+    hidden, _, _ = planned(one, silences=(given,))
+    assert (hidden is not None) == is_hidden
+
+
+@pytest.mark.parametrize("nature", ["reminder", "release", "escalation"])
+def test_whoever_tells_again_has_looked(nature: Any) -> None:
+    """follow_up asks ``suppressed`` for these; the batch does not ask again."""
+    hidden, channels, _ = planned(alert(nature=nature), MUTED, silences=SILENT, matters=ACKED)
+    assert hidden is None
+    assert channels == ("chat", "pager")
+
+
+@pytest.mark.parametrize(
+    ("one", "told_ago", "every", "is_hidden"),
+    [
+        # the ladder of an overdue number within the interval of its reminders is told once
+        (replace(OVERDUE, nature="repeat"), 23 * H + 59 * M, "1d", True),
+        (replace(OVERDUE, nature="repeat"), 24 * H, "1d", False),
+        (replace(OVERDUE, nature="repeat"), M, "off", False),
+        (replace(OVERDUE, nature="repeat"), None, "1d", False),  # hidden until now: nobody was told
+        (OVERDUE, M, "1d", False),  # the first telling is none
+        (replace(OVERDUE, nature="repeat", severity=WARNING), M, "1d", False),  # warnings are not repeated here
+    ],
+)
+def test_what_is_repeated_is_told_once_within_the_interval(
+    one: Alert, told_ago: timedelta | None, every: str, is_hidden: bool
+) -> None:
+    way = replace(BOTH, reminders=Reminders(critical_every=every))
+    told = matter(told_at=None if told_ago is None else T0 - told_ago)
+    hidden, _, after = planned(one, way, matters={PLACE: told})
+    assert (hidden is not None) == is_hidden
+    assert after is not None
+    assert after.told_at == (told.told_at if is_hidden else T0)
+    assert after.reminded == (0 if is_hidden else int(one.nature == "repeat"))
+
+
+@pytest.mark.parametrize(
+    ("one", "rank", "is_hidden"),
+    [
+        # acknowledged at this rank: hidden unless it is worse
+        (alert("renewal.upcoming", WARNING), 10, True),
+        (alert("renewal.upcoming", CRITICAL), 10, False),
+        (alert("renewal.upcoming", CRITICAL), 20, True),
+        (alert("renewal.due", days_left=0), 20, False),
+        (alert("renewal.due", days_left=0), 21, True),
+        (alert("renewal.due", days_left=2), 20, True),  # the provider's flag ahead of the day
+        (alert("renewal.overdue", days_left=-1), 21, False),
+        (alert("renewal.overdue", days_left=-1), 22, True),
+        (alert("renewal.overdue", days_left=-9, nature="repeat"), 22, True),
+        (alert("renewal.upcoming", INFO), 22, True),
+    ],
+)
+def test_an_acknowledgement_holds_until_it_gets_worse(one: Alert, rank: int, is_hidden: bool) -> None:
+    known = matter(kind="renewal.upcoming", rank=rank, ack=acked(rank), told_at=T0 - 2 * D, reminded=3)
+    hidden, _, after = planned(one, matters={one.place: known})
+    assert (hidden is not None) == is_hidden
+    assert after is not None
+    if is_hidden:
+        assert after.ack == known.ack
+        assert after.hidden is None, "an acknowledgement is no hider: its own words say it"
+        assert (after.alert_id, after.kind, after.told_at, after.rank) == (9, one.kind, known.told_at, rank)
+    else:
+        assert after.ack is None, "armed again"
+        assert (after.told_at, after.reminded) == (T0, 0), "and reminded anew"
+        assert after.rank == routing.rank(one)
+
+
+@pytest.mark.parametrize(
+    ("one", "is_hidden"),
+    [
+        # what somebody knows is the renewal as it is, and the state that goes on; another fact is told, and ends it
+        (alert("renewal.upcoming"), True),
+        (alert("auto_renewal.off"), True),
+        (replace(OVERDUE, nature="repeat", topic="renewal", severity=WARNING), True),
+        (alert("status.changed"), False),
+        (alert("status.changed", WARNING), False),
+        (alert("capability.lost", WARNING), False),
+        (alert("watch.stale", topic="api", number_id=None), False),
+    ],
+)
+def test_an_acknowledgement_covers_no_other_fact(one: Alert, is_hidden: bool) -> None:
+    known = matter(kind=one.kind, ack=acked())
+    hidden, _, after = planned(one, matters={one.place: known})
+    assert (hidden is not None) == is_hidden
+    assert after is not None
+    assert (after.ack is not None) == is_hidden
+
+
+def test_an_acknowledgement_is_kept_while_its_matter_is_told_again() -> None:
+    """A release of something else that hid it, or a late reminder, says nothing new."""
+    for nature in ("reminder", "release"):
+        after = planned(alert(nature=nature), matters=ACKED)[2]
+        assert after is not None
+        assert after.ack == acked()
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (alert("renewal.upcoming", INFO), 0),
+        (alert("renewal.upcoming", WARNING), 10),
+        (alert("renewal.due", WARNING, days_left=2), 10),
+        (alert("renewal.due", WARNING, days_left=0), 11),
+        (alert("renewal.upcoming", CRITICAL, days_left=0), 20),
+        (alert("renewal.due", CRITICAL, days_left=1), 20),
+        (alert("renewal.due", CRITICAL, days_left=0), 21),
+        (alert("renewal.overdue", CRITICAL, days_left=-1), 22),
+        (alert("renewal.overdue", INFO, days_left=-1), 2),  # a rule may make it less
+        (alert("status.changed", CRITICAL, days_left=0), 20),
+    ],
+)
+def test_how_bad_a_matter_is(one: Alert, expected: int) -> None:
+    assert routing.rank(one) == expected
+
+
+# --- what becomes of a matter -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "way", "known", "is_kept"),
+    [
+        (alert(severity=CRITICAL), BOTH, {}, True),
+        (alert(severity=WARNING), BOTH, {}, True),
+        (alert(severity=INFO), BOTH, {}, False),  # nothing would come of it
+        (alert(severity=INFO), replace(BOTH, reminders=Reminders(info_every="7d")), {}, True),
+        (alert(severity=INFO), BOTH, {"silences": SILENT}, True),  # to be told when that ends
+        (alert(severity=INFO), Routing(), {}, False),
+        (alert(severity=WARNING), Routing(), {}, True),
+        (alert(severity=CRITICAL, topic=""), BOTH, {}, False),  # about nothing that lasts
+        (alert(severity=CRITICAL, ends=True), BOTH, {}, False),
+        (alert(severity=INFO), BOTH, {"matters": TOLD}, True),
+        (alert("price.changed", WARNING), BOTH, {}, False),  # a new price does not end
+        (alert("price.changed", WARNING), BOTH, {"silences": SILENT}, True),
+        (alert("price.changed", WARNING), replace(BOTH, reminders=Reminders(warning_every="7d")), {}, True),
+    ],
+)
+def test_what_opens_a_matter(one: Alert, way: Routing, known: dict[str, Any], is_kept: bool) -> None:
+    assert (planned(one, way, **known)[2] is not None) == is_kept
+
+
+def test_a_matter_that_is_told_opens_with_its_times() -> None:
+    assert planned(alert())[2] == Matter(
+        alert_id=9, kind="status.changed", severity=CRITICAL, rank=20, opened_at=T0, told_at=T0, urgent_at=T0
+    )
+    assert planned(alert(severity=WARNING))[2] == Matter(
+        alert_id=9, kind="status.changed", severity=WARNING, rank=10, opened_at=T0, told_at=T0
+    )
+
+
+@pytest.mark.parametrize(
+    ("way", "known", "why", "hider"),
+    [
+        (BOTH, {"silences": SILENT}, "silence 3 of ada until 2026-11-23 13:00 UTC", "silence:3"),
+        (MUTED, {}, "the rule quiet mutes it", f"rule:{MUTED.mark}"),
+        (BOTH, {"flaps": FLAPPING}, "flapping since 2026-11-23 10:00 UTC", "flapping"),
+        (Routing(), {}, "no channel takes it", f"nobody:{Routing().mark}"),
+    ],
+)
+def test_a_matter_that_is_hidden_knows_by_what(way: Routing, known: dict[str, Any], why: str, hider: str) -> None:
+    assert planned(alert(), way, **known)[2] == Matter(
+        alert_id=9, kind="status.changed", severity=CRITICAL, rank=20, opened_at=T0, hidden=why, hider=hider
+    )
+    told = matter()
+    again = planned(alert(), way, **known, matters={PLACE: told})[2]
+    assert again is not None
+    assert (again.told_at, again.urgent_at, again.opened_at) == (told.told_at, told.urgent_at, told.opened_at)
+    assert (again.hidden, again.hider, again.alert_id) == (why, hider, 9)
+
+
+def test_what_hid_a_matter_is_forgotten_when_it_is_told() -> None:
+    hid = matter(told_at=None, urgent_at=None, hidden="silence 3 …", hider="silence:3")
+    after = planned(alert(nature="release"), matters={PLACE: hid})[2]
+    assert after == replace(hid, told_at=T0, urgent_at=T0, hidden=None, hider=None)
+    assert after is not None
+    assert after.alert_id == 1, "told again, it keeps the words of its first telling"
+
+
+@pytest.mark.parametrize(
+    ("nature", "reminded", "alert_id"),
+    [("new", 2, 9), ("repeat", 3, 9), ("reminder", 3, 1), ("release", 2, 1)],
+)
+def test_only_reminders_and_repeats_count_as_such(nature: Any, reminded: int, alert_id: int) -> None:
+    known = matter(reminded=2, told_at=T0 - 2 * D)
+    after = planned(alert(nature=nature), matters={PLACE: known})[2]
+    assert after is not None
+    assert (after.reminded, after.alert_id, after.told_at) == (reminded, alert_id, T0)
+
+
+def test_what_becomes_worse_is_reminded_from_the_start_and_escalated_anew() -> None:
+    known = matter(kind="renewal.upcoming", reminded=7, escalated_at=T0 - D)
+    worse = alert("renewal.due", days_left=0)
+    after = planned(worse, matters={worse.place: known})[2]
+    assert after is not None
+    assert (after.reminded, after.rank, after.escalated_at, after.kind) == (0, 21, None, "renewal.due")
+    same = alert("renewal.upcoming", days_left=1)
+    after = planned(same, matters={same.place: known})[2]
+    assert after is not None
+    assert (after.reminded, after.rank, after.escalated_at) == (7, 20, known.escalated_at)
+
+
+def test_what_becomes_worse_after_it_was_acknowledged_is_escalated_only_after_its_time() -> None:
+    """It was looked after: others are told when nobody answers to the worse state."""
+    way = replace(BOTH, escalation=Escalation(after="4h", channels=("pager",)))
+    known = matter(kind="renewal.upcoming", urgent_at=T0 - 3 * D, told_at=T0 - 3 * D, ack=acked(at=T0 - 2 * D))
+    worse = alert("renewal.due", days_left=0)
+    after = planned(worse, way, matters={worse.place: known})[2]
+    assert after is not None
+    assert after.ack is None
+    assert routing.escalates_at(after, way) == T0 + 4 * H
+
+
+def test_what_becomes_milder_is_not_urgent_any_more() -> None:
+    after = planned(alert(severity=WARNING), matters={PLACE: matter(escalated_at=T0 - M)})[2]
+    assert after is not None
+    assert (after.severity, after.rank, after.urgent_at, after.escalated_at) == (WARNING, 10, None, None)
+
+
+def test_a_reminder_makes_nothing_milder_than_it_was() -> None:
+    known = matter(kind="renewal.overdue", rank=22)
+    after = planned(alert("renewal.upcoming", topic="status", nature="reminder"), matters={PLACE: known})[2]
+    assert after is not None
+    assert (after.rank, after.kind) == (22, "renewal.overdue")
+
+
+def test_an_escalation_only_notes_its_time() -> None:
+    known = matter()
+    escalation = alert(nature="escalation", channels=("pager",))
+    hidden, channels, after = planned(escalation, matters={PLACE: known})
+    assert (hidden, channels) == (None, ("pager",))
+    assert after == replace(known, escalated_at=T0)
+    assert planned(escalation)[2] is None, "it was over meanwhile"
+
+
+@pytest.mark.parametrize("known", [{"matters": ACKED}, {"matters": TOLD}, {}, {"matters": TOLD, "silences": SILENT}])
+def test_an_end_ends_the_matter_told_or_not(known: dict[str, Any]) -> None:
+    end = alert("status.changed", INFO, ends=True)
+    made = routing.plan([(9, end)], BOTH, Situation(**known), T0)
+    assert made.matters == ({PLACE: None} if "matters" in known else {})
+    assert (made.decisions[0].hidden is None) == ("silences" not in known), "an acknowledgement hides no good news"
+
+
+def test_a_batch_is_judged_in_its_order() -> None:
+    """Renewed and near again in one poll: the end closes the old matter, with its acknowledgement."""
+    end, again = alert("renewal.renewed", INFO, ends=True), alert("renewal.upcoming", WARNING)
+    old = {end.place: matter(kind="renewal.overdue", rank=22, ack=acked(22))}
+    made = routing.plan([(8, end), (9, again)], BOTH, Situation(matters=old), T0)
+    assert [one.hidden for one in made.decisions] == [None, None]
+    assert made.matters == {
+        end.place: Matter(alert_id=9, kind="renewal.upcoming", severity=WARNING, rank=10, opened_at=T0, told_at=T0)
+    }
+
+
+def test_two_alerts_of_one_matter_in_a_batch_see_each_other() -> None:
+    made = routing.plan([(8, alert()), (9, replace(alert(), nature="repeat"))], BOTH, Situation(), T0)
+    assert [bool(one.hidden) for one in made.decisions] == [False, True], "told in this very batch"
+
+
+# --- rules: severity, owner, channels ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "severity", "channels"),
+    [
+        ({}, WARNING, ("chat",)),
+        ({"severities": {"status.*": "critical"}}, CRITICAL, ("chat", "pager")),
+        ({"severities": {"renewal.*": "critical"}}, WARNING, ("chat",)),
+        ({"channels": ("boss",)}, WARNING, ("boss",)),
+        ({"channels": ("chat", "boss")}, WARNING, ("chat", "boss")),
+        ({"channels": ("pager",)}, WARNING, None),  # a rule does not make a channel take what it does not take
+        ({"add_channels": ("boss",)}, WARNING, ("chat", "boss")),
+        ({"add_channels": ("gone",)}, WARNING, ("chat",)),
+        ({"channels": ("gone",)}, WARNING, None),
+        ({"match": Match(ids=("phone-2",)), "channels": ("boss",)}, WARNING, ("chat",)),
+    ],
+)
+def test_what_rules_give_an_alert(rule: dict[str, Any], severity: Severity, channels: tuple[str, ...] | None) -> None:
+    way = Routing(channels=(CHAT, PAGER, Channel(name="boss", by_rule_only=True)), rules=(Rule(name="r", **rule),))
+    made = routing.plan([(9, alert(severity=WARNING))], way, Situation(), T0)
+    (one,) = made.decisions
+    assert one.alert.severity == severity
+    assert one.channels == (channels or ())
+    assert one.hidden == (None if channels else "no channel takes it")
+
+
+def test_an_alert_says_whose_the_number_is() -> None:
+    record = Record(owner="sales", labels=("hotline",), note="ask Bo")
+    way = replace(BOTH, inventory={"15550000001": record}, rules=(Rule(name="r", owner="ops"),))
+    (one,) = routing.plan([(9, alert())], way, Situation(), T0).decisions
+    assert one.alert.text == "What happened, and what to do. [owner: ops; labels: hotline; note: ask Bo]"
+    other = alert(about=number(name="phone-2", number="+15550000002"))
+    (one,) = routing.plan([(9, other)], replace(way, rules=()), Situation(), T0).decisions
+    assert one.alert is other
+
+
+def test_the_mark_changes_with_all_that_may_hide() -> None:
+    ways = [
+        BOTH,
+        replace(BOTH, channels=(CHAT,)),
+        replace(BOTH, channels=(CHAT, replace_channel(PAGER, min_severity="warning"))),
+        replace(BOTH, channels=(CHAT, replace_channel(PAGER, kinds=("status.*",)))),
+        replace(BOTH, channels=(CHAT, replace_channel(PAGER, environments=("prod",)))),
+        replace(BOTH, channels=(CHAT, replace_channel(PAGER, by_rule_only=True))),
+        MUTED,
+        replace(BOTH, inventory={"1": Record(owner="ops")}),
+        replace(BOTH, inventory={"1": Record(labels=("ops",))}),
+    ]
+    assert len({way.mark for way in ways}) == len(ways)
+    assert replace(BOTH, reminders=Reminders(max_times=1)).mark == BOTH.mark
+
+
+def replace_channel(channel: Channel, **changes: Any) -> Channel:
+    return Channel(**({"name": channel.name, "min_severity": channel.min_severity} | changes))
+
+
+# --- flapping ---------------------------------------------------------------------------------------------------------
+
+
+class Story:
+    """One number whose status goes to and fro; what is told of each change."""
+
+    def __init__(self, way: Routing = BOTH) -> None:
+        self.way = way
+        self.now = T0
+        self.matters: dict[Key, Matter] = {}
+        self.flaps: dict[Key, Flap] = {}
+        self.made = Plan()
+
+    def sees(self, one: Alert, after: timedelta = H, **known: Any) -> list[str]:
+        """What the batch tells, ``-`` for one that is hidden; ``after`` the one before."""
+        self.now += after
+        known = {"matters": self.matters, "flaps": self.flaps} | known
+        self.made = made = routing.plan([(9, one)], self.way, Situation(**known), self.now)
+        for kept, changed in ((self.matters, made.matters), (self.flaps, made.flaps)):
+            for key, value in changed.items():
+                kept.pop(key, None)
+                if value is not None:
+                    kept[key] = value  # type: ignore[assignment]
+        return [more.kind for more in made.more] + [
+            "-" if decision.hidden else decision.alert.kind for decision in made.decisions
+        ]
+
+
+OFF = alert("status.changed", CRITICAL)
+ON = alert("status.changed", INFO, ends=True)
+
+
+def test_the_fourth_change_within_a_day_is_told_once_as_flapping() -> None:
+    story = Story()
+    assert [story.sees(one) for one in (OFF, ON, OFF)] == [["status.changed"]] * 3
+    assert story.sees(ON) == ["flapping.started", "-"]
+    times = tuple(T0 + hours * H for hours in (1, 2, 3, 4))
+    assert story.flaps == {PLACE: Flap(times, since=T0 + 4 * H, worst=CRITICAL)}
+    assert [story.sees(one) for one in (OFF, ON, OFF)] == [["-"]] * 3, "each further one is hidden, and told no more"
+    assert story.made.decisions[0].hidden == "flapping since 2026-11-23 16:00 UTC"
+    assert story.matters[PLACE].hider == "flapping"
+    assert story.matters[PLACE].severity == CRITICAL
+
+
+def test_what_tells_of_flapping_says_what_and_how_often() -> None:
+    story = Story()
+    for one in (OFF, ON, OFF, ON):
+        story.sees(one)
+    (started,) = story.made.more
+    assert started.headline == "+15550000001: status keeps changing"
+    assert "changed 4 times within 3 h. Now: What happened, and what to do." in started.text
+    assert (started.topic, started.ends, started.number_id) == ("", False, "phone-1")
+    assert started.severity == CRITICAL, "as the worst of them, though the fourth was good news"
+
+
+@pytest.mark.parametrize(
+    ("severities", "expected"),
+    [
+        ((INFO, INFO, INFO, INFO), WARNING),
+        ((INFO, WARNING, INFO, INFO), WARNING),
+        ((CRITICAL, INFO, INFO, INFO), CRITICAL),
+        ((INFO, INFO, INFO, CRITICAL), CRITICAL),
+    ],
+)
+def test_flapping_is_as_urgent_as_the_worst_of_its_changes(
+    severities: tuple[Severity, ...], expected: Severity
+) -> None:
+    story = Story()
+    for severity in severities:
+        story.sees(alert(severity=severity, ends=severity == INFO))
+    (started,) = story.made.more
+    assert started.severity == expected
+
+
+def test_what_was_bad_long_ago_makes_flapping_no_worse() -> None:
+    story = Story()
+    story.sees(OFF)
+    for hours in (40, 1, 1, 1):
+        story.sees(alert(severity=WARNING), hours * H)
+    (started,) = story.made.more
+    assert started.severity == WARNING
+
+
+@pytest.mark.parametrize(
+    ("way", "known"),
+    [
+        (replace(BOTH, rules=(Rule(name="calm", mute=("flapping.*",)),)), {}),
+        (BOTH, {"silences": (silence(kinds=("flapping.*",)),)}),
+    ],
+)
+def test_who_wants_not_to_be_told_of_flapping_is_not(way: Routing, known: dict[str, Any]) -> None:
+    """Neither of it nor instead of the changes: those come as they come, or wait for the end with their reason."""
+    story = Story(way)
+    for one in (OFF, ON, OFF, ON):
+        story.sees(one, **known)
+    further = routing.plan([(10, more) for more in story.made.more], way, Situation(**known), story.now)
+    assert not any(decision.channels for decision in further.decisions)
+
+
+@pytest.mark.parametrize(
+    ("changes", "within", "gaps_h", "starts"),
+    [
+        (4, "24h", (1, 1, 1, 1), True),
+        (4, "24h", (1, 1, 1), False),
+        (4, "24h", (1, 11, 11, 1), True),  # 23 hours from the first to the fourth
+        (4, "24h", (1, 12, 11, 1), False),  # a day from the first to the fourth: the first counts no more
+        (4, "24h", (1, 12, 11, 1, 1), True),
+        (4, "24h", (1, 10, 10, 10, 10, 10), False),
+        (2, "1h", (1, 0), True),
+        (2, "1h", (1, 1), False),
+        (3, "7d", (1, 80, 80), True),
+    ],
+)
+def test_when_flapping_starts(changes: int, within: str, gaps_h: tuple[int, ...], starts: bool) -> None:
+    story = Story(replace(BOTH, flapping=Flapping(changes=changes, within=within)))
+    told = [story.sees((OFF, ON)[count % 2], hours * H) for count, hours in enumerate(gaps_h)]
+    assert (["flapping.started", "-"] in told) == starts
+    assert not any("flapping.started" in one for one in told[:-1])
+    assert len(story.flaps[PLACE].times) <= changes
+
+
+@pytest.mark.parametrize(
+    ("ago", "within", "has_settled"),
+    [(23 * H + 59 * M, "24h", False), (24 * H, "24h", True), (H, "1h", True), (59 * M, "1h", False)],
+)
+def test_flapping_settles_when_nothing_changed_for_as_long(ago: timedelta, within: str, has_settled: bool) -> None:
+    flap = Flap((T0 - 3 * D, T0 - ago), since=T0 - 2 * D)
+    assert routing.has_settled(flap, Flapping(within=within), T0) == has_settled
+    assert routing.settles_after(replace(BOTH, flapping=Flapping(within=within))) == (24 * H if "24" in within else H)
+
+
+def test_changes_of_one_thing_are_not_those_of_another() -> None:
+    story = Story()
+    renewal_off = alert("auto_renewal.off", WARNING)
+    other = replace(OFF, number_id="phone-2")
+    elsewhere = replace(OFF, environment="test")
+    for one in (OFF, renewal_off, other, elsewhere, alert("price.changed", WARNING, topic="price")) * 3:
+        assert "-" not in story.sees(one, M)
+    assert {key[1:] for key in story.flaps} == {
+        ("phone-1", "status"),
+        ("phone-1", "auto_renewal"),
+        ("phone-2", "status"),
+        ("phone-1", "price"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "counts"),
+    [
+        (alert("renewal.upcoming"), False),
+        (alert("renewal.overdue"), False),
+        (alert("renewal.renewed", INFO), False),
+        (alert("watch.stale", topic="api"), False),
+        (alert("watch.api_failing", topic="api"), True),
+        (alert("watch.recovered", INFO, topic="api"), True),
+        (alert("number.missing"), True),
+        (alert("number.returned", INFO), True),
+        (alert("number.added", INFO, topic=""), False),
+        (alert("capability.lost", WARNING), True),
+        (replace(OFF, nature="reminder"), False),
+        (replace(OFF, nature="release"), False),
+    ],
+)
+def test_what_counts_as_a_change(one: Alert, counts: bool) -> None:
+    assert bool(routing.plan([(9, one)], BOTH, Situation(), T0).flaps) == counts
+
+
+def test_renewal_alerts_of_a_number_that_flaps_are_told() -> None:
+    story = Story()
+    for kind in ("auto_renewal.off", "auto_renewal.on") * 2:
+        story.sees(alert(kind, WARNING, ends=kind == "auto_renewal.on"))
+    assert story.sees(alert("auto_renewal.off", CRITICAL)) == ["-"]
+    assert story.sees(alert("renewal.due", CRITICAL, days_left=0)) == ["renewal.due"]
+
+
+def test_changes_that_a_silence_hid_are_counted_but_their_flapping_is_told_when_it_goes_on() -> None:
+    """Works behind a silence are no reason to hide what comes after it without a word."""
+    story = Story()
+    for one in (OFF, ON, OFF, ON):
+        assert story.sees(one, 5 * M, silences=(silence(match=Match()),)) == ["-"]
+    told = story.sees(OFF, H)
+    assert told != ["-"], "nobody was told that it flaps"
+
+
+def test_two_things_of_one_number_that_flap_at_once_are_told_apart() -> None:
+    """Alerts with one key are written once: a second one would be lost, and what it stands for with it."""
+    story = Story()
+    for switched in (False, True, False, True):
+        story.now += H
+        pair = [
+            (1, ON if switched else OFF),
+            (2, alert("auto_renewal.on" if switched else "auto_renewal.off", WARNING, ends=switched)),
+        ]
+        made = routing.plan(pair, BOTH, Situation(flaps=story.flaps), story.now)
+        story.flaps.update({key: flap for key, flap in made.flaps.items() if flap})
+    assert [more.kind for more in made.more] == ["flapping.started"] * 2
+    assert len({more.key for more in made.more}) == 2
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        pytest.param(Channel(name="desk", kinds=("status.*", "renewal.*")), id="takes no flapping"),
+        pytest.param(PAGER, id="takes only what is critical"),
+    ],
+)
+def test_a_channel_that_is_told_no_changes_any_more_is_told_why(channel: Channel) -> None:
+    """What hides critical changes from a channel is told to that channel, or hides nothing from it."""
+    story = Story(Routing(channels=(channel,)))
+    explained = False
+    for one in (OFF, ON, OFF, ON, OFF):
+        is_hidden = story.sees(one)[-1] == "-"
+        further = routing.plan([(10, more) for more in story.made.more], story.way, Situation(), story.now)
+        explained |= any(decision.channels for decision in further.decisions)
+    assert explained or not is_hidden
+
+
+# --- matters that go on -----------------------------------------------------------------------------------------------
+
+EVERY = Reminders(critical_every="1d", warning_every="3d", info_every="off", max_times=3)
+
+
+@pytest.mark.parametrize(
+    ("known", "reminders", "at"),
+    [
+        (matter(), EVERY, T0 + 23 * H),
+        (matter(severity=WARNING), EVERY, T0 - H + 3 * D),
+        (matter(severity=INFO), EVERY, None),
+        (matter(severity=INFO), Reminders(info_every="7d"), T0 - H + 7 * D),
+        (matter(severity=WARNING), Reminders(), None),  # only what is critical is repeated unless it is said
+        (matter(), Reminders(), T0 + 23 * H),
+        (matter(), Reminders(critical_every="off"), None),
+        (matter(reminded=2), EVERY, T0 + 23 * H),
+        (matter(reminded=3), EVERY, None),
+        (matter(reminded=6), Reminders(), T0 + 23 * H),
+        (matter(reminded=7), Reminders(), None),
+        (matter(), Reminders(max_times=0), None),
+        (matter(ack=acked()), EVERY, None),
+        (matter(hidden="silence 3 …", hider="silence:3"), EVERY, None),
+        (matter(told_at=None), EVERY, None),
+        (matter(told_at=T0), EVERY, T0 + D),
+    ],
+)
+def test_when_a_matter_is_told_again(known: Matter, reminders: Reminders, at: datetime | None) -> None:
+    way = replace(BOTH, reminders=reminders)
+    assert routing.reminds_at(known, way) == at
+    if at is None:
+        assert not routing.is_reminder_due(known, way, T0 + 1000 * D)
+    else:
+        assert not routing.is_reminder_due(known, way, at - M)
+        assert routing.is_reminder_due(known, way, at)
+
+
+ESCALATES = Escalation(after="4h", channels=("boss",))
+BY_RULE = (Rule(name="r", escalate_to=("boss",)),)
+
+
+@pytest.mark.parametrize(
+    ("known", "way", "at"),
+    [
+        (matter(), {"escalation": ESCALATES}, T0 + 3 * H),
+        (matter(told_at=T0), {"escalation": ESCALATES}, T0 + 3 * H),  # a reminder puts it not off
+        (matter(), {"escalation": Escalation(after="1h", channels=("boss",))}, T0),
+        (matter(), {"escalation": Escalation(after="4h")}, None),  # to nobody
+        (matter(), {"escalation": Escalation(after="4h"), "rules": BY_RULE}, T0 + 3 * H),
+        (matter(ack=acked()), {"escalation": ESCALATES}, None),
+        (matter(hidden="silence 3 …", hider="silence:3"), {"escalation": ESCALATES}, None),
+        (matter(escalated_at=T0 - M), {"escalation": ESCALATES}, None),
+        (matter(severity=WARNING, urgent_at=None), {"escalation": ESCALATES}, None),
+    ],
+)
+def test_when_others_are_told(known: Matter, way: dict[str, Any], at: datetime | None) -> None:
+    given = replace(BOTH, **way)
+    assert routing.escalates_at(known, given) == at
+    assert routing.is_escalation_due(known, given, T0 + 3 * H) == (at is not None)
+    assert not routing.is_escalation_due(known, given, T0 - M)
+
+
+@pytest.mark.parametrize(("own", "channels"), [(None, ("boss",)), (("pager",), ("pager",)), ((), ())])
+def test_whom_others_are(own: tuple[str, ...] | None, channels: tuple[str, ...]) -> None:
+    said = routing.matching.Effective(escalate_to=own)
+    assert routing.escalates_to(said, replace(BOTH, escalation=ESCALATES)) == channels
+
+
+@pytest.mark.parametrize(
+    ("hider", "holds"),
+    [
+        ("silence:3", True),
+        ("silence:4", False),
+        ("silence:33", False),
+        (f"rule:{BOTH.mark}", True),
+        ("rule:of another configuration", False),
+        (f"nobody:{BOTH.mark}", True),
+        ("nobody:of another configuration", False),
+        ("flapping", True),  # ended by its own alert
+        ("lapse", False),  # looked at every turn: it may have been withdrawn
+        ("something of a newer release", False),
+    ],
+)
+def test_whether_what_hid_a_matter_still_does(hider: str, holds: bool) -> None:
+    assert routing.still_hides(hider, [silence(pk=3), silence(pk=5)], BOTH.mark) == holds
+    if hider.startswith("silence"):
+        assert not routing.still_hides(hider, [], BOTH.mark)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warns"),
+    [
+        ({"starts_at": T0 - 2 * D, "ends_at": T0 + D}, True),
+        ({"starts_at": T0 - 2 * D, "ends_at": T0 + M}, True),
+        ({"starts_at": T0 - 2 * D, "ends_at": T0 + D + M}, False),  # not yet
+        ({"starts_at": T0 - 2 * D, "ends_at": T0}, False),  # over
+        ({"starts_at": T0 - H, "ends_at": T0 + 23 * H}, False),  # a day long: whoever made it remembers
+        ({"starts_at": T0 - H, "ends_at": T0 + 23 * H + M}, True),
+        ({"starts_at": T0 - 2 * D, "ends_at": T0 + H, "warned_at": T0 - H}, False),
+        ({"starts_at": T0 - 2 * D, "ends_at": T0 + H, "ended_at": T0 - H}, False),
+        ({"starts_at": T0 + H, "ends_at": T0 + 9 * D}, False),
+    ],
+)
+def test_when_the_end_of_a_silence_is_told_ahead(changes: dict[str, Any], warns: bool) -> None:
+    assert routing.warns_of_end(silence(**changes), T0) == warns
+
+
+@pytest.mark.parametrize(
+    ("kind", "known", "way", "hider"),
+    [
+        ("renewal.due", {"lapses": LAPSING, "silences": SILENT}, MUTED, "lapse"),
+        ("renewal.due", {"silences": SILENT}, MUTED, f"rule:{MUTED.mark}"),
+        ("renewal.due", {"silences": SILENT}, BOTH, "silence:3"),
+        ("renewal.due", {}, BOTH, None),
+        ("status.changed", {"lapses": LAPSING}, BOTH, None),
+    ],
+)
+def test_what_is_not_wanted_now(kind: str, known: dict[str, Any], way: Routing, hider: str | None) -> None:
+    one = routing.matching.subject("prod", number(), {})
+    said = routing.matching.effective(way.rules, one)
+    found = routing.suppressed(kind, MINE, one, said, Situation(**known), mark=way.mark)
+    assert (found.hider if found else None) == hider
+    assert found is None or isinstance(found, Hidden)
+    if found:
+        assert found.why
+        assert routing.hide(matter(), found) == matter(hidden=found.why, hider=hider)
+
+
+# --- messages that wait -----------------------------------------------------------------------------------------------
+
+
+def waiting(pk: int = 1, severity: Severity = WARNING, at: datetime = T0, **changes: Any) -> Waiting:
+    return Waiting(pk, severity, changes.get("at_once", False), at, changes.get("is_fresh", True))
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+NIGHT = ("22:00-07:00",)
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "until"),
+    [
+        ("UTC", "2026-11-23 21:59", None),
+        ("UTC", "2026-11-23 22:00", "2026-11-24 07:00"),
+        ("UTC", "2026-11-24 06:59", "2026-11-24 07:00"),
+        ("UTC", "2026-11-24 07:00", None),
+        ("Asia/Tokyo", "2026-11-23 12:59", None),
+        ("Asia/Tokyo", "2026-11-23 13:00", "2026-11-23 22:00"),
+        ("Asia/Kolkata", "2026-11-23 16:30", "2026-11-24 01:30"),
+        ("Pacific/Kiritimati", "2026-11-23 08:00", "2026-11-23 17:00"),
+        ("Pacific/Pago_Pago", "2026-11-23 09:00", "2026-11-23 18:00"),
+        ("America/Los_Angeles", "2026-11-24 05:59", None),
+        ("America/Los_Angeles", "2026-11-24 06:00", "2026-11-24 15:00"),
+        # Berlin: forward at 01:00 UTC on 2027-03-28, back at 01:00 UTC on 2026-10-25
+        ("Europe/Berlin", "2027-03-27 20:59", None),
+        ("Europe/Berlin", "2027-03-27 21:00", "2027-03-28 05:00"),  # eight hours
+        ("Europe/Berlin", "2027-03-28 04:59", "2027-03-28 05:00"),
+        ("Europe/Berlin", "2027-03-28 05:00", None),
+        ("Europe/Berlin", "2027-03-28 20:00", "2027-03-29 05:00"),
+        ("Europe/Berlin", "2026-10-24 20:00", "2026-10-25 06:00"),  # ten hours
+        ("Europe/Berlin", "2026-10-25 05:59", "2026-10-25 06:00"),
+        ("Europe/Berlin", "2026-10-25 06:00", None),
+        # New York: forward at 07:00 UTC on 2027-03-14, back at 06:00 UTC on 2026-11-01
+        ("America/New_York", "2027-03-14 03:00", "2027-03-14 11:00"),
+        ("America/New_York", "2027-03-14 10:59", "2027-03-14 11:00"),
+        ("America/New_York", "2027-03-14 11:00", None),
+        ("America/New_York", "2026-11-01 02:00", "2026-11-01 12:00"),
+        ("America/New_York", "2026-11-01 11:59", "2026-11-01 12:00"),
+        ("America/New_York", "2026-11-01 12:00", None),
+    ],
+)
+def test_quiet_hours_are_those_of_the_clock_on_the_wall(zone: str, now: str, until: str | None) -> None:
+    expected = Hold(utc(until), f"quiet hours 22:00-07:00 {zone}") if until else None
+    own = Channel(name="chat", quiet_hours=NIGHT, timezone=zone)
+    assert routing.hold(own, waiting(), "Antarctica/Troll", (), utc(now)) == expected, "the channel's own zone"
+    assert routing.hold(Channel(name="chat", quiet_hours=NIGHT), waiting(), zone, (), utc(now)) == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "until"),
+    [
+        # quiet hours within the hour that the clocks skip vanish; those within the one they repeat last until shown first
+        ("Europe/Berlin", "2027-03-28 01:00", None),
+        ("Europe/Berlin", "2026-10-25 00:10", "2026-10-25 00:50"),
+        ("Europe/Berlin", "2026-10-25 01:10", None),
+        ("America/New_York", "2027-03-14 07:00", None),
+        ("America/New_York", "2026-11-01 05:10", None),  # 01:10: the repeated hour is one to two there
+        ("America/New_York", "2026-11-01 07:10", "2026-11-01 07:50"),
+    ],
+)
+def test_quiet_hours_in_the_hour_that_the_clocks_change(zone: str, now: str, until: str | None) -> None:
+    channel = Channel(name="chat", quiet_hours=("02:05-02:50",), timezone=zone)
+    held = routing.hold(channel, waiting(), "UTC", (), utc(now))
+    assert (held.until if held else None) == (utc(until) if until else None)
+
+
+WEEKEND = ("22:00-07:00", "sat,sun 00:00-24:00")
+
+
+def test_quiet_hours_that_touch_are_one() -> None:
+    """From Friday 22:00 to Monday 07:00, said as both."""
+    channel = Channel(name="chat", quiet_hours=WEEKEND, timezone="Europe/Berlin")
+    held = routing.hold(channel, waiting(), "UTC", (), utc("2026-11-27 21:00"))
+    assert held == Hold(utc("2026-11-30 06:00"), "quiet hours 22:00-07:00, sat,sun 00:00-24:00 Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("severity", "critical_at_once", "is_held"),
+    [(CRITICAL, True, False), (CRITICAL, False, True), (WARNING, True, True), (INFO, False, True)],
+)
+@pytest.mark.parametrize("by", [{"quiet_hours": NIGHT}, {"digest": "daily 08:00"}])
+def test_what_is_critical_waits_for_no_calendar_unless_it_is_to(
+    by: dict[str, Any], severity: Severity, critical_at_once: bool, is_held: bool
+) -> None:
+    channel = Channel(name="chat", critical_at_once=critical_at_once, **by)
+    held = routing.hold(channel, waiting(severity=severity), "UTC", (), utc("2026-11-23 23:00"))
+    assert (held is not None) == is_held
+
+
+@pytest.mark.parametrize(
+    ("digest", "zone", "now", "until"),
+    [
+        ("daily 08:00", "UTC", "2026-11-23 12:00", "2026-11-24 08:00"),
+        ("daily 08:00", "UTC", "2026-11-23 07:59", "2026-11-23 08:00"),
+        ("daily 08:00", "UTC", "2026-11-23 08:00", "2026-11-24 08:00"),
+        ("weekly mon 08:00", "UTC", "2026-11-24 12:00", "2026-11-30 08:00"),
+        ("0 8 1 * *", "UTC", "2026-11-24 12:00", "2026-12-01 08:00"),
+        ("daily 08:00", "Asia/Tokyo", "2026-11-23 12:00", "2026-11-23 23:00"),
+        ("daily 08:00", "America/New_York", "2026-10-31 13:00", "2026-11-01 13:00"),
+        ("daily 08:00", "America/New_York", "2027-03-13 14:00", "2027-03-14 12:00"),
+        ("daily 02:30", "Europe/Berlin", "2027-03-27 12:00", "2027-03-28 01:00"),  # skipped: at the end of the gap
+        ("daily 02:30", "Europe/Berlin", "2026-10-24 12:00", "2026-10-25 00:30"),  # shown twice: the first
+    ],
+)
+def test_what_waits_for_the_digest(digest: str, zone: str, now: str, until: str) -> None:
+    channel = Channel(name="desk", digest=digest, quiet_hours=NIGHT)
+    assert routing.hold(channel, waiting(), zone, (), utc(now)) == Hold(utc(until), "it comes with the digest")
+
+
+@pytest.mark.parametrize(
+    ("most", "sent_min_ago", "until_min"),
+    [
+        (3, (), None),
+        (3, (50, 40), None),
+        (3, (50, 40, 30), 10),  # when the oldest of them is an hour old
+        (3, (61, 50, 40), None),
+        (3, (60, 50, 40), None),
+        (3, (59, 50, 40), 1),
+        (3, (59, 50, 40, 30), 10),  # of more (its clock was set, or the cap was lower) the third newest
+        (1, (0,), 60),
+        (1, (59,), 1),
+    ],
+)
+def test_a_channel_takes_so_many_messages_an_hour(
+    most: int, sent_min_ago: tuple[int, ...], until_min: int | None
+) -> None:
+    channel = Channel(name="chat", max_per_hour=most)
+    sent = [T0 - minutes * M for minutes in sent_min_ago]
+    held = routing.hold(channel, waiting(), "UTC", sent, T0)
+    assert held == (None if until_min is None else Hold(T0 + until_min * M, f"chat takes {most} messages an hour"))
+    if held:
+        assert routing.hold(channel, waiting(), "UTC", sent, held.until) is None, "then there is room"
+
+
+@pytest.mark.parametrize(
+    ("severity", "waited_min", "until_min"),
+    [
+        (WARNING, 0, 10),
+        (WARNING, 30, 10),
+        (CRITICAL, 0, 10),
+        (CRITICAL, 4, 6),
+        (CRITICAL, 10, None),
+        (CRITICAL, 30, None),
+    ],
+)
+def test_what_is_critical_waits_for_the_cap_only_as_long_as_it_takes_to_gather(
+    severity: Severity, waited_min: int, until_min: int | None
+) -> None:
+    channel = Channel(name="chat", max_per_hour=2)
+    held = routing.hold(channel, waiting(severity=severity, at=T0 - waited_min * M), "UTC", [T0 - 50 * M] * 2, T0)
+    assert (held.until if held else None) == (None if until_min is None else T0 + until_min * M)
+
+
+def test_what_is_to_come_at_once_waits_for_nothing() -> None:
+    channel = Channel(name="chat", quiet_hours=("00:00-12:00", "12:00-23:59"), digest="daily 08:00", max_per_hour=1)
+    assert routing.hold(channel, waiting(at_once=True), "UTC", [T0], T0) is None
+
+
+NOON = Channel(name="chat", quiet_hours=("11:00-12:00",), max_per_hour=3)  # ends at T0
+
+
+@pytest.mark.parametrize(
+    ("those", "sent", "taken", "why"),
+    [
+        # none was held: one by one
+        ([waiting(1), waiting(2)], 0, [1], ""),
+        ([waiting(1, at=T0 - 2 * H), waiting(2)], 0, [1], ""),
+        # found in quiet hours: as one
+        ([waiting(1, at=T0 - M)], 0, [1], "held back: quiet hours 11:00-12:00 UTC"),
+        ([waiting(1, at=T0 - 9 * M), waiting(2, at=T0 - M)], 0, [1, 2], "held back: quiet hours 11:00-12:00 UTC"),
+        # what was found before or after goes by itself
+        ([waiting(1, at=T0 - 9 * M), waiting(2)], 0, [1], "held back: quiet hours 11:00-12:00 UTC"),
+        ([waiting(1, at=T0 - 2 * H), waiting(2, at=T0 - M)], 0, [1], ""),
+        # what was tried before keeps its id, for somebody may have seen it
+        ([waiting(1, at=T0 - 9 * M, is_fresh=False), waiting(2, at=T0 - M)], 0, [1], ""),
+        (
+            [waiting(1, at=T0 - 9 * M), waiting(2, at=T0 - M, is_fresh=False), waiting(3, at=T0 - M)],
+            0,
+            [1, 3],
+            "held back: quiet hours 11:00-12:00 UTC",
+        ),
+        # what is critical was not held
+        ([waiting(1, CRITICAL, T0 - 9 * M), waiting(2, at=T0 - M)], 0, [1], ""),
+        ([waiting(1, at=T0 - 9 * M), waiting(2, CRITICAL, T0 - M)], 0, [1], "held back: quiet hours 11:00-12:00 UTC"),
+        # what comes at once comes alone
+        ([waiting(1, at=T0 - 9 * M, at_once=True), waiting(2, at=T0 - M)], 0, [1], ""),
+        # room for one more: all as one
+        ([waiting(1), waiting(2), waiting(3, CRITICAL)], 1, [1], ""),
+        ([waiting(1), waiting(2), waiting(3, CRITICAL)], 2, [1, 2, 3], "gathered, for chat takes 3 messages an hour"),
+        ([waiting(1)], 2, [1], ""),
+        ([waiting(1), waiting(2, is_fresh=False)], 2, [1], ""),
+        ([waiting(1), waiting(2, at_once=True), waiting(3)], 2, [1, 3], "gathered, for chat takes 3 messages an hour"),
+    ],
+)
+def test_which_messages_become_one(those: list[Waiting], sent: int, taken: list[int], why: str) -> None:
+    late = [T0 - (sent - count) * M for count in range(sent)]
+    found, said = routing.gathers(NOON, those, "UTC", late, T0)
+    assert ([one.pk for one in found], said) == (taken, why)
+
+
+def test_what_was_tried_is_sent_by_itself_and_waits_for_no_digest() -> None:
+    """Somebody may have seen it: it keeps its id, and a digest would not take it."""
+    channel = Channel(name="desk", digest="daily 08:00")
+    assert routing.hold(channel, waiting(), "UTC", (), T0)
+    assert routing.hold(channel, waiting(is_fresh=False), "UTC", (), T0) is None
+
+
+def test_what_waits_for_the_digest_is_not_gathered_by_the_cap() -> None:
+    channel = Channel(name="desk", digest="daily 08:00", max_per_hour=1)
+    those = [waiting(1, CRITICAL), waiting(2), waiting(3, CRITICAL)]
+    found, _ = routing.gathers(channel, those, "UTC", (), T0)
+    assert [one.pk for one in found] == [1, 3]
