@@ -50,7 +50,7 @@ def send(store: Store, way: Routing, clock: Callable[[], datetime], pause: Calla
     except (RenewalWatchError, OSError) as error:
         fault = str(error)
     with store.transaction() as tx:
-        tx.set_fired(_CALENDAR, now, json.dumps({"waits": fault is None, "fired_at": now.isoformat()}))
+        tx.set_fired(_CALENDAR, now, json.dumps({"waits": fault is None, "channel": channel.name}))
         if fault is not None:
             _tell_failed(tx.tell, way, now, messages.canary_failed(channel.name, now, fault))
     return fault
@@ -107,38 +107,31 @@ def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: 
 
 
 def follow(store: Store, way: Routing, now: datetime) -> None:
-    """Look whether the last one arrived; tell if it did not in time, and when it does again."""
+    """Look whether the last one arrived; tell if it did not in time, and when it does, late or the next one."""
     with store.transaction() as tx:
         kept = tx.fired_at(_CALENDAR)
         state = json.loads(kept[1]) if kept and kept[1] else {}
         if kept is None or not state.get("waits"):
             return
-        sent_at = tx.sent_at("canary.sent", way.canary.channel, kept[0])
+        channel = state["channel"]
+        if channel != way.canary.channel:  # the configuration does not ask for it any more
+            tx.set_fired(_CALENDAR, kept[0])
+            return
+        sent_at = tx.sent_at("canary.sent", channel, kept[0])
         if sent_at is not None:
-            tx.set_fired(_CALENDAR, kept[0], json.dumps(state | {"waits": False, "sent_at": sent_at.isoformat()}))
+            tx.set_fired(_CALENDAR, kept[0])
             if Key("", "", "canary") in tx.matters():
-                words = messages.canary_arrived(way.canary.channel, sent_at)
-                tx.tell([_alert("watch.recovered", Severity.info, words, now, ends=True)], way, now)
-        elif now - kept[0] >= duration(way.canary.within):
-            tx.set_fired(_CALENDAR, kept[0], json.dumps(state | {"waits": False}))
+                words = messages.canary_arrived(channel, sent_at)
+                key = f"canary/{now.isoformat()}"
+                arrived = messages.of_the_watch("watch.recovered", Severity.info, key, words, topic="canary", ends=True)
+                tx.tell([arrived], way, now)
+        elif not state.get("missed") and now - kept[0] >= duration(way.canary.within):
+            tx.set_fired(_CALENDAR, kept[0], json.dumps(state | {"missed": True}))
             reason = f"it was not delivered within {way.canary.within}"
-            _tell_failed(tx.tell, way, now, messages.canary_failed(way.canary.channel, kept[0], reason))
+            _tell_failed(tx.tell, way, now, messages.canary_failed(channel, kept[0], reason))
 
 
 def _tell_failed(
     tell: Callable[[list[Alert], Routing, datetime], int], way: Routing, now: datetime, words: tuple[str, str]
 ) -> None:
-    tell([_alert("canary.failed", Severity.critical, words, now, ends=False)], way, now)
-
-
-def _alert(kind: str, severity: Severity, words: tuple[str, str], now: datetime, *, ends: bool) -> Alert:
-    return Alert(
-        key=f"{kind}/canary/{now.isoformat()}",
-        kind=kind,
-        severity=severity,
-        environment="",
-        headline=words[0],
-        text=words[1],
-        topic="canary",
-        ends=ends,
-    )
+    tell([messages.of_the_watch("canary.failed", Severity.critical, now.isoformat(), words, topic="canary")], way, now)

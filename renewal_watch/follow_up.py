@@ -58,22 +58,10 @@ def _inventory(tx: Transaction, way: Routing, faults: Sequence[str], now: dateti
     if is_told == bool(faults):
         return 0
     words = messages.inventory_invalid(faults[0]) if faults else messages.inventory_mended()
-    return tx.tell(
-        [
-            Alert(
-                key=f"inventory.invalid/{now.isoformat()}",
-                kind="inventory.invalid",
-                severity=Severity.warning if faults else Severity.info,
-                environment="",
-                headline=words[0],
-                text=words[1],
-                topic="inventory",
-                ends=not faults,
-            )
-        ],
-        way,
-        now,
-    )
+    severity = Severity.warning if faults else Severity.info
+    key = now.isoformat()
+    alert = messages.of_the_watch("inventory.invalid", severity, key, words, topic="inventory", ends=not faults)
+    return tx.tell([alert], way, now)
 
 
 # --- matters ----------------------------------------------------------------------------------------------------------
@@ -234,16 +222,7 @@ def _silences(tx: Transaction, way: Routing, now: datetime) -> int:
         hides = _hidden_by(tx, silence, known)
         if hides:
             words = messages.silence_ending(silence.pk, silence.author, silence.comment, silence.ends_at, hides)
-            alerts.append(
-                Alert(
-                    key=f"silence.ending/{silence.pk}",
-                    kind="silence.ending",
-                    severity=Severity.warning,
-                    environment="",
-                    headline=words[0],
-                    text=words[1],
-                )
-            )
+            alerts.append(messages.of_the_watch("silence.ending", Severity.warning, str(silence.pk), words))
             tx.silence_warned(silence.pk, now)
     return tx.tell(alerts, way, now)
 
@@ -333,16 +312,9 @@ def _digest(tx: Transaction, way: Routing, channel: Channel, policies: Mapping[s
     if not changes and not channel.digest_when_empty:
         return 0
     state = _state(tx, channel, way, policies, now)
-    headline, text = digest.compose(state, len(changes), fired[0], now)
-    alert = Alert(
-        key=f"digest.sent/{channel.name}/{at.isoformat()} at {now.isoformat()}",
-        kind="digest.sent",
-        severity=Severity.info,
-        environment="",
-        headline=headline,
-        text=text,
-        channels=(channel.name,),
-    )
+    key = f"{channel.name}/{at.isoformat()} at {now.isoformat()}"
+    words = digest.compose(state, len(changes), fired[0], now)
+    alert = messages.of_the_watch("digest.sent", Severity.info, key, words, channels=(channel.name,))
     tx.put_digest(channel.name, alert, way, now)
     return 1
 

@@ -423,6 +423,30 @@ def channel_recovered(channel: str, since: datetime, now: datetime) -> tuple[str
 # --- what people decided ----------------------------------------------------------------------------------------------
 
 
+def of_the_watch(
+    kind: str,
+    severity: Severity,
+    key: str,
+    words: tuple[str, str],
+    *,
+    topic: str = "",
+    ends: bool = False,
+    channels: tuple[str, ...] | None = None,
+) -> Alert:
+    """An alert about no number and no environment."""
+    return Alert(
+        key=f"{kind}/{key}",
+        kind=kind,
+        severity=severity,
+        environment="",
+        headline=words[0],
+        text=words[1],
+        topic=topic,
+        ends=ends,
+        channels=channels,
+    )
+
+
 def with_owner(text: str, owner: str, labels: Sequence[str], note: str) -> str:
     """``text`` and whose the number is, by the inventory or a rule."""
     said = [f"owner: {plain(owner)}"] * bool(owner)

@@ -405,13 +405,11 @@ class Outbox(Decisions):
         key: str | None = None,
     ) -> None:
         """Through the other channels: the one it is about is not asked."""
-        alert = Alert(
-            key=f"{kind}/{key or f'{name}/{now.isoformat()}'}",
-            kind=kind,
-            severity=severity,
-            environment="",
-            headline=words[0],
-            text=words[1],
+        alert = messages.of_the_watch(
+            kind,
+            severity,
+            key or f"{name}/{now.isoformat()}",
+            words,
             topic=f"channel {name}",
             ends=kind == "watch.recovered",
         )

@@ -51,6 +51,7 @@ SIDEWAYS = {  # within one level, in this direction only
     ("rules", "messages"),
     ("model", "errors"),
     ("config", "schedule"),
+    ("config", "matching"),
     ("store", "schema"),
     ("store", "snapshots"),
     ("store", "outbox"),

@@ -410,8 +410,9 @@ def test_templates_the_inventory_and_the_canary_work_within_the_confinement(mach
         )
     assert "is right" in ask(machine, "config", "check")
     ask(machine, "poll", "--no-send")
-    due = f"import sqlite3; c = sqlite3.connect('{STATE}/renewal-watch.db', isolation_level=None); " + (
-        "c.execute(\"INSERT INTO calendars (name, fired_at) VALUES ('canary', '2026-01-01T00:00:00.000000Z')\")"
+    due = (
+        f"import sqlite3; c = sqlite3.connect('{STATE}/renewal-watch.db', isolation_level=None); "
+        "c.execute('INSERT INTO calendars (name, fired_at) VALUES (?, ?)', ('canary', '2026-01-01T00:00:00.000000Z'))"
     )
     machine.run(["/opt/renewal-watch/current/bin/python", "-c", due])
     start(machine)
