@@ -27,6 +27,10 @@ NUMBER = "+15555550100"  # of a range that is kept for fiction
 _CALENDAR = "canary"
 
 
+class _Meanwhile(Exception):
+    """Another process sent one at the same time; that one is looked for."""
+
+
 def is_due(store: Store, settings: Canary, zone: str, now: datetime) -> bool:
     """Whether its time came. The first one comes at its time; those missed while nothing ran are one."""
     if not settings.channel:
@@ -47,6 +51,8 @@ def send(store: Store, way: Routing, clock: Callable[[], datetime], pause: Calla
         return f"there is no channel called {way.canary.channel}"
     try:
         fault = _poll(store, channel, clock, pause)
+    except _Meanwhile:
+        return None
     except (RenewalWatchError, OSError) as error:
         fault = str(error)
     with store.transaction() as tx:
@@ -101,8 +107,10 @@ def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: 
             polled = poll.run_once(store, environment, source, Policy(), Routing(channels=(taking,)), clock, mark=mark)
         finally:
             server.shutdown()
-    if polled.error or polled.skipped:
-        return polled.error or polled.skipped
+    if polled.skipped:
+        raise _Meanwhile
+    if polled.error:
+        return polled.error
     return None if found else "the poll did not find that the made-up number renews"
 
 

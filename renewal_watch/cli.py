@@ -408,6 +408,7 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
             environments.append(report.environment_json(watch, policy, now))
             rows += [report.row(one.name, known, number, policy, now) for known, number in tx.listed(key)]
         outbox = tx.outbox()
+        orphans = tx.orphans([channel.name for channel in settings.channels])
         faults = tx.channel_faults()
     if within is not None:
         rows = [
@@ -421,7 +422,7 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
             report.dumps({"environments": environments, "numbers": [row.as_json() for row in rows], "outbox": outbox})
         )
         return
-    click.echo("\n".join(report.status_lines(environments, rows, outbox, faults, now)))
+    click.echo("\n".join(report.status_lines(environments, rows, outbox, orphans, faults, now)))
     if not rows and (within is not None or wanted is not None):
         click.echo("no number is like that")
 
@@ -598,6 +599,7 @@ def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool)
     from zoneinfo import ZoneInfo
 
     from renewal_watch import report
+    from renewal_watch.inventory import Inventory
     from renewal_watch.preview import look_ahead
 
     settings = _settings(ctx)
@@ -605,19 +607,21 @@ def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool)
     zone = ZoneInfo(settings.timezone)
     first = now
     if at is not None:
-        end = _instant(at[:10], settings.timezone)
-        first = datetime.combine(end.astimezone(zone).date(), datetime.min.time(), zone).astimezone(UTC)
+        end = _instant(at, settings.timezone)
         if end <= now:
             msg = f"--at: {at} is past; see what was told with: renewal-watch alerts"
             raise UsageError(msg)
+        first = datetime.combine(end.astimezone(zone).date(), datetime.min.time(), zone).astimezone(UTC)
         if end - now > timedelta(days=800):
             msg = f"--at: {at} is too far ahead to say anything about it"
             raise UsageError(msg)
     last = first.astimezone(zone).date() + timedelta(days=days or (7 if at is None else 1))
     until = datetime.combine(last, datetime.min.time(), zone).astimezone(UTC) - timedelta(seconds=1)
-    way = _routing(settings)
+    inventory = Inventory(settings.inventory_path)
+    way = _routing(settings, inventory)
     with _store(settings, write=False) as store:
-        found = [one for one in look_ahead(settings, store, way, now, until) if one.at >= first]
+        ahead = look_ahead(settings, store, way, now, until, inventory_faults=inventory.faults)
+        found = [one for one in ahead if one.at >= first]
     if as_json:
         click.echo(report.dumps([report.told_json(one) for one in found]))
     else:
@@ -878,6 +882,7 @@ def ack(
                     one,
                     ack=None if withdraw else Acknowledgement(at=now, by=by, rank=one.rank),
                     told_at=now if withdraw and one.told_at else one.told_at,
+                    urgent_at=now if withdraw and one.urgent_at else one.urgent_at,
                 )
                 for key, one in open_now.items()
             }

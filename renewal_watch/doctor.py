@@ -16,6 +16,7 @@ from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.errors import ApiError, ConfigError, RenewalWatchError
 from renewal_watch.messages import numbers
 from renewal_watch.model import InvalidEntry
+from renewal_watch.report import orphaned
 from renewal_watch.schema import sqlite_path, wal_is_safe
 from renewal_watch.store import Store
 from renewal_watch.talkover import Client
@@ -79,6 +80,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
         store = Store(settings.database_url)
         store.require_current()
         faults = store.check()
+        with store.transaction() as tx:
+            orphans = tx.orphans([channel.name for channel in settings.channels])
+        for name, count in orphans.items():
+            yield Finding(ok=False, text=orphaned(name, count))
         if faults:
             yield Finding(ok=False, text=f"database {path}: {faults[0]}; run: renewal-watch db restore FILE")
         else:

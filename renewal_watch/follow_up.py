@@ -73,7 +73,7 @@ def _matters(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now:
     due: list[tuple[Key, Matter]] = []
     for key, matter in known.matters.items():
         if key.topic != "presence" and key._replace(topic="presence") in known.matters:
-            continue  # a missing number is told as missing; the rest goes on should it return
+            continue  # a missing number is told as missing
         if matter.told_at is None and matter.hider is None and matter.ack is None:  # an acknowledgement was taken back
             due.append((key, matter))
         elif matter.hider is not None:
@@ -113,6 +113,7 @@ def _restated(
     environment_id, watch, _ = tx.watch(environment)
     fleet = tx.fleet(environment_id)
     parsed = tx.parsed(fleet[key.number_id] for key, _ in those if key.number_id in fleet)
+    gone = {name for name, known in fleet.items() if known.missing_at is not None}
     return [
         (
             key,
@@ -120,6 +121,7 @@ def _restated(
             rules.restate(key, matter, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now),
         )
         for key, matter in those
+        if key.topic == "presence" or key.number_id not in gone  # what else is about it goes on should it return
     ]
 
 

@@ -452,7 +452,8 @@ def with_owner(text: str, owner: str, labels: Sequence[str], note: str) -> str:
     said = [f"owner: {plain(owner)}"] * bool(owner)
     said += [f"labels: {plain(', '.join(labels))}"] * bool(labels)
     said += [f"note: {plain(note)}"] * bool(note)
-    return f"{text} [{'; '.join(said)}]" if said else text
+    end = f" [{'; '.join(said)}]" if said else ""
+    return text if end in text else f"{text}{end}"  # what is told again in its old words has it already
 
 
 def flapping(alert: Alert, times: int, length: timedelta, within: timedelta) -> tuple[str, str]:

@@ -468,6 +468,13 @@ class Outbox(Decisions):
         ).scalar_one()
         return {"pending": counts.get("pending", 0), "failed": counts.get("failed", 0), "oldest_pending_at": oldest}
 
+    def orphans(self, channels_now: Sequence[str]) -> dict[str, int]:
+        """How many messages wait for channels that the configuration does not have."""
+        query = select(deliveries.c.channel, func.count()).where(
+            deliveries.c.state == "pending", deliveries.c.channel.not_in(channels_now)
+        )
+        return {name: int(count) for name, count in self.connection.execute(query.group_by(deliveries.c.channel))}
+
     def channel_faults(self) -> dict[str, tuple[datetime, str]]:
         """The channels that fail now: since when, and the last error."""
         rows = self.connection.execute(select(channels).where(channels.c.failing_since.is_not(None)))

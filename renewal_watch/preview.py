@@ -1,13 +1,14 @@
 """What would be told over the coming days: the real rules, routing and outbox, on a copy of the database. Sends nothing.
 
-The fleet is today's: numbers with auto-renewal renew the day after their day, the others do not, nothing else changes and
+The fleet is today's: numbers with auto-renewal renew when their day is over, the others do not, nothing else changes and
 every message is taken. Polls are made up where something can change: when a day begins, here or at the provider.
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ import msgspec
 
 from renewal_watch import follow_up, poll, routing, rules, schedule
 from renewal_watch.config import Environment, Settings
+from renewal_watch.errors import ServerTrouble
 from renewal_watch.model import DAY_S, Entry, Known, Listing, PhoneNumber, Policy
 from renewal_watch.report import Told
 from renewal_watch.routing import Routing
@@ -23,18 +25,28 @@ from renewal_watch.simulator import next_month
 from renewal_watch.store import Store
 
 _MOMENT = timedelta(seconds=1)  # after a day began, and between two events that would be one
+MOST_TURNS = 24  # of the day in a fleet; more are taken as one each hour
 _IDLE = timedelta(hours=6)  # the longest step: flapping and fallbacks have no time of their own
 
 
-def look_ahead(settings: Settings, store: Store, way: Routing, now: datetime, until: datetime) -> Iterator[Told]:
+def look_ahead(
+    settings: Settings,
+    store: Store,
+    way: Routing,
+    now: datetime,
+    until: datetime,
+    *,
+    inventory_faults: Sequence[str] = (),
+) -> Iterator[Told]:
     """Everything that would be told from ``now`` to ``until``, in the order of time."""
+    logging.getLogger("renewal_watch.poll").setLevel(logging.CRITICAL)  # made-up polls are no news for the log
     with tempfile.TemporaryDirectory(prefix="renewal-watch-preview-") as folder:
         path = Path(folder) / "copy.db"
         store.backup(path)
         copy = Store(f"sqlite:///{path}")
         copy.hurry()
         try:
-            yield from _Ahead(settings, copy, way, now).run(until)
+            yield from _Ahead(settings, copy, way, now, inventory_faults).run(until)
         finally:
             copy.close()
 
@@ -42,31 +54,35 @@ def look_ahead(settings: Settings, store: Store, way: Routing, now: datetime, un
 class _Ahead:
     """The copy, and a clock that jumps from event to event."""
 
-    def __init__(self, settings: Settings, store: Store, way: Routing, now: datetime) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, way: Routing, now: datetime, inventory_faults: Sequence[str]
+    ) -> None:
         self.settings = settings
         self.store = store
         self.way = way
-        self.now = self._polled_at = now
+        self.now = now
+        self._faults = inventory_faults
+        self._polled_at = dict.fromkeys((one.name for one in settings.environments), now)
         self.policies = {one.name: settings.policy(one, way.inventory) for one in settings.environments}
         self.sources: dict[str, _Today] = {}
         with store.transaction() as tx:
             for environment_id, watch, _ in tx.watches():
                 if watch.name in self.policies:
-                    self.sources[watch.name] = _Today(
-                        dict(_present(tx.listed(environment_id))), self.policies[watch.name]
-                    )
+                    present = dict(_present(tx.listed(environment_id)))
+                    self.sources[watch.name] = _Today(present, self.policies[watch.name], watch.last_error)
             self._last_alert = max((one["id"] for one in tx.alerts()), default=0)
 
     def run(self, until: datetime) -> Iterator[Told]:
         """Event by event."""
         polls = self._next_poll()
         while self.now <= until:
+            is_turn = self.now >= polls
             for environment in self.settings.environments:
-                if self.now >= polls or self.now >= self._polled_at + environment.interval:
+                if is_turn or self.now >= self._polled_at[environment.name] + environment.interval:
                     self._poll(environment)
-            if self.now >= polls or self._polled_at == self.now:
+            if is_turn:
                 polls = self._next_poll()
-            follow_up.run_once(self.store, self.way, self.policies, self.now)
+            follow_up.run_once(self.store, self.way, self.policies, self.now, inventory_faults=self._faults)
             yield from self._hidden()
             yield from self._sent()
             self.now = max(self.now + _MOMENT, min(polls, self._next_event()))
@@ -74,7 +90,7 @@ class _Ahead:
     def _poll(self, environment: Environment) -> None:
         source = self.sources.get(environment.name)
         if source is not None:
-            self._polled_at = source.now = self.now
+            self._polled_at[environment.name] = source.now = self.now
             policy = self.policies[environment.name]
             poll.run_once(self.store, environment, source, policy, self.way, lambda: self.now)
 
@@ -83,8 +99,9 @@ class _Ahead:
         zone = ZoneInfo(self.settings.timezone)
         here = self.now.astimezone(zone).date() + timedelta(days=1)
         starts = [datetime(here.year, here.month, here.day, tzinfo=zone).astimezone(UTC)]
-        with self.store.transaction() as tx:
-            turns = {watch.turn_s for _, watch, _ in tx.watches() if watch.turn_s is not None}
+        turns = {turn for source in self.sources.values() for turn in source.turns}
+        if len(turns) > MOST_TURNS:  # numbers that were corrected one by one
+            turns = set(range(0, DAY_S, 3600))
         now_s = int(self.now.timestamp())
         starts += [datetime.fromtimestamp(now_s + DAY_S - (now_s - turn) % DAY_S, UTC) for turn in turns]
         return min(starts) + _MOMENT
@@ -101,6 +118,7 @@ class _Ahead:
                     times.append(schedule.next_fire(self.now, channel.digest, channel.timezone or self.way.zone))
         for matter in known.matters.values():
             times += filter(None, (routing.reminds_at(matter, self.way), routing.escalates_at(matter, self.way)))
+        times += [flap.times[-1] + routing.settles_after(self.way) for flap in known.flaps.values()]
         times += [silence.ends_at for silence in known.silences]
         times += [silence.ends_at - routing.SILENCE_WARNING for silence in known.silences]
         return min((at for at in times if at > self.now), default=self.now + _IDLE)
@@ -135,7 +153,14 @@ def _present(listed: Iterator[tuple[Known, PhoneNumber]]) -> Iterator[tuple[str,
 class _Today:
     """The list as it is now, at a later day."""
 
-    def __init__(self, numbers: Mapping[str, tuple[Known, PhoneNumber]], policy: Policy) -> None:
+    def __init__(
+        self, numbers: Mapping[str, tuple[Known, PhoneNumber]], policy: Policy, error: str | None = None
+    ) -> None:
+        self.turns = {known.zero_at % DAY_S for known, _ in numbers.values() if known.zero_at is not None}
+        self._error = error  # an environment that cannot be read stays so
+        self._anchors = {name: _anchor(known, number) for name, (known, number) in numbers.items()}
+        failed = (name for name, (known, _) in numbers.items() if known.cycle is not None and known.cycle.overdue_told)
+        self._failed = frozenset(failed)  # what did not renew by itself will not
         self.now = datetime.fromtimestamp(0, UTC)
         self._policy = policy
         self._numbers = {name: (number, known.zero_at) for name, (known, number) in numbers.items()}
@@ -143,13 +168,15 @@ class _Today:
 
     def fetch(self) -> Listing:
         """The complete list; numbers whose day has passed and that renew by themselves have renewed."""
+        if self._error is not None:
+            raise ServerTrouble(self._error)
         now_s = int(self.now.timestamp())
         on_day = rules.today(self.now, self._policy.zone)
         entries = {}
         for name, (number, zero_at) in self._numbers.items():
             shown, zero = number, zero_at
-            while shown.auto_renewal and _is_past(shown, zero, now_s, on_day):
-                shown, zero = _renewed(shown, zero, on_day)
+            while shown.auto_renewal and name not in self._failed and _is_past(shown, zero, now_s, on_day):
+                shown, zero = _renewed(shown, zero, on_day, self._anchors[name])
                 self._numbers[name] = shown, zero
                 self._raw[name] = msgspec.json.encode(shown)
             if zero is not None:
@@ -165,9 +192,17 @@ def _is_past(number: PhoneNumber, zero_at: int | None, now_s: int, on_day: int) 
     return number.renewal_on is not None and number.renewal_on.toordinal() < on_day
 
 
-def _renewed(number: PhoneNumber, zero_at: int | None, on_day: int) -> tuple[PhoneNumber, int | None]:
+def _anchor(known: Known, number: PhoneNumber) -> int | None:
+    """The day of the month that a number renews on, where the month has one."""
+    on = number.renewal_on or (None if known.renews_on is None else date.fromordinal(known.renews_on))
+    return None if on is None else on.day
+
+
+def _renewed(
+    number: PhoneNumber, zero_at: int | None, on_day: int, anchor: int | None
+) -> tuple[PhoneNumber, int | None]:
     before = number.renewal_on or date.fromordinal(on_day - 1)
-    after = next_month(before, before.day)
+    after = next_month(before, anchor or before.day)
     moved = (after - before).days
     on = None if number.renewal_date is None else after.isoformat()
     shown = msgspec.structs.replace(number, renewal_date=on, is_due_for_monthly_renewal=False)

@@ -118,6 +118,7 @@ def status_lines(
     environments: Sequence[Mapping[str, JSON]],
     rows: Sequence[Row],
     outbox: Mapping[str, JSON],
+    orphans: Mapping[str, int],
     faults: Mapping[str, tuple[datetime, str]],
     now: datetime,
 ) -> list[str]:
@@ -134,6 +135,7 @@ def status_lines(
         lines.append(
             f"outbox: {outbox['pending']} waiting{waiting}; {outbox['failed']} failed (renewal-watch alerts --failed)"
         )
+    lines += [orphaned(name, count) for name, count in orphans.items()]
     for name, (failing_since, error) in faults.items():
         lines.append(f"channel {name}: failing for {messages.span(now - failing_since)}: {plain(error)}")
     if rows:
@@ -142,6 +144,12 @@ def status_lines(
             *table(("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE"), map(_cells, rows)),
         ]
     return lines
+
+
+def orphaned(channel: str, count: int) -> str:
+    """Messages that wait for a channel that was renamed or taken out."""
+    many = "1 message waits" if count == 1 else f"{count} messages wait"
+    return f"{many} for the channel {channel}, which the configuration has no more: give a channel that name, and it is sent"
 
 
 def _cells(one: Row) -> tuple[object, ...]:
@@ -450,7 +458,8 @@ def told_json(one: Told) -> dict[str, JSON]:
 def told_lines(found: Sequence[Told], zone: tzinfo, first: datetime, until: datetime) -> list[str]:
     """What would be told, day by day."""
     lines = [
-        "With today's fleet: numbers with auto-renewal renew on their day, the others do not, nothing else changes.",
+        "With today's fleet: numbers with auto-renewal renew when their day is over, the others do not. Nothing else",
+        "changes, what is sent arrives, a poll comes whenever a day begins.",
         f"From {first.astimezone(zone):%a %d %b %Y %H:%M} to {until.astimezone(zone):%a %d %b %Y %H:%M} ({zone}).",
     ]
     day = None

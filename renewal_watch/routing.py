@@ -172,7 +172,7 @@ def _worded(alert: Alert, said: Effective, routing: Routing) -> Alert:
         record = routing.inventory.get(matching.digits(alert.about.number), record)
     severity = said.severity(alert.kind, alert.severity)
     owner = said.owner or record.owner
-    if alert.nature != "new" or not (owner or record.labels or record.note):
+    if not (owner or record.labels or record.note):
         return alert if severity == alert.severity else replace(alert, severity=severity)
     return replace(alert, severity=severity, text=with_owner(alert.text, owner, record.labels, record.note))
 

@@ -554,7 +554,9 @@ def test_a_mark_that_can_be_written_a_moment_later_is(world: World) -> None:
             if len(world.pauses) == 2:
                 other.execute("ROLLBACK")
 
-        assert dispatch.run_once(world.store, world.outlet, Routing(channels=BOTH), world.clock, pause=pause) == Sent(sent=1)
+        assert dispatch.run_once(world.store, world.outlet, Routing(channels=BOTH), world.clock, pause=pause) == Sent(
+            sent=1
+        )
     assert world.pauses == [0.25, 0.5]
     assert world.rows()[0]["state"] == "sent"
 

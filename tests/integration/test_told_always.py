@@ -256,7 +256,7 @@ class World:
         for key, matter in known.matters.items():
             if matter.ack is not None or key.environment != "prod":
                 continue
-            if key.topic != "presence" and key._replace(topic="presence") in known.matters:
+            if key.topic != "presence" and key.number_id and fleet[key.number_id].missing_at is not None:
                 continue  # a missing number is told as missing; the rest goes on should it return
             assert not is_reminder_due(matter, self.way, self.now), f"{key} is due"
             if matter.hider is None:
@@ -547,6 +547,19 @@ def test_a_number_that_returns_in_no_better_state_is_not_forgotten(
     assert place in world.matters
     assert world.matters[place].hidden is None
     assert world.matters[place].told_at
+
+
+def test_a_number_that_returns_is_not_forgotten_though_a_rule_made_its_absence_mild(
+    watched: Callable[..., World],
+) -> None:
+    """No matter of its absence is open meanwhile; the suspension comes due, and is neither told nor over."""
+    world = watched(
+        replace(PLAIN, rules=(Rule(name="mild", severities={"number.missing": "info"}),)), status="suspended"
+    )
+    for after in (H, H, 26 * H):
+        sees(world, after, is_listed=False)
+    sees(world, is_listed=True)
+    assert STATUS in world.matters
 
 
 def test_an_acknowledgement_taken_back_after_a_silence_leaves_nothing_untold(watched: Callable[..., World]) -> None:

@@ -365,7 +365,10 @@ def test_what_is_open_and_told_is_nothing_that_nobody_is_told() -> None:
     [
         (GOOD, "production: 3 numbers, read 5 min ago"),
         (Watch(name="new"), "new: never read; no number of it is watched"),
-        (Watch(name="new", last_error="no", failing_since=T0), "new: never read; no number of it is watched; the last poll failed: no"),
+        (
+            Watch(name="new", last_error="no", failing_since=T0),
+            "new: never read; no number of it is watched; the last poll failed: no",
+        ),
         (
             Watch(name="late", numbers=1, last_success_at=T0 - timedelta(hours=7), last_error="down", failing_since=T0),
             "late: 1 number, BLIND, nothing read since 2026-11-23 05:00 UTC; the last poll failed: down",
