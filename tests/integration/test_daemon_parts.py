@@ -18,7 +18,7 @@ from renewal_watch.daemon import Daemon, only_one
 from renewal_watch.errors import AlreadyRunning, StoreError
 from renewal_watch.store import Store
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -102,7 +102,8 @@ def test_the_daemon_goes_on_after_a_clock_step(
         running.offset = timedelta(days=3650)
         until(lambda: world.requests > asked)
         until(lambda: not running.daemon._busy)
-    assert [str(one["title"]).count("suspended") for one in world.messages].count(1) == 1
+    titles = [str(one["title"]) for one in world.messages if "suspended" in str(one["title"])]
+    assert len([title for title in titles if "reminder" not in title]) == 1, "after ten years a reminder may be due"
 
 
 def test_a_hang_is_named_and_withholds_the_watchdog(

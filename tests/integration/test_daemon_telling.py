@@ -22,7 +22,7 @@ from renewal_watch.daemon import Daemon
 from renewal_watch.model import Match
 from renewal_watch.store import Store
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 HELD = 'digest = "weekly sun 23:59"\ncritical_at_once = false\n'  # nothing is sent, which saves a child process
 
 

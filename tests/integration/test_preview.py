@@ -802,8 +802,8 @@ def test_seven_days_are_shown_and_nothing_is_sent_or_written(
     assert house.content() == before
     assert post.requests == []
     assert list(temporary.iterdir()) == []
-    assert lines[1] == "From Mon 23 Nov 2026 13:00 to Sun 29 Nov 2026 23:59 (Europe/Berlin)."
-    days = [line for line in lines[2:] if line and not line.startswith(" ")]
+    assert lines[2] == "From Mon 23 Nov 2026 13:00 to Sun 29 Nov 2026 23:59 (Europe/Berlin)."
+    days = [line for line in lines[3:] if line and not line.startswith(" ")]
     assert days == [f"{date(2026, 11, day):%a %d %b %Y}" for day in range(23, 30)]
     first = lines.index("Mon 23 Nov 2026")
     assert lines[first + 1] == "  13:00  chat"
