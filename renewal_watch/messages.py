@@ -606,6 +606,7 @@ def render(
         if words is None or _size(above) + _size(below) + 1 > room:
             above = _sheet(digest.text, room - _size(below) - 1, dress)
         body = "\n".join(filter(None, (above, below)))
+    body = body.removeprefix("<br/>")  # a heading stands apart from what is above it, and nothing is
     gap = "" if form == "html" else "\n\n"
     return Message(
         message_id=message_id,
