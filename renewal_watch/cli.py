@@ -64,6 +64,8 @@ def cli(ctx: click.Context, config_path: str | None, verbose: bool, log_format: 
 
 def main() -> None:
     """The entry point."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 (closed by who called)
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows another one
@@ -76,9 +78,9 @@ def main() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        os.write(2, b"renewal-watch: the output cannot be written: no space left\n")
+        if error.errno != errno.EPIPE:  # whoever read it has read enough
+            with contextlib.suppress(OSError):
+                os.write(2, f"renewal-watch: the output cannot be written: {error.strerror}\n".encode())
         code = 1
     # Taking the interpreter down piece by piece costs a tenth of a second and has nothing to give back.
     os._exit(code if isinstance(code, int) else 1)
@@ -221,7 +223,9 @@ def config_check(ctx: click.Context) -> None:
     if faults:
         raise ConfigError([f"{settings.path}: {fault}" for fault in faults])
     channels = ", ".join(channel.name for channel in settings.channels) or "none: nobody will be told"
-    click.echo(f"{settings.path} is right: {len(settings.environments)} environments, channels: {channels}")
+    count = len(settings.environments)
+    places = f"{count} environment{'s' * (count != 1)}"
+    click.echo(f"{settings.path} is right: {places}, channels: {channels}")
 
 
 @config_group.command("show")
@@ -319,10 +323,10 @@ def _poll_one(settings: Settings, store: Store, name: str, *, force: bool) -> Po
 
 
 def _routing(settings: Settings, inventory: Inventory | None = None) -> Routing:
-    from renewal_watch.inventory import Inventory
+    from renewal_watch.inventory import inventory_of
     from renewal_watch.routing import Routing
 
-    return Routing.of(settings, (inventory or Inventory(settings.inventory_path)).current())
+    return Routing.of(settings, (inventory or inventory_of(settings)).current())
 
 
 @cli.command()
@@ -342,9 +346,9 @@ def _send_due(settings: Settings, store: Store) -> bool:
 
     from renewal_watch import canary, dispatch, follow_up
     from renewal_watch.channels import AppriseChannel
-    from renewal_watch.inventory import Inventory
+    from renewal_watch.inventory import inventory_of
 
-    inventory = Inventory(settings.inventory_path)
+    inventory = inventory_of(settings)
     routing = _routing(settings, inventory)
     policies = {one.name: settings.policy(one, routing.inventory) for one in settings.environments}
     follow_up.run_once(store, routing, policies, _now(), inventory_faults=inventory.faults)
@@ -599,7 +603,7 @@ def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool)
     from zoneinfo import ZoneInfo
 
     from renewal_watch import report
-    from renewal_watch.inventory import Inventory
+    from renewal_watch.inventory import inventory_of
     from renewal_watch.preview import look_ahead
 
     settings = _settings(ctx)
@@ -617,7 +621,7 @@ def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool)
             raise UsageError(msg)
     last = first.astimezone(zone).date() + timedelta(days=days or (7 if at is None else 1))
     until = datetime.combine(last, datetime.min.time(), zone).astimezone(UTC) - timedelta(seconds=1)
-    inventory = Inventory(settings.inventory_path)
+    inventory = inventory_of(settings)
     way = _routing(settings, inventory)
     with _store(settings, write=False) as store:
         ahead = look_ahead(settings, store, way, now, until, inventory_faults=inventory.faults)
@@ -667,8 +671,21 @@ def _author(given: str | None) -> str:
         return f"user {os.getuid()}"
 
 
-_AUTHOR = click.option("--author", metavar="NAME", help="Default: the user who calls.")
-_COMMENT = click.option("--comment", default="", metavar="TEXT", help="Why.")
+def _text(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """What is kept must be text: a terminal of another encoding sends bytes that are none."""
+    del ctx
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, str) and any("\ud800" <= c <= "\udfff" for c in one):
+            msg = f"{option.opts[0]}: it holds a character that is no text in UTF-8"
+            raise UsageError(msg)
+        if isinstance(value, tuple) and one == "":
+            msg = f"{option.opts[0]}: it is empty"
+            raise UsageError(msg)
+    return value
+
+
+_AUTHOR = click.option("--author", metavar="NAME", callback=_text, help="Default: the user who calls.")
+_COMMENT = click.option("--comment", default="", metavar="TEXT", callback=_text, help="Why.")
 
 
 @cli.group()
@@ -678,19 +695,19 @@ def silence() -> None:
 
 @silence.command("add")
 @click.option("--number", "numbers", multiple=True, metavar="N", help="A number, or its beginning and a star: +4930*")
-@click.option("--id", "ids", multiple=True, metavar="ID")
+@click.option("--id", "ids", multiple=True, callback=_text, metavar="ID")
 @click.option("--environment", "environments", multiple=True, metavar="NAME")
-@click.option("--country", "countries", multiple=True, metavar="CC")
-@click.option("--type", "types", multiple=True, metavar="TYPE")
+@click.option("--country", "countries", multiple=True, callback=_text, metavar="CC")
+@click.option("--type", "types", multiple=True, callback=_text, metavar="TYPE")
 @click.option(
     "--capability", "capabilities", multiple=True, type=click.Choice(["voice", "sms", "mms", "fax", "whatsapp"])
 )
-@click.option("--label", "labels", multiple=True, metavar="LABEL", help="Of the inventory.")
-@click.option("--owner", "owners", multiple=True, metavar="NAME", help="Of the inventory.")
+@click.option("--label", "labels", multiple=True, callback=_text, metavar="LABEL", help="Of the inventory.")
+@click.option("--owner", "owners", multiple=True, callback=_text, metavar="NAME", help="Of the inventory.")
 @click.option("--auto-renewal", type=click.Choice(["on", "off"]))
 @click.option("--cost-at-least", metavar="AMOUNT")
 @click.option("--cost-at-most", metavar="AMOUNT")
-@click.option("--currency", "currencies", multiple=True, metavar="CUR")
+@click.option("--currency", "currencies", multiple=True, callback=_text, metavar="CUR")
 @click.option(
     "--kind", "kinds", multiple=True, metavar="KIND", help="Only these kinds, such as renewal.* or watch.stale."
 )
@@ -702,7 +719,7 @@ def silence() -> None:
 def silence_add(**given: Any) -> None:
     """Hide alerts about what matches every option given (of one repeated, any) until the end."""
     from renewal_watch import matching, report
-    from renewal_watch.model import OWN
+    from renewal_watch.model import OWN, Match
 
     settings = _settings(click.get_current_context())
     now = _now()
@@ -710,7 +727,7 @@ def silence_add(**given: Any) -> None:
         given.pop(name) for name in ("kinds", "everything", "length", "until", "author", "comment")
     )
     match = _match({key: value for key, value in given.items() if value not in ((), None)}, kinds, settings)
-    if report.matched(match, kinds) == "all numbers" and not everything:
+    if match == Match() and all(kind == "*" for kind in kinds) and not everything:
         msg = "say what to silence, such as --number +4930* or --environment test; everything is --all"
         raise UsageError(msg)
     is_own = bool(kinds) and all(kind.partition(".")[0] in OWN for kind in kinds)
@@ -778,6 +795,9 @@ def _end(length: str | None, until: str | None, zone: str, now: datetime) -> dat
         ends_at = now + duration(length)
     else:
         msg = f"--for: {length!r} is not a length of time; write it like 45m, 4h or 2d"
+        raise UsageError(msg)
+    if ends_at > now + timedelta(days=3660):
+        msg = "a silence lasts ten years at most; for numbers that are never to be told of, mute them with a rule"
         raise UsageError(msg)
     if ends_at <= now:
         msg = f"--until: {until} is past"

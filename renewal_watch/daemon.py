@@ -34,7 +34,7 @@ from renewal_watch import canary, config, dispatch, follow_up, poll
 from renewal_watch.channels import AppriseChannel, channel_faults
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.errors import AlreadyRunning, ConfigError, StoreError
-from renewal_watch.inventory import Inventory
+from renewal_watch.inventory import inventory_of
 from renewal_watch.model import Message, Severity
 from renewal_watch.routing import Routing
 from renewal_watch.snapshots import CANARY, Schedule
@@ -125,7 +125,7 @@ class Daemon:
 
     def __init__(self, settings: Settings, store: Store, clock: Callable[[], datetime] = utc_now) -> None:
         self.settings = settings
-        self.inventory = Inventory(settings.inventory_path)
+        self.inventory = inventory_of(settings)
         self.store = store
         self.clock = clock
         self.systemd = Systemd()
@@ -143,6 +143,7 @@ class Daemon:
         self._unwritable_told = False
         self._said = ""
         self._refused = ""
+        self._inventory_faults: list[str] = []
         self._routing: tuple[Settings, Routing] | None = None
 
     # --- main thread ---
@@ -229,7 +230,7 @@ class Daemon:
             return
         self._stop_workers(STOP_SENDS_S)
         if fresh.inventory_path != self.settings.inventory_path:
-            self.inventory = Inventory(fresh.inventory_path)
+            self.inventory = inventory_of(fresh)
         self.settings = fresh
         self._refreshed_at = -REFRESH_S
         self._start_workers()
@@ -308,6 +309,9 @@ class Daemon:
         routing = self.routing()
         policies = {one.name: self.settings.policy(one, routing.inventory) for one in self.settings.environments}
         faults = self.inventory.faults
+        if faults != self._inventory_faults:
+            self._inventory_faults = faults
+            log.warning("inventory: %s", faults[0] if faults else "it can be read whole again")
         canary.follow(self.store, routing, self.clock())
         if CANARY not in self._busy and canary.is_due(self.store, routing.canary, routing.zone, self.clock()):
             self._busy.add(CANARY)

@@ -60,7 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Take one message of Apprise's json:// service."""
         said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        taken = self.receivers[self.path.strip("/")].take(said["title"], said["message"])
+        try:
+            taken = self.receivers[self.path.strip("/")].take(said["title"], said["message"])
+        except BrokenPipeError:  # whoever reads the story has read enough; the story itself will notice
+            taken = True
         self.send_response(200 if taken else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -151,6 +154,7 @@ critical_at_once = false
             follow_up.run_once(self.store, self.routing, {environment.name: policy}, self.now)
             self._polls += 1
             self._send()
+            sys.stdout.flush()
         self._sum_up(time.monotonic() - began)
 
     def _send(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.errors import ApiError, ConfigError, RenewalWatchError
+from renewal_watch.inventory import inventory_faults
 from renewal_watch.messages import numbers
 from renewal_watch.model import InvalidEntry
 from renewal_watch.report import orphaned
@@ -21,6 +22,7 @@ from renewal_watch.schema import sqlite_path, wal_is_safe
 from renewal_watch.store import Store
 from renewal_watch.talkover import Client
 from renewal_watch.text import plain
+from renewal_watch.wording import template_faults
 
 CLOCK_OFF_S = 300  # days are counted, so minutes do no harm; more is a clock that nobody sets
 
@@ -39,6 +41,7 @@ def examine(settings: Settings, secret_faults: list[str]) -> list[Finding]:
         Finding(ok=True, text=f"configuration {settings.path}"),
         *(Finding(ok=False, text=fault) for fault in secret_faults),
         *([] if settings.channels else [Finding(ok=False, text="no [[channels]]: nobody is told; add one")]),
+        *(Finding(ok=False, text=fault) for fault in (*template_faults(settings), *inventory_faults(settings))),
         *_permissions(settings),
         *_database(settings),
         *(f for one in settings.environments if not _named(one.name, secret_faults) for f in _provider(one)),

@@ -6,6 +6,7 @@ separated by ``;``, ``,`` or ``|``. A file that becomes unreadable while the wat
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -74,8 +75,9 @@ def _rows(rows: Iterator[list[str]], faults: list[str]) -> Iterator[list[str]]:
 class Inventory:
     """The file as it is now, or as it last was."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, kept: Path | None = None) -> None:
         self.path = path
+        self._kept = kept  # a copy of the last whole one, for a process that finds the file broken at its start
         self.faults: list[str] = []
         self._mark: tuple[int, ...] | None = None
         self._records: Mapping[str, Record] = {}
@@ -89,8 +91,34 @@ class Inventory:
         if mark != self._mark:
             self._mark = mark
             records, self.faults = read(self.path)
+            if not self.faults:
+                self._keep()
+            elif not self._records:
+                self._records = read(self._kept)[0]
             self._records = {**self._records, **records} if self.faults else records
         return self._records
+
+    def _keep(self) -> None:
+        """Copy the file, which is whole; who may not write the copy, such as an onlooker, leaves it."""
+        if self.path is None or self._kept is None:
+            return
+        with contextlib.suppress(OSError):
+            content = self.path.read_bytes()
+            if self._kept.exists() and self._kept.read_bytes() == content:
+                return
+            part = self._kept.with_name(self._kept.name + ".part")
+            part.unlink(missing_ok=True)
+            part.touch(mode=0o600)
+            part.write_bytes(content)
+            if os.geteuid() == 0:  # the service's user must be able to replace what root wrote
+                owner = self._kept.parent.stat()
+                os.chown(part, owner.st_uid, owner.st_gid)
+            part.replace(self._kept)
+
+
+def inventory_of(settings: Settings) -> Inventory:
+    """The inventory of a configuration; a copy of the last whole one lies in the state directory."""
+    return Inventory(settings.inventory_path, settings.state_dir / "inventory.last-whole.csv")
 
 
 def inventory_faults(settings: Settings) -> list[str]:

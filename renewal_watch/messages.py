@@ -401,7 +401,7 @@ def channel_failing(channel: str, since: datetime, now: datetime, waiting: int, 
     """A channel does not take its messages; told through the others."""
     many = "1 message waits" if waiting == 1 else f"{waiting} messages wait"
     return f"channel {channel} is failing", (
-        f"Channel {channel} has not taken a message for {span(now - since)}: {plain(error)}. {many} for it. "
+        f"Channel {channel} has not taken a message for {span(now - since)}: {plain(error).rstrip('.')}. {many} for it. "
         f"Check it with: renewal-watch test-channel {channel}"
     )
 
@@ -410,7 +410,7 @@ def channel_gave_up(channel: str, given_up: int, error: str) -> tuple[str, str]:
     """Messages that a channel will not be offered again by itself."""
     many = "1 message was" if given_up == 1 else f"{given_up} messages were"
     return f"channel {channel}: {many} given up", (
-        f"{many} never delivered on channel {channel} in 3 days of trying: {plain(error)}. See them with: renewal-watch "
+        f"{many} never delivered on channel {channel} in 3 days of trying: {plain(error).rstrip('.')}. See them with: renewal-watch "
         f"alerts --failed; send them again with: renewal-watch alerts retry"
     )
 
@@ -483,7 +483,11 @@ def quoted(text: str, at: datetime) -> str:
 def reminder(count: int, most: int, told_at: datetime, words: tuple[str, str], todo: str) -> tuple[str, str]:
     """A matter told again."""
     last = " (the last one)" if count == most else ""
-    return f"reminder: {words[0]}", f"Reminder {count}{last}, told last at {instant(told_at)}: {words[1]}{todo}"
+    return f"reminder: {words[0]}", f"Reminder {count}{last}, told last at {instant(told_at)}: {_ended(words[1])}{todo}"
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "]", ")")) else f"{sentence}."
 
 
 def released(hidden: str, since: datetime, told_at: datetime | None, words: tuple[str, str]) -> tuple[str, str]:
@@ -495,7 +499,7 @@ def released(hidden: str, since: datetime, told_at: datetime | None, words: tupl
 def escalated(since: datetime, now: datetime, words: tuple[str, str], todo: str) -> tuple[str, str]:
     """Nobody acknowledged or resolved it."""
     return f"nobody acted: {words[0]}", (
-        f"Told at {instant(since)} and neither acknowledged nor resolved for {span(now - since)}: {words[1]}{todo}"
+        f"Told at {instant(since)} and neither acknowledged nor resolved for {span(now - since)}: {_ended(words[1])}{todo}"
     )
 
 
@@ -667,7 +671,9 @@ def _group(alert: Alert) -> str:
 def _title(ordered: Sequence[Alert], own: Mapping[str, Own]) -> str:
     first = ordered[0]
     subject = own.get(first.key, _BUILT_IN).subject
-    place = f"{first.environment}: " if first.environment and not first.headline.startswith(first.environment) else ""
+    place = f"{first.environment}: "
+    if not first.environment or first.headline.startswith(first.environment) or first.kind == "canary.sent":
+        place = ""
     head = subject or f"[{first.severity.name}] {place}{_cut(first.headline, _BRIEF)}"
     if first.kind == "digest.sent":
         return subject or f"[{first.headline.partition(':')[0]}] {first.headline.partition(': ')[2]}"
@@ -681,7 +687,19 @@ _BUILT_IN = Own()
 
 
 def _body(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, Own]) -> str:
-    """As many alerts as fit, under the name of their severity; the first one is cut rather than left out."""
+    """As many alerts as fit, under the name of their severity; the first one is cut rather than left out.
+
+    Where the user's words leave no room for all that is critical, the built-in ones are used if they hold more.
+    """
+    body, told = _fitting(ordered, room, form, own)
+    if own and told < sum(alert.severity == Severity.critical for alert in ordered):
+        plainly, more = _fitting(ordered, room, form, {})
+        return plainly if more > told else body
+    return body
+
+
+def _fitting(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, Own]) -> tuple[str, int]:
+    """The lines that fit, and how many alerts they tell."""
     dress = _DRESS[form]
     lines: list[str] = []
     sums: list[int] = []
@@ -699,22 +717,22 @@ def _body(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, Own]
         lines.append(line)
         sums.append(used)
     else:
-        return "\n".join(lines)
+        return "\n".join(lines), len(lines)
     is_brief = 3 * _size(dress("text", _rest(ordered))) > room
     reserve = _size(dress("text", _rest(ordered, is_brief=is_brief))) + 1  # no part of them has a longer line
     fitting = bisect_right(sums, room - reserve + 1)
     rest = dress("text", _rest(ordered[fitting:], is_brief=is_brief))
     if fitting:
-        return "\n".join((*lines[:fitting], rest))
+        return "\n".join((*lines[:fitting], rest)), fitting
     first = ordered[0]
     top = f"{dress('heading', first.severity.name.upper())}\n"
     text = unmarked(first.text) if form == "markdown" else first.text
     start = _fit(text, room - (reserve if len(ordered) > 1 else 0) - _size(top) - _size(dress("item", "")))
     if len(start) < _BRIEF:
-        return rest if _size(rest) <= room else ""
+        return (rest if _size(rest) <= room else ""), 0
     lines = [f"{top}{dress('item', start)}"]
     lines += [dress("text", _rest(ordered[1:], is_brief=is_brief))] * (len(ordered) > 1)
-    return "\n".join(lines)
+    return "\n".join(lines), 1
 
 
 def _rest(alerts: Sequence[Alert], *, is_brief: bool = False) -> str:

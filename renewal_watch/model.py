@@ -305,7 +305,7 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
         """Refuse amounts that nothing can be compared with."""
         for name in ("cost_at_least", "cost_at_most"):
             amount = getattr(self, name)
-            if amount is not None and not amount.is_finite():
+            if amount is not None and not (amount.is_finite() and 0 <= amount < 10**LONGEST_PRICE):
                 msg = f"{name} is not an amount of money"
                 raise ValueError(msg)
         if self.cost_at_least is not None and self.cost_at_most is not None and self.cost_at_least > self.cost_at_most:

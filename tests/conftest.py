@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -33,3 +34,16 @@ def _forgotten_secrets() -> Iterator[None]:
     yield
     REDACTOR._secrets.clear()
     REDACTOR._secrets.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _forgotten_loudness() -> Iterator[None]:
+    """What one command sets for its process, how much is logged and whether numbers are masked, is no other test's."""
+    from renewal_watch.text import REDACTOR
+
+    loggers = [logging.getLogger(name) for name in ("renewal_watch", "renewal_watch.poll")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    REDACTOR.masks_numbers = False

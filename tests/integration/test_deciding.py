@@ -268,8 +268,8 @@ def test_a_silence_about_nothing_sensible_is_refused(run: Run) -> None:
         ("--environment", "x"): "no environment called x",
         ("--kind", "renewals"): "--kind: 'renewals' matches no kind of alert; such as: renewal.*, status.changed",
         ("--kind", ""): "--kind: '' matches no kind of alert",
-        ("--id", ""): not_understood,
-        ("--label", ""): not_understood,
+        ("--id", ""): "--id: it is empty",
+        ("--label", ""): "--label: it is empty",
         ("--cost-at-least", "much"): not_understood,
         ("--cost-at-least", ""): not_understood,
         ("--cost-at-most", "1,50"): not_understood,
@@ -283,6 +283,17 @@ def test_a_silence_of_the_watch_s_own_kinds_cannot_be_about_numbers(run: Run) ->
     said = refused(run, "silence", "add", "--number", "+1555*", "--kind", "watch.*", "--for", "1d")
     assert "is about the watch itself, not about numbers" in said
     assert "present numbers" not in run("silence", "add", "--kind", "watch.*", "--for", "1d").output
+
+
+def test_what_is_no_text_is_refused(run: Run) -> None:
+    """A terminal of another encoding sends bytes that are no UTF-8."""
+    for words in (("--comment", "b\udcfcro"), ("--author", "\udcff"), ("--label", "\udcff")):
+        assert "no text in UTF-8" in refused(run, "silence", "add", "--all", "--for", "1d", *words)
+
+
+def test_all_numbers_are_silenced_only_if_asked(run: Run) -> None:
+    assert "everything is --all" in refused(run, "silence", "add", "--kind", "*", "--for", "1d")
+    assert "ten years" in refused(run, "silence", "add", "--all", "--until", "9999-12-31")
 
 
 def test_what_looks_like_a_number_and_is_none_is_refused(run: Run) -> None:
@@ -332,7 +343,7 @@ ENDS = [
     ("UTC", "--for 45m", "2026-11-23T12:45:00Z"),
     ("UTC", "--for 4h", "2026-11-23T16:00:00Z"),
     ("UTC", "--for 2d", "2026-11-25T12:00:00Z"),
-    ("UTC", "--for 9999d", "2054-04-09T12:00:00Z"),
+    ("UTC", "--for 3000d", "2035-02-09T12:00:00Z"),
     ("UTC", "--until 2026-11-30", "2026-11-30T23:59:59Z"),  # the end of that day
     ("UTC", "--until 2026-11-23", "2026-11-23T23:59:59Z"),
     ("Europe/Berlin", "--until 2026-11-30", "2026-11-30T22:59:59Z"),

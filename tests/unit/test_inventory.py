@@ -390,3 +390,18 @@ def test_the_numbers_of_the_api_find_their_lines(tmp_path: Path) -> None:
     for written in ("+4930123456", "004930123456", "+49 30 123456", 4930123456):
         found = matching.subject("prod", PhoneNumber(id="a", number=written), records)
         assert (found.owner, found.labels) == ("ann meyer", {"vip"})
+
+
+def test_a_process_that_finds_the_file_broken_takes_the_last_whole_one(tmp_path: Path) -> None:
+    """A daemon that starts anew, or a poll from cron, must not route as if there were no inventory."""
+    path, kept = tmp_path / "numbers.csv", tmp_path / "kept.csv"
+    path.write_text("number,owner\n+15550000001,Ann\n")
+    assert Inventory(path, kept).current()["15550000001"].owner == "Ann"
+    assert kept.stat().st_mode & 0o077 == 0
+    path.unlink()
+    anew = Inventory(path, kept)
+    assert anew.current()["15550000001"].owner == "Ann"
+    assert anew.faults
+    path.write_text("number,owner\n+15550000002,Ben\n")
+    assert set(Inventory(path, kept).current()) == {"15550000002"}
+    assert "Ben" in kept.read_text()

@@ -457,3 +457,10 @@ def test_html_says_what_the_sentence_says_and_has_no_tag_of_it(text: str) -> Non
     reader.close()
     assert reader.tags <= {"b", "br"}
     assert f"• {text}" in unescape(message.body)
+
+
+def test_long_words_of_the_user_push_nothing_critical_out_of_a_message() -> None:
+    many = [alert(f"sentence {i:03}", key=str(i), severity=Severity.critical) for i in range(20)]
+    own = {one.key: Own(None, "y" * 900) for one in many}
+    body = render(*many, form="text", body=2000, own=own).body
+    assert all(f"sentence {i:03}" in body for i in range(20)), "the built-in words hold them all"
