@@ -247,7 +247,7 @@ def test_the_installed_service_polls_and_tells_and_says_so(machine: Machine) -> 
 
 def test_the_shipped_configuration_needs_the_three_secrets_and_nothing_else(machine: Machine) -> None:
     shutil.copy(CHECKOUT / "systemd/config.toml", machine.root / "etc/renewal-watch/config.toml")
-    assert "is right: 1 environments, channels: ops-slack, ops-mail" in ask(machine, "config", "check")
+    assert "is right: 1 environment, channels: ops-slack, ops-mail" in ask(machine, "config", "check")
     assert start(machine)["ActiveState"] == "active"
 
 

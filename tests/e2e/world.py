@@ -116,6 +116,7 @@ poll_jitter = "0s"
     for number in range(channels):
         text += f"""
 [[channels]]
+max_per_hour = 10000
 name = "ops-{number}"
 url = "json://{address.removeprefix("http://")}/hook-{number}"
 """
