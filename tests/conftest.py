@@ -41,9 +41,8 @@ def _forgotten_loudness() -> Iterator[None]:
     """What one command sets for its process, how much is logged and whether numbers are masked, is no other test's."""
     from renewal_watch.text import REDACTOR
 
-    loggers = [logging.getLogger(name) for name in ("renewal_watch", "renewal_watch.poll")]
-    levels = [logger.level for logger in loggers]
+    for name in ("renewal_watch", "renewal_watch.poll"):
+        logging.getLogger(name).setLevel(logging.NOTSET)  # a fixture of a whole module may have run a command
+    REDACTOR.masks_numbers = False
     yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
     REDACTOR.masks_numbers = False
