@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import msgspec
-
 from renewal_watch import messages, poll, schedule
 from renewal_watch.config import Canary, Channel, Environment, duration
 from renewal_watch.errors import RenewalWatchError
@@ -76,7 +74,6 @@ def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: 
         created_on=now.date(),
         anchor=renews_on.day,
     )
-    taking = msgspec.structs.replace(channel, min_severity="info", environments=None, kinds=("*",), by_rule_only=False)
     found: list[Alert] = []
 
     def mark(verdict: Verdict) -> Verdict:
@@ -104,7 +101,7 @@ def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: 
         try:
             environment = Environment(name=CANARY, base_url=server.base_url, token=TOKEN)
             source = Client.of(environment, pause)
-            polled = poll.run_once(store, environment, source, Policy(), Routing(channels=(taking,)), clock, mark=mark)
+            polled = poll.run_once(store, environment, source, Policy(), Routing(channels=(channel,)), clock, mark=mark)
         finally:
             server.shutdown()
     if polled.skipped:

@@ -564,8 +564,8 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
         raise UsageError(msg)
     way = _routing(settings)
     policy = settings.policy(settings.environment(name), way.inventory)
-    one = matching.subject(name, parsed, way.inventory)
-    said = matching.effective(way.rules, one)
+    one = way.seen(name, parsed)
+    said = way.said(one)
     row = report.row(name, known, parsed, policy, now)
     place = (name, known.provider_id)
     mine = {key: one for key, one in situation.matters.items() if (key.environment, key.number_id) == place}
@@ -577,11 +577,11 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
         hides={
             key: hidden.why
             for key, matter in mine.items()
-            if (hidden := routing.suppressed(matter.kind, place, one, said, situation, mark=way.mark))
+            if (hidden := routing.suppressed(matter.kind, one, said, situation, mark=way.mark))
         },
         actions=actions,
         channels=routing.channels_of(said, name, way),
-        record=way.inventory.get(one.digits, matching.NOBODY),
+        record=way.record(one),
     )
     lines = [*report.explain(row, watch, policy, said), *report.explain_telling(telling, way)]
     if as_json:
@@ -864,10 +864,6 @@ def ack(
     environment: str | None,
 ) -> None:
     """Say that you look after NUMBER: no reminders until its next cycle, or until it gets worse."""
-    from dataclasses import replace
-
-    from renewal_watch.model import Acknowledgement
-
     if (number is None) == (alert_id is None):
         msg = "name either a NUMBER or --alert ID"
         raise UsageError(msg)
@@ -896,17 +892,9 @@ def ack(
             if not open_now:
                 msg = "nobody acknowledged it, so there is nothing to take back"
                 raise UsageError(msg)
-        tx.keep_matters(
-            {
-                key: replace(
-                    one,
-                    ack=None if withdraw else Acknowledgement(at=now, by=by, rank=one.rank),
-                    told_at=now if withdraw and one.told_at else one.told_at,
-                    urgent_at=now if withdraw and one.urgent_at else one.urgent_at,
-                )
-                for key, one in open_now.items()
-            }
-        )
+            tx.take_back(open_now, now)
+        else:
+            tx.acknowledge(open_now, by, now)
         tx.note_action("ack withdrawn" if withdraw else "ack", by, comment, known, environment_id, now)
     topics = ", ".join(sorted(f"{key.topic} ({one.kind})" for key, one in open_now.items()))
     if withdraw:

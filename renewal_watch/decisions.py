@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -178,6 +179,19 @@ class Decisions(Snapshots):
         return None if matter is None else (key, matter)
 
     # --- what people decide ---
+
+    def acknowledge(self, those: Mapping[Key, Matter], by: str, now: datetime) -> None:
+        """Somebody looks after these matters: no reminders until they get worse, or end."""
+        self.keep_matters({key: replace(one, ack=Acknowledgement(now, by, one.rank)) for key, one in those.items()})
+
+    def take_back(self, those: Mapping[Key, Matter], now: datetime) -> None:
+        """Nobody looks after them after all: the times until they are told again, and to others, begin anew."""
+        self.keep_matters(
+            {
+                key: replace(one, ack=None, told_at=one.told_at and now, urgent_at=one.urgent_at and now)
+                for key, one in those.items()
+            }
+        )
 
     def note_action(
         self, verb: str, author: str, comment: str, known: Known | None, environment_id: int, now: datetime

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +23,6 @@ import click
 from renewal_watch import config, dispatch, follow_up, poll, report
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.messages import instant, span
-from renewal_watch.model import Acknowledgement
 from renewal_watch.routing import Routing
 from renewal_watch.simulator import TOKEN, Provider, Rented, Server, made_up_fleet
 from renewal_watch.store import Store
@@ -200,9 +199,7 @@ critical_at_once = false
         """What ``renewal-watch ack NUMBER`` does."""
         with self.store.transaction() as tx:
             mine = {key: one for key, one in tx.matters().items() if key.number_id == rented.id}
-            tx.keep_matters(
-                {key: replace(one, ack=Acknowledgement(self.now, "demo", one.rank)) for key, one in mine.items()}
-            )
+            tx.acknowledge(mine, "demo", self.now)
 
     # --- what is printed ---
 

@@ -26,11 +26,12 @@ def run_once(
     """Tell what time has made due; how many alerts are new. ``policies`` are those of the configured environments."""
     with store.transaction() as tx:
         told = _stale(tx, way, policies, now)
-        told += _inventory(tx, way, inventory_faults, now)
         for silence in tx.silences():
             if now >= silence.ends_at:
                 tx.end_silence(silence.pk, BY_TIME, now)
-        told += _matters(tx, way, policies, now)
+        known = tx.situation(now)
+        told += _inventory(tx, way, known, inventory_faults, now)
+        told += _matters(tx, way, known, policies, now)
         told += _silences(tx, way, now)
         told += _flaps(tx, way, policies, now)
         for channel in way.channels:
@@ -52,9 +53,9 @@ def _stale(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
     return told
 
 
-def _inventory(tx: Transaction, way: Routing, faults: Sequence[str], now: datetime) -> int:
+def _inventory(tx: Transaction, way: Routing, known: Situation, faults: Sequence[str], now: datetime) -> int:
     """That the inventory cannot be read whole, once, and its end."""
-    is_told = Key("", "", "inventory") in tx.matters()
+    is_told = Key("", "", "inventory") in known.matters
     if is_told == bool(faults):
         return 0
     words = messages.inventory_invalid(faults[0]) if faults else messages.inventory_mended()
@@ -67,9 +68,8 @@ def _inventory(tx: Transaction, way: Routing, faults: Sequence[str], now: dateti
 # --- matters ----------------------------------------------------------------------------------------------------------
 
 
-def _matters(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
+def _matters(tx: Transaction, way: Routing, known: Situation, policies: Mapping[str, Policy], now: datetime) -> int:
     """Reminders, escalations, and what was hidden and is not any more."""
-    known = tx.situation(now)
     due: list[tuple[Key, Matter]] = []
     for key, matter in known.matters.items():
         if key.topic != "presence" and key._replace(topic="presence") in known.matters:
@@ -147,10 +147,9 @@ def _tell_again(
     now: datetime,
 ) -> None:
     """Add what is due of one matter, in the words of today; or note what hides it now."""
-    one = matching.subject(key.environment, restated.number, way.inventory)
-    said = matching.effective(way.rules, one)
-    place = (key.environment, key.number_id)
-    hidden = routing.suppressed(matter.kind, place, one, said, known, mark=way.mark)
+    one = way.seen(key.environment, restated.number)
+    said = way.said(one)
+    hidden = routing.suppressed(matter.kind, one, said, known, mark=way.mark)
     if hidden is not None:
         kept[key] = routing.hide(matter, hidden)
         return
@@ -240,10 +239,10 @@ def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Matter]) -
 
 def _flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
     """What went to and fro has settled: told once, with what holds now."""
-    known = tx.situation(now)
-    settled = {key: flap for key, flap in known.flaps.items() if routing.has_settled(flap, way.flapping, now)}
+    settled = {key: flap for key, flap in tx.flaps().items() if routing.has_settled(flap, way, now)}
     if not settled:
         return 0
+    known = tx.situation(now)
     tx.keep_flaps(dict.fromkeys(settled))
     alerts = []
     kept: dict[Key, Matter | None] = {}
@@ -257,10 +256,9 @@ def _flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
         if matter is not None and matter.hider != "flapping":
             matter = None  # told by itself
         number = _number(tx, key)
-        one = matching.subject(key.environment, number, way.inventory)
-        said = matching.effective(way.rules, one)
-        where = (key.environment, key.number_id)
-        hidden = routing.suppressed("flapping.ended", where, one, said, known, mark=way.mark)
+        one = way.seen(key.environment, number)
+        said = way.said(one)
+        hidden = routing.suppressed("flapping.ended", one, said, known, mark=way.mark)
         if matter is not None and hidden is not None:
             kept[place] = routing.hide(matter, hidden)
         who = _who(number) or key.environment or key.topic
@@ -289,9 +287,8 @@ def _flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
 def _number(tx: Transaction, key: Key) -> PhoneNumber | None:
     if not key.number_id:
         return None
-    fleet = tx.fleet(tx.watch(key.environment)[0])
-    known = fleet.get(key.number_id)
-    return None if known is None else tx.parsed([known]).get(key.number_id)
+    ids = tx.number_ids({(key.environment, key.number_id)})
+    return next(iter(tx.numbered(ids.values()).values()), None)
 
 
 # --- digests ----------------------------------------------------------------------------------------------------------
@@ -323,9 +320,7 @@ def _digest(tx: Transaction, way: Routing, channel: Channel, policies: Mapping[s
 
 def _is_for(channel: Channel, environment: str, number: PhoneNumber, way: Routing) -> bool:
     """Whether the rules send alerts about a number to the channel."""
-    if not way.rules:
-        return not channel.by_rule_only
-    said = matching.effective(way.rules, matching.subject(environment, number, way.inventory))
+    said = way.said(way.seen(environment, number)) if way.rules else matching.NOTHING
     return channel.name in routing.channels_of(said, environment, way)
 
 

@@ -90,20 +90,22 @@ class Inventory:
         mark = _mark(self.path)
         if mark != self._mark:
             self._mark = mark
-            records, self.faults = read(self.path)
+            content, self.faults = _content(self.path)
+            records: dict[str, Record] = {}
             if not self.faults:
-                self._keep()
+                records, self.faults = _parsed(self.path, content)
+            if not self.faults:
+                self._keep(content)
             elif not self._records:
                 self._records = read(self._kept)[0]
             self._records = {**self._records, **records} if self.faults else records
         return self._records
 
-    def _keep(self) -> None:
-        """Copy the file, which is whole; who may not write the copy, such as an onlooker, leaves it."""
+    def _keep(self, content: bytes) -> None:
+        """Copy what was read, which is whole; who may not write the copy, such as an onlooker, leaves it."""
         if self.path is None or self._kept is None:
             return
         with contextlib.suppress(OSError):
-            content = self.path.read_bytes()
             if self._kept.exists() and self._kept.read_bytes() == content:
                 return
             part = self._kept.with_name(self._kept.name + ".part")
@@ -142,17 +144,31 @@ def _without_waiting(name: str, flags: int) -> int:
 
 def read(path: Path | None) -> tuple[dict[str, Record], list[str]]:
     """The records of a file and what is wrong with it, a sentence each."""
+    content, faults = _content(path)
+    return ({}, faults) if faults else _parsed(path, content)
+
+
+def _content(path: Path | None) -> tuple[bytes, list[str]]:
+    """The bytes of a file, or why they cannot be had."""
     if path is None:
-        return {}, []
+        return b"", []
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             content = file.read(LARGEST + 1) or b""
-        text = content.decode("utf-8")
     except OSError as error:
-        return {}, [f"{path} cannot be read: {error.strerror}"]
+        return b"", [f"{path} cannot be read: {error.strerror}"]
+    if len(content) > LARGEST:
+        return b"", [f"{path} is larger than {LARGEST // 2**20} MiB"]
+    return content, []
+
+
+def _parsed(path: Path | None, content: bytes) -> tuple[dict[str, Record], list[str]]:
+    """The records in the bytes of a file, and what is wrong with them."""
+    if path is None:
+        return {}, []
+    try:
+        text = content.decode("utf-8")
     except UnicodeDecodeError:
         return {}, [f"{path} is not UTF-8 text; save it as CSV UTF-8"]
-    if len(content) > LARGEST:
-        return {}, [f"{path} is larger than {LARGEST // 2**20} MiB"]
     records, faults = parse(text)
     return records, [f"{path}: {fault}" for fault in faults]

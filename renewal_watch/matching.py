@@ -58,7 +58,7 @@ class Effective(NamedTuple):
         return next((rule for pattern, rule in self.mute if hides(pattern, kind)), None)
 
 
-_PLAIN = Effective()
+NOTHING = Effective()  # what no rule says
 
 
 def digits(number: object) -> str:
@@ -170,5 +170,5 @@ def effective(rules: Iterable[Rule], one: Subject) -> Effective:
             added.append(name)
             given[f"add_channels {name}"] = rule.name
     if not given:
-        return _PLAIN
+        return NOTHING
     return Effective(severities=tuple(severities), add_channels=tuple(added), given=tuple(given.items()), **said)  # type: ignore[arg-type]

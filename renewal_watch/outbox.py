@@ -19,8 +19,6 @@ from renewal_watch.rows import chunks
 from renewal_watch.schema import alerts, channels, deliveries, delivery_alerts, environments, numbers, write_instant
 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
-
-
 AT_ONCE = ("canary.sent", "digest.")  # kinds that come when their own calendar says
 
 
@@ -234,19 +232,16 @@ class Outbox(Decisions):
                 select(func.max(deliveries.c.id)).where(deliveries.c.channel == channel, deliveries.c.at_once)
             ).scalar_one()
             self._gather(pk, waiting)
-            self._drop_older_digests(pk, alert, now)
+            self._drop_older_digests(pk)
 
-    def _drop_older_digests(self, delivery_id: int, newest: Alert, now: datetime) -> None:
+    def _drop_older_digests(self, delivery_id: int) -> None:
         """A digest that was never sent before the next one came says nothing any more."""
-        joined = alerts.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
-        query = select(alerts.c.id).select_from(joined)
-        older = query.where(
-            delivery_alerts.c.delivery_id == delivery_id,
-            alerts.c.kind == newest.kind,
-            alerts.c.headline + alerts.c.text != newest.headline + newest.text,
-            alerts.c.created_at < now,
+        query = (
+            select(alerts.c.id)
+            .join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+            .where(delivery_alerts.c.delivery_id == delivery_id, alerts.c.kind == "digest.sent")
         )
-        ids = list(self.connection.execute(older).scalars())
+        ids = sorted(self.connection.execute(query).scalars())[:-1]
         self.connection.execute(
             delivery_alerts.delete().where(
                 delivery_alerts.c.delivery_id == delivery_id, delivery_alerts.c.alert_id.in_(ids)
@@ -417,32 +412,27 @@ class Outbox(Decisions):
 
     def next_due(self, channel: Channel, zone: str, now: datetime) -> datetime | None:
         """When the next message of ``channel`` may go, None if none waits."""
-        rows = self.connection.execute(
-            select(deliveries).where(deliveries.c.state == "pending", deliveries.c.channel == channel.name)
-        ).all()
+        rows = self._pending(channel)
         if not rows:
             return None
         sent = self._sent_of_late(channel, now)
-        held = {}  # most messages wait for the same reason
         due = []
         for row in rows:
-            one = _waiting(row)
             at = max(row.next_attempt_at, row.leased_until or row.next_attempt_at, now)
-            place = (one.severity, one.at_once, at)
-            if place not in held:
-                found = hold(channel, one, zone, sent, at)
-                held[place] = at if found is None else found.until
-            due.append(held[place])
+            found = hold(channel, _waiting(row), zone, sent, at)
+            due.append(at if found is None else found.until)
         return min(due)
 
     def held(self, channel: Channel, zone: str, now: datetime) -> dict[str, Hold]:
         """The messages that wait and why, by their ids."""
-        rows = self.connection.execute(
-            select(deliveries).where(deliveries.c.state == "pending", deliveries.c.channel == channel.name)
-        ).all()
         sent = self._sent_of_late(channel, now)
-        found = {row.message_id: hold(channel, _waiting(row), zone, sent, now) for row in rows}
+        found = {row.message_id: hold(channel, _waiting(row), zone, sent, now) for row in self._pending(channel)}
         return {message_id: why for message_id, why in found.items() if why is not None}
+
+    def _pending(self, channel: Channel) -> Any:
+        """The messages that wait for a channel."""
+        query = select(deliveries).where(deliveries.c.state == "pending", deliveries.c.channel == channel.name)
+        return self.connection.execute(query).all()
 
     def retry(self, alert_ids: Sequence[int], now: datetime) -> int:
         """Offer the failed and waiting deliveries of these alerts again at once; how many. Empty means all failed."""

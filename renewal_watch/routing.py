@@ -25,7 +25,18 @@ from renewal_watch import matching, schedule
 from renewal_watch.config import Canary, Channel, Escalation, Flapping, Reminders, Settings, Template, duration
 from renewal_watch.matching import Effective, Subject
 from renewal_watch.messages import flapping, instant, span, with_owner
-from renewal_watch.model import Acknowledgement, Alert, Flap, Key, Matter, Record, Rule, Severity, Silence
+from renewal_watch.model import (
+    Acknowledgement,
+    Alert,
+    Flap,
+    Key,
+    Matter,
+    PhoneNumber,
+    Record,
+    Rule,
+    Severity,
+    Silence,
+)
 from renewal_watch.text import plain
 
 CAP_WINDOW = timedelta(hours=1)
@@ -93,7 +104,19 @@ class Routing:
 
     def subject(self, alert: Alert) -> Subject:
         """What rules and silences see of an alert."""
-        return matching.subject(alert.environment, alert.about, self.inventory)
+        return self.seen(alert.environment, alert.about)
+
+    def seen(self, environment: str, number: PhoneNumber | None) -> Subject:
+        """What rules and silences see of a number, or of an environment as a whole."""
+        return matching.subject(environment, number, self.inventory)
+
+    def said(self, one: Subject) -> Effective:
+        """What the rules say together."""
+        return matching.effective(self.rules, one)
+
+    def record(self, one: Subject) -> Record:
+        """What the inventory says of a number."""
+        return self.inventory.get(one.digits, matching.NOBODY)
 
     def named(self, name: str) -> Channel | None:
         """The channel called ``name``, None if the configuration has it no more."""
@@ -142,10 +165,13 @@ class Plan:
 def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situation, now: datetime) -> Plan:
     """Decide on alerts in the order in which they were found; ``found`` has them with their ids."""
     made = Plan()
-    plain = not routing.rules and not routing.inventory
+    is_simple = not routing.rules and not routing.inventory
     for alert_id, judged in found:
-        said = _PLAIN if plain else matching.effective(routing.rules, routing.subject(judged))
-        alert = judged if plain else _worded(judged, said, routing)
+        said, alert = matching.NOTHING, judged
+        if not is_simple:
+            one = routing.subject(judged)
+            said = routing.said(one)
+            alert = _worded(judged, said, routing.record(one))
         key = alert.place
         matter = made.matters[key] if key in made.matters else situation.matters.get(key)
         hidden = _hidden(alert, said, routing, situation, matter, now)
@@ -162,14 +188,8 @@ def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situat
     return made
 
 
-_PLAIN = Effective()
-
-
-def _worded(alert: Alert, said: Effective, routing: Routing) -> Alert:
+def _worded(alert: Alert, said: Effective, record: Record) -> Alert:
     """The alert with the severity the rules give it, and with whose it is."""
-    record = matching.NOBODY
-    if alert.about is not None and routing.inventory:
-        record = routing.inventory.get(matching.digits(alert.about.number), record)
     severity = said.severity(alert.kind, alert.severity)
     owner = said.owner or record.owner
     if not (owner or record.labels or record.note):
@@ -179,7 +199,6 @@ def _worded(alert: Alert, said: Effective, routing: Routing) -> Alert:
 
 def suppressed(
     kind: str,
-    place: tuple[str, str],
     one: Subject,
     said: Effective,
     situation: Situation,
@@ -187,6 +206,7 @@ def suppressed(
     mark: str,
 ) -> Hidden | None:
     """Why alerts of this kind about this number are not wanted now, None if they are."""
+    place = (one.environment, one.id or "")
     if kind in _LAPSING and place in situation.lapses:
         return Hidden(f"it is meant to lapse ({situation.lapses[place]})", "lapse")
     rule = said.muted_by(kind)
@@ -205,8 +225,7 @@ def _hidden(
     if alert.nature in ("reminder", "release", "escalation") or alert.channels is not None:
         return None  # whoever made it looked
     if situation.lapses or situation.silences or said.mute:
-        place = (alert.environment, alert.number_id or "")
-        hidden = suppressed(alert.kind, place, routing.subject(alert), said, situation, mark=routing.mark)
+        hidden = suppressed(alert.kind, routing.subject(alert), said, situation, mark=routing.mark)
         if hidden:
             return hidden
     if matter is None or alert.ends:
@@ -340,7 +359,7 @@ def _flap(
     """Count the change; once it is one too many, that is told instead of each further one."""
     key = flap_key(alert)
     kept = made.flaps[key] if key in made.flaps else situation.flaps.get(key)
-    within = duration(routing.flapping.within)
+    within = settles_after(routing)
     flap = kept or Flap(())
     times = (*(at for at in flap.times if now - at < within), now)[-routing.flapping.changes :]
     worst = max(alert.severity, flap.worst if len(times) > 1 else Severity.info)
@@ -349,7 +368,7 @@ def _flap(
         made.flaps[key] = Flap(times, flap.since, worst)
         return hidden
     made.flaps[key] = Flap(times, now if starts else flap.since, worst)
-    if starts and _is_unwanted("flapping.started", alert, said, routing, situation):
+    if starts and suppressed("flapping.started", routing.subject(alert), said, situation, mark=routing.mark):
         made.flaps[key] = Flap(times, None, worst)  # then each change is told
         return None
     if starts:
@@ -373,15 +392,14 @@ def _flap(
     return Hidden(f"flapping since {instant(since)}", "flapping") if since else None
 
 
-def _is_unwanted(kind: str, alert: Alert, said: Effective, routing: Routing, situation: Situation) -> bool:
-    """Whether rules or silences hide alerts of ``kind`` about what ``alert`` is about."""
-    place = (alert.environment, alert.number_id or "")
-    return suppressed(kind, place, routing.subject(alert), said, situation, mark=routing.mark) is not None
-
-
-def has_settled(flap: Flap, limits: Flapping, now: datetime) -> bool:
+def has_settled(flap: Flap, routing: Routing, now: datetime) -> bool:
     """Whether nothing changed for long enough."""
-    return now - flap.times[-1] >= duration(limits.within)
+    return now - flap.times[-1] >= settles_after(routing)
+
+
+def settles_after(routing: Routing) -> timedelta:
+    """How long something that flapped must stay as it is."""
+    return duration(routing.flapping.within)
 
 
 # --- matters that go on -----------------------------------------------------------------------------------------------
@@ -416,11 +434,6 @@ def hide(matter: Matter, hidden: Hidden) -> Matter:
 def show(matter: Matter) -> Matter:
     """The matter as nothing hides it any more."""
     return replace(matter, hidden=None, hider=None)
-
-
-def settles_after(routing: Routing) -> timedelta:
-    """How long something that flapped must stay as it is."""
-    return duration(routing.flapping.within)
 
 
 def reminds_at(matter: Matter, routing: Routing) -> datetime | None:
@@ -501,7 +514,7 @@ def _by_calendar(channel: Channel, message: Waiting, zone: str, now: datetime) -
     if channel.digest is not None and message.is_fresh:  # one that was tried is sent by itself
         return Hold(_next_digest(now, channel.digest, zone), "it comes with the digest")
     if channel.quiet_hours:
-        until = schedule.quiet_until(now, channel.quiet_hours, zone)
+        until = _quiet_until(now, channel.quiet_hours, zone)
         if until is not None:
             return Hold(until, f"quiet hours {', '.join(channel.quiet_hours)} {zone}")
     return None
@@ -510,6 +523,11 @@ def _by_calendar(channel: Channel, message: Waiting, zone: str, now: datetime) -
 @lru_cache(maxsize=64)  # many messages wait for one digest
 def _next_digest(now: datetime, digest: str, zone: str) -> datetime:
     return schedule.next_fire(now, digest, zone)
+
+
+@lru_cache(maxsize=64)  # … and for one end of quiet hours
+def _quiet_until(now: datetime, windows: tuple[str, ...], zone: str) -> datetime | None:
+    return schedule.quiet_until(now, windows, zone)
 
 
 def gathers(

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from renewal_watch import matching
 from renewal_watch.config import Channel, Settings, Template
 from renewal_watch.messages import Own, money
 from renewal_watch.model import KINDS, OWN, Alert, PhoneNumber, Severity
@@ -63,8 +62,8 @@ def _values(alert: Alert, routing: Routing, found_at: datetime) -> dict[str, Val
     """What a template is given; every name is always there, None where nothing is known."""
     number = alert.about
     one = routing.subject(alert)
-    record = routing.inventory.get(one.digits, matching.NOBODY) if number is not None else matching.NOBODY
-    owner = matching.effective(routing.rules, one).owner or record.owner
+    record = routing.record(one)
+    owner = routing.said(one).owner or record.owner
     renews_on = None if number is None else number.renewal_on
     return {
         "kind": alert.kind,

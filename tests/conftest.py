@@ -1,12 +1,17 @@
-"""What every test starts from: no configuration of the machine, no proxy, a known instant."""
+"""What every test starts from: no configuration of the machine, no proxy, a known instant; and what several stand on."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from receivers import HttpReceiver, http_receiver
+
+from renewal_watch.channels import AppriseChannel
+from renewal_watch.store import Store
 
 T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday noon
 
@@ -46,3 +51,31 @@ def _forgotten_loudness() -> Iterator[None]:
     REDACTOR.masks_numbers = False
     yield
     REDACTOR.masks_numbers = False
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[HttpReceiver]:
+    with http_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def senders(web: HttpReceiver) -> Iterator[Callable[[str], AppriseChannel]]:
+    """Real channels by name, whose children serve all the tests."""
+    made: dict[str, AppriseChannel] = {}
+
+    def sender(name: str) -> AppriseChannel:
+        return made.setdefault(name, AppriseChannel(name, lambda: f"json://127.0.0.1:{web.port}/{name}"))
+
+    yield sender
+    for one in made.values():
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("empty") / "watch.db"
+    store = Store(f"sqlite:///{path}")
+    store.upgrade()
+    store.close()
+    return path

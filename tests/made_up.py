@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from renewal_watch.model import Listing
+from renewal_watch.schema import metadata
+from renewal_watch.store import Store
 from renewal_watch.talkover import _envelope_tolerant, _listing
 
 
@@ -41,3 +43,10 @@ def listing(*entries: object) -> Listing:
     """A complete list as the client gives it."""
     envelope, _ = _envelope_tolerant(bytearray(json.dumps({"success": True, "data": list(entries)}).encode()))
     return _listing(envelope.data, tolerant=False)
+
+
+def emptied(store: Store) -> None:
+    """Every table without its rows: cheaper than a new database for every test."""
+    with store.transaction() as tx:
+        for table in reversed(metadata.sorted_tables):
+            tx.connection.execute(table.delete())

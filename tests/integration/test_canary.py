@@ -17,16 +17,16 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from conftest import T0
-from made_up import entry, listing
+from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 
 import renewal_watch.cli
-from renewal_watch import canary, config, dispatch, follow_up, poll, schema
+from renewal_watch import canary, config, dispatch, follow_up, poll
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.cli import cli
 from renewal_watch.config import Canary, Channel, Environment
 from renewal_watch.errors import ConfigError, UsageError
-from renewal_watch.model import Acknowledgement, Delivery, Key, Listing, Match, Policy, Rule
+from renewal_watch.model import Delivery, Key, Listing, Match, Policy, Rule
 from renewal_watch.preview import look_ahead
 from renewal_watch.routing import Routing
 from renewal_watch.snapshots import CANARY
@@ -46,9 +46,7 @@ class Mine:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        with store.transaction() as tx:
-            for table in reversed(schema.metadata.sorted_tables):
-                tx.connection.execute(table.delete())
+        emptied(store)
         self.now = T0
         self.way = Routing(channels=(OPS, OTHER), canary=Canary(channel="ops", schedule="weekly mon 09:00"))
 
@@ -390,7 +388,7 @@ def test_it_is_a_matter_like_others_reminded_of_until_somebody_knows(mine: Mine)
     assert "Reminder 1" in reminder.alerts[0].text
     with mine.store.transaction() as tx:
         known = tx.matters()[MATTER]
-        tx.keep_matters({MATTER: replace(known, ack=Acknowledgement(mine.now, "ann", known.rank))})
+        tx.acknowledge({MATTER: known}, "ann", mine.now)
     mine.now += 3 * DAY
     follow_up.run_once(mine.store, mine.way, {}, mine.now)
     assert mine.take("other") == []

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from receivers import Answer, HttpReceiver, Request, http_receiver
+from receivers import Answer, HttpReceiver, Request
 
 from renewal_watch import dispatch
 from renewal_watch.channels import AppriseChannel
@@ -125,34 +125,6 @@ class World:
         """The alerts of one kind, with the channels they are for."""
         with self.store.transaction() as tx:
             return [one for one in tx.alerts() if one["kind"] == kind]
-
-
-@pytest.fixture(scope="module")
-def web() -> Iterator[HttpReceiver]:
-    with http_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture(scope="module")
-def senders(web: HttpReceiver) -> Iterator[Callable[[str], AppriseChannel]]:
-    """Real channels by name, whose children serve all the tests."""
-    made: dict[str, AppriseChannel] = {}
-
-    def sender(name: str) -> AppriseChannel:
-        return made.setdefault(name, AppriseChannel(name, lambda: f"json://127.0.0.1:{web.port}/{name}"))
-
-    yield sender
-    for one in made.values():
-        one.close()
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("empty") / "watch.db"
-    store = Store(f"sqlite:///{path}")
-    store.upgrade()
-    store.close()
-    return path
 
 
 @pytest.fixture

@@ -15,15 +15,14 @@ import pytest
 from conftest import T0
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_up import entry, listing
+from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 
-from renewal_watch import dispatch, follow_up, poll, schema
+from renewal_watch import dispatch, follow_up, poll
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.config import Channel, Environment, Escalation, Flapping, Reminders
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
 from renewal_watch.model import (
-    Acknowledgement,
     Delivery,
     Key,
     Listing,
@@ -79,9 +78,7 @@ class World:
         assert store.path is not None
         self.path = store.path
         self.store = store
-        with store.transaction() as tx:
-            for table in reversed(schema.metadata.sorted_tables):
-                tx.connection.execute(table.delete())
+        emptied(store)
         self.source = Source()
         self.now = T0
         self.policy = Policy()
@@ -155,12 +152,7 @@ class World:
         """As ``renewal-watch ack`` does; without keys all that is open."""
         with self.store.transaction() as tx:
             known = tx.matters()
-            tx.keep_matters(
-                {
-                    key: replace(known[key], ack=Acknowledgement(self.now, by, known[key].rank))
-                    for key in keys or tuple(known)
-                }
-            )
+            tx.acknowledge({key: known[key] for key in keys or tuple(known)}, by, self.now)
 
     def silence(self, match: Match = ONE, *kinds: str, **length: float) -> int:
         with self.store.transaction() as tx:

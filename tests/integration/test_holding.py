@@ -17,9 +17,10 @@ import pytest
 from conftest import T0
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_up import emptied
 from receivers import Answer, HttpReceiver, http_receiver
 
-from renewal_watch import dispatch, report, schema
+from renewal_watch import dispatch, report
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.config import Channel
 from renewal_watch.model import Alert, Delivery, Severity
@@ -47,9 +48,7 @@ class World:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        with store.transaction() as tx:
-            for table in reversed(schema.metadata.sorted_tables):
-                tx.connection.execute(table.delete())
+        emptied(store)
         self.now = T0
         self.channel = QUIET
         self.zone = "UTC"

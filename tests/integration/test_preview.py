@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,15 @@ from conftest import T0
 from hypothesis import HealthCheck, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
-from made_up import entry, listing
+from made_up import emptied, entry, listing
 from receivers import HttpReceiver, http_receiver
 
 import renewal_watch.cli
-from renewal_watch import config, follow_up, poll, schema
+from renewal_watch import config, follow_up, poll
 from renewal_watch.cli import cli
 from renewal_watch.errors import ApiError, ServerTrouble, StoreError, TokenRejected
 from renewal_watch.inventory import Inventory
-from renewal_watch.model import Acknowledgement, Known, Listing, Match, PhoneNumber, Policy
+from renewal_watch.model import Known, Listing, Match, PhoneNumber, Policy
 from renewal_watch.preview import _Today, look_ahead
 from renewal_watch.report import Told
 from renewal_watch.routing import Routing
@@ -200,9 +200,7 @@ class House:
         with self.store.transaction() as tx:
             those = {key: one for key, one in tx.matters().items() if key.number_id in names}
             assert those
-            tx.keep_matters(
-                {key: replace(one, ack=Acknowledgement(self.now, "ann", one.rank)) for key, one in those.items()}
-            )
+            tx.acknowledge(those, "ann", self.now)
 
     def lapse(self, name: str) -> None:
         with self.store.transaction() as tx:
@@ -239,9 +237,7 @@ Build = Callable[..., House]
 @pytest.fixture
 def build(store: Store) -> Build:
     def new(**given: Any) -> House:
-        with store.transaction() as tx:
-            for table in reversed(schema.metadata.sorted_tables):
-                tx.connection.execute(table.delete())
+        emptied(store)
         return House(store, **given)
 
     return new

@@ -28,7 +28,7 @@ from sqlalchemy import event, select
 from renewal_watch import follow_up, matching, poll, rules
 from renewal_watch.config import Channel, Environment, Escalation, Reminders
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
-from renewal_watch.model import Acknowledgement, Key, Known, Listing, Match, Matter, PhoneNumber, Policy, Rule, Severity
+from renewal_watch.model import Key, Known, Listing, Match, Matter, PhoneNumber, Policy, Rule, Severity
 from renewal_watch.routing import Routing, is_reminder_due
 from renewal_watch.schema import alerts, deliveries, delivery_alerts, environments, numbers
 from renewal_watch.store import Store, Transaction
@@ -180,13 +180,11 @@ class World:
     def ack(self, name: str, *, withdraw: bool = False) -> None:
         """As the command does it."""
         with self.store.transaction() as tx:
-            changed = {}
-            for key, one in tx.matters().items():
-                if key.number_id != name:
-                    continue
-                ack = None if withdraw else Acknowledgement(at=self.now, by="ada", rank=one.rank)
-                changed[key] = replace(one, ack=ack, told_at=self.now if withdraw and one.told_at else one.told_at)
-            tx.keep_matters(changed)
+            mine = {key: one for key, one in tx.matters().items() if key.number_id == name}
+            if withdraw:
+                tx.take_back(mine, self.now)
+            else:
+                tx.acknowledge(mine, "ada", self.now)
 
     def lapse(self, name: str, *, withdraw: bool = False) -> None:
         with self.store.transaction() as tx:

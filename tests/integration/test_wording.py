@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from conftest import T0
 from made_up import entry, listing
-from receivers import HttpReceiver, http_receiver
+from receivers import HttpReceiver
 
 from renewal_watch import dispatch, follow_up, poll, wording
 from renewal_watch.channels import AppriseChannel
@@ -109,34 +109,6 @@ def soon(name: str = "phone-1", days: int = 3, **changes: Any) -> dict[str, Any]
     renews_on = (T0 + timedelta(days=days)).date().isoformat()
     given = {"days_until_monthly_renewal": days, "renewal_date": renews_on, "auto_renewal": False}
     return entry(name, **(given | changes))
-
-
-@pytest.fixture(scope="module")
-def web() -> Iterator[HttpReceiver]:
-    with http_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture(scope="module")
-def senders(web: HttpReceiver) -> Iterator[Callable[[str], AppriseChannel]]:
-    """Real channels by name, whose children serve all the tests."""
-    made: dict[str, AppriseChannel] = {}
-
-    def sender(name: str) -> AppriseChannel:
-        return made.setdefault(name, AppriseChannel(name, lambda: f"json://127.0.0.1:{web.port}/{name}"))
-
-    yield sender
-    for one in made.values():
-        one.close()
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("empty") / "watch.db"
-    store = Store(f"sqlite:///{path}")
-    store.upgrade()
-    store.close()
-    return path
 
 
 @pytest.fixture

@@ -619,7 +619,7 @@ def test_when_flapping_starts(changes: int, within: str, gaps_h: tuple[int, ...]
 )
 def test_flapping_settles_when_nothing_changed_for_as_long(ago: timedelta, within: str, has_settled: bool) -> None:
     flap = Flap((T0 - 3 * D, T0 - ago), since=T0 - 2 * D)
-    assert routing.has_settled(flap, Flapping(within=within), T0) == has_settled
+    assert routing.has_settled(flap, replace(BOTH, flapping=Flapping(within=within)), T0) == has_settled
     assert routing.settles_after(replace(BOTH, flapping=Flapping(within=within))) == (24 * H if "24" in within else H)
 
 
@@ -828,7 +828,7 @@ def test_when_the_end_of_a_silence_is_told_ahead(changes: dict[str, Any], warns:
 def test_what_is_not_wanted_now(kind: str, known: dict[str, Any], way: Routing, hider: str | None) -> None:
     one = routing.matching.subject("prod", number(), {})
     said = routing.matching.effective(way.rules, one)
-    found = routing.suppressed(kind, MINE, one, said, Situation(**known), mark=way.mark)
+    found = routing.suppressed(kind, one, said, Situation(**known), mark=way.mark)
     assert (found.hider if found else None) == hider
     assert found is None or isinstance(found, Hidden)
     if found:
