@@ -33,7 +33,7 @@ bench: install
 
 lock: install  # newest releases that pyproject.toml admits, with their hashes
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --output-file requirements.lock --upgrade
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra web pyproject.toml --output-file requirements.lock --upgrade
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock --group dev --output-file requirements-dev.lock --upgrade
 
 service:  # as root: the program in /opt/renewal-watch, its units, a starting configuration
