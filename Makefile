@@ -30,6 +30,7 @@ format: install
 
 bench: install
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/web.py
 
 lock: install  # newest releases that pyproject.toml admits, with their hashes
 	$(BIN)/python -m pip install --quiet uv

@@ -40,8 +40,10 @@ def served(count: int) -> Iterator[str]:
         [sys.executable, HERE / "fleet.py", str(count), MORNING.date().isoformat()], stdout=subprocess.PIPE, text=True
     ) as server:
         assert server.stdout
-        yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
-        server.kill()
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        finally:
+            server.kill()
 
 
 def config(folder: Path, address: str) -> Path:
@@ -89,8 +91,12 @@ def status(runs: int) -> tuple[float, float]:
         path = config(Path(name), f"{address}/today")
         measure(sys.executable, HERE / "one_poll.py", path, datetime.now(UTC))
         shown = (sys.executable, "-m", "renewal_watch", "--config", path, "status")
-        bare = (sys.executable, "-c", "import sqlalchemy")
-        times = [(measure(*shown)[0], measure(*bare)[0]) for _ in range(runs + 1)][1:]
+        return beside(shown, (sys.executable, "-c", "import sqlalchemy"), runs)
+
+
+def beside(shown: tuple[object, ...], bare: tuple[object, ...], runs: int) -> tuple[float, float]:
+    """The median seconds of two commands, in turn; the first round warms the caches."""
+    times = [(measure(*shown)[0], measure(*bare)[0]) for _ in range(runs + 1)][1:]
     return statistics.median(one for one, _ in times), statistics.median(two for _, two in times)
 
 
@@ -113,6 +119,8 @@ def main() -> None:
         print(f"| {what} | {seconds:.2f} | {ratio:.2f} | {memory:.0f} | {share:.2f} |")
     shown, bare = status(chosen.runs)
     print(f"\nstatus on 10,000 numbers: {shown:.2f} s, {shown / bare:.2f} × an interpreter that imports SQLAlchemy")
+    shown, bare = beside((sys.executable, "-m", "renewal_watch", "--help"), (sys.executable, "-c", "pass"), 20)
+    print(f"--help: {shown * 1000:.0f} ms, {shown / bare:.2f} × an interpreter that does nothing")
     if chosen.year:
         with tempfile.TemporaryDirectory() as name:
             done = subprocess.run(

@@ -29,15 +29,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model import Message, Severity
 from renewal_watch.text import REDACTOR, plain
-
-if TYPE_CHECKING:  # the child must not load the configuration's parser
-    from renewal_watch.config import Settings
 
 SEND_DEADLINE = timedelta(seconds=60)  # from the first byte to the child to its answer; then it is killed
 READ_TIMEOUT_S = 30  # Apprise's default of 4 s calls a slow service failed that did take the message
@@ -194,22 +191,6 @@ def _harmless_environment() -> dict[str, str]:
     """The environment without secrets given in it, and without a .netrc, which would replace a channel's credentials."""
     kept = {name: value for name, value in os.environ.items() if REDACTOR.clean(value) == value}
     return kept | {"NETRC": os.devnull}
-
-
-def channel_faults(settings: Settings) -> list[str]:
-    """The channels whose URL Apprise does not understand, a sentence each; tried in the process that would send."""
-    faults: list[str] = []
-    for channel in settings.channels:
-        sender = AppriseChannel(channel.name, channel.read_url)
-        try:
-            limits = sender.limits()
-            if channel.format == "html" and limits.html_as == "markdown":  # Apprise turns it, with marks that show
-                faults.append(f"channels.{channel.name}.format: this service shows no HTML; write markdown or text")
-        except ConfigError as error:
-            faults += error.faults
-        finally:
-            sender.close()
-    return faults
 
 
 # --- in the child -----------------------------------------------------------------------------------------------------

@@ -6,13 +6,14 @@ every secret read is made known to the redactor.
 
 from __future__ import annotations
 
+import base64
 import difflib
 import fnmatch
 import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
@@ -42,7 +43,19 @@ _JARGON = {  # of msgspec, in the words of TOML
 CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"))  # of LoadCredential= without a path
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds
 _LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$")
+_TELLING = 8  # characters of a part of an address that is a secret of its own; shorter ones would blot out words
 _FIRST_PAGE_KEYS = {"page", "per_page"}
+_SECRETS = (
+    ("environments", "token"),
+    ("environments", "user_token"),
+    ("environments", "heartbeat"),
+    ("channels", "url"),
+    ("channels", "webhook"),
+    ("channels", "key"),
+    ("web", "calendar_secret"),
+)
+LONGEST = timedelta(seconds=60)  # of a command or webhook: with room below the lease of a message (outbox.LEASE)
+SHORTEST_KEY = 24  # bytes; what standardwebhooks.com asks for at least
 
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]$(?!\n)", description="a whole number and s, m, h or d")]
 DurationOrOff = Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,5}[smhd]|off)$(?!\n)", description='a duration or "off"')]
@@ -90,6 +103,10 @@ class Environment(_Section, frozen=True):
     token_file: str | None = None
     token_env: str | None = None
     token_credential: str | None = None
+    user_token: str | None = None
+    user_token_file: str | None = None
+    user_token_env: str | None = None
+    user_token_credential: str | None = None
     poll_every: Duration | None = None
     poll_cron: str | None = None
     poll_jitter: Annotated[str, Meta(pattern=r"^[0-9]{1,6}[smhd]$(?!\n)")] = "30s"
@@ -100,6 +117,10 @@ class Environment(_Section, frozen=True):
     max_body_mb: Annotated[int, Meta(ge=1, le=4096)] = 256
     proxy: str | None = None
     ca_file: str | None = None
+    heartbeat: str | None = None
+    heartbeat_file: str | None = None
+    heartbeat_env: str | None = None
+    heartbeat_credential: str | None = None
 
     @property
     def interval(self) -> timedelta:
@@ -119,6 +140,22 @@ class Environment(_Section, frozen=True):
     def read_token(self) -> str:
         """The token, read now. Raises ConfigError."""
         return _read_secret(self, "token", f"environments.{self.name}")
+
+    @property
+    def has_heartbeat(self) -> bool:
+        """Whether it has a dead-man's switch."""
+        return has_secret(self, "heartbeat")
+
+    def read_heartbeat(self) -> str | None:
+        """The address of its dead-man's switch, read now; None without one. Raises ConfigError."""
+        if not self.has_heartbeat:
+            return None
+        place = f"environments.{self.name}"
+        return _address(_read_secret(self, "heartbeat", place), f"{place}.heartbeat", self.allow_insecure_http)
+
+    def read_user_token(self) -> str | None:
+        """The token that the balance is read with, read now; None without one. Raises ConfigError."""
+        return _read_secret(self, "user_token", f"environments.{self.name}") if has_secret(self, "user_token") else None
 
 
 class Reminders(_Section, frozen=True):
@@ -185,13 +222,26 @@ class Template(_Section, frozen=True):
 
 
 class Channel(_Section, frozen=True):
-    """``[[channels]]``: one Apprise URL, what it is told, when, and in which form."""
+    """``[[channels]]``: one Apprise URL, command or webhook; what it is told, when, and in which form."""
 
     name: Name
     url: str | None = None
     url_file: str | None = None
     url_env: str | None = None
     url_credential: str | None = None
+    command: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    webhook: str | None = None
+    webhook_file: str | None = None
+    webhook_env: str | None = None
+    webhook_credential: str | None = None
+    key: str | None = None
+    key_file: str | None = None
+    key_env: str | None = None
+    key_credential: str | None = None
+    proxy: str | None = None
+    ca_file: str | None = None
+    allow_insecure_http: bool = False
+    timeout: Duration = "30s"
     min_severity: Literal["info", "warning", "critical"] = "info"
     environments: tuple[str, ...] | None = None
     kinds: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
@@ -215,9 +265,98 @@ class Channel(_Section, frozen=True):
             and any(fnmatch.fnmatchcase(kind, pattern) for pattern in self.kinds)
         )
 
+    @property
+    def is_hook(self) -> bool:
+        """Whether it is a command or a webhook: told each alert by itself, as JSON."""
+        return self.command is not None or self.is_webhook
+
+    @property
+    def is_webhook(self) -> bool:
+        """Whether its alerts are posted."""
+        return has_secret(self, "webhook")
+
     def read_url(self) -> str:
         """The Apprise URL, read now. Raises ConfigError."""
         return _read_secret(self, "url", f"channels.{self.name}")
+
+    def read_webhook(self) -> str:
+        """The address that alerts are posted to, read now. Raises ConfigError."""
+        place = f"channels.{self.name}"
+        return _address(_read_secret(self, "webhook", place), f"{place}.webhook", self.allow_insecure_http)
+
+    def read_key(self) -> bytes | None:
+        """The key that signs what is posted, read now; None without one. Raises ConfigError."""
+        place = f"channels.{self.name}"
+        return _signing_key(_read_secret(self, "key", place), f"{place}.key") if has_secret(self, "key") else None
+
+
+class Web(_Section, frozen=True):
+    """``[web]``: the pages, and what other programs read from them."""
+
+    listen: str = "127.0.0.1:9280"
+    hosts: tuple[str, ...] = ()
+    password_file: str | None = None
+    password_credential: str | None = None
+    login_to_read: bool = False
+    calendar_secret: str | None = None
+    calendar_secret_file: str | None = None
+    calendar_secret_env: str | None = None
+    calendar_secret_credential: str | None = None
+
+    @property
+    def socket_path(self) -> Path | None:
+        """The unix socket to listen on, None for an address."""
+        kind, _, path = self.listen.partition(":")
+        return Path(path) if kind == "unix" else None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on; of no meaning with a unix socket."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.socket_path is not None or _LOOPBACK.match(self.address[0]) is not None
+
+    @property
+    def password_path(self) -> Path | None:
+        """Where the hash of the password is; None where nobody can log in."""
+        if self.password_credential is not None:
+            return _credential(self.password_credential)
+        return None if self.password_file is None else _path(self.password_file)
+
+    def read_calendar_secret(self) -> str | None:
+        """The secret part of the calendar's address, read now; None without one. Raises ConfigError."""
+        if not has_secret(self, "calendar_secret"):
+            return None
+        secret = _read_secret(self, "calendar_secret", "web")
+        if not re.fullmatch(r"[A-Za-z0-9._~-]{16,}", secret):
+            msg = (
+                "web.calendar_secret: it has 16 characters or more, of those that an address can hold; make one with: "
+                "openssl rand -hex 16"
+            )
+            raise ConfigError([msg])
+        return secret
+
+
+class Account(_Section, frozen=True):
+    """``[account]``: what is read beside the list, with the same token; the balance with ``user_token``."""
+
+    releases: bool = True
+    topup: bool = True
+    balance: bool = True
+    agents: bool = True
+    every: Duration = "1h"
+    card_warn_days: Days = 30
+    horizon_days: Annotated[int, Meta(ge=1, le=31)] = 30
+
+
+class Metrics(_Section, frozen=True):
+    """``[metrics]``."""
+
+    labels: Literal["number", "id", "none"] = "number"
 
 
 class File(_Section, frozen=True, kw_only=True):
@@ -237,6 +376,9 @@ class File(_Section, frozen=True, kw_only=True):
     templates: tuple[Template, ...] = ()
     canary: Canary = Canary()
     privacy: Privacy = Privacy()
+    web: Web = Web()
+    metrics: Metrics = Metrics()
+    account: Account = Account()
 
 
 class Settings(_Section, frozen=True, kw_only=True):
@@ -257,6 +399,9 @@ class Settings(_Section, frozen=True, kw_only=True):
     templates: tuple[Template, ...]
     canary: Canary
     privacy: Privacy
+    web: Web
+    metrics: Metrics
+    account: Account
 
     @property
     def inventory_path(self) -> Path | None:
@@ -270,9 +415,11 @@ class Settings(_Section, frozen=True, kw_only=True):
             warn_days=self.renewals.warn_days,
             auto_renewal_warn_days=self.renewals.auto_renewal_warn_days,
             missing_after_polls=self.renewals.missing_after_polls,
-            stale_after=duration(self.renewals.stale_after),
+            stale_after=max(duration(self.renewals.stale_after), 2 * environment.interval),
             include_sandbox=environment.include_sandbox,
             lapse_days=self.reminders.lapse_days,
+            card_warn_days=self.account.card_warn_days,
+            horizon_days=self.account.horizon_days,
             rules=self.rules,
             inventory=inventory or {},
         )
@@ -359,6 +506,9 @@ def load(path: Path) -> Settings:
                 "templates",
                 "canary",
                 "privacy",
+                "web",
+                "metrics",
+                "account",
             )
         },
     )
@@ -376,9 +526,9 @@ def _known_only_as_text(table: dict[str, Any]) -> None:
 
 
 def _learn_secrets(table: dict[str, Any]) -> None:
-    for section, key in (("environments", "token"), ("channels", "url")):
+    for section, key in _SECRETS:
         tables = table.get(section)
-        for one in tables if isinstance(tables, list) else ():
+        for one in tables if isinstance(tables, list) else [tables]:
             if isinstance(one, dict) and isinstance(one.get(key), str) and not one[key].endswith("://"):
                 REDACTOR.learn(one[key])
             if isinstance(one, dict) and isinstance(one.get("proxy"), str) and "@" in one["proxy"]:
@@ -408,6 +558,9 @@ _SECTIONS: dict[tuple[type[msgspec.Struct], str], type[msgspec.Struct]] = {
     (File, "flapping"): Flapping,
     (File, "canary"): Canary,
     (File, "privacy"): Privacy,
+    (File, "web"): Web,
+    (File, "metrics"): Metrics,
+    (File, "account"): Account,
     (File, "environments"): Environment,
     (File, "channels"): Channel,
     (File, "rules"): Rule,
@@ -496,13 +649,15 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
     for count, one in enumerate(environments, 1):
         place = f"environments.{one.get('name', count)}"
         faults += _secret_faults(one, "token", place, readable_by_others=readable_by_others)
+        faults += _secret_faults(one, "heartbeat", place, readable_by_others=readable_by_others, is_optional=True)
+        faults += _secret_faults(one, "user_token", place, readable_by_others=readable_by_others, is_optional=True)
         faults += _environment_faults(one, place)
     channels = _tables(table, "channels")
     faults += _twice(channels, "channels")
     known = _names(environments)
     for count, one in enumerate(channels, 1):
         place = f"channels.{one.get('name', count)}"
-        faults += _secret_faults(one, "url", place, readable_by_others=readable_by_others)
+        faults += _way_faults(one, place, readable_by_others=readable_by_others)
         faults += _unknown(one.get("environments"), known, f"{place}.environments", "environment")
         faults += _pattern_faults(one.get("kinds"), f"{place}.kinds")
         faults += _channel_faults(one, place, _names(channels), zone)
@@ -510,6 +665,10 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
         faults += _rule_faults(one, f"rules.{one.get('name', count)}", known, _names(channels))
     faults += _twice(_tables(table, "rules"), "rules")
     faults += _other_faults(table, _names(channels))
+    web = table.get("web")
+    if isinstance(web, dict):
+        faults += _secret_faults(web, "calendar_secret", "web", readable_by_others=readable_by_others, is_optional=True)
+        faults += _web_faults(web)
     database = table.get("database")
     url = database.get("url") if isinstance(database, dict) else None
     if isinstance(url, str) and url and not re.fullmatch(r"sqlite:///[^?:]+", url):
@@ -600,6 +759,48 @@ def _channel_faults(one: dict[str, Any], place: str, channels: set[str], zone: A
             yield f"{place}.fallback: a channel cannot stand in for itself"
 
 
+def _is_hook(one: dict[str, Any]) -> bool:
+    return any(one.get(key) is not None for key in ("command", *_forms("webhook")))
+
+
+def _way_faults(one: dict[str, Any], place: str, *, readable_by_others: bool) -> Iterator[str]:
+    """Faults of how a channel is reached: one of an Apprise URL, a command and a webhook, with the keys that are for it."""
+    given = [key for key in ("url", "command", "webhook") if any(one.get(form) is not None for form in _forms(key))]
+    if len(given) != 1:
+        said = "only one may be given of" if given else "is missing; give one of"
+        yield f"{place}.url: {said} {', '.join(given or (*_forms('url'), 'command', 'webhook'))}"
+        return
+    way = given[0]
+    if way == "command":
+        yield from _command_faults(one["command"], f"{place}.command")
+    else:
+        yield from _secret_faults(one, way, place, readable_by_others=readable_by_others)
+    if way == "webhook":
+        yield from _secret_faults(one, "key", place, readable_by_others=readable_by_others, is_optional=True)
+        yield from _proxy_faults(one, place)
+    foreign = [("timeout", "command or webhook")] if way == "url" else []
+    if way != "webhook":
+        foreign += [(key, "webhook") for key in (*_forms("key"), "allow_insecure_http", "proxy", "ca_file")]
+    yield from (f"{place}.{key}: it belongs to a {to}, and this channel has none" for key, to in foreign if key in one)
+    if way != "url":
+        yield from (
+            f"{place}.{key}: a {way} is told each alert by itself, as JSON; leave it out"
+            for key in ("format", "digest", "digest_when_empty", "max_per_hour")
+            if key in one
+        )
+        timeout = one.get("timeout")
+        if isinstance(timeout, str) and re.fullmatch(r"[1-9][0-9]{0,5}[smhd]", timeout) and duration(timeout) > LONGEST:
+            yield f"{place}.timeout: at most {LONGEST.total_seconds():g}s, so that no alert is told by two at once"
+
+
+def _command_faults(command: Any, place: str) -> Iterator[str]:
+    words = _texts(command)
+    if words and not words[0].startswith("/"):
+        yield f"{place}: {words[0]!r} is no whole path; write it like /usr/local/bin/move-number, for no PATH is searched"
+    if any("\0" in word for word in words):
+        yield f"{place}: it holds the character NUL"
+
+
 def _rule_faults(one: dict[str, Any], place: str, environments: set[str], channels: set[str]) -> Iterator[str]:
     match = one.get("match")
     if isinstance(match, dict):
@@ -617,6 +818,7 @@ def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
     """Faults of the sections that name channels."""
     from renewal_watch import schedule  # noqa: PLC0415 (read only where there is a calendar)
 
+    hooks = {str(one["name"]) for one in _tables(table, "channels") if "name" in one and _is_hook(one)}
     escalation, canary = (one if isinstance(one := table.get(name), dict) else {} for name in ("escalation", "canary"))
     yield from _unknown(escalation.get("channels"), channels, "escalation.channels", "channel")
     if canary:
@@ -629,6 +831,8 @@ def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
     for place, one in enumerate(_tables(table, "templates"), 1):
         yield from _pattern_faults(one.get("kinds"), f"templates.{place}.kinds")
         yield from _unknown(one.get("channels"), channels, f"templates.{place}.channels", "channel")
+        for name in sorted(set(_texts(one.get("channels"))) & hooks):
+            yield f"templates.{place}.channels: {name} is told JSON, not words; leave it out"
         if one.get("subject") is None and one.get("body") is None:
             yield f"templates.{place}: it has neither subject nor body"
 
@@ -673,12 +877,7 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
 
         if fault := cron_fault(cron):
             faults.append(f"{place}.poll_cron: {fault}")
-    proxy = one.get("proxy")
-    if isinstance(proxy, str) and not re.match(r"^https?://[^/]", proxy):
-        faults.append(f"{place}.proxy: write it like http://proxy.example:3128")
-    ca_file = one.get("ca_file")
-    if isinstance(ca_file, str) and not Path(ca_file).is_file():
-        faults.append(f"{place}.ca_file: there is no file {ca_file}")
+    faults += _proxy_faults(one, place)
     filters = one.get("filters")
     if isinstance(filters, dict):
         faults += [
@@ -687,9 +886,45 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
     return faults
 
 
-def _secret_faults(one: dict[str, Any], key: str, place: str, *, readable_by_others: bool) -> list[str]:
-    forms = [key, f"{key}_file", f"{key}_env", f"{key}_credential"]
+def _proxy_faults(one: dict[str, Any], place: str) -> Iterator[str]:
+    proxy = one.get("proxy")
+    if isinstance(proxy, str) and not re.match(r"^https?://[^/]", proxy):
+        yield f"{place}.proxy: write it like http://proxy.example:3128"
+    ca_file = one.get("ca_file")
+    if isinstance(ca_file, str) and not Path(ca_file).is_file():
+        yield f"{place}.ca_file: there is no file {ca_file}"
+
+
+def _web_faults(web: dict[str, Any]) -> Iterator[str]:
+    has_password = any(web.get(key) is not None for key in ("password_file", "password_credential"))
+    if all(web.get(key) is not None for key in ("password_file", "password_credential")):
+        yield "web.password_file: only one may be given of password_file, password_credential"
+    listen = web.get("listen", Web().listen)
+    if not isinstance(listen, str):
+        return
+    if not re.fullmatch(r"unix:/[^\0]+|(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}", listen) or (
+        not listen.startswith("unix:") and not 0 <= int(listen.rpartition(":")[2]) <= 65_535  # noqa: PLR2004 (ports)
+    ):
+        yield f"web.listen: {listen!r} is no address; write it like 127.0.0.1:9280, [::1]:9280 or unix:/run/x.sock"
+    elif not Web(listen=listen).is_local and not has_password:
+        yield (
+            f"web.listen: {listen} can be reached from other machines, which needs a password_file; make one with: "
+            f"renewal-watch web password FILE"
+        )
+    for host in _texts(web.get("hosts")):
+        if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]", host):
+            yield f"web.hosts: {host!r} is no name of a host; write it without scheme, port and path, like watch.example.org"
+    if web.get("login_to_read") and not has_password:
+        yield "web.login_to_read: it needs a password_file; make one with: renewal-watch web password FILE"
+
+
+def _secret_faults(
+    one: dict[str, Any], key: str, place: str, *, readable_by_others: bool, is_optional: bool = False
+) -> list[str]:
+    forms = _forms(key)
     given = [form for form in forms if one.get(form) is not None]
+    if is_optional and not given:
+        return []
     if len(given) != 1:
         said = "is missing; give one of" if not given else "only one may be given of"
         return [f"{place}.{key}: {said} {', '.join(forms)}"]
@@ -700,7 +935,51 @@ def _secret_faults(one: dict[str, Any], key: str, place: str, *, readable_by_oth
     return []
 
 
-def _read_secret(section: Environment | Channel, key: str, place: str) -> str:
+def _forms(key: str) -> list[str]:
+    """The keys that a secret may be given by."""
+    return [key, f"{key}_file", f"{key}_env", f"{key}_credential"]
+
+
+def _address(url: str, place: str, is_free: bool) -> str:  # noqa: FBT001 (a key of the configuration)
+    """``url`` if alerts may go there. Raises ConfigError; the address itself is a secret and not said."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[!-~]+", url):
+        raise ConfigError([f"{place}: it is no address; write it like https://hooks.example.org/in"])
+    if parts.scheme == "http" and not is_free and not _LOOPBACK.match(host):
+        msg = f"{place}: plain http could be read on the way; use https, or set allow_insecure_http = true"
+        raise ConfigError([msg])
+    for part in (parts.password, parts.path):  # where a library writes the address in another way
+        if part and len(part) >= _TELLING:
+            REDACTOR.learn(part)
+    return url
+
+
+def _signing_key(text: str, place: str) -> bytes:
+    """The bytes of a key: after ``whsec_`` base64 (standardwebhooks.com), else the text itself. Raises ConfigError."""
+    if text.startswith("whsec_"):
+        try:
+            key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            msg = f"{place}: after whsec_ stands base64; make one with: echo whsec_$(openssl rand -base64 32)"
+            raise ConfigError([msg]) from None
+    else:
+        key = text.encode()
+    if len(key) < SHORTEST_KEY:
+        msg = f"{place}: it is shorter than {SHORTEST_KEY} bytes; make one with: echo whsec_$(openssl rand -base64 32)"
+        raise ConfigError([msg])
+    return key
+
+
+def has_secret(section: _Section, key: str) -> bool:
+    """Whether a secret is given in any form."""
+    return any(getattr(section, form) is not None for form in _forms(key))
+
+
+def _read_secret(section: _Section, key: str, place: str) -> str:
     """The secret in whichever form it is given, without the line end an editor leaves. Raises ConfigError."""
     plain = getattr(section, key)
     if plain is not None:
@@ -742,21 +1021,30 @@ def _credential(name: str) -> Path:
 def secret_faults(settings: Settings) -> list[str]:
     """The secrets that cannot be read now, a sentence each."""
     faults: list[str] = []
-    for read in (*(e.read_token for e in settings.environments), *(c.read_url for c in settings.channels)):
+    for place, read in _secrets(settings):
         try:
-            secret = read()
+            secret = read() or ""
         except ConfigError as error:
             faults += error.faults
             continue
-        if any(character.isspace() or not character.isprintable() for character in secret):
-            faults.append(f"{_owner(read)}: the secret holds a blank or a line break; write it anew")
+        if isinstance(secret, str) and any(c.isspace() or not c.isprintable() for c in secret):
+            faults.append(f"{place}: the secret holds a blank or a line break; write it anew")
     return faults
 
 
-def _owner(read: Any) -> str:
-    """The section that a reader of secrets belongs to, and its key."""
-    section: Environment | Channel = read.__self__
-    return f"environments.{section.name}.token" if isinstance(section, Environment) else f"channels.{section.name}.url"
+def _secrets(settings: Settings) -> Iterator[tuple[str, Callable[[], str | bytes | None]]]:
+    """Where each secret is given, and what reads it."""
+    for environment in settings.environments:
+        yield f"environments.{environment.name}.token", environment.read_token
+        yield f"environments.{environment.name}.user_token", environment.read_user_token
+        yield f"environments.{environment.name}.heartbeat", environment.read_heartbeat
+    for channel in settings.channels:
+        place = f"channels.{channel.name}"
+        if channel.is_webhook:
+            yield f"{place}.webhook", channel.read_webhook
+            yield f"{place}.key", channel.read_key
+        elif not channel.is_hook:
+            yield f"{place}.url", channel.read_url
 
 
 def json_schema() -> dict[str, Any]:
@@ -767,11 +1055,11 @@ def json_schema() -> dict[str, Any]:
 def shown(settings: Settings) -> dict[str, Any]:
     """The resolved settings with their secrets hidden."""
     table: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
-    for section, key in (("environments", "token"), ("channels", "url")):
-        for one in table[section]:
+    for section, key in _SECRETS:
+        for one in [table[section]] if isinstance(table[section], dict) else table[section]:
             if one.get(key) is not None:
                 one[key] = "***"
-    for one in table["environments"]:
+    for one in (*table["environments"], *table["channels"]):
         if one["proxy"]:
             one["proxy"] = re.sub(r"(?<=://)[^@/]*@", "***@", one["proxy"])
     return table

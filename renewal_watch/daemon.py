@@ -3,7 +3,9 @@
     main thread   signals, clock steps, watchdog: alive only while everything below moves
     scheduler     APScheduler; ticks every second and says which environments are due, no more
     poll threads  poll.run_once, one at a time for each environment
+    account threads  account_poll.run_once after a good poll; threads of their own, so that no poll waits for them
     channel threads  dispatch.run_once, one for each channel, so that a hung one delays nobody
+    heartbeat threads  one for each environment with a dead-man's switch
 
 What is due next lives in the database. The scheduler's own job store is in memory: a persistent one would pickle jobs
 and may drop them. Its waits are guarded here, for its thread can die unseen and a clock that is put back stops it.
@@ -20,7 +22,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,18 +32,19 @@ from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from renewal_watch import canary, config, dispatch, follow_up, poll
-from renewal_watch.channels import AppriseChannel, channel_faults
+from renewal_watch import account_poll, canary, config, dispatch, follow_up, messages, poll, wording
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.errors import AlreadyRunning, ConfigError, StoreError
+from renewal_watch.heartbeat import Heartbeats
 from renewal_watch.inventory import inventory_of
 from renewal_watch.model import Message, Severity
 from renewal_watch.routing import Routing
+from renewal_watch.senders import channel_faults, sender_of
 from renewal_watch.snapshots import CANARY, Schedule
 from renewal_watch.store import Store
+from renewal_watch.systemd import Systemd
 from renewal_watch.talkover import Client
 from renewal_watch.text import REDACTOR
-from renewal_watch.wording import template_faults
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +54,9 @@ REFRESH_S = 30.0  # how often the schedule is read anew: other processes may hav
 IDLE_S = 10.0  # how long a channel waits at most before it looks for messages of other processes
 STUCK_S = 300.0  # no progress of a thread for so long is a hang: three times its longest deadline
 STOP_SENDS_S = 6.0  # a send under way may end by itself this long after SIGTERM
+STOP_PINGS_S = 1.0  # and what a dead-man's switch is being told so long
 POLL_THREADS = 8
+ACCOUNT_THREADS = 4
 BLIND_AFTER_S = 600.0  # an unwritable database for so long is told without it
 
 
@@ -86,28 +91,6 @@ def only_one(database: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-class Systemd:
-    """The few words that systemd wants to hear; silent elsewhere."""
-
-    def __init__(self) -> None:
-        self._address = os.environ.get("NOTIFY_SOCKET", "")
-        watchdog = os.environ.get("WATCHDOG_USEC", "")
-        mine = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self.watchdog_s = int(watchdog) / 1e6 if watchdog.isdigit() and mine else 0.0
-
-    def say(self, *lines: str) -> None:
-        """Send ``KEY=value`` lines. A failure is logged, not raised: systemd acts on the silence."""
-        if not self._address:
-            return
-        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
-                notify.connect(address)
-                notify.sendall("\n".join(lines).encode())
-        except OSError as error:
-            log.warning("systemd cannot be told %s: %s", lines[0], error.strerror)
-
-
 class _Tick(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     """Fires ``TICK_S`` after now, whatever the clock did: the built-in interval would catch up or wait for years."""
 
@@ -129,6 +112,7 @@ class Daemon:
         self.store = store
         self.clock = clock
         self.systemd = Systemd()
+        self.heartbeats = Heartbeats(store, clock, since=clock())
         self.stopping = threading.Event()
         self.reloading = threading.Event()
         self.progress: dict[str, float] = {}  # name of a busy thread: monotonic time of its last sign of life
@@ -137,6 +121,7 @@ class Daemon:
         self._refreshed_at = -REFRESH_S
         self._busy: set[str] = set()
         self._pool = ThreadPoolExecutor(POLL_THREADS, thread_name_prefix="poll")
+        self._account_pool = ThreadPoolExecutor(ACCOUNT_THREADS, thread_name_prefix="account")
         self._workers: list[_ChannelWorker] = []
         self._scheduler: BackgroundScheduler | None = None
         self._unwritable_since: float | None = None
@@ -228,7 +213,7 @@ class Daemon:
             self._refused = f"; reload refused, the old settings stay: {REDACTOR.clean(error.faults[0])}"
             self.systemd.say("READY=1")
             return
-        self._stop_workers(STOP_SENDS_S)
+        self._stop_workers(STOP_SENDS_S, keep=fresh.channels)
         if fresh.inventory_path != self.settings.inventory_path:
             self.inventory = inventory_of(fresh)
         self.settings = fresh
@@ -241,7 +226,7 @@ class Daemon:
 
     def _look_at_templates(self) -> None:
         """A fault in a template costs its words, not the watch: it is logged, and stands in each message."""
-        for fault in template_faults(self.settings):
+        for fault in wording.template_faults(self.settings):
             log.warning("%s; the built-in words are used", REDACTOR.clean(fault))
 
     def _stop(self) -> None:
@@ -250,8 +235,10 @@ class Daemon:
         self.systemd.say("STOPPING=1", "STATUS=stopping")
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=False)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._account_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._stop_workers(STOP_SENDS_S)
+        self.heartbeats.close(STOP_PINGS_S)
 
     # --- scheduler ---
 
@@ -327,24 +314,62 @@ class Daemon:
         schedule = Schedule(next_poll_at=self.clock() + timedelta(minutes=1))  # after a fault of our own
         try:
             self._alive(name)
+            self.heartbeats.begin(environment)
             source = Client.of(environment, self._pause, lambda: self._alive(name))
+            account_poll.learn_users(self.store, environment, self.settings.account, source, self.clock)
             routing = self.routing()
             policy = self.settings.policy(environment, routing.inventory)
-            poll.run_once(self.store, environment, source, policy, routing, self.clock)
+            polled = poll.run_once(self.store, environment, source, policy, routing, self.clock)
+            self.heartbeats.end(environment, polled, self.settings)
             with self.store.transaction() as tx:
                 schedule = tx.watch(environment.name)[2]
             self._unwritable_since = None
             self._unwritable_told = False
+            if polled.error is None and polled.skipped is None:
+                self._begin_account(environment, absent=polled.absent > 0)
+        except Stopped:
+            pass
+        except StoreError as error:
+            self._cannot_write(error)
+            self.heartbeats.broke(environment, error)
+        except Exception as error:
+            log.exception("environment=%s the poll broke; it is repeated in a minute", environment.name)
+            self.heartbeats.broke(environment, error)
+        finally:
+            self._schedules[environment.name] = schedule
+            self.progress.pop(name, None)
+            self._busy.discard(environment.name)
+            self._wake_workers()
+
+    def _begin_account(self, environment: Environment, *, absent: bool) -> None:
+        name = _account_of(environment.name)
+        if name in self._busy:
+            return
+        self._busy.add(name)
+        try:
+            self._account_pool.submit(self._ask_account, environment, absent=absent)
+        except RuntimeError:  # the daemon stops, and begins nothing more
+            self._busy.discard(name)
+
+    def _ask_account(self, environment: Environment, *, absent: bool) -> None:
+        """What is read beside the list, in a turn of its own: the next poll does not wait for it."""
+        name = _account_of(environment.name)
+        try:
+            self._alive(name)
+            source = Client.of(environment, self._pause, lambda: self._alive(name))
+            routing = self.routing()
+            policy = self.settings.policy(environment, routing.inventory)
+            settings = self.settings.account
+            account_poll.run_once(self.store, environment, settings, source, policy, routing, self.clock, absent=absent)
         except Stopped:
             pass
         except StoreError as error:
             self._cannot_write(error)
         except Exception:
-            log.exception("environment=%s the poll broke; it is repeated in a minute", environment.name)
+            log.exception("environment=%s reading the account broke; it is tried after the next poll", environment.name)
         finally:
-            self._schedules[environment.name] = schedule
             self.progress.pop(name, None)
-            self._busy.discard(environment.name)
+            self._busy.discard(name)
             self._wake_workers()
 
     def _canary(self) -> None:
@@ -377,19 +402,24 @@ class Daemon:
             self._unwritable_since = now
         if now - self._unwritable_since >= BLIND_AFTER_S and not self._unwritable_told:
             self._unwritable_told = True
-            text = f"CRITICAL\n• renewal-watch on {socket.gethostname()} watches nothing: {error}"
+            text = f"renewal-watch on {socket.gethostname()} watches nothing: {error}"
             threading.Thread(target=self._tell_directly, args=(text,), name="direct", daemon=True).start()
 
     def _tell_directly(self, text: str) -> None:
         message_id = f"rw-{secrets.token_hex(5)}"
+        now = self.clock()
+        headline = "renewal-watch cannot write its database"
+        alert = messages.of_the_watch("watch.stale", Severity.critical, now.isoformat(), (headline, text))
         for channel in self.settings.channels:
-            sender = AppriseChannel(channel.name, channel.read_url)
+            sender = sender_of(channel, self.clock)
             message = Message(
                 message_id=message_id,
-                title="[critical] renewal-watch cannot write its database",
-                body=f"{text}\n\nmessage {message_id}",
+                title=f"[critical] {headline}",
+                body=f"CRITICAL\n• {text}\n\nmessage {message_id}",
                 severity=Severity.critical,
             )
+            if channel.is_hook:
+                message = wording.event(alert, channel, Routing(), message_id=message_id, alert_id=None, found_at=now)
             try:
                 sender.send(lambda _, message=message: message)  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 (the last resort must try every channel)
@@ -400,28 +430,38 @@ class Daemon:
     # --- channel threads ---
 
     def _start_workers(self) -> None:
+        """One for each channel; those that go on since before a reload are left as they are."""
+        going_on = {worker.outlet.channel.name: worker for worker in self._workers if not worker.ending.is_set()}
         unmarked = {worker.outlet.channel.name: worker.outlet.unmarked for worker in self._workers}
-        self._workers = [_ChannelWorker(self, channel) for channel in self.settings.channels]
-        for worker in self._workers:  # what was sent but could not be marked is not sent again after a reload
+        fresh = [_ChannelWorker(self, one) for one in self.settings.channels if one.name not in going_on]
+        self._workers = [*going_on.values(), *fresh]
+        for worker in fresh:  # what was sent but could not be marked is not sent again after a reload
             worker.outlet.unmarked |= unmarked.get(worker.outlet.channel.name, set())
-        for worker in self._workers:
             worker.start()
 
     def _wake_workers(self) -> None:
         for worker in self._workers:
             worker.wake.set()
 
-    def _stop_workers(self, patience_s: float) -> None:
-        for worker in self._workers:
+    def _stop_workers(self, patience_s: float, keep: Sequence[Channel] = ()) -> None:
+        """End all workers but those of the channels in ``keep``, whose settings are the same: a hook is not cut short."""
+        those = [worker for worker in self._workers if worker.outlet.channel not in keep]
+        for worker in those:
             worker.ending.set()
             worker.wake.set()
         ends = time.monotonic() + patience_s
-        for worker in self._workers:
+        for worker in those:
             worker.join(max(0.0, ends - time.monotonic()))
-        for worker in self._workers:
-            if worker.is_alive():
-                worker.sender.stop()
-                worker.join(2.0)
+        slow = [worker for worker in those if worker.is_alive()]
+        for worker in slow:
+            worker.sender.stop()
+        for worker in slow:
+            worker.join(2.0)
+
+
+def _account_of(environment: str) -> str:
+    """The name of a thread that reads an account; no environment is called so."""
+    return f"account of {environment}"
 
 
 class _ChannelWorker(threading.Thread):
@@ -432,7 +472,7 @@ class _ChannelWorker(threading.Thread):
         self._daemon = daemon
         self.wake = threading.Event()
         self.ending = threading.Event()
-        self.sender = AppriseChannel(channel.name, channel.read_url)
+        self.sender = sender_of(channel, daemon.clock)
         self.outlet = dispatch.Outlet(channel=channel, sender=self.sender)
 
     def run(self) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from renewal_watch.messages import instant
 from renewal_watch.model import Acknowledgement, Flap, Key, Known, Match, Matter, Severity, Silence
@@ -43,10 +43,10 @@ class Decisions(Snapshots):
             flaps=self.flaps(),
         )
 
-    def matters(self) -> dict[Key, Matter]:
-        """Everything that was found and still holds."""
+    def matters(self, number: Known | None = None) -> dict[Key, Matter]:
+        """Everything that was found and still holds, or what of it is about one number."""
         found = {}
-        for row in self._by_key(matters):
+        for row in self._by_key(matters, *([] if number is None else [matters.c.number_id == number.pk])):
             ack = None
             if row.acked_at is not None:
                 ack = Acknowledgement(at=row.acked_at, by=row.acked_by, rank=row.acked_rank)
@@ -73,12 +73,22 @@ class Decisions(Snapshots):
             for row in self._by_key(flaps)
         }
 
-    def _by_key(self, table: Any) -> Any:
+    def unanswered(self) -> dict[Severity, int]:
+        """How many matters are neither acknowledged nor hidden, by severity."""
+        query = (
+            select(matters.c.severity, func.count())
+            .where(matters.c.acked_at.is_(None), matters.c.hidden.is_(None))
+            .group_by(matters.c.severity)
+        )
+        return {Severity(severity): count for severity, count in self.connection.execute(query)}
+
+    def _by_key(self, table: Any, *conditions: Any) -> Any:
         """The rows of a table by model.Key, with the names that its ids stand for."""
         query = (
             select(table, environments.c.name.label("environment"), numbers.c.provider_id)
             .outerjoin(environments, environments.c.id == table.c.environment_id)
             .outerjoin(numbers, numbers.c.id == table.c.number_id)
+            .where(*conditions)
         )
         return self.connection.execute(query).all()
 

@@ -17,14 +17,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import click
 
-from renewal_watch import config, dispatch, follow_up, poll, report
+from renewal_watch import account_poll, config, dispatch, follow_up, poll, report
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.messages import instant, span
 from renewal_watch.routing import Routing
-from renewal_watch.simulator import TOKEN, Provider, Rented, Server, made_up_fleet
+from renewal_watch.simulator import (
+    TOKEN,
+    Provider,
+    Rented,
+    Server,
+    charge,
+    made_up_account,
+    made_up_fleet,
+    release_request,
+)
 from renewal_watch.store import Store
 from renewal_watch.talkover import Client
 
@@ -81,7 +91,12 @@ def run(*, seed: int, numbers: int) -> None:
 class _Story:
     def __init__(self, folder: Path, stack: ExitStack, *, seed: int, numbers: int) -> None:
         self.now = START
-        self.provider = Provider(now=lambda: self.now, fleet=made_up_fleet(numbers, seed, START.date()))
+        fleet = made_up_fleet(numbers, seed, START.date())
+        self.account = made_up_account(fleet, START)
+        self.requests: list[dict[str, Any]] = []
+        self.charges = [charge("topup-1", START)]
+        self.account.releases, self.account.history = self.requests, self.charges
+        self.provider = Provider(now=lambda: self.now, fleet=fleet, account=self.account)
         self.receivers = {name: Receiver(name, self._print_message) for name in ("chat", "pager", "office")}
         self.cast = _cast(self.provider.fleet)
         self.folder = folder
@@ -120,6 +135,8 @@ name = "office"
 url = "json://127.0.0.1:{hooks.server_address[1]}/office"
 digest = "weekly mon 08:00"
 critical_at_once = false
+[account]
+every = "1d"
 """,
             encoding="utf-8",
         )
@@ -149,7 +166,11 @@ critical_at_once = false
         for step in range(DAYS * int(timedelta(days=1) / STEP)):
             self.now = START + step * STEP
             self._live(step / 4)
-            poll.run_once(self.store, environment, source, policy, self.routing, lambda: self.now)
+            self._live_account(step / 4)
+            polled = poll.run_once(self.store, environment, source, policy, self.routing, lambda: self.now)
+            if polled.error is None:
+                settings = self.settings.account
+                account_poll.run_once(self.store, environment, settings, source, policy, self.routing, lambda: self.now)
             follow_up.run_once(self.store, self.routing, {environment.name: policy}, self.now)
             self._polls += 1
             self._send()
@@ -194,6 +215,22 @@ critical_at_once = false
             cast["suspended"].status = "suspended"
         elif day == 35:  # noqa: PLR2004
             cast["suspended"].status = "active"
+
+    def _live_account(self, day: float) -> None:
+        """What happens beside the list."""
+        unpaid = self.cast["unpaid"]
+        if day == 11:  # noqa: PLR2004 (the days of the story)
+            self._aside("somebody asks to release " + unpaid.number)
+            self.requests.append(release_request(unpaid, self.now))
+        elif day == 12:  # noqa: PLR2004
+            self._aside("somebody else reads the pager and cancels the request")
+            self.requests[0]["status"] = "cancelled"
+        elif day == 13:  # noqa: PLR2004
+            self._aside("the card is declined when auto top-up charges it")
+            self.charges.insert(0, charge("topup-2", self.now, "card_declined"))
+        elif day == 14:  # noqa: PLR2004
+            self._aside("another card is put in place")
+            self.charges.insert(0, charge("topup-3", self.now))
 
     def _acknowledge(self, rented: Rented) -> None:
         """What ``renewal-watch ack NUMBER`` does."""

@@ -26,10 +26,14 @@ LONGEST = 20  # items of a list; what does not fit is counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """All that a digest is made of: the numbers that are watched and that its channel is told of."""
+    """All that a digest is made of: the numbers that are watched and that its channel is told of.
+
+    ``open_beside`` are the headlines of what still holds beside the list: releases and funds.
+    """
 
     rows: Sequence[Row]
     watches: Sequence[tuple[Watch, Policy]]
+    open_beside: Sequence[str] = ()
     matters: Mapping[Key, Matter] = field(default_factory=dict)
     silences: Sequence[Silence] = ()
     lapses: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -50,7 +54,7 @@ def compose(state: State, changes: int, since: datetime, now: datetime) -> tuple
             *[f"blind on {', '.join(blind)}"] * bool(blind),
         ]
     )
-    trouble = _trouble(state.rows, now)
+    trouble = _trouble(state, now)
     lines = [
         *(["NEEDS SOMEBODY", *trouble, ""] if trouble else []),
         "RENEWS NEXT",
@@ -80,10 +84,10 @@ def _upcoming(rows: Iterable[Row], within: int) -> list[Row]:
     return sorted(found, key=lambda row: (row.days_left or 0, bool(row.number.auto_renewal), row.known.number))
 
 
-def _trouble(rows: Iterable[Row], now: datetime) -> list[str]:
+def _trouble(state: State, now: datetime) -> list[str]:
     """What is not as it should be, as it is now."""
-    lines = []
-    for row in sorted(rows, key=Row.urgency):
+    lines = [f"• {headline}" for headline in state.open_beside]
+    for row in sorted(state.rows, key=Row.urgency):
         who = f"• {messages.who(row.number)} ({row.environment})"
         if row.known.lapse is not None:
             continue

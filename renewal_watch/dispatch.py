@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -33,7 +33,7 @@ MARK_TRIES = 5  # writing that a message was sent is worth waiting for: what is 
 
 
 class Sender(Protocol):
-    """What ``channels.AppriseChannel`` is to this module."""
+    """What the senders of ``senders.sender_of`` are to this module."""
 
     def send(self, render: Callable[[Limits], Message]) -> None:
         """Deliver or raise ChannelError."""
@@ -79,7 +79,7 @@ def run_once(
             break
         claimed = monotonic()
         if delivery.message_id in outlet.unmarked:
-            error = None
+            failed_by = None
         elif should_stop():
             with store.transaction() as tx:
                 tx.release(delivery)
@@ -87,32 +87,37 @@ def run_once(
         else:
             try:
                 shown = _shown(store, outlet, delivery, routing)
-                error = _send(outlet, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+                failed_by = _send(outlet, delivery, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
             except _HeldUp:
                 with store.transaction() as tx:
                     tx.release(delivery)
                 continue
-        if error is None:
+        if failed_by is None:
             sent += 1
             _mark_sent(store, outlet, delivery, routing, clock, pause)
         else:
             failed += 1
+            chance = random.random()  # noqa: S311 (no secret)
             with store.transaction() as tx:
-                tx.settle_failed(delivery, error, routing, clock(), random.random())  # noqa: S311 (no secret)
+                tx.settle_failed(delivery, failed_by.why, routing, clock(), chance, failed_by.wait)
     return Sent(sent=sent, failed=failed)
 
 
-class Shown(NamedTuple):
-    """A delivery as its channel is to see it."""
+class _Failed(NamedTuple):
+    """Why a message was not delivered, and how long the receiver asked to be left alone."""
 
-    delivery: Delivery
-    own: Mapping[str, Own]
-    form: str
+    why: str
+    wait: timedelta = timedelta(0)
 
 
-def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -> Shown:
-    """In the user's words where there are templates, with numbers masked where they are to be."""
+_Show = Callable[[Limits, datetime], Message]  # a delivery as its channel is to see it, within limits, at a time
+
+
+def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -> _Show:
+    """In the user's words where there are templates, with numbers masked where they are to be; for a hook as JSON."""
     channel = routing.named(outlet.channel.name) or outlet.channel
+    if outlet.channel.is_hook:
+        return _as_event(store, channel, delivery, routing)
     alerts = delivery.alerts
     own: Mapping[str, Own] = {}
     note = delivery.note
@@ -126,27 +131,54 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
             note = "; ".join(filter(None, (note, f"in built-in words, for a template failed: {fault}")))
     if channel.mask_numbers:
         alerts = tuple(wording.mask(alert) for alert in alerts)
-    return Shown(replace(delivery, alerts=alerts, note=note), own, channel.format)
+
+    def show(limits: Limits, now: datetime) -> Message:
+        return messages.render(
+            delivery.message_id,
+            alerts,
+            created_at=delivery.created_at,
+            now=now,
+            body_limit=limits.body,
+            title_limit=limits.title,
+            form=channel.format,
+            note=note,
+            own=own,
+        )
+
+    return show
 
 
-def _send(outlet: Outlet, shown: Shown, clock: Callable[[], datetime], age: Callable[[], float]) -> str | None:
+def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routing) -> _Show:
+    """The one alert of a hook's message."""
+    with store.transaction() as tx:
+        (alert,) = tx.with_numbers(delivery.alerts)
+        (alert_id,) = delivery.alert_ids
+        _, _, found_at = tx.text_of(alert_id)
+        place = (alert.environment, alert.number_id or "")
+        agents = tx.users_of([place]).get(place) if alert.number_id else None
+    event = wording.event(
+        alert,
+        channel,
+        routing,
+        message_id=delivery.message_id,
+        alert_id=alert_id,
+        found_at=found_at,
+        note=delivery.note,
+        agents=agents,
+    )
+    return lambda _limits, _now: event
+
+
+def _send(
+    outlet: Outlet, delivery: Delivery, show: _Show, clock: Callable[[], datetime], age: Callable[[], float]
+) -> _Failed | None:
     """Why the message was not delivered, None if it was."""
-    delivery = shown.delivery
 
     def render(limits: Limits) -> Message:
         if age() > CLAIM_IS_OLD.total_seconds() or clock() >= delivery.leased_until:
-            raise _HeldUp
-        return messages.render(
-            delivery.message_id,
-            delivery.alerts,
-            created_at=delivery.created_at,
-            now=clock(),
-            body_limit=limits.body,
-            title_limit=limits.title,
-            form=shown.form,
-            note=delivery.note,
-            own=shown.own,
-        )
+            msg = "the claim is too old"
+            raise _HeldUp(msg)
+        return show(limits, clock())
 
     try:
         outlet.sender.send(render)
@@ -163,12 +195,12 @@ def _send(outlet: Outlet, shown: Shown, clock: Callable[[], datetime], age: Call
             delivery.attempts,
             error,
         )
-        return str(error)
+        return _Failed(str(error), error.retry_after or timedelta(0))
     except Exception as error:  # one message that breaks us must be seen to fail, and hold up no other
         log.exception(
             "channel=%s message=%s attempt=%d broke", delivery.channel, delivery.message_id, delivery.attempts
         )
-        return f"a fault of renewal-watch ({type(error).__name__}); the log has its traceback"
+        return _Failed(f"a fault of renewal-watch ({type(error).__name__}); the log has its traceback")
     log.info("channel=%s message=%s alerts=%d sent", delivery.channel, delivery.message_id, len(delivery.alerts))
     return None
 

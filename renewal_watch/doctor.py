@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -11,16 +12,18 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from renewal_watch.channels import AppriseChannel
-from renewal_watch.config import Channel, Environment, Settings
-from renewal_watch.errors import ApiError, ConfigError, RenewalWatchError
+from renewal_watch import account_poll
+from renewal_watch.config import Account, Channel, Environment, Settings, has_secret
+from renewal_watch.errors import ApiError, ConfigError, NotOffered, RenewalWatchError
+from renewal_watch.heartbeat import calendar
 from renewal_watch.inventory import inventory_faults
-from renewal_watch.messages import numbers
+from renewal_watch.messages import instant, numbers
 from renewal_watch.model import InvalidEntry
 from renewal_watch.report import orphaned
 from renewal_watch.schema import sqlite_path, wal_is_safe
+from renewal_watch.senders import faults_of
 from renewal_watch.store import Store
-from renewal_watch.talkover import Client
+from renewal_watch.talkover import FURTHER, Client
 from renewal_watch.text import plain
 from renewal_watch.wording import template_faults
 
@@ -44,14 +47,21 @@ def examine(settings: Settings, secret_faults: list[str]) -> list[Finding]:
         *(Finding(ok=False, text=fault) for fault in (*template_faults(settings), *inventory_faults(settings))),
         *_permissions(settings),
         *_database(settings),
-        *(f for one in settings.environments if not _named(one.name, secret_faults) for f in _provider(one)),
-        *_channels([one for one in settings.channels if not _named(one.name, secret_faults)]),
+        *(
+            f
+            for one in settings.environments
+            if not _has_fault(f"environments.{one.name}.token", secret_faults)
+            for f in _provider(one, settings.account)
+        ),
+        *_channels([one for one in settings.channels if not _has_fault(f"channels.{one.name}.", secret_faults)]),
+        *_heartbeats(settings),
     ]
 
 
 def _permissions(settings: Settings) -> Iterator[Finding]:
-    files = [one.token_file for one in settings.environments] + [one.url_file for one in settings.channels]
-    for name in filter(None, files):
+    files = [(one.token_file, one.user_token_file, one.heartbeat_file) for one in settings.environments]
+    files += [(one.url_file, one.webhook_file, one.key_file) for one in settings.channels]
+    for name in (name for those in files for name in those if name):
         path = Path(name).expanduser()
         if path.exists() and path.stat().st_mode & 0o077:
             yield Finding(ok=False, text=f"others can read the secret in {path}; run: chmod 600 {path}")
@@ -105,7 +115,7 @@ def _first(entry: InvalidEntry) -> str:
     return f"{plain(entry.number or entry.id or 'one without id and number')}: {plain(entry.reason)}"
 
 
-def _provider(environment: Environment) -> Iterator[Finding]:
+def _provider(environment: Environment, account: Account) -> Iterator[Finding]:
     source = Client.of(environment, time.sleep)
     try:
         listing = source.fetch()
@@ -118,6 +128,7 @@ def _provider(environment: Environment) -> Iterator[Finding]:
                 ok=False,
                 text=f"{environment.name}: {len(listing.invalid)} entries cannot be read, the first: {_first(listing.invalid[0])}",
             )
+        yield from _account(environment, account, source)
     if source.server_time is not None:
         off = abs((datetime.now(UTC) - source.server_time).total_seconds())
         if off > CLOCK_OFF_S:
@@ -127,19 +138,71 @@ def _provider(environment: Environment) -> Iterator[Finding]:
             yield Finding(ok=True, text=f"clock agrees with {environment.name}'s")
 
 
-def _named(name: str, faults: list[str]) -> bool:
-    """Whether a fault was told already of what is called ``name``."""
-    return any(f".{name}." in fault for fault in faults)
+def _account(environment: Environment, account: Account, source: Client) -> Iterator[Finding]:
+    """What can be read beside the list. That the provider does not offer something is no fault."""
+    name = environment.name
+    read = []
+    for what in account_poll.wanted(account, environment):
+        try:
+            source.ask(what)
+        except NotOffered as error:
+            yield Finding(ok=True, text=f"{name}: left out, for {error}")
+        except ConfigError:
+            continue  # told with the secrets
+        except ApiError as error:
+            whose = "user_token, " if FURTHER[what].is_for_users else ""
+            yield Finding(ok=False, text=f"{name}: {whose}{FURTHER[what].title}: {error}")
+        else:
+            read.append(FURTHER[what].title)
+    if read:
+        yield Finding(ok=True, text=f"{name}: read beside the list: {', '.join(read)}")
+    if account.balance and not has_secret(environment, "user_token"):
+        yield Finding(ok=True, text=f"{name}: the balance is not read, for it needs a user_token")
+
+
+def _heartbeats(settings: Settings) -> Iterator[Finding]:
+    """What the dead-man's switches were last told. None is told now: that would be a success without a poll."""
+    those = [one.name for one in settings.environments if one.has_heartbeat]
+    path = sqlite_path(settings.database_url)
+    last: dict[str, tuple[datetime, dict[str, str | None]]] = {}
+    try:
+        if those and path is not None and path.exists():
+            store = Store(settings.database_url, reads_only=True)
+            try:
+                store.require_current()
+                with store.transaction() as tx:
+                    found = {name: tx.fired_at(calendar(name)) for name in those}
+            finally:
+                store.close()
+            last = {name: (kept[0], json.loads(kept[1])) for name, kept in found.items() if kept and kept[1]}
+    except (OSError, RenewalWatchError):
+        return  # told with the database
+    for name in those:
+        if name not in last:
+            yield Finding(ok=True, text=f"heartbeat of {name}: not told anything yet; the next poll is the first")
+            continue
+        at, said = last[name]
+        if said["fault"]:
+            yield Finding(ok=False, text=f"heartbeat of {name}: not reached at {instant(at)}: {said['fault']}")
+        else:
+            what = f"told {said['signal']} at {instant(at)}: {said['text']}"
+            yield Finding(ok=said["signal"] == "success", text=f"heartbeat of {name}: {what}")
+
+
+def _has_fault(place: str, faults: list[str]) -> bool:
+    """Whether a fault of what stands at ``place`` was told already."""
+    return any(fault.startswith(place) for fault in faults)
 
 
 def _channels(channels: list[Channel]) -> Iterator[Finding]:
     for channel in channels:
-        sender = AppriseChannel(channel.name, channel.read_url)
-        try:
-            sender.limits()
-            text = f"channel {channel.name}: understood by Apprise {version('apprise')}; try it: renewal-watch test-channel {channel.name}"
+        faults = faults_of(channel)
+        yield from (Finding(ok=False, text=fault) for fault in faults)
+        if not faults:
+            is_fine = f"understood by Apprise {version('apprise')}"
+            if channel.command is not None:
+                is_fine = f"{channel.command[0]} can be run"
+            elif channel.is_webhook:
+                is_fine = "posts, signed" if channel.read_key() else "posts, unsigned"
+            text = f"channel {channel.name}: {is_fine}; try it: renewal-watch test-channel {channel.name}"
             yield Finding(ok=True, text=text)
-        except ConfigError as error:
-            yield Finding(ok=False, text=str(error))
-        finally:
-            sender.close()

@@ -5,10 +5,12 @@
     ├── ConfigError         config, channels; exit 78; the operator corrects the file (all faults at once)
     ├── StoreError          store, schema; exit 1; the daemon tries again, the operator frees disk or lock
     ├── AlreadyRunning      daemon; exit 1; the operator stops the other daemon
-    ├── ChannelError        channels; dispatch keeps the delivery pending and tries again
+    ├── CannotServe         web; exit 1; the operator frees the address, or installs what the pages need
+    ├── ChannelError        channels, hooks; dispatch keeps the delivery pending and tries again
     └── ApiError            talkover; poll records the failed poll, rules decide whether to tell
         ├── TokenRejected   401, 403: the operator replaces the token
         ├── RequestRefused  422 and its like: the operator corrects a filter
+        ├── NotOffered      403, 404 of what is read beside the list: noted once; nothing to do, or switch it off
         ├── RateLimited     429: the watch waits as long as it is told
         ├── ServerTrouble   5xx, timeout, reset, cut body: the watch waits
         └── NotTheApi       HTML, redirect, empty body, no JSON: the operator checks base_url
@@ -53,8 +55,19 @@ class AlreadyRunning(RenewalWatchError):
     """Another daemon holds the lock of this database."""
 
 
+class CannotServe(RenewalWatchError):
+    """The pages cannot be served where they should be."""
+
+
 class ChannelError(RenewalWatchError):
-    """A message was not delivered, or nobody can say that it was."""
+    """A message was not delivered, or nobody can say that it was.
+
+    ``retry_after`` is how long the receiver asked to be left alone, if it did.
+    """
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ApiError(RenewalWatchError):
@@ -80,6 +93,12 @@ class RequestRefused(ApiError):
     """The provider does not accept the request, most often a filter."""
 
     reason = "request_refused"
+
+
+class NotOffered(ApiError):
+    """The provider does not have it, or not for this token; only of what is read beside the list."""
+
+    reason = "not_offered"
 
 
 class RateLimited(ApiError):

@@ -8,10 +8,11 @@ messages of failing channels, for their fallback                         digests
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from renewal_watch import digest, matching, messages, report, routing, rules, schedule
+from renewal_watch import account, digest, matching, messages, report, routing, rules, schedule
 from renewal_watch.config import Channel
 from renewal_watch.model import Alert, Key, Matter, PhoneNumber, Policy, Severity, Silence
 from renewal_watch.routing import Routing, Situation
@@ -111,18 +112,38 @@ def _restated(
     if policy is None:  # the configuration does not have it any more
         return [(key, matter, None) for key, matter in those]
     environment_id, watch, _ = tx.watch(environment)
+    of_account = {key.topic for key, _ in those if account.reading_of(key.topic)}
+    readings = tx.readings(environment_id) if of_account else {}
+    facts = tx.facts(environment, readings, of_account, now) if of_account else account.Facts()
     fleet = tx.fleet(environment_id)
     parsed = tx.parsed(fleet[key.number_id] for key, _ in those if key.number_id in fleet)
     gone = {name for name, known in fleet.items() if known.missing_at is not None}
+    users = tx.users_of((environment, key.number_id) for key, _ in those if key.number_id)
     return [
         (
             key,
             matter,
-            rules.restate(key, matter, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now),
+            _with_users(
+                account.restate(key, readings, facts, policy, now)
+                if key.topic in of_account
+                else rules.restate(
+                    key, matter, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now
+                ),
+                matter,
+                users.get((environment, key.number_id), ()),
+            ),
         )
         for key, matter in those
         if key.topic == "presence" or key.number_id not in gone  # what else is about it goes on should it return
     ]
+
+
+def _with_users(restated: rules.Restated | None, matter: Matter, names: Sequence[str]) -> rules.Restated | None:
+    """Its words of today with the agents that use the number, before whatever follows them; old words have them."""
+    if restated is None or restated.words is None or matter.severity < Severity.warning:
+        return restated
+    headline, text = restated.words
+    return replace(restated, words=(headline, text + messages.used_by(names)))
 
 
 def _holds(tx: Transaction, way: Routing, key: Key) -> bool:
@@ -324,27 +345,60 @@ def _is_for(channel: Channel, environment: str, number: PhoneNumber, way: Routin
     return channel.name in routing.channels_of(said, environment, way)
 
 
+def _open_beside(
+    tx: Transaction,
+    channel: Channel,
+    way: Routing,
+    known: Situation,
+    environment: str,
+    policy: Policy,
+    now: datetime,
+) -> list[str]:
+    """The headlines of today of what the account says and nobody hid or acknowledged, the most urgent first."""
+    those = [
+        (key, matter)
+        for key, matter in sorted(known.matters.items(), key=lambda one: (-one[1].severity, one[1].opened_at, one[0]))
+        if key.environment == environment
+        and account.reading_of(key.topic)
+        and key._replace(topic="presence") not in known.matters  # a missing number is told as missing
+        and matter.hider is None
+        and matter.ack is None
+    ]
+    lines = []
+    for key, matter, restated in _restated(tx, way, environment, policy, those, now) if those else ():
+        if restated is None:
+            continue
+        said = way.said(way.seen(environment, restated.number))
+        if channel.name in routing.taking(matter.kind, matter.severity, environment, said, way):
+            headline = (restated.words or tx.text_of(matter.alert_id))[0]
+            lines.append(f"{headline} ({environment})" if account.is_release(key.topic) else headline)
+    return lines
+
+
 def _state(
     tx: Transaction, channel: Channel, way: Routing, policies: Mapping[str, Policy], now: datetime
 ) -> digest.State:
     """What the digest of ``channel`` is made of."""
     rows: list[report.Row] = []
     watches = []
+    beside: list[str] = []
+    known = tx.situation(now)
     for environment_id, watch, _ in tx.watches():
         policy = policies.get(watch.name)
         if policy is None or (channel.environments is not None and watch.name not in channel.environments):
             continue
         watches.append((watch, policy))
+        beside += _open_beside(tx, channel, way, known, watch.name, policy, now)
         rows += [
             report.row(watch.name, known, number, policy, now)
             for known, number in tx.listed(environment_id)
             if rules.is_watched(known, policy) and _is_for(channel, watch.name, number, way)
         ]
     names = {watch.name for watch, _ in watches}
-    known = tx.situation(now)
     return digest.State(
         rows=rows,
         watches=watches,
+        open_beside=beside,
         matters={key: matter for key, matter in known.matters.items() if key.environment in {*names, ""}},
         silences=known.silences,
         lapses={place: by for place, by in known.lapses.items() if place[0] in names},

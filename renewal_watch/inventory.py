@@ -11,7 +11,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from renewal_watch.config import Settings
@@ -27,38 +27,51 @@ LARGEST = 64 * 1024 * 1024  # bytes
 
 def parse(text: str) -> tuple[dict[str, Record], list[str]]:
     """The records by the digits of their numbers, and a sentence for each line that cannot be used."""
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter, strict=True)
-    records: dict[str, Record] = {}
-    lines: dict[str, int] = {}
     faults: list[str] = []
-    try:
-        head = [name.strip().lower() for name in next(rows, [])]
-        if "number" not in head:
-            return {}, ["line 1: it names the columns and has none called number"]
-        for row in _rows(rows, faults):
-            cells = dict(zip(head, (cell.strip() for cell in row), strict=False))
-            if not any(cells.values()):
-                continue
-            called = cells.get("number", "")
-            key = digits(called)
-            if _MANGLED.search(called) or len(key) < SHORTEST or _NOT_A_NUMBER.search(called):
-                hint = "; a spreadsheet made it so: format the column as text" if _MANGLED.search(called) else ""
-                faults.append(f"line {rows.line_num}: {called!r} is not a phone number{hint}")
-            elif key in records:
-                faults.append(f"line {rows.line_num}: {called} stands in line {lines[key]} already")
-            else:
-                labels = (label.strip() for label in re.split("[;,|]", cells.get("labels", "")))
-                records[key] = Record(
-                    owner=cells.get("owner", ""), labels=tuple(filter(None, labels)), note=cells.get("note", "")
-                )
-                lines[key] = rows.line_num
-    except csv.Error as error:
-        faults.append(f"line {rows.line_num}: {error}")
+    records = collect(rows(text, faults), faults)
     if len(faults) > _FAULTS:
         faults = [*faults[:_FAULTS], f"and {len(faults) - _FAULTS} more"]
     return records, faults
+
+
+def delimiter(text: str) -> str:
+    """What stands between the cells, by the first line."""
+    first = text.partition("\n")[0]
+    return max(",;\t", key=first.count)
+
+
+def rows(text: str, faults: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV text: the line where each ends, and its cells by the names of their columns."""
+    read = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter(text), strict=True)
+    head = [name.strip().lower() for name in next(_rows(read, faults), [])]
+    if "number" not in head:
+        faults += ["line 1: it names the columns and has none called number"] * (not faults)
+        return
+    for row in _rows(read, faults):
+        yield read.line_num, dict(zip(head, (cell.strip() for cell in row), strict=False))
+
+
+def collect(found: Iterable[tuple[int, Mapping[str, str]]], faults: list[str]) -> dict[str, Record]:
+    """The records in such rows by the digits of their numbers; what cannot be used becomes a sentence in ``faults``."""
+    records: dict[str, Record] = {}
+    lines: dict[str, int] = {}
+    for line, cells in found:
+        if not any(cells.values()):
+            continue
+        called = cells.get("number", "")
+        key = digits(called)
+        if _MANGLED.search(called) or len(key) < SHORTEST or _NOT_A_NUMBER.search(called):
+            hint = "; a spreadsheet made it so: format the column as text" if _MANGLED.search(called) else ""
+            faults.append(f"line {line}: {called!r} is not a phone number{hint}")
+        elif key in records:
+            faults.append(f"line {line}: {called} stands in line {lines[key]} already")
+        else:
+            labels = (label.strip() for label in re.split("[;,|]", cells.get("labels", "")))
+            records[key] = Record(
+                owner=cells.get("owner", ""), labels=tuple(filter(None, labels)), note=cells.get("note", "")
+            )
+            lines[key] = line
+    return records
 
 
 def _rows(rows: Iterator[list[str]], faults: list[str]) -> Iterator[list[str]]:

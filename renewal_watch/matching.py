@@ -7,7 +7,7 @@ which rule gave what, for ``explain``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -140,6 +140,11 @@ def hides(pattern: str, kind: str) -> bool:
 def is_silenced(kinds: tuple[str, ...], kind: str) -> bool:
     """Whether a silence of ``kinds`` (none: all about numbers) is about ``kind``."""
     return any(hides(pattern, kind) for pattern in kinds or ("*",))
+
+
+def is_about_the_watch(kinds: Sequence[str]) -> bool:
+    """Whether a silence of these kinds is about the watch itself, and about no number."""
+    return bool(kinds) and all(kind.partition(".")[0] in OWN for kind in kinds)
 
 
 def effective(rules: Iterable[Rule], one: Subject) -> Effective:

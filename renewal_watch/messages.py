@@ -16,7 +16,7 @@ from html import escape
 from itertools import accumulate
 from typing import NamedTuple
 
-from renewal_watch.model import Alert, InvalidEntry, Message, PhoneNumber, Severity
+from renewal_watch.model import Alert, Card, Charge, InvalidEntry, Message, PhoneNumber, Release, Severity, TopUp
 from renewal_watch.text import plain, unmarked
 
 DASHBOARD = "the provider's dashboard"
@@ -25,6 +25,7 @@ _BRIEF = 72  # characters of a headline in a subject
 _DIGITS = 30  # an amount with more before or after the point is no price and is not written out
 _TITLE = 250  # bytes of a title that stands above the body
 _ESCAPES = "&<>\"'"
+_AGENTS = 5  # that are named; the others are counted
 _GROUPS = {
     "renewal.upcoming": "up for renewal",
     "renewal.due": "due",
@@ -43,6 +44,14 @@ _GROUPS = {
     "flapping.ended": "settled",
     "lapse.last_chance": "about to lapse",
     "lapse.renewed": "renewed that were to lapse",
+    "release.requested": "asked to be released",
+    "release.approved": "released",
+    "release.closed": "not released after all",
+    "funds.topup_off": "on top-up switched off",
+    "funds.topup_failed": "on failed top-ups",
+    "funds.card_expiring": "on expiring cards",
+    "funds.short": "on the balance",
+    "funds.recovered": "on funds that are well again",
 }
 
 
@@ -218,10 +227,22 @@ def added(number: PhoneNumber, at: str, left: int | None, on: int | None) -> tup
 
 
 def missing(
-    number: PhoneNumber, at: str, polls: int, left: int | None, on: int | None, *, is_meant: bool = False
+    number: PhoneNumber,
+    at: str,
+    polls: int,
+    left: int | None,
+    on: int | None,
+    *,
+    is_meant: bool = False,
+    request: Release | None = None,
 ) -> tuple[str, str]:
-    """A number that left the list; ``is_meant``: it was to lapse."""
+    """A number that left the list; ``is_meant``: it was to lapse; ``request``: to release it, and what became of that."""
     without = "the last complete list" if polls == 1 else f"{polls} complete lists in a row"
+    if request is not None and request.status == "approved":
+        return f"{who(number)} is gone, as asked", (
+            f"{who(number)} ({at}) is gone, as asked: {without} came without it. {asked(request)}. A released number "
+            f"cannot be taken back. It is not watched any more. As last known: {_facts(number, left, on)}"
+        )
     if is_meant:
         early = " before its day" if left is None or left > 0 else ""
         todo = "if nobody released it, ask the provider" if early else "there is nothing to do"
@@ -230,10 +251,14 @@ def missing(
             f"It is not watched any more. As last known: {_facts(number, left, on)}"
         )
     return f"{who(number)} is missing", (
-        f"{who(number)} ({at}) is missing: {without} came without it. If nobody released it, "
+        f"{who(number)} ({at}) is missing: {without} came without it. {_why_missing(request)}, "
         f"ask the provider at once; a released number is soon given to others. It is not watched any more. "
         f"As last known: {_facts(number, left, on)}"
     )
+
+
+def _why_missing(request: Release | None) -> str:
+    return "If nobody released it" if request is None else f"{asked(request)}. If nobody meant it"
 
 
 def returned(number: PhoneNumber, at: str, since: datetime, left: int | None, on: int | None) -> tuple[str, str]:
@@ -324,6 +349,236 @@ def capabilities(
     return f"{who(number)} {verb} {what}", f"{who(number)} ({at}) {verb} {what}. {todo} {_facts(number, left, on)}"
 
 
+# --- the account ------------------------------------------------------------------------------------------------------
+
+
+def asked(request: Release) -> str:
+    """``Its release was requested at … (reason: …) and approved at …``."""
+    when = f" at {instant(request.requested_at)}" if request.requested_at else ""
+    why = f" (reason: {plain(request.reason).rstrip('.')})" if request.reason else ""
+    said = f"Its release was requested{when}{why}"
+    if request.status == "pending":
+        return f"{said} and is not decided yet"
+    done = f" at {instant(request.resolved_at)}" if request.resolved_at else ""
+    answer = f" ({plain(request.rejection).rstrip('.')})" if request.rejection and request.status == "rejected" else ""
+    return f"{said} and {request.status}{done}{answer}"
+
+
+def _released(number: PhoneNumber | None, request: Release) -> str:
+    return (
+        who(number) if number else plain(request.number) or plain(request.number_id) or f"request {plain(request.id)}"
+    )
+
+
+def _end_of_release(number: PhoneNumber | None, left: int | None, on: int | None, note: str) -> str:
+    if number is None:
+        return f"It is not in the list that is watched.{note}"
+    return f"{_facts(number, left, on)}{note}"
+
+
+def release_requested(
+    number: PhoneNumber | None, request: Release, at: str, left: int | None, on: int | None, note: str = ""
+) -> tuple[str, str]:
+    """Somebody asked to give a number back: the last moment to save it."""
+    name = _released(number, request)
+    return f"{name} is to be released", (
+        f"{name} ({at}) is to be released. {asked(request)}. Once it is approved the number is gone for good: if nobody "
+        f"meant it, cancel the request in {DASHBOARD} now. {_end_of_release(number, left, on, note)}"
+    )
+
+
+def release_meant(number: PhoneNumber, request: Release, at: str) -> tuple[str, str]:
+    """A request, or its approval, for a number that is meant to lapse."""
+    now = "is to be released" if request.status == "pending" else "is released or will be"
+    return f"{who(number)} {now}, as meant", (
+        f"{who(number)} ({at}) {now}. {asked(request)}. It is meant to lapse: there is nothing to do."
+    )
+
+
+def release_approved(
+    number: PhoneNumber | None,
+    request: Release,
+    at: str,
+    left: int | None,
+    on: int | None,
+    note: str = "",
+    *,
+    is_gone: bool = False,
+) -> tuple[str, str]:
+    """The request was approved: the number is gone or will be; ``is_gone``: it was told as missing before."""
+    name = _released(number, request)
+    headline = f"{name} is gone, for it was released" if is_gone else f"{name} is released"
+    what = "is gone, for it was released" if is_gone else "is released: it is gone or will be"
+    todo = f"If nobody meant it, ask the provider at once, and look in {DASHBOARD} who asked for it"
+    return headline, (
+        f"{name} ({at}) {what}. {asked(request)}. That cannot be undone. {todo}. "
+        f"{_end_of_release(number, left, on, note)}"
+    )
+
+
+def release_closed(number: PhoneNumber | None, request: Release, at: str, *, is_listed: bool) -> tuple[str, str]:
+    """The request came to nothing, or is not listed any more."""
+    name = _released(number, request)
+    if not is_listed:
+        return f"{name}: the request to release it is not listed any more", (
+            f"{name} ({at}): the request to release it is not listed any more, and nothing says what became of it. Look in "
+            f"{DASHBOARD} whether the number stays."
+        )
+    return f"{name} stays: the request to release it was {request.status}", (
+        f"{name} ({at}) stays. {asked(request)}. Nothing to do."
+    )
+
+
+_SWITCHES = {"auto top-up": "auto top-up", "scheduled top-up": "the scheduled top-up"}
+
+
+def topup_off(at: str, topic: str, settings: TopUp, note: str = "", *, still: bool = False) -> tuple[str, str]:
+    """Nothing fills up the balance by itself any more, or one way less does."""
+    what = _SWITCHES[topic]
+    other = settings.by_schedule if topic == "auto top-up" else settings.by_threshold
+    left = "Nothing fills up the balance by itself: a renewal may fail for want of money"
+    if other:
+        left = "The scheduled top-up is on" if topic == "auto top-up" else "Auto top-up is on"
+    return f"{at}: {what} is {'still ' * still}off", (
+        f"{at}: {what} is {'still ' * still}off. {left}. If nobody meant it, switch it on in {DASHBOARD}; else make sure that "
+        f"the balance covers the renewals.{note}"
+    )
+
+
+def topup_on(at: str, topic: str, *, by_other: bool = False) -> tuple[str, str]:
+    """The end of ``topup_off``; ``by_other``: the balance is filled up in the other way."""
+    what = "the scheduled top-up" if by_other else _SWITCHES[topic]
+    again = "" if by_other else " again"
+    return f"{at}: {what} is on{again}", f"{at}: {what} is on{again}. Nothing to do."
+
+
+def _charge(charge: Charge) -> str:
+    amount = f" of {money(charge.amount, charge.currency)}" if charge.amount is not None else ""
+    when = f" at {instant(charge.at)}" if charge.at else ""
+    why = f": {plain(charge.why).replace('_', ' ')}" if charge.why else ""
+    return f"{amount}{when} failed{why}"
+
+
+def topup_failed(at: str, charge: Charge, more: int, note: str = "") -> tuple[str, str]:
+    """The newest top-up failed; ``more`` others failed since one last looked."""
+    others = f" {more} more failed as well." if more else ""
+    what = "a test charge" if charge.trigger == "test" else "the top-up"
+    return f"{at}: {what} failed", (
+        f"{at}: {what}{_charge(charge)}.{others} The balance is not filled up: a renewal may fail for want of money. "
+        f"Check the card in {DASHBOARD} now, or pay in by hand.{note}"
+    )
+
+
+def topup_failed_once(at: str, charge: Charge, more: int) -> tuple[str, str]:
+    """A top-up failed and a later one did not."""
+    others = f", and {more} more," if more else ""
+    return f"{at}: a top-up failed, a later one succeeded", (
+        f"{at}: a top-up{_charge(charge)}{others} but a later one succeeded. Nothing to do, if the card is well."
+    )
+
+
+def topup_works(at: str) -> tuple[str, str]:
+    """The end of ``topup_failed``."""
+    return f"{at}: the top-up works again", f"{at}: the newest top-up succeeded. Nothing to do."
+
+
+def card_name(card: Card) -> str:
+    """``the visa card ending 4242``."""
+    return " ".join(filter(None, ("the", plain(card.brand), "card", f"ending {plain(card.last4)}" * bool(card.last4))))
+
+
+def card_expiring(at: str, card: Card, left: int, on: int, note: str = "") -> tuple[str, str]:
+    """The card that top-ups are charged to cannot be used for much longer; ``on`` is its last day."""
+    name = card_name(card)
+    when = f"expires {_in(left)}" if left >= 0 else "has expired"
+    last = f"its last day {'is' if left >= 0 else 'was'} {day(on)}"
+    then = "After it" if left >= 0 else "With it"
+    return f"{at}: {name} {when}", (
+        f"{at}: {name} {when}; {last}. {then} no top-up can be charged, and a renewal may fail for want of money. "
+        f"Put another card in place in {DASHBOARD}.{note}"
+    )
+
+
+def card_replaced(at: str, *, well: bool) -> tuple[str, str]:
+    """The end of ``card_expiring``; ``well``: the other card does not expire soon."""
+    if well:
+        said = "top-ups are charged to a card that does not expire soon. Nothing to do."
+        return f"{at}: the card was replaced", f"{at}: {said}"
+    said = "top-ups are charged to another card now. That one expires soon as well, which is told by itself."
+    return f"{at}: the card was replaced, by one that expires soon", f"{at}: {said}"
+
+
+def card_gone(at: str) -> tuple[str, str]:
+    """The end of ``card_expiring`` where nothing is said to be in its place."""
+    return f"{at}: no card is listed any more", (
+        f"{at}: the card that expires is not listed any more, and no other one is. Look in {DASHBOARD} whether top-ups can "
+        f"be charged."
+    )
+
+
+def short(
+    at: str,
+    *,
+    needs: Decimal,
+    balance: Decimal,
+    currency: str,
+    until: int,
+    first: tuple[int, int, int],
+    note: str,
+) -> tuple[str, str]:
+    """The balance does not cover what renews; ``first``: days left and day of the first that it does not, how many then."""
+    left, on, count = first
+    renew = f"{numbers(count)} {'renews' if count == 1 else 'renew'}"
+    when = f"now ({numbers(count)} due)" if left <= 0 else f"{when_short(left, on)} ({renew})"
+    return f"{at}: renewals to {day(until)} need {money(needs, currency)}, the balance is {money(balance, currency)}", (
+        f"{at}: renewals to {day(until)} need {money(needs, currency)}, the balance is {money(balance, currency)}. It is too "
+        f"little {when}. Pay in {money(needs - balance, currency)} or more in {DASHBOARD}.{note}"
+    )
+
+
+def when_short(left: int, on: int) -> str:
+    """``from Thu 14 May 2026 on, in 3 days``."""
+    return f"from {day(on)} on, {_in(left)}"
+
+
+def not_comparable(at: str, *, needs: Decimal, currency: str, balance: str, until: int) -> tuple[str, str]:
+    """Renewals in another currency than the balance; ``balance`` is written out."""
+    return f"{at}: renewals in {plain(currency)} cannot be compared with the balance", (
+        f"{at}: renewals to {day(until)} need {money(needs, currency)}, but the balance is {balance}: nothing is converted, so "
+        f"whether it is enough is not watched. Look in {DASHBOARD} what they are paid from."
+    )
+
+
+def enough(at: str, balance: str, needs: str) -> tuple[str, str]:
+    """The end of ``short``; both are written out."""
+    return f"{at}: the balance covers the renewals again", (
+        f"{at}: the balance is {balance} and the renewals ahead need {needs}. Nothing to do."
+    )
+
+
+def topup_helps(settings: TopUp | None, *, failed: bool) -> str:
+    """What auto top-up means for a balance that is too small."""
+    if settings is None or not settings.by_threshold:
+        return ""
+    if failed:
+        return " Auto top-up is on, but its last charge failed."
+    adds = f"adds {money(settings.amount, settings.currency)}" if settings.amount is not None else "fills it up"
+    under = (
+        f" when it falls under {money(settings.threshold, settings.currency)}" if settings.threshold is not None else ""
+    )
+    return f" Auto top-up is on and {adds}{under}."
+
+
+def used_by(names: Sequence[str], most: int = _AGENTS) -> str:
+    """`` Used by: Front desk, Night line (2 agents).``, an empty string for nobody."""
+    if not names:
+        return ""
+    count = f"{len(names)} agent{'s' * (len(names) != 1)}"
+    said = ", ".join(plain(name, 60) for name in names[:most])
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f" Used by: {said}{more} ({count})."
+
+
 # --- the watch itself -------------------------------------------------------------------------------------------------
 
 
@@ -353,6 +608,19 @@ def token_rejected(at: str, error: str, fleet: int, soon: int) -> tuple[str, str
         f"{at}: {error}. {consequence(fleet, soon)}. Put a new token in place; it is used at once, "
         f"until then the old one is tried at most hourly."
     )
+
+
+def user_token_rejected(at: str, error: str) -> tuple[str, str]:
+    """The token that only the balance is read with does not work."""
+    return f"{at}: the user token is rejected, so the balance is not watched", (
+        f"{at}: the balance is not held against the renewals due, for the user token does not work: {error}. All else is "
+        f"watched. Put a new user token in place; it is used at the next reading."
+    )
+
+
+def user_token_works(at: str) -> tuple[str, str]:
+    """The end of ``user_token_rejected``."""
+    return f"{at}: the user token works again", f"{at}: the balance is read and watched again. Nothing to do."
 
 
 def api_failing(at: str, error: str, failures: int, since: datetime, fleet: int, soon: int) -> tuple[str, str]:

@@ -12,17 +12,18 @@ from sqlalchemy import and_, func, insert, or_, select, update
 
 from renewal_watch import messages, rules
 from renewal_watch.config import Channel, duration
-from renewal_watch.decisions import Decisions
-from renewal_watch.model import Alert, Delivery, Severity
+from renewal_watch.model import Alert, Delivery, Known, Severity
+from renewal_watch.readings import Readings
 from renewal_watch.routing import CAP_WINDOW, Decision, Hold, Routing, Waiting, gathers, hold, plan
 from renewal_watch.rows import chunks
 from renewal_watch.schema import alerts, channels, deliveries, delivery_alerts, environments, numbers, write_instant
 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
+OVERDUE_AFTER = timedelta(minutes=15)  # several tries, and a service that restarts, take no longer
 AT_ONCE = ("canary.sent", "digest.")  # kinds that come when their own calendar says
 
 
-class Outbox(Decisions):
+class Outbox(Readings):
     """Alerts and deliveries."""
 
     def tell(self, found: Sequence[Alert], routing: Routing, now: datetime) -> int:
@@ -36,6 +37,7 @@ class Outbox(Decisions):
         if not fresh:
             return 0
         made = plan(fresh, routing, self.situation(now), now)
+        made.decisions = self._with_users(made.decisions)
         judged = dict(fresh)
         self._many(
             "UPDATE alerts SET severity = ?, text = ?, hidden = ? WHERE id = ?",
@@ -50,6 +52,10 @@ class Outbox(Decisions):
             for name in one.channels:
                 told.setdefault(name, []).append(one)
         for name, those in told.items():
+            channel = routing.named(name)
+            if channel is not None and channel.is_hook:
+                self._put_each_in_outbox(name, those, now)
+                continue
             self._put_in_outbox(
                 name,
                 [one.alert_id for one in those],
@@ -60,6 +66,23 @@ class Outbox(Decisions):
         self.keep_matters(made.matters)
         self.keep_flaps(made.flaps)
         return len(fresh) + self.tell(made.more, routing, now)
+
+    def _with_users(self, decisions: list[Decision]) -> list[Decision]:
+        """The same, what is not mere information with the agents that use the number."""
+        urgent = {
+            (one.alert.environment, one.alert.number_id)
+            for one in decisions
+            if one.alert.number_id and one.alert.severity >= Severity.warning
+        }
+        users = self.users_of(urgent) if urgent else {}
+        return [
+            one._replace(alert=replace(one.alert, text=one.alert.text + said))
+            if one.alert.severity >= Severity.warning
+            and (said := messages.used_by(users.get((one.alert.environment, one.alert.number_id or ""), ())))
+            and said not in one.alert.text  # what is told again in its old words has it already
+            else one
+            for one in decisions
+        ]
 
     def _write_alerts(self, found: Sequence[Alert], now: datetime) -> list[tuple[int, Alert]]:
         """The alerts whose keys are new, with their ids."""
@@ -112,6 +135,26 @@ class Outbox(Decisions):
         )
         return int(key[0])
 
+    def _put_each_in_outbox(self, channel: str, those: Sequence[Decision], now: datetime) -> None:
+        """A message for each alert: a hook that fails at the third is not run again for the first two."""
+        first = self._last_id(deliveries) + 1
+        at, give_up = write_instant(now), write_instant(now + rules.GIVE_UP_AFTER)
+        self._many(
+            "INSERT INTO deliveries (id, message_id, channel, state, created_at, attempts, next_attempt_at, give_up_at,"
+            " severity, at_once) VALUES (?, ?, ?, 'pending', ?, 0, ?, ?, ?, ?)",
+            (
+                (
+                    *(pk, f"rw-{secrets.token_hex(5)}", channel, at, at, give_up),
+                    *(int(one.alert.severity), one.alert.kind.startswith(AT_ONCE)),
+                )
+                for pk, one in enumerate(those, first)
+            ),
+        )
+        self._many(
+            "INSERT INTO delivery_alerts (delivery_id, alert_id) VALUES (?, ?)",
+            ((pk, one.alert_id) for pk, one in enumerate(those, first)),
+        )
+
     def sent_at(self, kind: str, channel: str, since: datetime) -> datetime | None:
         """When an alert of ``kind`` found since then was delivered on ``channel``, None if it was not."""
         query = (
@@ -143,42 +186,31 @@ class Outbox(Decisions):
         back: such a message is due.
         """
         soonest_set = now + rules.BACKOFF_LONGEST * 1.2
-        rows = self.connection.execute(
-            select(deliveries)
-            .where(
-                deliveries.c.state == "pending",
-                deliveries.c.channel == channel.name,
-                or_(deliveries.c.next_attempt_at <= now, deliveries.c.next_attempt_at > soonest_set),
-                or_(
-                    deliveries.c.lease.is_(None),
-                    deliveries.c.leased_until <= now,
-                    deliveries.c.leased_until > now + LEASE,
-                ),
-            )
-            .order_by(deliveries.c.created_at, deliveries.c.id)
-        ).all()
-        if not rows:
+        due = select(deliveries).where(
+            deliveries.c.state == "pending",
+            deliveries.c.channel == channel.name,
+            or_(deliveries.c.next_attempt_at <= now, deliveries.c.next_attempt_at > soonest_set),
+            or_(
+                deliveries.c.lease.is_(None),
+                deliveries.c.leased_until <= now,
+                deliveries.c.leased_until > now + LEASE,
+            ),
+        )
+        found = self._alone if channel.is_hook else self._together
+        chosen = found(due, channel, zone, now)
+        if chosen is None:
             return None
-        sent = self._sent_of_late(channel, now)
-        waiting = [_waiting(row) for row in rows]
-        start = next((place for place, one in enumerate(waiting) if hold(channel, one, zone, sent, now) is None), None)
-        if start is None:
-            return None
-        row = rows[start]
-        together, why = gathers(channel, waiting[start:], zone, sent, now)
-        others = [one.pk for one in together[1:]]
-        if others:
-            self._gather(row.id, others)
+        row, why = chosen
         lease = secrets.token_hex(8)
         values = {"lease": lease, "leased_until": now + LEASE, "attempts": row.attempts + 1}
         if row.attempts == 0:  # the days of trying begin when it is first let out
             values["give_up_at"] = now + rules.GIVE_UP_AFTER
         self.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**values))
-        found = self.connection.execute(
+        told = self.connection.execute(
             _ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
             .where(delivery_alerts.c.delivery_id == row.id)
             .order_by(alerts.c.id)
-        )
+        ).all()
         return Delivery(
             pk=row.id,
             message_id=row.message_id,
@@ -187,9 +219,54 @@ class Outbox(Decisions):
             leased_until=now + LEASE,
             attempts=row.attempts + 1,
             created_at=row.created_at,
-            alerts=tuple(_alert(one) for one in found),
+            alerts=tuple(_alert(one) for one in told),
             note="; ".join(filter(None, (row.note, why))),
+            alert_ids=tuple(one.id for one in told),
         )
+
+    def _together(self, due: Any, channel: Channel, zone: str, now: datetime) -> tuple[Any, str] | None:
+        """The message that goes first, with all that go with it; and the words that say why they do."""
+        rows = self.connection.execute(due.order_by(deliveries.c.created_at, deliveries.c.id)).all()
+        if not rows:
+            return None
+        sent = self._sent_of_late(channel, now)
+        waiting = [_waiting(row) for row in rows]
+        start = next((place for place, one in enumerate(waiting) if hold(channel, one, zone, sent, now) is None), None)
+        if start is None:
+            return None
+        together, why = gathers(channel, waiting[start:], zone, sent, now)
+        others = [one.pk for one in together[1:]]
+        if others:
+            self._gather(rows[start].id, others)
+        return rows[start], why
+
+    def _alone(self, due: Any, channel: Channel, zone: str, now: datetime) -> tuple[Any, str] | None:
+        """The first message that may go, with one alert: a hook may have thousands of them waiting, so no more are read."""
+        rows = self.connection.execute(due.order_by(deliveries.c.next_attempt_at, deliveries.c.id))
+        row = next((one for one in rows if hold(channel, _waiting(one), zone, (), now) is None), None)
+        rows.close()
+        if row is None:
+            return None
+        self._split(row, now)
+        return row, gathers(channel, [_waiting(row)], zone, (), now)[1]
+
+    def _split(self, row: Any, now: datetime) -> None:
+        """Leave one alert in a message that was put together before its channel became a hook."""
+        query = select(alerts.c.id, alerts.c.severity).join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+        query = query.where(delivery_alerts.c.delivery_id == row.id).order_by(alerts.c.id)
+        own, *others = self.connection.execute(query)
+        for one in others:
+            self.connection.execute(
+                delivery_alerts.delete().where(
+                    delivery_alerts.c.delivery_id == row.id, delivery_alerts.c.alert_id == one.id
+                )
+            )
+            self._put_in_outbox(
+                row.channel, [one.id], Severity(one.severity), now, at_once=bool(row.at_once), note=row.note
+            )
+        if others:
+            values = {"severity": own.severity}
+            self.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**values))
 
     def _sent_of_late(self, channel: Channel, now: datetime) -> list[datetime]:
         """When the newest messages of a channel were sent, as many as its cap looks at, ascending."""
@@ -282,7 +359,8 @@ class Outbox(Decisions):
         if failing is None or now - failing[0] < duration(channel.fallback_after):
             return 0
         rows = self.connection.execute(
-            select(deliveries).where(
+            select(deliveries)
+            .where(
                 or_(
                     deliveries.c.state == "pending",
                     and_(deliveries.c.state == "failed", deliveries.c.created_at >= failing[0]),
@@ -290,6 +368,7 @@ class Outbox(Decisions):
                 deliveries.c.channel == channel.name,
                 deliveries.c.fallback_at.is_(None),
             )
+            .order_by(deliveries.c.created_at, deliveries.c.id)
         ).all()
         known = select(delivery_alerts.c.alert_id).join(deliveries, deliveries.c.id == delivery_alerts.c.delivery_id)
         known = known.where(deliveries.c.channel == fallback)
@@ -336,8 +415,19 @@ class Outbox(Decisions):
         )
         return True
 
-    def settle_failed(self, delivery: Delivery, error: str, routing: Routing, now: datetime, chance: float) -> bool:
-        """Keep for another attempt, or give up after ``GIVE_UP_AFTER``; tell the other channels when it lasts."""
+    def settle_failed(
+        self,
+        delivery: Delivery,
+        error: str,
+        routing: Routing,
+        now: datetime,
+        chance: float,
+        wait: timedelta = timedelta(0),
+    ) -> bool:
+        """Keep for another attempt, or give up after ``GIVE_UP_AFTER``; tell the other channels when it lasts.
+
+        ``wait`` is how long the receiver asked to be left alone; no longer than the longest back-off is waited.
+        """
         give_up_at = self.connection.execute(
             select(deliveries.c.give_up_at).where(deliveries.c.id == delivery.pk)
         ).scalar_one()
@@ -346,7 +436,8 @@ class Outbox(Decisions):
         if is_over:
             values["state"] = "failed"
         else:
-            values["next_attempt_at"] = rules.next_attempt(delivery.attempts, now, chance)
+            asked = now + min(wait, rules.BACKOFF_LONGEST)
+            values["next_attempt_at"] = max(asked, rules.next_attempt(delivery.attempts, now, chance))
         if not self._settle(delivery, **values):
             return False
         name = delivery.channel
@@ -412,7 +503,7 @@ class Outbox(Decisions):
 
     def next_due(self, channel: Channel, zone: str, now: datetime) -> datetime | None:
         """When the next message of ``channel`` may go, None if none waits."""
-        rows = self._pending(channel)
+        rows = self._soonest(channel) if channel.is_hook else self._pending(channel)
         if not rows:
             return None
         sent = self._sent_of_late(channel, now)
@@ -428,6 +519,17 @@ class Outbox(Decisions):
         sent = self._sent_of_late(channel, now)
         found = {row.message_id: hold(channel, _waiting(row), zone, sent, now) for row in self._pending(channel)}
         return {message_id: why for message_id, why in found.items() if why is not None}
+
+    def _soonest(self, channel: Channel) -> Any:
+        """Of the messages that wait for a hook, and are held back alike, the one that may go first."""
+        may_go = deliveries.c.next_attempt_at
+        at = func.max(may_go, func.coalesce(deliveries.c.leased_until, may_go))
+        query = (
+            select(deliveries, func.min(at))  # with min(), SQLite takes the other columns from the row that has it
+            .where(deliveries.c.state == "pending", deliveries.c.channel == channel.name)
+            .group_by(deliveries.c.severity, deliveries.c.at_once)
+        )
+        return self.connection.execute(query).all()
 
     def _pending(self, channel: Channel) -> Any:
         """The messages that wait for a channel."""
@@ -451,12 +553,52 @@ class Outbox(Decisions):
 
     def outbox(self) -> dict[str, Any]:
         """How many messages wait and failed, and since when the oldest waits."""
-        rows = self.connection.execute(select(deliveries.c.state, func.count()).group_by(deliveries.c.state))
+        unsent = deliveries.c.state.in_(("pending", "failed"))  # by the index: nearly all were sent
+        rows = self.connection.execute(
+            select(deliveries.c.state, func.count()).where(unsent).group_by(deliveries.c.state)
+        )
         counts = {state: int(count) for state, count in rows}
         oldest = self.connection.execute(
             select(func.min(deliveries.c.created_at)).where(deliveries.c.state == "pending")
         ).scalar_one()
         return {"pending": counts.get("pending", 0), "failed": counts.get("failed", 0), "oldest_pending_at": oldest}
+
+    def overdue(
+        self, channels_now: Sequence[Channel], zone: str, now: datetime, since: datetime | None
+    ) -> dict[str, int]:
+        """How many messages of each channel should have been delivered ``OVERDUE_AFTER`` ago; those held back are none.
+
+        The time of a message runs from when it was found, from when it was last let out, or from ``since`` where nobody
+        tried it yet: a process that just started is given as long. Messages for a channel that is no more are overdue.
+        """
+        limit = now - OVERDUE_AFTER
+        known = {channel.name: channel for channel in channels_now}
+        sent = {name: self._sent_of_late(channel, now) for name, channel in known.items()}
+        alike = (  # thousands may wait for a hook: those that are held back alike are looked at as one
+            deliveries.c.channel,
+            deliveries.c.severity,
+            deliveries.c.at_once,
+            (deliveries.c.attempts > 0).label("attempts"),
+            func.min(deliveries.c.last_error).label("last_error"),
+            func.max(deliveries.c.created_at, type_=deliveries.c.created_at.type).label("created_at"),
+            func.max(deliveries.c.id).label("id"),
+        )
+        query = (
+            select(*alike, func.count().label("many"))
+            .where(deliveries.c.state == "pending", deliveries.c.give_up_at <= limit + rules.GIVE_UP_AFTER)
+            .group_by(*alike[:4], deliveries.c.last_error.is_(None))
+        )
+        found: dict[str, int] = {}
+        for row in self.connection.execute(query):
+            channel = known.get(row.channel)
+            if channel is not None:
+                if not row.attempts and since is not None and since > limit:
+                    continue
+                message = _waiting(row)
+                if any(hold(channel, message, zone, sent[row.channel], at) for at in (now, limit)):
+                    continue
+            found[row.channel] = found.get(row.channel, 0) + int(row.many)
+        return found
 
     def orphans(self, channels_now: Sequence[str]) -> dict[str, int]:
         """How many messages wait for channels that the configuration does not have."""
@@ -471,12 +613,31 @@ class Outbox(Decisions):
         return {row.name: (row.failing_since, row.last_error) for row in rows}
 
     def alerts(
-        self, *, states: Sequence[str] = (), number_id: str | None = None, environment: str | None = None
+        self,
+        *,
+        states: Sequence[str] = (),
+        kinds: Sequence[str] = (),
+        environment: str = "",
+        number: Known | None = None,
+        severity: Severity = Severity.info,
+        before: int | None = None,
+        most: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Alerts with the fate of their deliveries, newest first, as ``alerts --json`` prints them."""
-        query = _ALERTS.order_by(alerts.c.id.desc())
-        if number_id is not None:
-            query = query.where(numbers.c.provider_id == number_id, environments.c.name == environment)
+        """Alerts with the fate of their deliveries, newest first, as ``alerts --json`` prints them.
+
+        ``before`` is the id of an alert: only older ones. ``severity`` is the least that is wanted.
+        """
+        query = _ALERTS.order_by(alerts.c.id.desc()).limit(most)
+        if before is not None:
+            query = query.where(alerts.c.id < before)
+        if kinds:
+            query = query.where(alerts.c.kind.in_(kinds))
+        if environment:
+            query = query.where(environments.c.name == environment)
+        if severity > Severity.info:
+            query = query.where(alerts.c.severity >= int(severity))
+        if number is not None:
+            query = query.where(alerts.c.number_id == number.pk)
         wanted = select(delivery_alerts.c.alert_id).join(deliveries, deliveries.c.id == delivery_alerts.c.delivery_id)
         if states:
             query = query.where(alerts.c.id.in_(wanted.where(deliveries.c.state.in_(states))))
@@ -485,7 +646,7 @@ class Outbox(Decisions):
         joined = select(delivery_alerts.c.alert_id, deliveries).join(
             deliveries, deliveries.c.id == delivery_alerts.c.delivery_id
         )
-        if number_id is not None:
+        if number is not None or most is not None:
             joined = joined.where(delivery_alerts.c.alert_id.in_(list(fates)))
         for one in self.connection.execute(joined.order_by(deliveries.c.id)):
             if one.alert_id in fates:

@@ -19,7 +19,7 @@ from typing import Protocol
 from renewal_watch import rules
 from renewal_watch.config import Environment
 from renewal_watch.errors import ApiError, ConfigError, TokenRejected
-from renewal_watch.model import Listing, Policy, Verdict
+from renewal_watch.model import Known, Listing, Policy, Verdict
 from renewal_watch.routing import Routing
 from renewal_watch.schedule import next_poll
 from renewal_watch.snapshots import PollRecord, Schedule
@@ -46,6 +46,7 @@ class Polled:
     numbers: int = 0
     changed: int = 0
     alerts: int = 0
+    absent: int = 0  # numbers that are not in the list and do not count as missing yet
     skipped: str | None = None
 
 
@@ -120,6 +121,7 @@ def run_once(
     started = clock()
     failure: ApiError | None = None
     listing: Listing | None = None
+    absent: list[Known] = []
     try:
         listing = source.fetch()
     except ApiError as error:
@@ -135,7 +137,9 @@ def run_once(
         if listing is not None:
             found = rules.compare(fleet, listing, policy, started)
             asked = [fleet[name] for name in (*found.changed, *found.absent)]
-            verdict = rules.judge(fleet, tx.parsed(asked), listing, found, watch, policy, started)
+            absent = [fleet[name] for name in found.absent if fleet[name].missing_at is None]
+            requests = tx.explained(environment_id, absent, started) if absent else {}
+            verdict = rules.judge(fleet, tx.parsed(asked), listing, found, watch, policy, started, requests)
             poll = PollRecord(
                 started_at=started,
                 finished_at=clock(),
@@ -158,6 +162,7 @@ def run_once(
         numbers=poll.numbers or 0,
         changed=len(verdict.versions),
         alerts=alerts,
+        absent=len(absent),
     )
     _log(polled, poll, began)
     return polled

@@ -7,17 +7,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, Self
 
 import msgspec
 
 from renewal_watch import messages, rules
 from renewal_watch.matching import Effective
-from renewal_watch.model import Alert, Key, Known, Match, Matter, PhoneNumber, Policy, Record, Silence, Watch
+from renewal_watch.model import Alert, Key, Known, Match, Matter, PhoneNumber, Policy, Record, Release, Silence, Watch
 from renewal_watch.routing import Hold, Routing, escalates_at, reminds_at
 from renewal_watch.text import plain, printable
 
 JSON = Any  # what json.dumps takes
+Tone = Literal["head", "mind", "bad", "faint"]
+_TONES: Mapping[str, Tone] = {"critical": "bad", "warning": "mind"}  # by severity
+
+
+class Line(str):
+    """A line for a terminal with the tone in which it may be painted; its words say the same without."""
+
+    __slots__ = ("tone",)
+    tone: Tone
+
+    def __new__(cls, text: str, tone: Tone) -> Self:
+        """The text with its tone."""
+        line = super().__new__(cls, text)
+        line.tone = tone
+        return line
 
 
 def when(at: datetime | None) -> str | None:
@@ -42,7 +57,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Lines of a table with columns as wide as they need be; two blanks between them."""
     cells = [list(head), *([("" if c is None else str(c)) for c in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    title, *lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+    return [Line(title, "head"), *lines]
+
+
+def toned(line: str, tone: Tone | None) -> str:
+    """The line in a tone, or as it is."""
+    return line if tone is None else Line(line, tone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +93,7 @@ class Row:
             "monthly_renewal_cost": None if number.monthly_renewal_cost is None else f"{number.monthly_renewal_cost:f}",
             "currency": number.currency,
             "missing_since": since(self.known),
-            "is_sandbox": self.known.is_sandbox,
+            "is_sandbox": bool(self.known.is_sandbox),
             "disagreement": self.disagreement,
         }
 
@@ -127,23 +150,34 @@ def status_lines(
     for one in environments:
         polled = f"last good poll {one['last_success_at']}" if one["last_success_at"] else "never read"
         mark = "STALE, " if one["stale"] else ""
-        lines.append(f"{one['name']}: {messages.numbers(one['numbers'])}, {mark}{polled}")
+        lines.append(
+            toned(f"{one['name']}: {messages.numbers(one['numbers'])}, {mark}{polled}", "bad" if mark else None)
+        )
         if one["last_error"]:
-            lines.append(f"  the last poll ({one['last_poll_at']}) failed: {plain(one['last_error'], 500)}")
+            failed = f"  the last poll ({one['last_poll_at']}) failed: {plain(one['last_error'], 500)}"
+            lines.append(Line(failed, "bad"))
     if outbox["pending"] or outbox["failed"]:
         waiting = f", the oldest since {when(outbox['oldest_pending_at'])}" if outbox["pending"] else ""
-        lines.append(
+        text = (
             f"outbox: {outbox['pending']} waiting{waiting}; {outbox['failed']} failed (renewal-watch alerts --failed)"
         )
-    lines += [orphaned(name, count) for name, count in orphans.items()]
+        lines.append(toned(text, "bad" if outbox["failed"] else None))
+    lines += [Line(orphaned(name, count), "mind") for name, count in orphans.items()]
     for name, (failing_since, error) in faults.items():
-        lines.append(f"channel {name}: failing for {messages.span(now - failing_since)}: {plain(error)}")
+        lines.append(Line(f"channel {name}: failing for {messages.span(now - failing_since)}: {plain(error)}", "bad"))
     if rows:
-        lines += [
-            "",
-            *table(("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE"), map(_cells, rows)),
-        ]
+        head = ("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE")
+        title, *body = table(head, map(_cells, rows))
+        lines += ["", title, *map(toned, body, map(_tone, rows))]
     return lines
+
+
+def _tone(one: Row) -> Tone | None:
+    if one.known.missing_at is not None or one.known.is_sandbox:
+        return "faint"
+    if one.days_left is not None and one.days_left < 0:
+        return "bad"
+    return None if one.number.status == "active" else "mind"
 
 
 def orphaned(channel: str, count: int) -> str:
@@ -152,8 +186,8 @@ def orphaned(channel: str, count: int) -> str:
     return f"{many} for the channel {channel}, which the configuration has no more: give a channel that name, and it is sent"
 
 
-def _cells(one: Row) -> tuple[object, ...]:
-    number = one.number
+def notes(one: Row) -> list[str]:
+    """What else is to be known of a number, a few words each."""
     notes = []
     if one.known.missing_at is not None:
         notes.append(f"missing since {since(one.known)}")
@@ -167,6 +201,11 @@ def _cells(one: Row) -> tuple[object, ...]:
         notes.append("meant to lapse")
     if one.disagreement:
         notes.append(one.disagreement)
+    return notes
+
+
+def _cells(one: Row) -> tuple[object, ...]:
+    number = one.number
     auto = {True: "on", False: "off", None: "?"}[number.auto_renewal]
     cost = "" if number.cost is None else messages.money(number.cost, number.currency)
     status = plain(number.status or "?", 40)
@@ -178,7 +217,7 @@ def _cells(one: Row) -> tuple[object, ...]:
         one.renews_on,
         auto,
         cost,
-        "; ".join(notes),
+        "; ".join(notes(one)),
     )
 
 
@@ -200,13 +239,14 @@ def history_lines(changes: Sequence[Mapping[str, JSON]]) -> list[str]:
         between = f"between {when(change['not_yet_at'])} and {when(change['seen_at'])}"
         lines.append(f"{between if change['not_yet_at'] else when(change['seen_at'])}: {change['what']}")
         lines.extend(
-            f"    {plain(name)}: {_value(field, 'before')} → {_value(field, 'now')}"
+            f"    {plain(name)}: {changed_value(field, 'before')} → {changed_value(field, 'now')}"
             for name, field in change["fields"].items()
         )
     return lines
 
 
-def _value(field: Mapping[str, JSON], word: str) -> str:
+def changed_value(field: Mapping[str, JSON], word: str) -> str:
+    """What a field was ``before`` or is ``now``, as JSON, so that text and numbers can be told apart."""
     return plain(json.dumps(field[word], ensure_ascii=False)) if word in field else "(not there)"
 
 
@@ -222,7 +262,8 @@ def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
     """Alerts with the fate of each delivery, newest first."""
     lines = []
     for alert in found:
-        lines.append(f"{alert['id']}  {when(alert['created_at'])}  {alert['severity']}  {alert['kind']}")
+        tone = _TONES.get(alert["severity"])
+        lines.append(toned(f"{alert['id']}  {when(alert['created_at'])}  {alert['severity']}  {alert['kind']}", tone))
         lines.append(f"    {alert['text']}")
         for one in alert["deliveries"]:
             if one["state"] == "sent":
@@ -237,7 +278,8 @@ def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
                 fate = f"waiting, {one['attempts']} attempts, next {when(one['next_attempt_at'])}: {plain(one['last_error'] or '')}"
             else:
                 fate = "waiting for its first attempt"
-            lines.append(f"    {one['channel']}: {fate} ({one['message_id']})")
+            line = f"    {one['channel']}: {fate} ({one['message_id']})"
+            lines.append(toned(line, "bad" if one["state"] == "failed" else None))
         if alert["hidden"]:
             lines.append(f"    nobody was told: {plain(alert['hidden'], 300)}")
         elif not alert["deliveries"]:
@@ -342,6 +384,8 @@ class Telling:
     actions: Sequence[Mapping[str, JSON]]
     channels: Sequence[str]
     record: Record
+    users: Sequence[str] | None = None  # agents, None where nothing is known of them
+    request: Release | None = None  # to release it
 
 
 def explain_telling(one: Telling, way: Routing) -> list[str]:
@@ -351,6 +395,10 @@ def explain_telling(one: Telling, way: Routing) -> list[str]:
     told += [f"labels: {', '.join(one.record.labels)}"] * bool(one.record.labels)
     if told:
         lines.append(f"Inventory: {plain('; '.join(told), 500)}.")
+    if one.users is not None:
+        lines.append(messages.used_by(one.users, most=len(one.users)).strip() or "No agent uses it.")
+    if one.request is not None:
+        lines.append(f"{messages.asked(one.request)}.")
     if one.said.given:
         given: dict[str, list[str]] = {}
         for name, rule in one.said.given:
@@ -467,7 +515,7 @@ def told_lines(found: Sequence[Told], zone: tzinfo, first: datetime, until: date
         at = one.at.astimezone(zone)
         if at.date() != day:
             day = at.date()
-            lines += ["", f"{at:%a %d %b %Y}"]
+            lines += ["", Line(f"{at:%a %d %b %Y}", "head")]
         who = one.channel or "nobody"
         note = f" ({one.hidden or one.note})" if one.hidden or one.note else ""
         lines.append(f"  {at:%H:%M}  {who}{note}")

@@ -496,6 +496,8 @@ def hold(channel: Channel, message: Waiting, zone: str, sent: Sequence[datetime]
     held = _by_calendar(channel, message, zone, now)
     if held:
         return held
+    if channel.is_hook:  # a script is not disturbed by many
+        return None
     recent = sent[bisect_right(sent, now - CAP_WINDOW) :]
     if len(recent) >= channel.max_per_hour:
         until = recent[-channel.max_per_hour] + CAP_WINDOW
@@ -536,10 +538,14 @@ def gathers(
     """The messages that go as one with the first of them, and the words that say why.
 
     Those are the ones that were held back when they were found; and all that wait, when the cap leaves room for one.
+    A hook is told each by itself.
     """
     first = waiting[0]
     if first.at_once or not first.is_fresh:
         return [first], ""
+    if channel.is_hook:
+        was_held = _by_calendar(channel, first, zone, first.created_at)
+        return [first], f"held back: {was_held.why}" if was_held else ""
     free = [one for one in waiting if one.is_fresh and not one.at_once and hold(channel, one, zone, sent, now) is None]
     if len(free) > 1 and len(sent) - bisect_right(sent, now - CAP_WINDOW) >= channel.max_per_hour - 1:
         return free, f"gathered, for {channel.name} takes {channel.max_per_hour} messages an hour"

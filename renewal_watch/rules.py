@@ -38,6 +38,7 @@ from renewal_watch.model import (
     Matter,
     PhoneNumber,
     Policy,
+    Release,
     Severity,
     Verdict,
     Watch,
@@ -74,7 +75,8 @@ TOPICS = {  # what a kind of alert is about, where the caller does not say: a ma
 ENDS = frozenset(
     {"renewal.renewed", "number.returned", "capability.gained", "watch.recovered"}
 )  # kinds that are always the end of something
-_OF_NUMBERS = ("renewal", "status", "price", "capability", "lapse", "last chance")  # topics that end with a number
+# topics that end with a number
+_OF_NUMBERS = ("renewal", "status", "price", "capability", "lapse", "last chance", "release")
 _BLIND = frozenset({"watch.token_rejected", "watch.api_failing", "watch.stale"})
 
 
@@ -300,17 +302,19 @@ def _judge_renewal(
     before: PhoneNumber,
     *,
     is_said: bool = False,
+    is_blind: bool = False,
 ) -> Known:
     """Tell what the renewal day demands and remember it. ``before`` is the number as it was at the last poll.
 
     ``is_said``: another alert of this poll says how near renewal is, so that a threshold is only remembered.
+    ``is_blind``: the number was not read, so its cycle is the one it had: only what is read begins another.
     """
     cycle = known.cycle
     found = renewal(number, turn.on_day, countdown, None if cycle is None else cycle.renews_on)
     if found is None:
         return known
     left, on = found
-    if cycle is not None and abs(on - cycle.renews_on) > WOBBLE_DAYS:
+    if cycle is not None and not is_blind and abs(on - cycle.renews_on) > WOBBLE_DAYS:
         if on - cycle.renews_on >= RENEWED_DAYS and left > 0:
             words = messages.renewed(number, before, turn.at, left, on)
             key = f"{known.provider_id}/{date.fromordinal(on)}"
@@ -474,11 +478,13 @@ def judge(
     watch: Watch,
     policy: Policy,
     now: datetime,
+    requests: Mapping[str, Release] | None = None,
 ) -> Verdict:
     """The verdict of a complete list.
 
     ``before`` holds the numbers in ``found.changed``, ``found.near`` and ``found.absent`` as last known; for
-    ``found.near`` the listing itself will do. New numbers get ``pk`` 0, the store numbers them.
+    ``found.near`` the listing itself will do. New numbers get ``pk`` 0, the store numbers them. ``requests`` say of absent
+    numbers, by provider id, that their release was asked for.
     """
     on_day = today(now, policy.zone)
     turn = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy, horizons=policy.horizons)
@@ -498,8 +504,8 @@ def judge(
         parsed, old = listing.entries[name].parsed, fleet[name]
         known = _seen(old, name, parsed, found, turn, turn_s)
         is_first = is_watched(known, policy) and not is_watched(old, policy)
-        if is_first:  # no sandbox number any more
-            known = _judge_new(turn, parsed, known, is_baseline=True)
+        if is_first:  # no sandbox number any more; what was told of it before it was one is another story
+            known = _judge_new(turn, parsed, known._replace(cycle=None), is_baseline=True)
         elif is_watched(known, policy):
             if old.missing_at is not None:
                 since = datetime.fromtimestamp(old.missing_at, UTC)
@@ -529,7 +535,7 @@ def judge(
             verdict.updates.append(judged)
     verdict.updates.extend(corrections.values())
 
-    watch = _judge_absent(turn, fleet, before, listing, found, watch, verdict)
+    watch = _judge_absent(turn, fleet, before, listing, found, watch, verdict, requests or {})
     watch = _judge_invalid(turn, listing.invalid, watch)
     watch = replace(
         watch,
@@ -602,6 +608,7 @@ def _judge_absent(
     found: Comparison,
     watch: Watch,
     verdict: Verdict,
+    requests: Mapping[str, Release],
 ) -> Watch:
     """Numbers that are not among the readable entries: unreadable, gone, or the list itself is at fault."""
     policy = turn.policy
@@ -632,12 +639,16 @@ def _judge_absent(
                 countdown = _went_on(known, found.now_s)
                 left, on = _left(turn, before[name], known, countdown)
                 is_meant = known.lapse is not None
-                words = messages.missing(before[name], turn.at, polls, left, on, is_meant=is_meant)
+                request = requests.get(name)
+                is_asked = request is not None and request.status == "approved"  # the approval was told
+                words = messages.missing(before[name], turn.at, polls, left, on, is_meant=is_meant, request=request)
                 severity = Severity.critical
-                if is_meant:  # that it went early may cost calls, but it was to go
+                if is_asked:
+                    severity = Severity.info
+                elif is_meant:  # that it went early may cost calls, but it was to go
                     severity = Severity.info if left is not None and left <= 0 else Severity.warning
                 turn.tell("number.missing", severity, turn.once(name), words, before[name], left)
-                for topic in _OF_NUMBERS if is_meant else ():  # else they go on should it return
+                for topic in _OF_NUMBERS if is_meant or is_asked else ():  # else they go on should it return
                     turn.end(name, topic)
         if kept.missing_at is None and is_watched(known, policy):
             note = messages.UNLISTED if name in gone else messages.UNREADABLE
@@ -675,7 +686,7 @@ def _judge_blind(turn: _Turn, number: PhoneNumber | None, known: Known, now_s: i
     """The countdown of a number that could not be read goes on from what was last known."""
     if number is None:
         return known
-    return _judge_renewal(turn, number, known, _went_on(known, now_s), number)
+    return _judge_renewal(turn, number, known, _went_on(known, now_s), number, is_blind=True)
 
 
 def _judge_invalid(turn: _Turn, invalid: Sequence[InvalidEntry], watch: Watch) -> Watch:

@@ -34,10 +34,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.types import TypeDecorator
 
-from renewal_watch.errors import ConfigError
+from renewal_watch.errors import ConfigError, StoreError
 
-HEAD = "0002"
+HEAD = "0003"
 BUSY_TIMEOUT_S = 15  # a writer waits this long for another one; the longest transaction is a first poll
+
+READERS = 4  # transactions that only read and are open at once
 
 metadata = MetaData()
 
@@ -104,7 +106,7 @@ polls = Table(
     Index("polls_by_time", "environment_id", "started_at"),
 )
 
-numbers = Table(  # the columns from id to is_sandbox are model.Known, in its order
+numbers = Table(  # the columns from id to is_sandbox are model.Known, in its order; from status on, what is asked for
     "numbers",
     metadata,
     Column("id", Integer, primary_key=True),
@@ -117,8 +119,15 @@ numbers = Table(  # the columns from id to is_sandbox are model.Known, in its or
     Column("is_sandbox", Boolean, nullable=False),
     Column("environment_id", ForeignKey("environments.id"), nullable=False),
     Column("first_poll_id", ForeignKey("polls.id"), nullable=False),
+    Column("status", Text, nullable=False, server_default=""),  # in lower case
+    Column("cost", Text),  # of a renewal: an exact decimal
+    Column("currency", Text),
+    Column("country", Text),
+    Column("type", Text),
     UniqueConstraint("provider_id", "environment_id"),
     Index("numbers_by_environment", "environment_id"),  # in the table's own order, which the fleet is read in
+    Index("numbers_by_renewal", "renews_on"),
+    Index("numbers_by_status", "status"),
 )
 
 cycles = Table(  # model.Cycle: what was told of a number in its present cycle
@@ -281,7 +290,7 @@ flaps = Table(  # model.Flap by model.Key
     Column("worst", Integer, nullable=False),
 )
 
-calendars = Table(  # when each digest and the canary last came
+calendars = Table(  # when each digest, canary and outcome of a heartbeat last came
     "calendars",
     metadata,
     Column("name", Text, primary_key=True),
@@ -299,6 +308,17 @@ actions = Table(  # who silenced, acknowledged and marked what
     Column("environment_id", Integer, nullable=False),
     Column("number_id", Integer, nullable=False),
     Column("comment", Text, nullable=False),
+)
+
+readings = Table(  # the last answer of each further endpoint of an environment
+    "readings",
+    metadata,
+    Column("environment_id", ForeignKey("environments.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("read_at", Instant, nullable=False),
+    Column("outcome", Text, nullable=False),  # ok, or the reason of the ApiError
+    Column("error", Text),
+    Column("content", Text),  # JSON of the last good answer
 )
 
 
@@ -323,8 +343,22 @@ def sqlite_path(url: str | URL) -> Path | None:
     return Path(parsed.database)
 
 
-def open_engine(url: str) -> Engine:
+def _must_be_there(path: Path) -> None:
+    try:
+        is_there = path.exists()
+    except PermissionError:
+        msg = f"{path} cannot be reached by this user; run it with sudo, or as the user of the service"
+        raise StoreError(msg) from None
+    if not is_there:
+        msg = f"there is no database at {path} yet; the first poll makes it: renewal-watch poll"
+        raise StoreError(msg)
+
+
+def open_engine(url: str, *, reads_only: bool = False) -> Engine:
     """An engine for ``url``; a SQLite file is made if it is not there, readable by its owner only.
+
+    With ``reads_only`` several transactions may be open at once, none of them can write or waits for one that does: each
+    sees the database as it was at its first question. The database must be there; StoreError says if it is not.
 
     SQLite: one connection, every transaction takes the write lock at its start (a later upgrade would fail at once
     under load), every commit is on the disk before it returns, bound values never enter an exception. Foreign keys are
@@ -335,10 +369,12 @@ def open_engine(url: str) -> Engine:
     if path is None:
         msg = "database.url: only sqlite:///PATH is supported"
         raise ConfigError([msg])
-    if not path.parent.is_dir():
+    if reads_only:
+        _must_be_there(path)
+    elif not path.parent.is_dir():
         msg = f"database.url: the directory {path.parent} does not exist; make it or correct the path"
         raise ConfigError([msg])
-    if not path.exists():
+    if not reads_only and not path.exists():
         try:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600)
             if os.geteuid() == 0:  # the service's user must be able to write what root made
@@ -353,7 +389,7 @@ def open_engine(url: str) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
-        pool_size=1,
+        pool_size=READERS if reads_only else 1,
         max_overflow=0,
         pool_timeout=60,
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
@@ -367,13 +403,15 @@ def open_engine(url: str) -> Engine:
         raw.isolation_level = None  # the driver would otherwise begin transactions of its own, too late
         raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
         mode = raw.execute("PRAGMA journal_mode").fetchone()[0]
-        if mode.lower() != journal.lower():
+        if mode.lower() != journal.lower() and not reads_only:
             raw.execute(f"PRAGMA journal_mode = {journal}")
         raw.execute("PRAGMA synchronous = FULL" if journal == "WAL" else "PRAGMA synchronous = EXTRA")
+        if reads_only:
+            raw.execute("PRAGMA query_only = ON")
         raw.execute("PRAGMA cache_size = -16384")  # 16 MiB: a first poll fills an index in random order
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     return engine

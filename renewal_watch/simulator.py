@@ -1,5 +1,6 @@
 """A made-up provider: the documented list over HTTP on loopback, with a fleet that lives by the calendar.
 
+With an ``Account`` it serves as well what can be read beside the list: release requests, auto top-up, balance, agents.
 Renewals happen on their day, fail for numbers without money, and a number that is not paid is suspended and then lost,
 as section "Renewal rules" of most providers has it. ``now`` is a function, so that a demonstration can run ahead of time.
 """
@@ -14,13 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 TOKEN = "talq_made_up_token"  # noqa: S105 (of the made-up provider)
+USER_TOKEN = "1|made_up_user_token"  # noqa: S105 (the same)
+_AGENTS = ("Front desk", "Night line", "Sales", "Support", "Surveys", "Reminders")
 SUSPENDED_AFTER = timedelta(days=3)  # unpaid days until the made-up provider suspends a number …
 LOST_AFTER = timedelta(days=10)  # … and until it takes it away
 _COUNTRIES = {"US": ("1212555", 4), "BR": ("5511955", 6), "DE": ("4930555", 5), "GB": ("4420794", 5)}
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +77,80 @@ def made_up_fleet(count: int, seed: int, today: date) -> list[Rented]:
     return fleet
 
 
+@dataclass(slots=True, kw_only=True)
+class Account:
+    """What the made-up provider says beside the list, in the documented forms; None is not offered."""
+
+    releases: list[dict[str, Any]] | None = field(default_factory=list)
+    settings: dict[str, Any] | None = field(default_factory=dict)
+    history: list[dict[str, Any]] | None = field(default_factory=list)  # the newest first
+    cards: list[dict[str, Any]] | None = field(default_factory=list)
+    balance: dict[str, Any] | None = field(default_factory=dict)
+    agents: list[dict[str, Any]] | None = field(default_factory=list)
+
+
+def made_up_account(fleet: list[Rented], now: datetime) -> Account:
+    """A request to release the first number, auto top-up whose card is declined, little money, agents that share the fleet."""
+    card = {"brand": "visa", "last4": "4242", "exp_month": now.month, "exp_year": now.year + 2}
+    charged_at = now - timedelta(days=6)
+    return Account(
+        releases=[release_request(one, now - timedelta(hours=3)) for one in fleet[:1]],
+        settings={
+            "is_enabled": True,
+            "threshold_amount": 10.00,
+            "recharge_amount": 50.00,
+            "scheduled_payment_enabled": False,
+            "scheduled_amount": None,
+            "day_of_month": None,
+            "payment_method_id": "pm_made_up_1",
+            "daily_limit": 200.00,
+            "recharge_count_today": 0,
+            "last_recharge_at": _written(charged_at),
+            "currency": "USD",
+        },
+        history=[charge("topup-2", now - timedelta(hours=2), "card_declined"), charge("topup-1", charged_at)],
+        cards=[{"id": "pm_made_up_1", "type": "card", "card": card, "is_default": True, "created_at": _written(now)}],
+        balance={"balance": 21.20, "currency": "USD", "auto_topup_enabled": True, "as_of": _written(now)},
+        agents=[_agent(place, name, fleet[place :: len(_AGENTS)]) for place, name in enumerate(_AGENTS)],
+    )
+
+
+def release_request(rented: Rented, at: datetime) -> dict[str, Any]:
+    """A request to release a number, not decided yet."""
+    return {
+        "id": f"request-{rented.id}",
+        "phone_number_id": rented.id,
+        "phone_number": rented.number,
+        "reason": "No longer in use after the move.",
+        "status": "pending",
+        "requested_at": _written(at),
+    }
+
+
+def charge(name: str, at: datetime, why: str | None = None) -> dict[str, Any]:
+    """A top-up of the history; ``why`` it failed."""
+    done = {"status": "succeeded", "balance_before": 9.40, "balance_after": 59.40}
+    failed = {"status": "failed", "failure_reason": why}
+    return {
+        "id": name,
+        "amount": 50.00,
+        "currency": "USD",
+        "trigger": "threshold",
+        **(done if why is None else failed),
+        "payment_method_id": "pm_made_up_1",
+        "created_at": _written(at),
+    }
+
+
+def _agent(place: int, name: str, those: list[Rented]) -> dict[str, Any]:
+    numbers = [{"id": one.id, "number": one.number, "current_status": one.status} for one in those]
+    return {"id": f"agent-{place + 1}", "name": name, "label": f"{name} agent", "phone_numbers": numbers}
+
+
+def _written(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 @dataclass(slots=True)
 class Provider:
     """The fleet, the calendar, and the faults that a demonstration switches on."""
@@ -79,6 +158,7 @@ class Provider:
     now: Callable[[], datetime]
     fleet: list[Rented]
     token: str = TOKEN
+    account: Account | None = None
     fault: int | None = None  # answer every request with this HTTP status
     requests: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -97,11 +177,14 @@ class Provider:
                 kept.append(rented)
         self.fleet = kept
 
-    def entries(self) -> list[dict[str, Any]]:
-        """The list as it is now, in the documented form."""
+    def _listed(self, query: dict[str, str]) -> list[Rented]:
+        """The numbers of the list as it was at its first page."""
         with self._lock:
-            self.live()
-            return [self._entry(rented) for rented in self.fleet]
+            if query.get("page", "1") == "1":
+                self.live()
+            if query.keys() <= {"page", "per_page"}:
+                return self.fleet
+            return [rented for rented in self.fleet if _matches(rented, query)]
 
     def _entry(self, rented: Rented) -> dict[str, Any]:
         digits = rented.number[1:]
@@ -137,33 +220,55 @@ class Provider:
         if self.fault is not None:
             return self.fault, {"success": False, "message": "Internal server error."}
         parts = urlsplit(path)
+        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         if not parts.path.endswith("/phone-numbers"):
-            return 404, {"success": False, "message": "Not found."}
+            return self._beside(parts.path, query, authorization)
         if authorization != f"Bearer {self.token}":
             return 401, {"success": False, "message": "Unauthorized"}
-        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         if query.get("type", "voice") not in ("voice", "sms", "whatsapp", "mms", "fax"):
             faults = {"type": ["The selected type is invalid."]}
             return 422, {"success": False, "message": "The given data was invalid.", "errors": faults}
-        entries = [entry for entry in self.entries() if _matches(entry, query)]
-        size = max(1, min(100, int(query.get("per_page", "20"))))
-        page = max(1, int(query.get("page", "1")))
-        meta = {
-            "current_page": page,
-            "per_page": size,
-            "total": len(entries),
-            "last_page": max(1, -(-len(entries) // size)),
+        shown, meta = _page(self._listed(query), query)
+        return 200, {"success": True, "data": [self._entry(rented) for rented in shown], "meta": meta}
+
+    def _beside(self, path: str, query: dict[str, str], authorization: str) -> tuple[int, dict[str, Any]]:
+        """What can be read beside the list."""
+        said = {
+            "/phone-numbers/release-requests": ("releases", ""),
+            "/auto-topup/settings": ("settings", ""),
+            "/auto-topup/history": ("history", "pagination"),
+            "/auto-topup/payment-methods": ("cards", ""),
+            "/credits/balance": ("balance", ""),
+            "/agents": ("agents", "meta"),
         }
-        return 200, {"success": True, "data": entries[(page - 1) * size : page * size], "meta": meta}
+        name, paging = next((what for end, what in said.items() if path.endswith(end)), ("", ""))
+        found = getattr(self.account, name, None)
+        if found is None:
+            return 404, {"success": False, "message": "Not found."}
+        if authorization != f"Bearer {USER_TOKEN if name == 'balance' else self.token}":
+            return 401, {"success": False, "message": "Unauthenticated."}
+        if not paging:
+            return 200, {"success": True, "data": found}
+        data, meta = _page(found, query)
+        return 200, {"success": True, "data": data, paging: meta}
 
 
-def _matches(entry: dict[str, Any], query: dict[str, str]) -> bool:
-    for key in ("has_voice", "has_whatsapp"):
-        if key in query and entry[key] != (query[key] in ("true", "1")):
+def _page(rows: list[_T], query: dict[str, str]) -> tuple[list[_T], dict[str, int]]:
+    """The rows that are asked for, and how many there are."""
+    size = max(1, min(100, int(query.get("per_page", "20"))))
+    page = max(1, int(query.get("page", "1")))
+    last = max(1, -(-len(rows) // size))
+    meta = {"current_page": page, "per_page": size, "total": len(rows), "last_page": last}
+    return rows[(page - 1) * size : page * size], meta
+
+
+def _matches(rented: Rented, query: dict[str, str]) -> bool:
+    for key, value in (("has_voice", True), ("has_whatsapp", rented.has_whatsapp)):
+        if key in query and value != (query[key] in ("true", "1")):
             return False
-    if query.get("type") not in (None, entry["type"]):
+    if query.get("type") not in (None, "voice"):
         return False
-    return query.get("search", "") in entry["number"] or query["search"] == entry["id"]
+    return query.get("search", "") in rented.number or query["search"] == rented.id
 
 
 class _Handler(BaseHTTPRequestHandler):

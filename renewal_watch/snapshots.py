@@ -22,7 +22,8 @@ _CORE = Known._fields[: Known._fields.index("cycle")]  # the columns of the tabl
 _KNOWN = ", ".join("id" if name == "pk" else name for name in _CORE)
 CANARY = "(canary)"  # the environment of the made-up number; no configured one can be called so
 _FIRST_OF_CYCLE = len(_CORE)
-_PARSE = msgspec.json.Decoder(PhoneNumber, strict=False)
+_FACTS = ("status", "cost", "currency", "country", "type")  # columns that are asked for and take no part in judging
+PARSE = msgspec.json.Decoder(PhoneNumber, strict=False)  # of what is kept of an entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ class Snapshots(Rows):
         for chunk in chunks(list(names)):
             query = select(entries.c.number_id, entries.c.entry).where(entries.c.number_id.in_(chunk))
             for number_id, entry in self.connection.execute(query):
-                found[names[number_id]] = _PARSE.decode(entry)
+                found[names[number_id]] = PARSE.decode(entry)
         return found
 
     def write(
@@ -179,11 +180,11 @@ class Snapshots(Rows):
             else:
                 kept.append(known)
         self._record_changes(kept, verdict, poll_id, now)
-        places = ", ".join("?" * len(_CORE))
+        places = ", ".join("?" * len(_CORE + _FACTS))
         self._many(
-            f"INSERT INTO numbers ({_KNOWN}, environment_id, first_poll_id) "  # noqa: S608 (own column names)
+            f"INSERT INTO numbers ({_KNOWN}, {', '.join(_FACTS)}, environment_id, first_poll_id) "  # noqa: S608 (own column names)
             f"VALUES ({places}, {environment_id:d}, {poll_id:d})",
-            (known[:_FIRST_OF_CYCLE] for known in fresh),
+            (known[:_FIRST_OF_CYCLE] + _facts(verdict.versions[known.provider_id]) for known in fresh),
         )
         self._many(
             "INSERT INTO entries (number_id, poll_id, entry) VALUES (?, ?, ?)",
@@ -198,6 +199,7 @@ class Snapshots(Rows):
         touched = {k.pk: k for k in kept if k.provider_id in verdict.versions or k.provider_id in corrected}
         rows: list[tuple[int, int, bool, bool, str | None, int | None]] = []
         replaced: list[tuple[int, str, int]] = []
+        facts: list[tuple[str | int | None, ...]] = []
         query = """SELECT n.id, n.zero_at, a.number_id IS NULL, t.entry, p.started_at FROM numbers n
             JOIN entries t ON t.number_id = n.id JOIN polls p ON p.id = t.poll_id
             LEFT JOIN absences a ON a.number_id = n.id WHERE n.id IN ({})"""
@@ -216,12 +218,14 @@ class Snapshots(Rows):
                     said = msgspec.json.encode(fields).decode() if fields else None
                     rows.append((pk, poll_id, bool(was_listed), True, said, zero_before))
                     replaced.append((poll_id, text_now, pk))
+                    facts.append((*_facts(entry), pk))
         self._many(
             "INSERT INTO changes (number_id, poll_id, was_listed, is_listed, fields, zero_before) "
             "VALUES (?, ?, ?, ?, ?, ?)",
             rows,
         )
         self._many("UPDATE entries SET poll_id = ?, entry = ? WHERE number_id = ?", replaced)
+        self._many(f"UPDATE numbers SET {', '.join(f'{name} = ?' for name in _FACTS)} WHERE id = ?", facts)  # noqa: S608
 
     def _update_numbers(self, those: Sequence[Known]) -> None:
         sets = ", ".join(f"{name} = ?" for name in _CORE[1:])
@@ -283,7 +287,7 @@ class Snapshots(Rows):
                 .where(entries.c.number_id.in_(chunk))
             )
             for number_id, entry, renews_on in self.connection.execute(query):
-                number = _PARSE.decode(entry)
+                number = PARSE.decode(entry)
                 if number.renewal_date is None and renews_on is not None:
                     number = msgspec.structs.replace(number, renewal_date=date.fromordinal(renews_on).isoformat())
                 found[number_id] = number
@@ -297,7 +301,7 @@ class Snapshots(Rows):
         )
         fleet = self.fleet(environment_id)
         for name, entry in self.connection.execute(query, {"environment": environment_id}):
-            yield fleet[name], _PARSE.decode(entry)
+            yield fleet[name], PARSE.decode(entry)
 
     def find(self, wanted: str, environment: str | None = None) -> tuple[str, int, Known]:
         """``(environment, its id, number)`` by number, provider id, or a unique part of either. Raises UsageError."""
@@ -370,8 +374,16 @@ class Snapshots(Rows):
             .order_by(changes.c.poll_id.desc())
         )
 
-    def history(self, known: Known, environment_id: int) -> list[dict[str, Any]]:
+    def polls(self, environment_id: int, most: int) -> list[dict[str, Any]]:
+        """The newest lines of an environment's poll log, the newest first."""
+        query = select(polls).where(polls.c.environment_id == environment_id, polls.c.outcome != "pruned")
+        rows = self.connection.execute(query.order_by(polls.c.started_at.desc()).limit(most))
+        return [dict(row._mapping) for row in rows]  # noqa: SLF001 (so named to keep clear of columns)
+
+    def history(self, known: Known, environment_id: int, *, most: int | None = None) -> list[dict[str, Any]]:
         """Each change of one number, oldest first: the polls between which it happened, and the fields that differ.
+
+        ``most`` leaves the older ones of more than so many out.
 
         ``not_yet_at`` is the last good poll that did not have it, None for the first poll of all; ``entry`` is the number
         as it was from ``seen_at`` on, None where it was not listed.
@@ -387,6 +399,8 @@ class Snapshots(Rows):
         state = _State(_decode(entry), entry_at, known.zero_at, known.absence is None)
         found: list[dict[str, Any]] = []
         for change in self._changes(changes.c.number_id == known.pk):
+            if most is not None and len(found) == most:
+                return found[::-1]
             if change.fields is not None or change.is_listed != change.was_listed:
                 back = change.is_listed and not change.was_listed
                 what = "listed again" if back else "changed" if change.is_listed else "unlisted"
@@ -416,6 +430,14 @@ def _compact(listed: Entry | None) -> str:
     if b"\n" in entry:
         entry = msgspec.json.format(entry, indent=-1)
     return entry.decode("utf-8", "replace")
+
+
+def _facts(listed: Entry | None) -> tuple[str | None, ...]:
+    """The columns ``_FACTS`` of a listed number."""
+    assert listed is not None  # noqa: S101 (a number is new or changed because it is listed)
+    number = listed.parsed
+    cost = None if number.cost is None else f"{number.cost:f}"
+    return number.status, cost, number.currency or None, number.country_code or None, number.type or None
 
 
 class _State(NamedTuple):

@@ -37,8 +37,8 @@ from renewal_watch.snapshots import PollRecord, Schedule
 class Store:
     """The database behind one URL."""
 
-    def __init__(self, url: str) -> None:
-        self.engine: Engine = open_engine(url)
+    def __init__(self, url: str, *, reads_only: bool = False) -> None:
+        self.engine: Engine = open_engine(url, reads_only=reads_only)
         self.path = sqlite_path(url)
 
     def close(self) -> None:

@@ -11,43 +11,32 @@ How a list is known to be complete:
 - several pages without a total could hide a number that left meanwhile: two readings must agree there as well;
 - fewer entries than the stated total, or word of more pages where nothing new comes, is an error.
 
-How a request ends in time: it runs in a thread of its own, which is left behind at the deadline with its connection
-shut down, in whatever phase it is. ``timeout=`` of requests bounds single reads only, so a handshake, a header or a
-body that drips would go on for ever.
+Reads as well what the account says beside the list (``FURTHER``), each from its own documented page, and only ever reads:
+one request, or pages until nothing new comes. There a 403 or 404 is ``NotOffered``, for it says nothing about the token.
 """
 
 from __future__ import annotations
 
-import contextlib
 import email.utils
 import json
 import logging
-import math
-import os
 import re
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
 
-from renewal_watch import __version__
+from renewal_watch import wire
 from renewal_watch.config import Environment, duration
 from renewal_watch.errors import (
     ApiError,
+    NotOffered,
     NotTheApi,
     RateLimited,
     RequestRefused,
@@ -56,6 +45,7 @@ from renewal_watch.errors import (
 )
 from renewal_watch.model import Entry, InvalidEntry, Listing, PhoneNumber
 from renewal_watch.text import REDACTOR, plain
+from renewal_watch.wire import Answer
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +55,27 @@ MAX_PAGES = 20_000  # 2 million numbers; beyond it the pages are taken for endle
 LONGEST_WAIT = timedelta(hours=6)  # no provider is believed that asks for a longer pause
 PAGE_WAIT = timedelta(seconds=120)  # a pause asked between two pages is waited out up to this …
 READING_WAIT = timedelta(hours=1)  # … and the pauses of one reading up to this; a limit of 100 a minute needs 10 min
+LONGEST_ASK = timedelta(seconds=60)  # all pages of one endpoint beside the list, and the pauses between them
 NO_WAIT_GIVEN = timedelta(seconds=60)  # the rate limits are counted per minute (API introduction)
-_CHUNK = 256 * 1024  # bytes read at a time
+
+
+class Endpoint(NamedTuple):
+    """What is read beside the list: ``pages`` at most, 0 for one that gives a single object."""
+
+    title: str
+    path: str
+    pages: int = 0
+    is_for_users: bool = False  # takes the token of a user, not that of the environment
+
+
+FURTHER = {
+    "releases": Endpoint("release requests", "phone-numbers/release-requests", 20),
+    "topup": Endpoint("auto top-up settings", "auto-topup/settings"),
+    "charges": Endpoint("top-up history", "auto-topup/history", 3),  # the newest come first
+    "cards": Endpoint("cards", "auto-topup/payment-methods", 3),
+    "balance": Endpoint("balance", "credits/balance", is_for_users=True),
+    "agents": Endpoint("agents", "agents", 200),
+}
 _ENTRY = msgspec.json.Decoder(PhoneNumber, strict=False)
 _TOKEN_CODES = {"INVALID_TOKEN", "UNAUTHORIZED", "UNAUTHENTICATED", "TOKEN_EXPIRED", "MISSING_TOKEN", "FORBIDDEN"}
 _TOKEN_WORDS = re.compile(
@@ -75,6 +84,7 @@ _TOKEN_WORDS = re.compile(
 _RATE_WORDS = re.compile(r"(?i)too many (requests|attempts)|rate.?limit")
 _SUCCESS = {"none", "true", "1"}  # forms of success: anything else is a failure, an empty text included
 _MORE = ("next_page_url", "next_cursor", "has_more", "has_more_pages", "next")
+_T = TypeVar("_T")
 
 
 class _Envelope(msgspec.Struct):
@@ -101,15 +111,6 @@ class _Bearer(AuthBase):
         return r
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back: status, headers in any case, and the whole body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytearray
-
-
 @dataclass(slots=True)
 class _Reading:
     """One walk through the pages.
@@ -125,6 +126,7 @@ class _Reading:
     total: int | None = None
     last_page: int | None = None
     waited: timedelta = timedelta(0)
+    longest_wait: timedelta = field(default_factory=lambda: READING_WAIT)
     tolerant: bool = False
     ended: bool = False  # else it was broken off, and says nothing about the list
     moved: bool = False
@@ -160,7 +162,7 @@ class _Reading:
 
 @dataclass(slots=True, kw_only=True)
 class Client:
-    """The list of one environment. ``token`` is called at each ``fetch``, so that a replaced file is seen.
+    """The list of one environment. The tokens are read at each call, so that a replaced file is seen.
 
     ``deadline`` bounds each request, ``max_bytes`` the unpacked bodies of one list. ``pause`` waits between two pages
     when the provider asks for it and may raise to stop the reading; ``progress`` is called after each page and wait.
@@ -168,6 +170,7 @@ class Client:
 
     base_url: str
     token: Callable[[], str]
+    user_token: Callable[[], str | None] = lambda: None
     filters: Mapping[str, str] = field(default_factory=dict)
     deadline: timedelta = timedelta(seconds=30)
     max_bytes: int = 256 * 1024 * 1024
@@ -175,6 +178,7 @@ class Client:
     ca_file: str | None = None
     pause: Callable[[float], None] = time.sleep
     progress: Callable[[], None] = lambda: None
+    monotonic: Callable[[], float] = time.monotonic
     server_time: datetime | None = None  # the Date of the last answer
 
     @classmethod
@@ -185,6 +189,7 @@ class Client:
         return cls(
             base_url=environment.base_url,
             token=environment.read_token,
+            user_token=environment.read_user_token,
             filters=environment.query,
             deadline=duration(environment.request_timeout),
             max_bytes=environment.max_body_mb * 2**20,
@@ -199,7 +204,7 @@ class Client:
         token = _header_value(self.token())
         REDACTOR.learn(token)  # a provider may quote it in an error
         reading, before = _Reading(), None
-        with _session(self.proxy, self.ca_file) as session:
+        with self._session() as session:
             session.auth = _Bearer(token)
             for _ in range(PASSES):
                 reading = self._read_pages(session, _Reading(is_second=before is not None))
@@ -240,8 +245,61 @@ class Client:
 
     def _page(self, session: requests.Session, page: int, reading: _Reading) -> tuple[_Envelope, bool]:
         """One page. Between pages a rate limit is waited out; at the very first it is an error."""
-        params = {**self.filters, "per_page": str(PER_PAGE)} | ({"page": str(page)} if page > 1 else {})
-        url = f"{self.base_url.rstrip('/')}/phone-numbers?{urlencode(params)}"
+        is_first = page == 1 and not reading.is_second
+        return self._patiently(
+            session, self._url("phone-numbers", page, self.filters), reading, _listed, is_first=is_first
+        )
+
+    def ask(self, name: str) -> list[dict[str, Any]] | dict[str, Any]:
+        """What one of ``FURTHER`` says now: its rows, those that are no objects left out, or its single object.
+
+        Raises ``ApiError``, or what the token's reader raises; idempotent, writes nothing.
+        """
+        endpoint = FURTHER[name]
+        token = _header_value((self.user_token() or "") if endpoint.is_for_users else self.token())
+        REDACTOR.learn(token)
+
+        def checked(answer: Answer, now: datetime) -> Answer:
+            _check_further(answer, now, endpoint.title)
+            return answer
+
+        reading = _Reading(longest_wait=LONGEST_ASK)
+        ends = self.monotonic() + LONGEST_ASK.total_seconds()
+        rows: dict[bytes, dict[str, Any]] = {}
+        with self._session() as session:
+            session.auth = _Bearer(token)
+            if not endpoint.pages:
+                url = f"{self.base_url.rstrip('/')}/{endpoint.path}"
+                return _object(self._patiently(session, url, reading, checked, is_first=True), datetime.now(UTC))
+            for page in range(1, endpoint.pages + 1):
+                if self.monotonic() > ends:
+                    msg = f"the {endpoint.title} cannot be read whole within {LONGEST_ASK.total_seconds():g} s"
+                    raise ServerTrouble(msg)
+                url = self._url(endpoint.path, page)
+                answer = self._patiently(session, url, reading, checked, is_first=page == 1)
+                envelope, _ = _envelope(answer, datetime.now(UTC))
+                before = len(rows)
+                rows |= {_identity(raw): row for raw in envelope.data if isinstance(row := _json(raw), dict)}
+                total, last_page, more = _paging(envelope)
+                is_full = len(envelope.data) == PER_PAGE if total is None else len(rows) < total
+                if len(rows) == before or not (more or is_full if last_page is None else page < last_page):
+                    break
+        return list(rows.values())
+
+    def _url(self, path: str, page: int, filters: Mapping[str, str] | None = None) -> str:
+        params = {**(filters or {}), "per_page": str(PER_PAGE)} | ({"page": str(page)} if page > 1 else {})
+        return f"{self.base_url.rstrip('/')}/{path}?{urlencode(params)}"
+
+    def _patiently(
+        self,
+        session: requests.Session,
+        url: str,
+        reading: _Reading,
+        read: Callable[[Answer, datetime], _T],
+        *,
+        is_first: bool,
+    ) -> _T:
+        """What ``read`` makes of the answer. A rate limit is waited out, but not where nothing was read yet."""
         patience = timedelta(seconds=1)  # doubled at each refusal of one page, should the provider ask for too little
         while True:
             answer = self._request(session, url)
@@ -250,12 +308,10 @@ class Client:
             if reading.size > self.max_bytes:
                 raise _too_large(self.max_bytes)
             try:
-                _check(answer, datetime.now(UTC))
-                read = _envelope(answer, datetime.now(UTC))
+                found = read(answer, datetime.now(UTC))
             except RateLimited as error:
                 wait = max(error.retry_after or NO_WAIT_GIVEN, patience)
-                is_first = page == 1 and not reading.is_second
-                if is_first or wait > PAGE_WAIT or reading.waited + wait > READING_WAIT:
+                if is_first or wait > PAGE_WAIT or reading.waited + wait > reading.longest_wait:
                     raise
                 reading.waited += wait
                 patience *= 2
@@ -263,200 +319,32 @@ class Client:
                 self.progress()
             else:
                 self.progress()
-                return read
+                return found
+
+    def _session(self) -> requests.Session:
+        try:
+            return wire.session(self.proxy, self.ca_file)
+        except wire.Unanswered as error:
+            raise ServerTrouble(str(error)) from None
 
     def _request(self, session: requests.Session, url: str) -> Answer:
         """One request within the deadline, whatever drips."""
-        result: list[Answer | ApiError] = []
-        wire = _Wire()
-
-        def work() -> None:
-            _HERE.wire = wire
-            try:
-                result.append(self._exchange(session, url, wire))
-            except ApiError as error:
-                result.append(error)
-            finally:
-                wire.close()
-
-        thread = threading.Thread(target=work, name="renewal-watch-request", daemon=True)
-        thread.start()
-        thread.join(self.deadline.total_seconds())
-        if not result:
-            in_time = not thread.is_alive()  # it fell over a fault of our own, which is on standard error
-            wire.cut()
-            msg = f"the provider did not answer whole within {self.deadline.total_seconds():g} s"
-            raise ServerTrouble("the request ended without an outcome" if in_time else msg)
-        if isinstance(result[0], ApiError):
-            raise result[0]
-        return result[0]
-
-    def _exchange(self, session: requests.Session, url: str, wire: _Wire) -> Answer:
+        asked = wire.Request(
+            method="GET",
+            url=url,
+            headers={"Accept": "application/json"},
+            deadline=self.deadline,
+            max_bytes=self.max_bytes,
+        )
         try:
-            with self._get(session, url, wire) as response:
-                body = bytearray()
-                for chunk in response.iter_content(_CHUNK):
-                    body += chunk
-                    if len(body) > self.max_bytes:
-                        raise _too_large(self.max_bytes)
-                    if wire.is_cut:
-                        break
-                return Answer(status=response.status_code, headers=response.headers, body=body)
-        except requests.exceptions.SSLError as error:
-            msg = f"the TLS connection to {_host(url)} cannot be trusted: {_root(error)}"
-            raise ServerTrouble(msg) from None
-        except requests.exceptions.ProxyError as error:
-            msg = f"the proxy does not work: {_root(error)}"
-            raise ServerTrouble(msg) from None
-        except (requests.exceptions.RequestException, HTTPError, OSError, ValueError, MemoryError) as error:
-            # The exception of requests carries the address with its query and the token's header: only its kind goes on.
-            msg = f"{_host(url)} cannot be read: {_root(error)}"
-            raise ServerTrouble(msg) from None
-
-    def _get(self, session: requests.Session, url: str, wire: _Wire) -> requests.Response:
-        """The answer as far as its headers; asked for once more where the server had ended a kept connection."""
-
-        def get() -> requests.Response:
-            return session.get(
-                url,
-                headers={"Accept": "application/json", "User-Agent": f"renewal-watch/{__version__}"},
-                timeout=self.deadline.total_seconds(),
-                allow_redirects=False,
-                stream=True,
-            )
-
-        try:
-            return get()
-        except requests.exceptions.ConnectionError as error:
-            if not wire.is_reused or wire.is_cut or not isinstance(_innermost(error), ConnectionError):
-                raise
-        return get()
+            return wire.ask(session, asked)
+        except wire.TooLarge:
+            raise _too_large(self.max_bytes) from None
+        except wire.Unanswered as error:
+            raise ServerTrouble(str(error)) from None
 
 
-# --- the socket's edge ------------------------------------------------------------------------------------------------
-
-
-class _Wire:
-    """The connections of one request, to be cut from outside in any phase, the TLS handshake included.
-
-    It holds duplicates of the sockets: the handshake takes the original away from whoever has it.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._twins: list[socket.socket] = []
-        self.is_cut = False
-        self.is_reused = False  # the last connection was kept alive from a page before
-
-    def hold(self, sock: Any, *, reused: bool) -> None:
-        """Take a connection in; one that comes after the cut is cut at once."""
-        twin = socket.socket(fileno=os.dup(sock.fileno()))
-        with self._lock:
-            self.is_reused = reused
-            self._twins.append(twin)
-            if self.is_cut:
-                _shut(twin)
-
-    def cut(self) -> None:
-        """End whatever is being sent or received."""
-        with self._lock:
-            self.is_cut = True
-            for twin in self._twins:
-                _shut(twin)
-
-    def close(self) -> None:
-        """Give the duplicates back; the connections themselves live on."""
-        with self._lock:
-            for twin in self._twins:
-                twin.close()
-            self._twins.clear()
-
-
-_HERE = threading.local()  # .wire: the request that is made in this thread
-
-
-class _Http(HTTPConnection):
-    wire: _Wire | None = None  # the request that holds this connection
-
-    def _new_conn(self) -> socket.socket:
-        return _held(self, super()._new_conn())
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _held_again(self)
-        super().request(*args, **kwargs)
-
-
-class _Https(HTTPSConnection):
-    wire: _Wire | None = None
-
-    def _new_conn(self) -> socket.socket:
-        return _held(self, super()._new_conn())
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _held_again(self)
-        super().request(*args, **kwargs)
-
-
-def _held(connection: _Http | _Https, sock: socket.socket) -> socket.socket:
-    connection.wire = _HERE.wire
-    _HERE.wire.hold(sock, reused=False)
-    return sock
-
-
-def _held_again(connection: _Http | _Https) -> None:
-    """A connection kept alive from the page before does not connect again."""
-    if connection.sock is not None and connection.wire is not _HERE.wire:
-        connection.wire = _HERE.wire
-        _HERE.wire.hold(connection.sock, reused=True)
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https
-
-
-class _Adapter(HTTPAdapter):
-    """Connections that can be cut from outside; no retries, they belong to the schedule."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        if not proxy.lower().startswith("socks"):  # the pools of a SOCKS proxy are what leads through it
-            manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-        return manager
-
-
-def _session(proxy: str | None, ca_file: str | None) -> requests.Session:
-    """A session that takes nothing from the environment: no netrc, no proxy, no CA bundle. Raises ServerTrouble."""
-    if ca_file:
-        try:
-            ssl.create_default_context(cafile=Path(ca_file).expanduser())
-        except (OSError, ValueError) as error:
-            msg = f"ca_file {plain(ca_file)} cannot be used: {_root(error)}"
-            raise ServerTrouble(msg) from None
-    session = requests.Session()
-    session.trust_env = False
-    session.mount("http://", _Adapter(max_retries=0))
-    session.mount("https://", _Adapter(max_retries=0))
-    if proxy:
-        session.proxies = {"http": proxy, "https": proxy}
-    session.verify = str(Path(ca_file).expanduser()) if ca_file else True
-    return session
-
-
-def _shut(one: socket.socket) -> None:
-    with contextlib.suppress(OSError, ValueError):  # it may have ended by itself meanwhile
-        one.shutdown(socket.SHUT_RDWR)
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]
+# --- asking -----------------------------------------------------------------------------------------------------------
 
 
 def _header_value(token: str) -> str:
@@ -468,34 +356,6 @@ def _header_value(token: str) -> str:
 
 def _too_large(limit: int) -> NotTheApi:
     return NotTheApi(f"the answer unpacks to more than {limit / 2**20:g} MiB (max_body_mb)")
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """What began it: requests and urllib3 wrap an error as an argument, a ``reason`` or a cause."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        inner = (*error.args, getattr(error, "reason", None), error.__cause__)
-        error = next((one for one in inner if isinstance(one, BaseException)), error)
-    return error
-
-
-_PLAIN_WORDS = {
-    "IncompleteRead": "the answer was cut on the way",
-    "ProtocolError": "the answer was cut on the way",
-    "RemoteDisconnected": "the connection was closed without an answer",
-    "TimeoutError": "timed out",
-    "error": "the answer cannot be unpacked",  # zlib.error
-}
-
-
-def _root(error: BaseException) -> str:
-    """The innermost reason in a few words; addresses and headers stay in the outer exceptions."""
-    error = _innermost(error)
-    name = type(error).__name__
-    words = error.strerror if isinstance(error, OSError) else None
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower().removesuffix(" error")
-    return plain(words or _PLAIN_WORDS.get(name, spaced))
 
 
 # --- reading an answer, pure ------------------------------------------------------------------------------------------
@@ -517,7 +377,7 @@ def _check(answer: Answer, now: datetime) -> None:
         msg = f"the provider's rate limit is reached (HTTP 429{said})"
         raise RateLimited(msg, retry_after=_retry_after(answer, now) or NO_WAIT_GIVEN)
     if 300 <= status < 400:  # noqa: PLR2004
-        target = plain(_host(str(answer.headers.get("Location", ""))) or "another page")
+        target = plain(wire.host(str(answer.headers.get("Location", ""))) or "another page")
         msg = f"HTTP {status}: the address redirects to {target}, which is not followed with the token; check base_url"
         raise NotTheApi(msg)
     if status == 404:  # noqa: PLR2004
@@ -534,7 +394,17 @@ def _check(answer: Answer, now: datetime) -> None:
     raise NotTheApi(msg)
 
 
-def _json(body: bytearray | bytes) -> Any:
+def _check_further(answer: Answer, now: datetime, title: str) -> None:
+    """The same for what is read beside the list: the account may not have it."""
+    status = answer.status
+    if status == 501 or (400 <= status < 500 and status not in (401, 407, 408, 425, 429)):  # noqa: PLR2004
+        does_not = "does not offer" if status in (404, 405, 410, 501) else "does not let this token read"
+        msg = f"the provider {does_not} the {title} (HTTP {status}{_said(answer.body)})"
+        raise NotOffered(msg)
+    _check(answer, now)
+
+
+def _json(body: bytearray | bytes | msgspec.Raw) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -567,36 +437,19 @@ def _retry_after(answer: Answer, now: datetime) -> timedelta | None:
     ``X-RateLimit-Reset`` is documented without a unit: more than a year in seconds can only be a Unix time, and more
     than three thousand years after 1970 only one in milliseconds.
     """
-    wait = _seconds(answer.headers.get("Retry-After"), now)
+    wait = wire.seconds(answer.headers.get("Retry-After"), now)
     if wait is None:
         said = _json(answer.body[: 2**20])
         if isinstance(said, dict):
             places: list[Any] = [said, said.get("details"), said.get("error")]
             places += [place.get("details") for place in places[2:] if isinstance(place, dict)]
             found = [place.get("retry_after") for place in places if isinstance(place, dict)]
-            wait = next((s for value in found if (s := _seconds(value, now)) is not None), None)
+            wait = next((s for value in found if (s := wire.seconds(value, now)) is not None), None)
     if wait is None:
-        wait = _seconds(answer.headers.get("X-RateLimit-Reset"), now)
+        wait = wire.seconds(answer.headers.get("X-RateLimit-Reset"), now)
     if wait is None:
         return None
     return timedelta(seconds=min(max(wait, 1), LONGEST_WAIT.total_seconds()))
-
-
-def _seconds(value: object, now: datetime) -> float | None:
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        number = float(str(value))
-    except ValueError:
-        try:
-            return (email.utils.parsedate_to_datetime(str(value)) - now).total_seconds()
-        except (ValueError, TypeError):
-            return None
-    if not math.isfinite(number):
-        return None
-    if number > 1e11:  # noqa: PLR2004
-        number /= 1000
-    return number - now.timestamp() if number > 366 * 86_400 else number
 
 
 def _date(value: str | None) -> datetime | None:
@@ -605,6 +458,31 @@ def _date(value: str | None) -> datetime | None:
     except (ValueError, TypeError):
         return None
     return at if at is not None and at.tzinfo is not None else None
+
+
+def _listed(answer: Answer, now: datetime) -> tuple[_Envelope, bool]:
+    _check(answer, now)
+    return _envelope(answer, now)
+
+
+def _object(answer: Answer, now: datetime) -> dict[str, Any]:
+    """The single object under ``data``, or the whole body where it has no ``data``; empty where nothing is stated."""
+    said = _json(answer.body)
+    if said is None:
+        if _is_html(answer.body) or not answer.body.strip():
+            msg = "an HTML page or an empty answer with HTTP 200 instead of JSON; check base_url"
+            raise NotTheApi(msg)
+        said = _json5(answer.body)
+    if not isinstance(said, dict):
+        msg = "the answer is JSON, but not the documented object"
+        raise NotTheApi(msg)
+    if str(said.get("success")).strip().lower() not in _SUCCESS or said.get("error") or said.get("errors"):
+        raise _failure(answer, now)
+    data = said.get("data", said) or {}
+    if not isinstance(data, dict):
+        msg = "the answer has no object under data"
+        raise NotTheApi(msg)
+    return data
 
 
 def _envelope(answer: Answer, now: datetime) -> tuple[_Envelope, bool]:

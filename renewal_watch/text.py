@@ -45,6 +45,12 @@ _SPACED = re.compile(r"(?<![\w.+-])\+[0-9](?:[ ().-]{0,2}[0-9]){6,16}(?!\w)")
 _LONG_NUMBER = 10  # digits: three at each end are shown
 _SHORT_NUMBER = 7  # digits: one is shown
 _NUMBER = re.compile(r"(?<![\w.+-])(\+?)([0-9]{7,17})(?![\w-]|[.][0-9])")
+_CALCULATES = r"[=+\-@＝＋－＠]"  # what a formula begins with, in East Asian forms as well
+_FORMULA = rf"(?=['\s]*{_CALCULATES}|'*[\t\r])"
+_FORMULA_WITHIN = rf"(?='*{_CALCULATES})"  # after what another locale's spreadsheet takes for the end of a cell
+_TO_CELL = re.compile(rf"^{_FORMULA}|(?<=[;\t\r\n]){_FORMULA_WITHIN}")
+_FROM_CELL = re.compile(rf"^'{_FORMULA}|(?<=[;\t\r\n])'{_FORMULA_WITHIN}")
+_COUNTS = re.compile(r"\+?[0-9(][0-9 ().,/:-]*(?:[eE][+-]?[0-9]+)?")  # read as a number, a time or a day
 
 
 def plain(value: object, longest: int = _LONGEST) -> str:
@@ -93,6 +99,25 @@ def unmarked(text: str) -> str:
     """
     text = _LIST_ITEM.sub(lambda found: found[1] + _MARKDOWN[found[2]], text.replace("_", "＿"))
     return _MARKDOWN[text[0]] + text[1:] if text[:1] in ("(", ":") else text
+
+
+def to_cell(text: str) -> str:
+    """``text`` as a spreadsheet keeps it when it opens a CSV file: it calculates nothing and makes no other number of it.
+
+    An apostrophe goes before what begins as a formula (owasp.org/www-community/attacks/CSV_Injection), also after a
+    semicolon, which ends a cell in many locales. A tab goes before what it would count with: of ``+493012345678`` it would
+    leave ``493012345678``, quoted or not. Programs that trim blanks read the number as it is; ``from_cell`` gives all back.
+    """
+    if _COUNTS.fullmatch(text):
+        return "\t" + text
+    return _TO_CELL.sub("'", text)
+
+
+def from_cell(cell: str) -> str:
+    """The text of which ``to_cell`` made ``cell``; other text stays as it is."""
+    if cell.startswith("\t") and _COUNTS.fullmatch(cell, 1):
+        return cell[1:]
+    return _FROM_CELL.sub("", cell)
 
 
 def masked(text: str, number: str | None = None) -> str:

@@ -5,6 +5,7 @@ A template that fails leaves the built-in words, and the message says so.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -12,12 +13,13 @@ from decimal import Decimal
 
 from renewal_watch.config import Channel, Settings, Template
 from renewal_watch.messages import Own, money
-from renewal_watch.model import KINDS, OWN, Alert, PhoneNumber, Severity
+from renewal_watch.model import KINDS, OWN, Alert, Message, PhoneNumber, Severity
 from renewal_watch.routing import Routing
 from renewal_watch.templates import Job, Words, faults_of, render
 from renewal_watch.text import masked
 
 Value = str | int | bool | list[str] | None
+_NO_NUMBERS = frozenset({"message_id", "key", "number_id", "created_at", "renews_on", "cost"})  # their digits are none
 
 
 def own_words(
@@ -93,9 +95,60 @@ def _masked(value: Value, number: str | None) -> Value:
     return masked(value, number) if isinstance(value, str) else value
 
 
+def _hidden(name: str, value: Value, number: str | None) -> Value:
+    """``value`` of an event without its number; an id or key stays whole unless it is made of the number."""
+    digits = (number or "").removeprefix("+")
+    return value if name in _NO_NUMBERS and not (digits and digits in str(value)) else _masked(value, number)
+
+
 def mask(alert: Alert) -> Alert:
     """The built-in words as a channel is shown them that must not know whole numbers."""
     return replace(alert, headline=masked(alert.headline, alert.number), text=masked(alert.text, alert.number))
+
+
+def event(
+    alert: Alert,
+    channel: Channel,
+    routing: Routing,
+    *,
+    message_id: str,
+    alert_id: int | None,
+    found_at: datetime,
+    note: str = "",
+    agents: Sequence[str] | None = None,
+    is_test: bool = False,
+) -> Message:
+    """One alert as a hook is told it: a JSON object in one line, whose keys docs/hooks.md promises.
+
+    ``about`` gives the number. Every key is always there, null where nothing is known.
+    """
+    number = alert.about
+    values = _values(alert, routing, found_at)
+    said: dict[str, Value] = {
+        "message_id": message_id,
+        "channel": channel.name,
+        "test": is_test or alert.kind == "canary.sent",
+        "id": alert_id,
+        "key": alert.key,
+        "kind": alert.kind,
+        "severity": alert.severity.name,
+        "environment": values["environment"],
+        "created_at": f"{found_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "headline": alert.headline,
+        "text": alert.text,
+        "delivery_note": note or None,
+        "number_id": alert.number_id,
+        "number": alert.number,
+        **{name: values[name] for name in ("days_left", "renews_on", "status", "country", "type", "auto_renewal")},
+        "cost": None if number is None or number.cost is None else f"{number.cost:f}",
+        "currency": None if number is None else number.currency,
+        "agents": None if agents is None else list(agents),
+        **{name: values[name] for name in ("owner", "labels", "note")},
+    }
+    if channel.mask_numbers:
+        said = {name: _hidden(name, value, alert.number) for name, value in said.items()}
+    body = json.dumps(said, separators=(",", ":"))  # in ASCII, whatever a script takes its input for
+    return Message(message_id=message_id, title=alert.headline, body=body, severity=alert.severity, format="json")
 
 
 def template_faults(settings: Settings) -> list[str]:
@@ -134,8 +187,8 @@ def _made_up() -> list[Alert]:
     alerts = []
     kinds = [(kind, about) for kind in KINDS for about in (number, bare, None)]
     for kind, about in kinds:
-        is_own = kind.partition(".")[0] in OWN or kind == "data.invalid"
-        if (about is not None) == is_own and not kind.startswith("flapping."):
+        is_own = kind.partition(".")[0] in {*OWN, "data", "funds"}
+        if (about is not None) == is_own and not kind.startswith(("flapping.", "release.")):
             continue
         counts = about is number or (about is bare and kind.startswith(("renewal.", "lapse.last_chance")))
         alerts.append(

@@ -68,9 +68,23 @@ done
 mkdir -p /usr/local/bin
 ln -sfn "$program/current/bin/renewal-watch" /usr/local/bin/renewal-watch
 
+# --- What man and the shells look for ---------------------------------------------------------------
+
+put() { # FILE WORDS...: what renewal-watch prints, as a file that all can read
+    file=$1
+    shift
+    "$program/current/bin/renewal-watch" "$@" >"$work/printed"
+    install -D -m 0644 "$work/printed" "$file"
+}
+put /usr/local/share/man/man1/renewal-watch.1 man
+put /usr/local/share/bash-completion/completions/renewal-watch completion bash
+put /usr/local/share/zsh/site-functions/_renewal-watch completion zsh
+put /etc/fish/completions/renewal-watch.fish completion fish # fish does not always look in /usr/local
+
 # --- Units, configuration, a place for secrets -------------------------------------------------------
 
-for unit in renewal-watch.service renewal-watch-poll.service renewal-watch-poll.timer; do
+for unit in renewal-watch.service renewal-watch-poll.service renewal-watch-poll.timer \
+    renewal-watch-web.service renewal-watch-web.socket; do
     install -D -m 0644 "$source/systemd/$unit" "/etc/systemd/system/$unit"
 done
 install -d -m 0755 /etc/renewal-watch
@@ -87,7 +101,8 @@ fi
 echo "install: $version is in $program/current"
 if [ -n "$running" ]; then
     echo "The service still runs what it was started from. Next:
-  sudo systemctl restart renewal-watch"
+  sudo systemctl restart renewal-watch
+  sudo systemctl try-restart renewal-watch-web    # the pages, if you use them"
 elif [ -n "$before" ]; then
     echo "The service does not run; the timer, if you use it, starts this release next time."
 else
@@ -97,5 +112,7 @@ else
   sudo install -m 600 /dev/stdin /etc/credstore/ops-mail     # mailtos://user:password@smtp.example.com?to=ops@example.com
   sudo editor /etc/renewal-watch/config.toml                 # take out a channel you do not want
   sudo systemctl enable --now renewal-watch
-  sudo renewal-watch status"
+  sudo renewal-watch status
+The pages, if you want them, on http://127.0.0.1:9280:
+  sudo systemctl enable --now renewal-watch-web.socket"
 fi

@@ -15,7 +15,7 @@ import pytest
 from conftest import T0
 
 from renewal_watch import config, schema, wording
-from renewal_watch.cli import cli
+from renewal_watch.cli import cli, contents
 from renewal_watch.model import KINDS, Match, Rule
 from renewal_watch.routing import Routing
 
@@ -35,6 +35,15 @@ def commands(command: Any = cli, name: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("command", sorted(commands()))
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert re.search(rf"`(renewal-watch )?{re.escape(command)}\b", README), command
+
+
+def test_the_overview_names_every_command_with_the_first_sentence_of_its_help() -> None:
+    """`contents` stands apart from the commands, so that the overview can be shown without them."""
+    told = {name: re.split(r"(?<=\.)(?:\s|$)", command.help or "")[0] for name, command in cli.commands.items()}
+    assert told == {name: entry.line for name, entry in contents.COMMANDS.items()}
+    context = click.Context(cli, **cli.context_settings)
+    told = dict(record for one in cli.get_params(context) if (record := one.get_help_record(context)))
+    assert {name: " ".join(line.split()) for name, line in told.items()} == contents.OPTIONS
 
 
 def test_every_option_of_the_contract_is_there() -> None:
@@ -87,15 +96,22 @@ SECTIONS = (
     config.Flapping,
     config.InventoryFile,
     config.Privacy,
+    config.Web,
+    config.Metrics,
     config.Canary,
     config.Template,
+    config.Account,
     Rule,
 )
 
 
 def test_the_example_shows_every_key() -> None:
     for section in SECTIONS:
-        for key in keys(section) - {"token", "url", "token_env", "token_credential", "url_env", "url_credential"}:
+        secrets = [
+            key.removesuffix("_file") for key in keys(section) if f"{key.removesuffix('_file')}_env" in keys(section)
+        ]
+        forms = {f"{secret}{form}" for secret in secrets for form in ("", "_env", "_credential")}  # shown as a file
+        for key in keys(section) - forms:
             assert re.search(rf"^(# )?\[*{key}\b", EXAMPLE, re.MULTILINE), f"{section.__name__}.{key}"
     for form in ("token_credential", "token_env", "url_credential", "url_env"):
         assert form in EXAMPLE
@@ -107,13 +123,19 @@ TOLD = {
     "flapping": config.Flapping,
     "inventory": config.InventoryFile,
     "privacy": config.Privacy,
+    "account": config.Account,
 }
 
 
 def test_the_example_s_commented_blocks_are_right_when_the_marks_are_taken_off(tmp_path: Path) -> None:
     """[[rules]], [[templates]] and [canary] are shown commented out, for their values are nobody's default."""
     text = re.sub(r"^# (?=\[|\w+ = )", "", EXAMPLE, flags=re.MULTILINE)
-    text = re.sub(r"^(proxy|ca_file|poll_cron|state_dir|url|fallback|environments) = .*$", "", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^(proxy|ca_file|poll_cron|state_dir|url|fallback|environments|password_credential) = .*$",
+        "",
+        text,
+        flags=re.MULTILINE,
+    )
     text = re.sub(
         r"(?s)match = \{(.*?)\}", r"match = { numbers = ['+4930*'], auto_renewal = true, cost_at_least = 5 }", text
     )
@@ -207,4 +229,4 @@ def test_no_lock_file_names_an_index() -> None:
 
 def test_click_is_told_the_documented_program_name() -> None:
     assert isinstance(cli, click.Group)
-    assert 'prog_name="renewal-watch"' in (ROOT / "renewal_watch" / "cli.py").read_text()
+    assert 'prog_name="renewal-watch"' in (ROOT / "renewal_watch" / "cli" / "__init__.py").read_text()

@@ -28,6 +28,8 @@ CHECKOUT = Path(__file__).parents[2]
 DAEMON = "renewal-watch.service"
 ONCE = "renewal-watch-poll.service"
 TIMER = "renewal-watch-poll.timer"
+WEB = "renewal-watch-web.service"
+WEB_SOCKET = "renewal-watch-web.socket"
 STATE = "/var/lib/renewal-watch"
 TOKEN = "talq_made_up_token"
 SLACK = "json://127.0.0.1:8701/slack-0123456789"
@@ -160,11 +162,11 @@ def machine(installed: Machine) -> Iterator[Machine]:
         installed.run(["install", "-m", "0600", "/dev/stdin", f"/etc/credstore/{name}"], input_text=f"{text}\n")
     configure(installed)
     yield installed
-    installed.run(["systemctl", "stop", DAEMON, TIMER, ONCE], check=False)
+    installed.run(["systemctl", "stop", DAEMON, TIMER, ONCE, WEB, WEB_SOCKET], check=False)
     installed.run(["systemctl", "reset-failed"])
     places = [STATE, "/var/lib/private/renewal-watch", "/run/messages", "/etc/credstore.encrypted"]
     installed.run(["rm", "-rf", *places, "/run/backup"])
-    for unit in (DAEMON, ONCE, TIMER):
+    for unit in (DAEMON, ONCE, TIMER, WEB, WEB_SOCKET):
         shutil.rmtree(installed.root / f"etc/systemd/system/{unit}.d", ignore_errors=True)
     installed.run(["systemctl", "daemon-reload"])
 
@@ -303,6 +305,17 @@ def test_what_is_installed_has_the_modes_it_should(machine: Machine) -> None:
     user = found.split()[-1]
     assert user != "0"
     assert found.splitlines()[:2] == [f"700 {user}", f"600 {user}"]
+
+
+def test_the_manual_page_and_what_completes_lie_where_they_are_looked_for(machine: Machine) -> None:
+    for place, words in {
+        "/usr/local/share/man/man1/renewal-watch.1": ["man"],
+        "/usr/local/share/bash-completion/completions/renewal-watch": ["completion", "bash"],
+        "/usr/local/share/zsh/site-functions/_renewal-watch": ["completion", "zsh"],
+        "/etc/fish/completions/renewal-watch.fish": ["completion", "fish"],
+    }.items():
+        assert machine.run(["cat", place]).stdout == machine.run(["/usr/local/bin/renewal-watch", *words]).stdout
+        assert machine.run(["stat", "--format=%a %U", place]).stdout == "644 root\n"
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------
@@ -444,6 +457,104 @@ def test_timer_and_daemon_replace_each_other(machine: Machine) -> None:
     machine.wait_for(TIMER, ActiveState="inactive")
 
 
+# --- the pages --------------------------------------------------------------------------------------------------------
+
+PAGES = "http://127.0.0.1:9280"
+ASK = """
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=20)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, answer.read().decode())
+"""
+
+
+def page(machine: Machine, path: str = "/") -> str:
+    """The status and the text of a page, asked for from within the machine."""
+    return machine.run([python(), "-c", ASK, PAGES + path]).stdout
+
+
+def test_the_first_request_starts_the_pages_and_they_wait_for_the_database(machine: Machine) -> None:
+    machine.run(["systemctl", "enable", "--now", WEB_SOCKET])
+    assert machine.show(WEB)["ActiveState"] == "inactive"
+    assert page(machine).startswith("503")
+    assert "there is no database" in page(machine)
+    found = machine.show(WEB)
+    assert (found["ActiveState"], found["StatusText"]) == ("active", "serving")
+    start(machine)
+    soon(lambda: "+1" in page(machine), machine, WEB)
+    assert page(machine).startswith("200")
+    assert page(machine, "/readyz").startswith("200")
+    assert roots_files(machine) == ""
+
+
+def test_the_pages_write_as_the_same_user_and_reach_no_network(machine: Machine) -> None:
+    set_password = (
+        "umask 077; printf 'a password of the tests' | renewal-watch web password /etc/credstore/web-password"
+    )
+    machine.run(["sh", "-ec", set_password])
+    configure(machine)
+    with (machine.root / "etc/renewal-watch/config.toml").open("a") as file:
+        file.write('[web]\npassword_credential = "web-password"\nlogin_to_read = true\n')
+    (machine.root / "etc/probe.py").write_text(WEB_PROBE)
+    drop_in(machine, "ExecStartPost=/opt/renewal-watch/current/bin/python /etc/probe.py", WEB)
+    start(machine)
+    soon(lambda: polled(machine), machine)
+    machine.run(["systemctl", "start", WEB_SOCKET])
+    before = machine.journal(WEB)
+    assert "Log in" in page(machine)
+    assert f"User={machine.show(DAEMON)['User']}" == f"User={machine.show(WEB)['User']}"
+    said = machine.journal(WEB).removeprefix(before).splitlines()
+    assert "probed" in said
+    assert [line for line in said if "allowed" in line] == []
+    deed = machine.run([python(), "-c", DEED, PAGES, "a password of the tests"]).stdout
+    assert "silence 1: alerts about 1 of the present numbers are hidden" in deed
+    assert "silence" not in roots_files(machine)
+    assert "web: Anna" in ask(machine, "silence", "list")
+
+
+WEB_PROBE = """
+import os, socket
+attempts = {
+    "open a connection": lambda: socket.create_connection(("127.0.0.1", 8700), 2),
+    "open a socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
+    "read the provider's token": lambda: open(os.environ["CREDENTIALS_DIRECTORY"] + "/talkover-token"),
+    "list the store of credentials": lambda: os.listdir("/etc/credstore"),
+    "write /etc": lambda: open("/etc/x", "w"),
+}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+    except OSError:
+        continue
+    print("allowed:", name)
+print("probed")
+"""
+DEED = """
+import http.cookiejar, re, sys, urllib.parse, urllib.request
+base, password = sys.argv[1:]
+browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+post = lambda path, **fields: browser.open(base + path, urllib.parse.urlencode(fields).encode(), 20).read().decode()
+page = post("/login", name="Anna", password=password, next="/")
+place = re.search(r'href="(/numbers/production/([^"]+))"', page)
+token = re.search(r'name="token" value="([^"]+)"', page)[1]
+print(post("/do/silence", token=token, environment="production", id=place[2], length="4h", back=place[1]))
+"""
+
+
+def test_pages_that_others_could_reach_need_a_password(machine: Machine) -> None:
+    folder = machine.root / f"etc/systemd/system/{WEB_SOCKET}.d"
+    folder.mkdir(exist_ok=True)
+    (folder / "test.conf").write_text("[Socket]\nListenStream=\nListenStream=0.0.0.0:9280\n")
+    machine.run(["systemctl", "daemon-reload"])
+    machine.run(["systemctl", "start", WEB_SOCKET])
+    machine.run(["systemctl", "start", WEB], check=False)
+    found = machine.wait_for(WEB, ActiveState="failed")
+    assert (found["ExecMainStatus"], found["NRestarts"]) == ("78", "0")
+    assert "can be reached from other machines, which needs web.password_file" in machine.journal(WEB)
+
+
 # --- the sandbox ------------------------------------------------------------------------------------------------------
 
 
@@ -502,7 +613,7 @@ def test_no_secret_is_in_the_journal_or_among_the_arguments_even_when_all_is_ref
 
 
 def test_systemd_understands_every_directive(machine: Machine) -> None:
-    units = [f"/etc/systemd/system/{unit}" for unit in (DAEMON, ONCE, TIMER)]
+    units = [f"/etc/systemd/system/{unit}" for unit in (DAEMON, ONCE, TIMER, WEB, WEB_SOCKET)]
     checked = machine.run(["systemd-analyze", "verify", "--man=no", *units])
     assert checked.stdout + checked.stderr == ""
     start(machine)
@@ -511,7 +622,7 @@ def test_systemd_understands_every_directive(machine: Machine) -> None:
     assert [line for line in said.splitlines() if "ignor" in line and "renewal-watch" in line] == []
 
 
-@pytest.mark.parametrize("unit", [DAEMON, ONCE])
+@pytest.mark.parametrize("unit", [DAEMON, ONCE, WEB])
 def test_the_exposure_is_rated_1_2_or_better(machine: Machine, unit: str) -> None:
     file = f"/etc/systemd/system/{unit}"
     machine.run(["systemd-analyze", "security", "--offline=true", "--threshold=12", file])

@@ -55,6 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
                 one["current_status"] = "suspended"
             self._reply(200, {})
             return
+        if not self.path.partition("?")[0].endswith("/phone-numbers"):
+            self._reply(404, {"success": False, "message": "Not found."})  # it offers nothing beside the list
+            return
         self._reply(*self.world.served())
 
     def do_POST(self) -> None:

@@ -20,7 +20,7 @@ from conftest import T0
 from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 
-import renewal_watch.cli
+import renewal_watch.cli.base
 from renewal_watch import canary, config, dispatch, follow_up, poll
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.cli import cli
@@ -535,7 +535,7 @@ def run(mine: Mine, post: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> Run:
         f'[[channels]]\nname = "ops"\nurl = "json://127.0.0.1:{post.port}/hook-ops"\n'
         f'[canary]\nchannel = "ops"\n'
     )
-    monkeypatch.setattr(renewal_watch.cli, "_now", mine.clock)
+    monkeypatch.setattr(renewal_watch.cli.base, "now", mine.clock)
 
     def call(*words: str, code: int = 0, without: str = "") -> Result:
         if without:

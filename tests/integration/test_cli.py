@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from click.testing import CliRunner, Result
 from world import TOKEN, World, serving, write_config
 
 from renewal_watch import channels, config
-from renewal_watch.cli import cli
+from renewal_watch.cli import cli, contents
 
 Run = Callable[..., Result]
 CHANNEL_SECRET = "hook-0"
@@ -348,3 +349,139 @@ def test_the_schema_accepts_the_example() -> None:
 
     example = Path(config.__file__).parent.parent / "config.example.toml"
     assert msgspec.convert(tomllib.loads(example.read_text()), config.File).environments
+
+
+# --- for scripts ------------------------------------------------------------------------------------------------------
+
+COMMANDS_PAGE = (Path(config.__file__).parent.parent / "docs" / "commands.md").read_text()
+FREE = {"entry", "fields", "match"}  # keys whose value is the provider's, or a matcher: no documented keys within
+
+
+def said(result: Result) -> Any:
+    """The one document on standard output."""
+    return json.loads(result.stdout)
+
+
+def paths(value: Any, at: str = "") -> set[str]:
+    """Every key in a document, written as in docs/commands.md: ``numbers[].id``."""
+    if isinstance(value, dict) and at.rpartition(".")[2] not in FREE:
+        return {found for key, inner in value.items() for found in paths(inner, f"{at}.{key}".lstrip("."))}
+    if isinstance(value, list) and at != "[].numbers":
+        return {found for inner in value for found in paths(inner, f"{at}[]")} or {at}
+    return {at}
+
+
+def documented(command: str) -> set[str]:
+    """The keys that the page names for a command, those that it borrows from another one included."""
+    called = re.compile(rf"\| `{command}(`| [A-Z\[…-])")
+    (row,) = [line for line in COMMANDS_PAGE.splitlines() if called.match(line)]
+    cell = row.rsplit("|", 2)[1]
+    found = set(re.findall(r"`([\w.\[\]]+)`", cell))
+    for name, other in re.findall(r"`(\w+\[\])` as `(\w+)`", cell):
+        found |= {f"{name}{path.split('[]', 1)[1]}" for path in documented(other) if "[]" in path}
+    return found
+
+
+def undocumented(document: Any, command: str) -> set[str]:
+    keys = documented(command) | {"ok", "errors"}
+    return {path for path in paths(document) if path and not any(f"{key}[".startswith(f"{path}[") for key in keys)}
+
+
+SHOWING = ("status", "explain phone-1", "history phone-3", "snapshot", "alerts", "preview --days 40", "silence list")
+DOING = (
+    "poll --no-send",
+    "send",
+    "canary",
+    "alerts retry",
+    "ack phone-1",
+    "lapse phone-4",
+    "silence add --all --for 2h",
+    "config check",
+    "test-channel",
+    "doctor",
+    "db upgrade",
+    "db check",
+    "db prune",
+)
+
+
+def test_every_json_document_has_the_documented_keys_and_no_others(run: Run, path: Path, world: World) -> None:
+    path.write_text(path.read_text() + '\n[canary]\nchannel = "ops-0"\n')
+    run("poll", "--no-send")
+    world.entries[3] |= {"current_status": "pending"}
+    for words in DOING:
+        document = said(run(*words.split(), "--json"))
+        assert (document["ok"], document["errors"]) == (True, []), words
+        assert undocumented(document, re.split(r" -| phone", words)[0]) == set(), words
+    for words in SHOWING:
+        assert undocumented(said(run(*words.split(), "--json")), re.split(r" -| phone", words)[0]) == set(), words
+    ended = said(run("silence", "end", "1", "--json"))
+    assert undocumented(ended, "silence end") == set()
+    copy = path.parent / "copy.db"
+    for words in ("db backup", "db restore"):
+        assert undocumented(said(run(*words.split(), str(copy), "--json")), words) == set()
+
+
+def test_what_the_page_promises_of_the_fleet_and_its_alerts_is_there(run: Run) -> None:
+    run("poll")
+    assert documented("status") == paths(said(run("status", "--json")))
+    assert documented("alerts") == paths(said(run("alerts", "--json")))
+
+
+def test_the_page_names_every_command() -> None:
+    for name in contents.COMMANDS:
+        assert re.search(rf"^\| `{re.escape(name)}\b", COMMANDS_PAGE, re.MULTILINE), name
+
+
+def test_with_json_also_what_is_refused_is_one_document(run: Run) -> None:
+    run("poll", "--no-send")
+    for words, sentence in {
+        "status --environment x": "no environment called x",
+        "status --nope": "No such option",
+        "nosuch": "No such command",
+        "history": "Missing argument",
+        "silence end 7": "there is no silence 7",
+        "ack phone-3": "nothing is open about",
+        "canary": "has no [canary]",
+        "db restore nosuch.db": "does not exist",
+    }.items():
+        result = run(*words.split(), "--json", code=2)
+        document = said(result)
+        assert document["ok"] is False
+        assert sentence in document["errors"][0]
+        assert sentence in result.stderr
+
+
+def test_with_json_every_fault_of_the_configuration_is_a_sentence_of_its_own(run: Run, path: Path) -> None:
+    path.write_text(path.read_text() + 'pace = 3\nspeed = "x"\n')
+    document = said(run("config", "check", "--json", code=78))
+    assert document["ok"] is False
+    assert len(document["errors"]) == 2
+    assert all(str(path) in one for one in document["errors"])
+
+
+def test_with_json_what_fails_on_the_way_is_in_the_document_and_on_standard_error(run: Run, world: World) -> None:
+    world.refuse = True
+    polled = run("poll", "--json", code=1)
+    assert said(polled)["channels"] == [{"channel": "ops-0", "sent": 0, "failed": 1}]
+    assert said(polled)["errors"] == ["ops-0: 0 sent, 1 not delivered, tried again later"]
+    assert said(polled)["errors"][0] in polled.stderr
+    world.fault = 500
+    (failed,) = said(run("poll", "--json", "--force", code=1))["environments"]
+    assert (failed["polled"], failed["numbers"]) == (False, None)
+    assert "HTTP 500" in failed["error"]
+    (tried,) = said(run("test-channel", "--json", code=1))["channels"]
+    assert tried["sent"] is False
+    examined = said(run("doctor", "--json", code=1))
+    assert examined["errors"] == [one["text"] for one in examined["findings"] if not one["ok"]]
+
+
+def test_json_before_or_after_a_subcommand_means_the_same(run: Run) -> None:
+    run("poll")
+    assert said(run("alerts", "--json", "retry")) == said(run("alerts", "retry", "--json"))
+
+
+def test_a_number_that_is_called_like_the_option_is_no_option(run: Run) -> None:
+    run("poll")
+    result = run("history", "--", "--json", code=2)
+    assert result.stdout == ""

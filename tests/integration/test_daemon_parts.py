@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from world import World, serving, write_config
+from receivers import Answer, http_receiver
+from world import TOKEN, World, serving, write_config
 
 from renewal_watch import config, daemon
 from renewal_watch.daemon import Daemon, only_one
@@ -51,6 +54,7 @@ class Running:
         self.daemon.stopping.set()
         self.thread.join()
         self.daemon._pool.shutdown(wait=True)
+        self.daemon._account_pool.shutdown(wait=True)
         self.store.close()
 
 
@@ -104,6 +108,33 @@ def test_the_daemon_goes_on_after_a_clock_step(
         until(lambda: not running.daemon._busy)
     titles = [str(one["title"]) for one in world.messages if "suspended" in str(one["title"])]
     assert len([title for title in titles if "reminder" not in title]) == 1, "after ten years a reminder may be due"
+
+
+def test_no_poll_waits_for_what_is_read_beside_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More environments than threads, and a provider that answers nothing but the list."""
+    names = [f"env-{place}" for place in range(daemon.POLL_THREADS + 1)]
+    said = json.dumps({"success": True, "data": [{"id": "phone-1"}], "meta": {"last_page": 1}}).encode()
+    with http_receiver() as provider:
+        is_list = re.compile(r"/phone-numbers\?").search
+        provider.answer = lambda request: (
+            Answer(200, said)
+            if is_list(request.path)
+            else Answer(how="hang" if "agents" not in request.path else "whole")
+        )
+        base = f"http://127.0.0.1:{provider.port}"
+        more = "".join(
+            f'[[environments]]\nname = "{name}"\nbase_url = "{base}/{name}"\ntoken = "{TOKEN}"\npoll_jitter = "0s"\n'
+            for name in names
+        )
+        running = Running(tmp_path, base, monkeypatch, more)
+        with running:
+            for rounds in (1, 2):
+                ends = time.monotonic() + 10
+                while sum(is_list(one.path) is not None for one in provider.requests) < rounds * (len(names) + 1):
+                    assert time.monotonic() < ends, "a poll waits"
+                    threading.Event().wait(0.01)
+                running.offset += timedelta(hours=2)
+            provider.closing.set()
 
 
 def test_a_hang_is_named_and_withholds_the_watchdog(

@@ -64,6 +64,7 @@ class House:
             self.daemon.stopping.set()
             self.thread.join()
         self.daemon._pool.shutdown(wait=True)
+        self.daemon._account_pool.shutdown(wait=True)
         self.store.close()
 
     def alerts(self, kind: str = "") -> list[dict[str, Any]]:

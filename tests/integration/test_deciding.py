@@ -24,7 +24,7 @@ from conftest import T0
 from made_up import entry
 from world import TOKEN, World, serving, write_config
 
-import renewal_watch.cli
+import renewal_watch.cli.base
 from renewal_watch.cli import cli
 from renewal_watch.schema import HEAD, open_engine
 from renewal_watch.store import _migrations
@@ -81,7 +81,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     world = World(numbers=0, restless=False)
     world.entries = numbers()
     with serving(world) as address, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(renewal_watch.cli, "_now", Clock())
+        patch.setattr(renewal_watch.cli.base, "now", Clock())
         path = write_config(folder, address)
         done = CliRunner().invoke(cli, ["--config", str(path), "poll"])
         assert done.exit_code == 0, done.output
@@ -91,7 +91,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(renewal_watch.cli, "_now", made)
+    monkeypatch.setattr(renewal_watch.cli.base, "now", made)
     return made
 
 

@@ -22,7 +22,7 @@ from conftest import T0
 from made_up import entry, listing
 from receivers import Answer, HttpReceiver, SmtpReceiver, http_receiver, smtp_receiver
 
-from renewal_watch import channels, config, messages, wording
+from renewal_watch import config, messages, senders, wording
 from renewal_watch.channels import AppriseChannel, Limits
 from renewal_watch.config import Channel, Template
 from renewal_watch.messages import Own
@@ -404,7 +404,7 @@ def test_html_is_refused_where_the_service_would_make_markdown_of_it(tmp_path: P
         "[[channels]]\nname = 'chat'\nformat = 'html'\nurl = 'slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ'\n"
     )
     path.chmod(0o600)
-    assert channels.channel_faults(config.load(path)) == [
+    assert senders.channel_faults(config.load(path)) == [
         "channels.chat.format: this service shows no HTML; write markdown or text"
     ]
 

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from made_up import emptied, entry, listing
 from receivers import HttpReceiver, http_receiver
 
-import renewal_watch.cli
+import renewal_watch.cli.base
 from renewal_watch import config, follow_up, poll
 from renewal_watch.cli import cli
 from renewal_watch.errors import ApiError, ServerTrouble, StoreError, TokenRejected
@@ -768,7 +768,7 @@ def house(build: Build, post: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> 
     made.has("phone-2", 5, auto_renewal=True)
     made.has("phone-3", 40, current_status="suspended")
     made.settle()
-    monkeypatch.setattr(renewal_watch.cli, "_now", lambda: made.now)
+    monkeypatch.setattr(renewal_watch.cli.base, "now", lambda: made.now)
     return made
 
 

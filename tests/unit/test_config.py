@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,10 @@ def test_an_unknown_name_is_a_wrong_usage(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         config.load(tmp_path)
+
+
+def test_a_list_is_not_stale_before_two_polls_could_have_read_it(tmp_path: Path) -> None:
+    """With a poll a day, six hours would call a healthy watch blind for most of it."""
+    for every, wanted in (("1h", timedelta(hours=6)), ("1d", timedelta(days=2))):
+        settings = config.load(write(tmp_path, GOOD + f"poll_every = '{every}'\n"))
+        assert settings.policy(settings.environments[0]).stale_after == wanted

@@ -700,6 +700,16 @@ def test_sandbox_numbers_are_kept_and_left_out_of_alerts() -> None:
     assert included.poll(T0, phone(T0, on(0), **sandbox)) == ["renewal.due info 0"]
 
 
+def test_a_renewal_while_it_was_a_sandbox_number_is_no_news_later() -> None:
+    """What was told of the cycle before belongs to another story: an unchanged list says nothing of it."""
+    world = World()
+    assert world.poll(T0, phone(T0, on(0))) == ["number.added info 0", "renewal.due info 0"]
+    assert world.poll(T0, phone(T0, on(0), is_sandbox=True)) == []
+    later = T0 + timedelta(days=20)
+    for _ in range(2):
+        assert world.poll(later, phone(later, on(40))) == []
+
+
 def test_a_number_that_is_no_sandbox_any_more_is_judged_as_if_first_seen() -> None:
     world = World()
     state: dict[str, Any] = {"current_status": "suspended", "auto_renewal": False}

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from conftest import T0
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from made_up import entry, listing
 from test_rules import World
@@ -125,6 +125,14 @@ def test_the_order_of_the_entries_is_irrelevant(
 
 
 @QUICK
+@example(  # a failed poll, by a countdown that came a day later than before, is no other cycle
+    thresholds=(2,),
+    left=9,
+    turn_h=2,
+    wobble=[0, 0, 1],
+    pauses=[(hours, "ok") for hours in (1, 1, 1, 35, 35, 60, 60, 12, 23)] + [(1, "fails")],
+    auto=False,
+)
 @given(
     thresholds=st.lists(st.integers(0, 30), min_size=1, max_size=4, unique=True).map(tuple),
     left=st.integers(1, 45),

@@ -1,0 +1,210 @@
+"""The commands that ask: the fleet, its past, what was told (and to tell it again), why, and what comes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from renewal_watch.cli import base, completing
+from renewal_watch.errors import UsageError
+
+
+@base.cli.command()
+@base.JSON
+@click.option("--within", type=click.IntRange(0), metavar="DAYS", help="Only numbers with so many days left or less.")
+@click.option(
+    "--status", "wanted", metavar="S", shell_complete=completing.statuses, help="Only numbers with this status."
+)
+@base.ENVIRONMENT
+@click.pass_context
+def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | None, environment: str | None) -> None:  # noqa: FBT001
+    """Show the fleet, most urgent first, and how the watch does."""
+    from renewal_watch import report
+
+    settings = base.settings(ctx)
+    chosen = [settings.environment(environment)] if environment else list(settings.environments)
+    now = base.now()
+    rows: list[report.Row] = []
+    with base.store(settings, write=False) as store, store.transaction() as tx:
+        watches = {watch.name: (key, watch) for key, watch, _ in tx.watches()}
+        environments = []
+        for one in chosen:
+            policy = settings.policy(one)
+            if one.name not in watches:
+                from renewal_watch.model import Watch
+
+                environments.append(report.environment_json(Watch(name=one.name), policy, now))
+                continue
+            key, watch = watches[one.name]
+            environments.append(report.environment_json(watch, policy, now))
+            rows += [report.row(one.name, known, number, policy, now) for known, number in tx.listed(key)]
+        outbox = tx.outbox()
+        orphans = tx.orphans([channel.name for channel in settings.channels])
+        faults = tx.channel_faults()
+    if within is not None:
+        rows = [
+            row for row in rows if row.days_left is not None and row.days_left <= within and not row.known.missing_at
+        ]
+    if wanted is not None:
+        rows = [row for row in rows if row.number.status == wanted.lower()]
+    rows.sort(key=report.Row.urgency)
+    if as_json:
+        click.echo(
+            report.dumps({"environments": environments, "numbers": [row.as_json() for row in rows], "outbox": outbox})
+        )
+        return
+    base.show(report.status_lines(environments, rows, outbox, orphans, faults, now))
+    if not rows and (within is not None or wanted is not None):
+        click.echo("no number is like that")
+
+
+@base.cli.command()
+@base.NUMBER
+@base.JSON
+@base.ENVIRONMENT
+@click.pass_context
+def history(ctx: click.Context, number: str, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
+    """Every change of one NUMBER and when it was seen."""
+    from renewal_watch import report
+
+    with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
+        _, key, known = tx.find(number, environment)
+        changes = tx.history(known, key)
+    click.echo(report.dumps(changes) if as_json else "\n".join(report.history_lines(changes)))
+
+
+@base.cli.command()
+@click.option("--at", metavar="TIME", help="Such as 2026-11-23 (its end), 2026-11-23T10:00 or …T10:00Z. Default: now.")
+@base.JSON
+@base.ENVIRONMENT
+@click.pass_context
+def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
+    """Give back the list as it was known at a time, unknown fields included."""
+    from renewal_watch import report
+    from renewal_watch.text import plain
+
+    settings = base.settings(ctx)
+    chosen = [settings.environment(environment)] if environment else list(settings.environments)
+    instant = base.now() if at is None else base.instant(at, settings.timezone)
+    found: list[dict[str, Any]] = []
+    with base.store(settings, write=False) as store, store.transaction() as tx:
+        keys = {watch.name: key for key, watch, _ in tx.watches()}
+        for one in chosen:
+            known = tx.snapshot(keys[one.name], instant) if one.name in keys else None
+            polled_at, entries = known or (None, [])
+            found.append({"environment": one.name, "polled_at": report.when(polled_at), "numbers": entries})
+    if as_json:
+        click.echo(report.dumps(found))
+        return
+    for one_list in found:
+        polled = f"as polled {one_list['polled_at']}" if one_list["polled_at"] else "was not polled yet"
+        click.echo(f"{one_list['environment']}: {len(one_list['numbers'])} numbers, {polled}")
+        fields = ("number", "current_status", "days_until_monthly_renewal", "renewal_date", "auto_renewal", "id")
+        if not one_list["numbers"]:
+            continue
+        rows = [[plain(entry.get(field), 40) for field in fields] for entry in one_list["numbers"]]
+        base.show(report.table(("NUMBER", "STATUS", "DAYS", "RENEWAL", "AUTO", "ID"), rows))
+
+
+@base.cli.group(invoke_without_command=True)
+@base.JSON
+@click.option("--pending", is_flag=True, help="Only alerts that a channel still waits for.")
+@click.option("--failed", is_flag=True, help="Only alerts that a channel was never brought.")
+@click.pass_context
+def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> None:  # noqa: FBT001
+    """What was found, and the fate of each delivery, newest first."""
+    if ctx.invoked_subcommand:
+        return
+    from renewal_watch import reasons, report
+
+    states = [state for state, wanted in (("pending", pending), ("failed", failed)) if wanted]
+    settings = base.settings(ctx)
+    with base.store(settings, write=False) as store, store.transaction() as tx:
+        found = tx.alerts(states=states)
+        held = reasons.held(tx, settings, base.now())
+    report.note_held(found, held)
+    if as_json:
+        click.echo(report.dumps(found))
+    else:
+        base.show(report.alert_lines(found) or ["no alerts"])
+
+
+@alerts.command()
+@click.argument("ids", nargs=-1, type=click.IntRange(1, 2**63 - 1), metavar="[ID]...")
+@base.JSON
+@click.pass_context
+def retry(ctx: click.Context, ids: tuple[int, ...], as_json: bool) -> None:  # noqa: FBT001
+    """Send the deliveries of these alerts again, or all that failed; the daemon or `send` does it."""
+    from renewal_watch import deeds
+
+    with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
+        count, said = deeds.retry(tx, ids, base.now())
+    answer = base.Answer(ctx, as_json=as_json or (ctx.parent is not None and ctx.parent.params["as_json"]))
+    answer.say(said)
+    answer.end(deliveries=count)
+
+
+@base.cli.command()
+@base.NUMBER
+@base.JSON
+@base.ENVIRONMENT
+@click.pass_context
+def explain(ctx: click.Context, number: str, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
+    """Why NUMBER did or did not alert, and what comes next and when."""
+    from renewal_watch import reasons, report
+    from renewal_watch.fleet import Listed
+
+    settings = base.settings(ctx)
+    way = base.routing(settings)
+    with base.store(settings, write=False) as store, store.transaction() as tx:
+        name, _, known = tx.find(number, environment)
+        one = Listed(name, known, tx.parsed([known])[known.provider_id])
+        found = reasons.explain(tx, settings, way, one, base.now())
+    if as_json:
+        click.echo(report.dumps({**found.row.as_json(), "reasons": found.lines, "alerts": found.alerts}))
+        return
+    click.echo("\n".join(found.lines))
+    click.echo("\nAlerts so far, newest first:" if found.alerts else "\nNo alert so far.")
+    if found.alerts:
+        base.show(report.alert_lines(found.alerts))
+
+
+@base.cli.command()
+@click.option("--at", metavar="DATE", help="The first day to show, such as 2026-12-24. Default: today.")
+@click.option("--days", type=click.IntRange(1, 366), metavar="N", help="How many days. Default: 1 with --at, else 7.")
+@base.JSON
+@click.pass_context
+def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool) -> None:  # noqa: FBT001
+    """Show who would be told what and when over the coming days, with today's fleet. Sends nothing."""
+    from zoneinfo import ZoneInfo
+
+    from renewal_watch import report
+    from renewal_watch.inventory import inventory_of
+    from renewal_watch.preview import look_ahead
+
+    settings = base.settings(ctx)
+    now = base.now()
+    zone = ZoneInfo(settings.timezone)
+    first = now
+    if at is not None:
+        end = base.instant(at, settings.timezone)
+        if end <= now:
+            msg = f"--at: {at} is past; see what was told with: renewal-watch alerts"
+            raise UsageError(msg)
+        first = datetime.combine(end.astimezone(zone).date(), datetime.min.time(), zone).astimezone(UTC)
+        if end - now > timedelta(days=800):
+            msg = f"--at: {at} is too far ahead to say anything about it"
+            raise UsageError(msg)
+    last = first.astimezone(zone).date() + timedelta(days=days or (7 if at is None else 1))
+    until = datetime.combine(last, datetime.min.time(), zone).astimezone(UTC) - timedelta(seconds=1)
+    inventory = inventory_of(settings)
+    way = base.routing(settings, inventory)
+    with base.store(settings, write=False) as store:
+        ahead = look_ahead(settings, store, way, now, until, inventory_faults=inventory.faults)
+        found = [one for one in ahead if one.at >= first]
+    if as_json:
+        click.echo(report.dumps([report.told_json(one) for one in found]))
+    else:
+        base.show(report.told_lines(found, zone, first, until))

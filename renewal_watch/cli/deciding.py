@@ -1,0 +1,289 @@
+"""The commands by which people decide: hide, acknowledge, let go."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from renewal_watch.cli import base, completing
+from renewal_watch.errors import UsageError
+
+if TYPE_CHECKING:
+    from renewal_watch.config import Settings
+    from renewal_watch.model import Match
+
+
+def _author(given: str | None) -> str:
+    """Who does it: as given, else who called sudo, else the user."""
+    import getpass
+
+    try:
+        return given or os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return f"user {os.getuid()}"
+
+
+def _text(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """What is kept must be text: a terminal of another encoding sends bytes that are none."""
+    del ctx
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, str) and any("\ud800" <= c <= "\udfff" for c in one):
+            msg = f"{option.opts[0]}: it holds a character that is no text in UTF-8"
+            raise UsageError(msg)
+        if isinstance(value, tuple) and one == "":
+            msg = f"{option.opts[0]}: it is empty"
+            raise UsageError(msg)
+    return value
+
+
+_AUTHOR = click.option("--author", metavar="NAME", callback=_text, help="Default: the user who calls.")
+_COMMENT = click.option("--comment", default="", metavar="TEXT", callback=_text, help="Why.")
+
+
+@base.cli.group()
+def silence() -> None:
+    """Hide alerts for a while; what still holds then is told when it ends."""
+
+
+@silence.command("add")
+@click.option(
+    "--number",
+    "numbers",
+    multiple=True,
+    metavar="N",
+    shell_complete=completing.numbers,
+    help="A number, or its beginning and a star: '+4930*'.",
+)
+@click.option("--id", "ids", multiple=True, callback=_text, metavar="ID", help="The provider's id of a number.")
+@click.option(
+    "--environment",
+    "environments",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completing.environments,
+    help="An environment of the configuration.",
+)
+@click.option("--country", "countries", multiple=True, callback=_text, metavar="CC", help="A country code, such as DE.")
+@click.option("--type", "types", multiple=True, callback=_text, metavar="TYPE", help="Such as local or toll-free.")
+@click.option(
+    "--capability",
+    "capabilities",
+    multiple=True,
+    type=click.Choice(["voice", "sms", "mms", "fax", "whatsapp"]),
+    help="What a number can do.",
+)
+@click.option("--label", "labels", multiple=True, callback=_text, metavar="LABEL", help="A label of the inventory.")
+@click.option("--owner", "owners", multiple=True, callback=_text, metavar="NAME", help="An owner of the inventory.")
+@click.option("--auto-renewal", type=click.Choice(["on", "off"]), help="Whether it renews by itself.")
+@click.option("--cost-at-least", metavar="AMOUNT", help="A month, in the number's currency.")
+@click.option("--cost-at-most", metavar="AMOUNT", help="A month, in the number's currency.")
+@click.option("--currency", "currencies", multiple=True, callback=_text, metavar="CUR", help="Such as EUR.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    shell_complete=completing.kinds,
+    help="Only these kinds, such as 'renewal.*' or watch.stale.",
+)
+@click.option("--all", "everything", is_flag=True, help="All numbers.")
+@click.option("--for", "length", metavar="TIME", help="How long: 4h, 2d.")
+@click.option("--until", metavar="TIME", help="Such as 2026-11-30 (its end) or 2026-11-30T18:00.")
+@_AUTHOR
+@_COMMENT
+@base.JSON
+def silence_add(**given: Any) -> None:
+    """Hide alerts about what matches every option given (of one repeated, any) until the end."""
+    from renewal_watch import deeds, matching
+    from renewal_watch.model import Match
+
+    ctx = click.get_current_context()
+    settings = base.settings(ctx)
+    now = base.now()
+    kinds, everything, length, until, author, comment, as_json = (
+        given.pop(name) for name in ("kinds", "everything", "length", "until", "author", "comment", "as_json")
+    )
+    match = _match({key: value for key, value in given.items() if value not in ((), None)}, kinds, settings)
+    if match == Match() and all(kind == "*" for kind in kinds) and not everything:
+        msg = "say what to silence, such as --number +4930* or --environment test; everything is --all"
+        raise UsageError(msg)
+    if matching.is_about_the_watch(kinds) and matching.names_numbers(match):
+        msg = (
+            f"--kind: {', '.join(kinds)} is about the watch itself, not about numbers; narrow it by --environment only"
+        )
+        raise UsageError(msg)
+    ends_at = _end(length, until, settings.timezone, now)
+    way = base.routing(settings)
+    with base.store(settings, write=True) as store, store.transaction() as tx:
+        done = deeds.silence(tx, way, match, kinds, ends_at, _author(author), comment, now)
+    answer = base.Answer(ctx, as_json=as_json)
+    answer.say(done.said)
+    answer.end(id=done.pk, ends_at=ends_at, numbers=done.numbers)
+
+
+def _match(wanted: dict[str, Any], kinds: tuple[str, ...], settings: Settings) -> Match:
+    """The matchers of the command line. Raises UsageError."""
+    import msgspec
+
+    from renewal_watch.matching import hides, is_number
+    from renewal_watch.model import KINDS, Match
+
+    for kind in kinds:
+        if not any(hides(kind, one) for one in KINDS):
+            msg = f"--kind: {kind!r} matches no kind of alert; such as: renewal.*, status.changed, watch.*"
+            raise UsageError(msg)
+    for name in wanted.get("environments", ()):
+        settings.environment(name)
+    for number in wanted.get("numbers", ()):
+        if not is_number(number):
+            msg = f"--number: {number!r} is not a number; write it like +493012345 or +4930*"
+            raise UsageError(msg)
+    if "auto_renewal" in wanted:
+        wanted["auto_renewal"] = wanted["auto_renewal"] == "on"
+    try:
+        return msgspec.convert(wanted, Match, strict=False)
+    except msgspec.ValidationError as error:
+        msg = f"what to silence is not understood: {error}"
+        raise UsageError(msg) from None
+
+
+def _end(length: str | None, until: str | None, zone: str, now: datetime) -> datetime:
+    """When a silence ends. Raises UsageError."""
+    import re
+
+    from renewal_watch.config import duration
+
+    if (length is None) == (until is None):
+        msg = "say how long: either --for 4h or --until 2026-11-30"
+        raise UsageError(msg)
+    if until is not None:
+        ends_at = base.instant(until, zone, "--until")
+    elif length is not None and re.fullmatch("[1-9][0-9]{0,3}[smhd]", length):
+        ends_at = now + duration(length)
+    else:
+        msg = f"--for: {length!r} is not a length of time; write it like 45m, 4h or 2d"
+        raise UsageError(msg)
+    if ends_at > now + timedelta(days=3660):
+        msg = "a silence lasts ten years at most; for numbers that are never to be told of, mute them with a rule"
+        raise UsageError(msg)
+    if ends_at <= now:
+        msg = f"--until: {until} is past"
+        raise UsageError(msg)
+    return ends_at
+
+
+@silence.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those that ended in the last 30 days.")
+@base.JSON
+@click.pass_context
+def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  # noqa: FBT001
+    """The silences that hold, and how much each hides now that nobody was told of."""
+    from renewal_watch import report
+
+    now = base.now()
+    with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
+        found = tx.silences(since=now - timedelta(days=30) if everything else None)
+        hiders = [matter.hider for matter in tx.matters().values()]
+    those = [(one, hiders.count(f"silence:{one.pk}")) for one in found if everything or one.is_active(now)]
+    if as_json:
+        click.echo(report.dumps([report.silence_json(one, hides, now) for one, hides in those]))
+    else:
+        base.show(report.silence_lines(those, now))
+
+
+@silence.command("end")
+@click.argument("pk", metavar="ID", type=click.IntRange(1, 2**63 - 1))
+@_AUTHOR
+@base.JSON
+@click.pass_context
+def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """End a silence now; what it hid and still holds is told."""
+    from renewal_watch import deeds
+
+    with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
+        said = deeds.end_silence(tx, pk, _author(author), base.now())
+    answer = base.Answer(ctx, as_json=as_json)
+    answer.say(said)
+    answer.end(id=pk)
+
+
+@base.cli.command()
+@click.argument("number", required=False, shell_complete=completing.numbers)
+@click.option(
+    "--alert",
+    "alert_id",
+    type=click.IntRange(1, 2**63 - 1),
+    metavar="ID",
+    help="Instead of NUMBER: the matter of an alert.",
+)
+@click.option("--withdraw", is_flag=True, help="Take it back: remind again.")
+@_AUTHOR
+@_COMMENT
+@base.ENVIRONMENT
+@base.JSON
+@click.pass_context
+def ack(
+    ctx: click.Context,
+    number: str | None,
+    alert_id: int | None,
+    withdraw: bool,  # noqa: FBT001
+    author: str | None,
+    comment: str,
+    environment: str | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Say that you look after NUMBER: no reminders until its next cycle, or until it gets worse."""
+    if (number is None) == (alert_id is None):
+        msg = "name either a NUMBER or --alert ID"
+        raise UsageError(msg)
+    from renewal_watch import deeds
+
+    with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
+        if number is not None:
+            _, environment_id, known = tx.find(number, environment)
+            one = deeds.open_about(tx, environment_id, known, number)
+        else:
+            one = deeds.open_of_alert(tx, alert_id or 0)
+        do = deeds.take_back if withdraw else deeds.acknowledge
+        done = do(tx, one, _author(author), comment, base.now())
+    answer = base.Answer(ctx, as_json=as_json)
+    answer.say(done.said)
+    answer.end(acknowledged=not withdraw, matters=done.as_json())
+
+
+@base.cli.command()
+@base.NUMBER
+@click.option("--withdraw", is_flag=True, help="Take it back: the number is to stay.")
+@_AUTHOR
+@_COMMENT
+@base.ENVIRONMENT
+@base.JSON
+@click.pass_context
+def lapse(
+    ctx: click.Context,
+    number: str,
+    withdraw: bool,  # noqa: FBT001
+    author: str | None,
+    comment: str,
+    environment: str | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Say that NUMBER is meant to go: no renewal alerts, but its last chance, and an alarm if it renews all the same."""
+    from renewal_watch import deeds, report
+
+    settings = base.settings(ctx)
+    with base.store(settings, write=True) as store, store.transaction() as tx:
+        name, _, known = tx.find(number, environment)
+        policy = settings.policy(settings.environment(name))
+        do = deeds.keep if withdraw else deeds.lapse
+        done = do(tx, name, known, policy, _author(author), comment, base.now())
+    answer = base.Answer(ctx, as_json=as_json)
+    answer.say(done.said)
+    if done.mind:
+        answer.say(report.Line(done.mind, "mind"))
+    seen = done.row.as_json()
+    keys = ("environment", "id", "number", "renews_on", "auto_renewal")
+    answer.end(meant_to_lapse=not withdraw, **{key: seen[key] for key in keys})

@@ -1,0 +1,214 @@
+"""The commands that give what is known to other programs, and take an inventory from them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from renewal_watch.cli import base
+from renewal_watch.errors import ConfigError, RenewalWatchError
+
+if TYPE_CHECKING:
+    from renewal_watch.export import What
+
+_OUTPUT = click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to FILE, whole or not at all, for its owner only. Default: standard output.",
+)
+_FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "jsonl"]),
+    default="csv",
+    show_default=True,
+    help="csv is safe to open in a spreadsheet, jsonl carries everything exactly.",
+)
+_BOM = click.option("--bom", is_flag=True, help="Begin CSV with the mark that tells Excel that it is UTF-8.")
+
+
+@base.cli.command()
+@click.option(
+    "--months",
+    type=click.IntRange(1, 36),
+    default=6,
+    show_default=True,
+    metavar="N",
+    help="How many, with the present one.",
+)
+@base.JSON
+@base.ENVIRONMENT
+@click.pass_context
+def forecast(ctx: click.Context, months: int, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
+    """Show what renewals will cost by month, environment and currency, and how that compares with the month before.
+
+    Prices are as last listed, currencies are never added up. What renewed already is read from the history; a month that
+    the watch did not see whole has no data.
+    """
+    from renewal_watch import report
+    from renewal_watch.forecast import look
+
+    settings = base.settings(ctx)
+    with base.store(settings, write=False) as store, store.transaction() as tx:
+        found = look(tx, settings, base.now(), months, environment=environment or "")
+    if as_json:
+        click.echo(report.dumps(found.as_json()))
+    else:
+        base.show(found.lines(is_ascii=not _shows("█▏")))
+
+
+def _shows(characters: str) -> bool:
+    """Whether standard output can take these characters."""
+    try:
+        characters.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+@base.cli.group()
+def export() -> None:
+    """Give numbers, history and alerts as CSV or JSON Lines, and the renewal days as a calendar."""
+
+
+@export.command()
+@_FORMAT
+@_OUTPUT
+@_BOM
+@base.ENVIRONMENT
+@click.pass_context
+def numbers(ctx: click.Context, form: str, output: Path | None, bom: bool, environment: str | None) -> None:  # noqa: FBT001
+    """Every known number as it stands now, with its owner, labels and note."""
+    _export(ctx, "numbers", form, output, environment, bom=bom)
+
+
+@export.command()
+@_FORMAT
+@_OUTPUT
+@_BOM
+@base.ENVIRONMENT
+@click.pass_context
+def history(ctx: click.Context, form: str, output: Path | None, bom: bool, environment: str | None) -> None:  # noqa: FBT001
+    """Every change of every number, number by number, and the polls between which it happened."""
+    _export(ctx, "history", form, output, environment, bom=bom)
+
+
+@export.command()
+@_FORMAT
+@_OUTPUT
+@_BOM
+@base.ENVIRONMENT
+@click.pass_context
+def alerts(ctx: click.Context, form: str, output: Path | None, bom: bool, environment: str | None) -> None:  # noqa: FBT001
+    """Every alert and the fate of each delivery, newest first."""
+    _export(ctx, "alerts", form, output, environment, bom=bom)
+
+
+@export.command()
+@click.option("--by-day", is_flag=True, help="One event a day in place of one a number.")
+@_OUTPUT
+@base.ENVIRONMENT
+@click.pass_context
+def calendar(ctx: click.Context, by_day: bool, output: Path | None, environment: str | None) -> None:  # noqa: FBT001
+    """The renewal days as a calendar file (iCalendar). With more than 2,000 numbers it has one event a day."""
+    from renewal_watch import ics
+
+    settings = base.settings(ctx)
+    with base.store(settings, write=False) as store, store.transaction() as tx:
+        text = ics.calendar(tx, settings, base.now(), by_day=by_day, environment=environment or "")
+    _give(output, [text])
+
+
+def _export(
+    ctx: click.Context, what: What, form: str, output: Path | None, environment: str | None, *, bom: bool
+) -> None:
+    from renewal_watch import export as made
+
+    settings = base.settings(ctx)
+    with base.store(settings, write=False) as store, store.transaction() as tx:
+        rows = made.rows(what, tx, settings, base.now(), environment=environment or "")
+        _give(output, made.encoded(what, rows, "csv" if form == "csv" else "jsonl", bom=bom))
+
+
+def _give(output: Path | None, pieces: Iterable[bytes]) -> None:
+    """To the file, or to standard output as they come."""
+    if output is not None:
+        from renewal_watch.export import save
+
+        save(output, pieces)
+        return
+    sys.stdout.buffer.writelines(pieces)
+    sys.stdout.buffer.flush()
+
+
+@base.cli.group("import")
+def import_() -> None:
+    """Take an inventory from elsewhere."""
+
+
+@import_.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@click.option("--replace", is_flag=True, help="FILE is the whole inventory from now on; else it adds and corrects.")
+@base.JSON
+@click.pass_context
+def inventory(ctx: click.Context, file: Path, dry_run: bool, replace: bool, as_json: bool) -> NoReturn:  # noqa: FBT001
+    """Merge FILE, a CSV or JSON Lines file with the columns number, owner, labels and note, into the inventory.
+
+    An export of the numbers will do, with owner, labels and note filled in. An empty cell leaves what is there. The file
+    that [inventory] names is replaced at once, its old one kept; no restart is needed.
+    """
+    from renewal_watch import intake
+    from renewal_watch import inventory as known
+
+    settings = base.settings(ctx)
+    target = settings.inventory_path
+    if target is None:
+        msg = "inventory.file is not set; name the file that is to hold the inventory, then import again"
+        raise ConfigError([msg])
+    incoming = intake.read(file)
+    before = _text(target)
+    difference = intake.compare(incoming, known.parse(before)[0], replace=replace)
+    answer = base.Answer(ctx, as_json=as_json)
+    for line in difference.lines():
+        answer.say(line)
+    kept = None
+    if difference.changed and not dry_run:
+        kept = _put(target, intake.whole(incoming) if replace else intake.merged(before, difference))
+    done = "would be " if dry_run else ""
+    answer.say(f"{target}: {done}{difference.summary()}" + (f"; the old one is {kept}" if kept else ""))
+    answer.end(file=str(target), dry_run=dry_run, kept=None if kept is None else str(kept), **difference.as_json())
+
+
+def _text(path: Path) -> str:
+    """The inventory as it is, empty where there is none yet."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        msg = f"inventory.file: {path} cannot be read: {error.strerror}"
+        raise RenewalWatchError(msg) from None
+    except UnicodeDecodeError:
+        msg = f"inventory.file: {path} is not UTF-8 text; save it as CSV UTF-8"
+        raise ConfigError([msg]) from None
+
+
+def _put(target: Path, text: str) -> Path | None:
+    """Put the new inventory in its place; where the old one is kept, None if there was none."""
+    import itertools
+
+    from renewal_watch.export import save
+
+    kept = None
+    if target.exists():
+        names = (target.with_name(f"{target.name}.replaced-{number}") for number in itertools.count(1))
+        kept = next(name for name in names if not name.exists())
+        save(kept, [target.read_bytes()], like=target)
+    save(target, [text.encode("utf-8", "replace")], like=target if kept else None)
+    return kept

@@ -1,0 +1,207 @@
+"""The commands that watch: the daemon, one poll, one turn of the channels, the canary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from renewal_watch.cli import base
+from renewal_watch.errors import ConfigError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from renewal_watch.config import Channel, Settings
+    from renewal_watch.heartbeat import Heartbeats
+    from renewal_watch.poll import Polled
+    from renewal_watch.store import Store
+
+
+@base.cli.command()
+@click.pass_context
+def run(ctx: click.Context) -> None:
+    """Run the daemon: poll on schedule, tell at once. SIGHUP reloads, SIGTERM ends."""
+    from renewal_watch import config
+    from renewal_watch.daemon import Daemon, only_one
+    from renewal_watch.schema import sqlite_path
+    from renewal_watch.senders import channel_faults
+    from renewal_watch.systemd import Systemd
+
+    settings = base.settings(ctx)
+    faults = config.secret_faults(settings) or channel_faults(settings)
+    if faults:
+        raise ConfigError([f"{settings.path}: {fault}" for fault in faults])
+    path = sqlite_path(settings.database_url)
+    assert path is not None  # noqa: S101 (config takes SQLite only)
+    base.make_state_dir(settings, path)
+    with only_one(path):
+        Systemd().say("EXTEND_TIMEOUT_USEC=600000000", "STATUS=opening the database")
+        with base.store(settings, write=True) as store:
+            damage = store.check()
+            if damage:
+                msg = f"{path} is damaged ({damage[0]}); restore a backup with: renewal-watch db restore FILE"
+                raise StoreError(msg)
+            code = Daemon(settings, store).run()
+        sys.stderr.flush()
+        os._exit(code)  # threads of a poll under way may wait for a provider; nothing of them is half written
+
+
+@base.cli.command()
+@base.ENVIRONMENT
+@click.option("--no-send", is_flag=True, help="Only find and record; `send` or the daemon sends it.")
+@click.option("--force", is_flag=True, help="Poll although the provider asked for a pause or rejected this token.")
+@base.JSON
+@click.pass_context
+def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Poll every environment once, now, then send everything that is due. For cron and timers."""
+    from renewal_watch.heartbeat import Heartbeats
+
+    settings = base.settings(ctx)
+    chosen = [settings.environment(environment)] if environment else list(settings.environments)
+    answer = base.Answer(ctx, as_json=as_json)
+    environments = []
+    with base.store(settings, write=True) as store, Heartbeats(store, base.now) as beats:
+        done = []
+        for one in chosen:
+            polled = _poll_one(settings, store, one.name, beats, force=force)
+            done.append((one, polled))
+            if polled.skipped and polled.error is None:  # another process is at it
+                click.echo(f"{one.name}: not polled: {polled.skipped}", err=True)
+            elif polled.skipped:
+                answer.fail(f"{one.name}: not polled: {polled.skipped}")
+            elif polled.error:
+                answer.fail(f"{one.name}: {polled.error}")
+            else:
+                answer.say(
+                    f"{one.name}: {polled.numbers} numbers, {polled.changed} changed, {polled.alerts} new alerts"
+                )
+            environments.append(_polled_json(polled))
+        channels = [] if no_send else _send_due(settings, store, answer)
+        for one, polled in done:
+            beats.end(one, polled, settings)
+    answer.end(environments=environments, channels=channels)
+
+
+def _polled_json(one: Polled) -> dict[str, Any]:
+    is_done = not (one.skipped or one.error)
+    counts = {"numbers": one.numbers, "changed": one.changed, "alerts": one.alerts}
+    return {
+        "environment": one.environment,
+        "polled": is_done,
+        "skipped": one.skipped,
+        "error": None if one.skipped else one.error,
+        **(counts if is_done else dict.fromkeys(counts)),
+    }
+
+
+def _poll_one(settings: Settings, store: Store, name: str, beats: Heartbeats, *, force: bool) -> Polled:
+    import time
+
+    from renewal_watch import account_poll
+    from renewal_watch import poll as turn
+    from renewal_watch.talkover import Client
+
+    environment = settings.environment(name)
+    with store.transaction() as tx:
+        _, _, schedule = tx.watch(name)
+    why = None if force else turn.why_not_now(environment, schedule, base.now())
+    if why:
+        return turn.Polled(environment=name, skipped=why, error=why)
+    beats.begin(environment)
+    source = Client.of(environment, time.sleep)
+    account_poll.learn_users(store, environment, settings.account, source, base.now)
+    routing = base.routing(settings)
+    policy = settings.policy(environment, routing.inventory)
+    polled = turn.run_once(store, environment, source, policy, routing, base.now)
+    if polled.error is None and polled.skipped is None:
+        found = account_poll.run_once(
+            store, environment, settings.account, source, policy, routing, base.now, absent=polled.absent > 0
+        )
+        polled = replace(polled, alerts=polled.alerts + found)
+    return polled
+
+
+@base.cli.command()
+@base.JSON
+@click.pass_context
+def send(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
+    """Send what is due, without polling."""
+    settings = base.settings(ctx)
+    answer = base.Answer(ctx, as_json=as_json)
+    with base.store(settings, write=True) as store:
+        channels = _send_due(settings, store, answer)
+    answer.end(channels=channels)
+
+
+def _send_due(settings: Settings, store: Store, answer: base.Answer) -> list[dict[str, Any]]:
+    """One turn of every channel that has something due, side by side; what each sent."""
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+
+    from renewal_watch import canary, dispatch, follow_up
+    from renewal_watch.inventory import inventory_of
+    from renewal_watch.senders import sender_of
+
+    inventory = inventory_of(settings)
+    routing = base.routing(settings, inventory)
+    policies = {one.name: settings.policy(one, routing.inventory) for one in settings.environments}
+    follow_up.run_once(store, routing, policies, base.now(), inventory_faults=inventory.faults)
+    canary.follow(store, routing, base.now())
+    if canary.is_due(store, routing.canary, routing.zone, base.now()):
+        canary.send(store, routing, base.now, time.sleep)
+
+    def turn(channel: Channel) -> dispatch.Sent:
+        sender = sender_of(channel, base.now)
+        try:
+            return dispatch.run_once(store, dispatch.Outlet(channel=channel, sender=sender), routing, base.now)
+        finally:
+            sender.close()
+
+    with store.transaction() as tx:
+        now = base.now()
+        waiting = [
+            one
+            for one in settings.channels
+            if (due := tx.next_due(one, settings.timezone, now)) is not None and due <= now
+        ]
+    if not waiting:
+        return []
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        done = dict(zip([one.name for one in waiting], pool.map(turn, waiting), strict=True))
+    for name, one in done.items():
+        if one.failed:
+            answer.fail(f"{name}: {one.sent} sent, {one.failed} not delivered, tried again later")
+        else:
+            answer.say(f"{name}: {one.sent} sent")
+    return [{"channel": name, "sent": one.sent, "failed": one.failed} for name, one in done.items()]
+
+
+@base.cli.command("canary")
+@base.JSON
+@click.pass_context
+def canary_command(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
+    """Send the made-up number of [canary] now, the whole way from a poll to its channel."""
+    import time
+
+    from renewal_watch import canary
+
+    settings = base.settings(ctx)
+    if not settings.canary.channel:
+        msg = 'the configuration has no [canary]; add it with channel = "NAME"'
+        raise UsageError(msg)
+    answer = base.Answer(ctx, as_json=as_json)
+    with base.store(settings, write=True) as store:
+        way = base.routing(settings)
+        fault = canary.send(store, way, base.now, time.sleep)
+        channels = _send_due(settings, store, answer)
+        with store.transaction() as tx:
+            kept = tx.fired_at("canary")
+            sent_at = tx.sent_at("canary.sent", way.canary.channel, kept[0]) if kept else None
+    arrived = not fault and sent_at is not None
+    if arrived:
+        answer.say(f"the canary reached {way.canary.channel}; look whether it arrived")
+    else:
+        answer.fail(f"the canary did not arrive: {fault or 'its message waits; see: renewal-watch alerts'}")
+    answer.end(channel=way.canary.channel, sent_at=sent_at if arrived else None, channels=channels)

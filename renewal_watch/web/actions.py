@@ -1,0 +1,109 @@
+"""What somebody who logged in does: the deeds of the command line, asked for by a form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from renewal_watch import deeds, fleet
+from renewal_watch.config import duration
+from renewal_watch.errors import UsageError
+from renewal_watch.fleet import Listed
+from renewal_watch.model import Match
+from renewal_watch.store import Transaction
+from renewal_watch.text import printable
+from renewal_watch.web.pages import LENGTHS
+from renewal_watch.web.state import State
+
+LONGEST_COMMENT = 300  # characters
+
+Form = Mapping[str, str]
+Deed = Callable[[State, Transaction, Form, str, datetime], str]
+
+
+def acknowledge(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+    """Somebody looks after what is open about a number."""
+    del state
+    return deeds.acknowledge(tx, _open(tx, form), author, _comment(form), now).said
+
+
+def take_back(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+    """Nobody does after all."""
+    del state
+    return deeds.take_back(tx, _open(tx, form), author, _comment(form), now).said
+
+
+def lapse(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+    """A number is meant to go."""
+    one = _number(tx, form)
+    policy = state.settings.policy(state.settings.environment(one.environment))
+    done = deeds.lapse(tx, one.environment, one.known, policy, author, _comment(form), now)
+    return "; ".join(filter(None, (done.said, done.mind)))
+
+
+def keep(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+    """It is to stay after all."""
+    one = _number(tx, form)
+    policy = state.settings.policy(state.settings.environment(one.environment))
+    return deeds.keep(tx, one.environment, one.known, policy, author, _comment(form), now).said
+
+
+def silence(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+    """Alerts about a number are hidden for a while."""
+    one = _number(tx, form)
+    length = form.get("length", "")
+    if length not in LENGTHS:
+        msg = f"length: {printable(length, 20)!r} is not one of: {', '.join(LENGTHS)}"
+        raise UsageError(msg)
+    match = Match(ids=(one.known.provider_id,), environments=(one.environment,))
+    ends_at = now + duration(length)
+    return deeds.silence(tx, state.routing(), match, (), ends_at, author, _comment(form), now).said
+
+
+def end_silence(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+    """A silence is over before its time."""
+    del state
+    return deeds.end_silence(tx, _id(form, "silence"), author, now)
+
+
+def retry(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+    """The deliveries of an alert are due again; without one, all that failed are."""
+    del state, author
+    return deeds.retry(tx, [_id(form, "alert")] if form.get("alert") else [], now)[1]
+
+
+DEEDS: Mapping[str, Deed] = {
+    "acknowledge": acknowledge,
+    "take-back": take_back,
+    "lapse": lapse,
+    "keep": keep,
+    "silence": silence,
+    "end-silence": end_silence,
+    "retry": retry,
+}
+
+
+def _number(tx: Transaction, form: Form) -> Listed:
+    found = fleet.one(tx, form.get("environment", ""), form.get("id", ""))
+    if found is None:
+        msg = "this number is not known"
+        raise UsageError(msg)
+    return found
+
+
+def _open(tx: Transaction, form: Form) -> deeds.Open:
+    one = _number(tx, form)
+    called = printable(one.known.number or one.known.provider_id, 60)
+    return deeds.open_about(tx, tx.watch(one.environment)[0], one.known, called)
+
+
+def _comment(form: Form) -> str:
+    return printable(form.get("comment", ""), LONGEST_COMMENT)
+
+
+def _id(form: Form, name: str) -> int:
+    text = form.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 (digits of a 64-bit number)
+        msg = f"{name}: {printable(text, 40)!r} is not a number"
+        raise UsageError(msg)
+    return int(text)

@@ -1,0 +1,125 @@
+"""What every request is given: the settings, the clock, and transactions on the one database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from renewal_watch.config import Settings
+from renewal_watch.errors import StoreError
+from renewal_watch.inventory import inventory_of
+from renewal_watch.routing import Routing
+from renewal_watch.schema import sqlite_path
+from renewal_watch.store import Store, Transaction
+
+
+class State:
+    """Holds nothing of its own but open connections; safe to use from several threads.
+
+    ``is_exposed`` says that other machines can reach a socket, so that reading needs a login.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], *, is_exposed: bool = False) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.is_exposed = is_exposed or not settings.web.is_local
+        self._lock = threading.Lock()
+        self._inventory = inventory_of(settings)
+        self._reads = _Opened(settings, reads_only=True)
+        self._writes = _Opened(settings, reads_only=False)
+
+    @property
+    def needs_login_to_read(self) -> bool:
+        """Whether the pages are for those who know the password only."""
+        return self.settings.web.login_to_read or self.is_exposed
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A transaction that cannot write and sees one state of the database. Raises StoreError."""
+        with self._reads.store().transaction() as tx:
+            yield tx
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A transaction that does all or nothing. Raises StoreError."""
+        with self._writes.store().transaction() as tx:
+            yield tx
+
+    def routing(self) -> Routing:
+        """Who is told of what, with the inventory as its file is now."""
+        with self._lock:
+            return Routing.of(self.settings, self._inventory.current())
+
+    def adopt(self, settings: Settings) -> None:
+        """Go on with another configuration; only where to listen stays as it was at the start."""
+        with self._lock:
+            self.settings = settings
+            self._inventory = inventory_of(settings)
+        self._reads.turn_to(settings)
+        self._writes.turn_to(settings)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._reads.close()
+        self._writes.close()
+
+
+class _Opened:
+    """A store that is opened when it is needed, and anew when another file was put in its place."""
+
+    def __init__(self, settings: Settings, *, reads_only: bool) -> None:
+        self._settings = settings
+        self._reads_only = reads_only
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._file: tuple[int, int] | None = None
+
+    def store(self) -> Store:
+        """The store of the database as it is now. Raises StoreError while there is none, or one of another release."""
+        with self._lock:
+            file = self._identity()
+            if self._store is None or file != self._file:
+                self._drop()
+                self._store, self._file = Store(self._settings.database_url, reads_only=self._reads_only), file
+            store = self._store
+        store.require_current()
+        return store
+
+    def _identity(self) -> tuple[int, int]:
+        path = _path(self._settings)
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            self._drop()
+            msg = f"there is no database at {path} yet; the first poll of the daemon makes it"
+            raise StoreError(msg) from None
+        except OSError as error:
+            msg = f"the database {path} cannot be reached: {error.strerror}"
+            raise StoreError(msg) from None
+        return found.st_dev, found.st_ino
+
+    def turn_to(self, settings: Settings) -> None:
+        """Use the database of another configuration from now on."""
+        with self._lock:
+            if settings.database_url != self._settings.database_url:
+                self._drop()
+            self._settings = settings
+
+    def _drop(self) -> None:
+        """Transactions under way keep their connections until they end."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+
+def _path(settings: Settings) -> Path:
+    path = sqlite_path(settings.database_url)
+    assert path is not None  # noqa: S101 (config takes SQLite only)
+    return path
