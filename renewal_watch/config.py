@@ -424,6 +424,11 @@ class Settings(_Section, frozen=True, kw_only=True):
             inventory=inventory or {},
         )
 
+    @property
+    def with_sandbox(self) -> tuple[str, ...]:
+        """The environments whose sandbox numbers are watched like all others."""
+        return tuple(one.name for one in self.environments if one.include_sandbox)
+
     def environment(self, name: str) -> Environment:
         """The environment called ``name``. Raises UsageError."""
         return _named(self.environments, name, "environment")

@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import ColumnElement, Float, Row, Select, cast, func, or_, select
+from sqlalchemy import ColumnElement, Float, Row, Select, and_, cast, func, or_, select
 
 from renewal_watch.errors import UsageError
 from renewal_watch.model import Absence, Cycle, Known, Lapse, PhoneNumber
@@ -124,6 +124,8 @@ class Fact(NamedTuple):
 
 _MISSING = numbers.c.id.in_(select(absences.c.number_id).where(absences.c.missing_at.is_not(None)))
 _LAPSING = numbers.c.id.in_(select(lapses.c.number_id))
+# As it was found by a list that was read after the renewal day, in the provider's days; not by our calendar alone.
+_OVERDUE = and_(numbers.c.id.in_(select(cycles.c.number_id).where(cycles.c.overdue_told > 0)), ~_LAPSING)
 # Not the bare column: its index would be taken for a condition that nearly all rows fit, and their order lost.
 _PLACE = numbers.c.environment_id + 0
 _COST = cast(numbers.c.cost, Float)  # near enough to sort by
@@ -140,12 +142,14 @@ _LISTED = (  # in the order of ``_listed``
 )
 
 
-def page(tx: Snapshots, query: Query, those: Sequence[str], today: int) -> Page:
-    """The rows of one page of the environments ``those``. ``today`` is an ordinal.
+def page(tx: Snapshots, query: Query, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> Page:
+    """The rows of one page of the environments ``those``; ``sandbox`` are those whose sandbox numbers are watched.
+
+    ``today`` is an ordinal.
 
     While the fleet stays as it is, its pages together show each number that fits exactly once.
     """
-    where = _conditions(query, _ids(tx, those), today)
+    where = _conditions(query, _ids(tx, those), today, _watched(tx, sandbox))
     bounded = select(numbers.c.id).where(*where).limit(COUNTED + 1).subquery()
     total: int = tx.connection.execute(select(func.count()).select_from(bounded)).scalar_one()
     rows = _rows(tx, query, where) if total else []
@@ -165,8 +169,8 @@ def every(tx: Snapshots, those: Sequence[str]) -> Iterator[Listed]:
     yield from map(_listed, tx.connection.execute(query.execution_options(yield_per=500)))
 
 
-def due(tx: Snapshots, those: Sequence[str]) -> list[Due]:
-    """Every present number that is no sandbox number, in groups of equal ones, the first to renew first."""
+def due(tx: Snapshots, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> list[Due]:
+    """Every present number that is watched, in groups of equal ones, the first to renew first."""
     names = {pk: name for name, pk in _ids(tx, those).items()}
     columns = (
         numbers.c.environment_id,
@@ -179,7 +183,7 @@ def due(tx: Snapshots, those: Sequence[str]) -> list[Due]:
     )
     query = (
         select(*columns, func.count())
-        .where(_PLACE.in_(names), ~_MISSING, ~numbers.c.is_sandbox)
+        .where(_PLACE.in_(names), ~_MISSING, _watched(tx, sandbox))
         .group_by(*columns)
         .order_by(numbers.c.renews_on, numbers.c.environment_id)
     )
@@ -215,11 +219,11 @@ def facts(tx: Snapshots, those: Sequence[str]) -> Iterator[Fact]:
         yield fact._replace(is_missing=bool(row.is_missing), is_lapsing=bool(row.is_lapsing), cost=_money(row.cost))
 
 
-def counts(tx: Snapshots, those: Sequence[str], today: int) -> dict[str, int]:
+def counts(tx: Snapshots, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> dict[str, int]:
     """How many numbers need somebody: ``overdue``, ``missing``, and each status but active, by name."""
-    where = [_PLACE.in_(_ids(tx, those).values()), ~numbers.c.is_sandbox]
+    where = [_PLACE.in_(_ids(tx, those).values()), _watched(tx, sandbox)]
     asked: dict[str, list[ColumnElement[bool]]] = {
-        "overdue": [numbers.c.renews_on < today, ~_MISSING],
+        "overdue": [_OVERDUE, ~_MISSING],
         "missing": [_MISSING],
     }
     asked |= {
@@ -252,10 +256,20 @@ def _ids(tx: Snapshots, those: Sequence[str]) -> dict[str, int]:
     return {row.name: row.id for row in tx.connection.execute(query)}
 
 
-def _conditions(query: Query, ids: dict[str, int], today: int) -> list[ColumnElement[bool]]:
+def _watched(tx: Snapshots, sandbox: Sequence[str]) -> ColumnElement[bool]:
+    """Sandbox numbers are watched only in the environments that say so, which are ``sandbox``."""
+    pks = _ids(tx, sandbox).values() if sandbox else ()
+    return or_(~numbers.c.is_sandbox, _PLACE.in_(pks)) if pks else ~numbers.c.is_sandbox
+
+
+def _conditions(
+    query: Query, ids: dict[str, int], today: int, watched: ColumnElement[bool]
+) -> list[ColumnElement[bool]]:
     if query.environment:
         ids = {name: pk for name, pk in ids.items() if name == query.environment}
     where = [_PLACE.in_(ids.values()), *_SHOWN[query.show]]
+    if query.show == "present":
+        where.append(watched)
     equal = {
         numbers.c.status: query.status.lower(),
         numbers.c.country: query.country,
@@ -270,7 +284,7 @@ def _conditions(query: Query, ids: dict[str, int], today: int) -> list[ColumnEle
     if query.renews_on is not None:
         where.append(numbers.c.renews_on == query.renews_on.toordinal())
     if query.overdue:
-        where.append(numbers.c.renews_on < today)
+        where.append(_OVERDUE)
     if search := query.search.strip():
         digits = "".join(c for c in search if c not in " -()./")
         by_number = numbers.c.number.contains(digits, autoescape=True) if digits else None
@@ -280,7 +294,7 @@ def _conditions(query: Query, ids: dict[str, int], today: int) -> list[ColumnEle
 
 
 _SHOWN: dict[Show, list[ColumnElement[bool]]] = {
-    "present": [~_MISSING, ~numbers.c.is_sandbox],
+    "present": [~_MISSING],
     "missing": [_MISSING],
     "sandbox": [numbers.c.is_sandbox, ~_MISSING],
     "lapsing": [_LAPSING, ~_MISSING],

@@ -33,6 +33,7 @@ from renewal_watch.model import PhoneNumber
 from renewal_watch.report import Line, toned, when
 from renewal_watch.schema import changes, entries, environments, numbers, polls
 from renewal_watch.store import Transaction
+from renewal_watch.text import plain
 
 LONGEST = 36  # months
 EARLY = timedelta(days=rules.RENEWED_DAYS)  # a renewal may be seen so long before its day
@@ -183,7 +184,11 @@ class Forecast:
         currencies = sorted({one.place.currency for one in self.months})
         for currency in currencies:
             those = [one for one in self.months if one.place.currency == currency]
-            told += ["", Line(currency or "No currency stated", "head"), *self._block(those, is_ascii=is_ascii)]
+            told += [
+                "",
+                Line(plain(currency, 40) or "No currency stated", "head"),
+                *self._block(those, is_ascii=is_ascii),
+            ]
         if not currencies:
             told += ["", "No number has a coming renewal."]
         for one in self.environments:

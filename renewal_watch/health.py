@@ -20,6 +20,7 @@ from renewal_watch import rules
 from renewal_watch.config import Settings
 from renewal_watch.messages import span
 from renewal_watch.model import Watch
+from renewal_watch.report import orphaned
 from renewal_watch.schema import HEAD, deliveries
 from renewal_watch.store import Transaction
 from renewal_watch.text import REDACTOR, plain
@@ -166,11 +167,16 @@ def _outbox(tx: Transaction, settings: Settings, now: datetime) -> Finding:
         many = "1 message" if count == 1 else f"{count} messages"
         reason = f"{many} could have been sent long ago: nothing sends; it is done by: renewal-watch run, or send"
         return Finding(name="outbox", ok=False, reason=reason)
+    names = [one.name for one in settings.channels]
     pending = tx.connection.execute(
-        select(func.count()).select_from(deliveries).where(deliveries.c.state == "pending")
+        select(func.count())
+        .select_from(deliveries)
+        .where(deliveries.c.state == "pending", deliveries.c.channel.in_(names))
     ).scalar_one()
     waits = {0: "no message waits", 1: "1 message waits, in time"}.get(pending, f"{pending} messages wait, in time")
-    return Finding(name="outbox", ok=True, reason=waits)
+    # No fault, for it would stay one where a channel was taken out on purpose; but nothing of it is in time.
+    never = [orphaned(name, count) for name, count in tx.orphans(names).items()]
+    return Finding(name="outbox", ok=True, reason="; ".join([waits, *never]))
 
 
 def _channels(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:

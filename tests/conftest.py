@@ -46,6 +46,7 @@ def _forgotten_loudness() -> Iterator[None]:
     """What one command sets for its process, how much is logged and whether numbers are masked, is no other test's."""
     from renewal_watch.text import REDACTOR
 
+    logging.disable(logging.NOTSET)  # completion keeps its whole process quiet
     for name in ("renewal_watch", "renewal_watch.poll"):
         logging.getLogger(name).setLevel(logging.NOTSET)  # a fixture of a whole module may have run a command
     REDACTOR.masks_numbers = False

@@ -124,13 +124,13 @@ def _status(asked: Asked) -> Any:
             for one in settings.environments
         ],
         "outbox": tx.outbox(),
-        "counts": fleet.counts(tx, asked.names, asked.today),
+        "counts": fleet.counts(tx, asked.names, sandbox=settings.with_sandbox),
     }
 
 
 def _numbers(asked: Asked) -> Any:
     query = fleet.Query(**asked.values)
-    page = fleet.page(asked.tx, query, asked.names, asked.today)
+    page = fleet.page(asked.tx, query, asked.names, asked.today, sandbox=asked.settings.with_sandbox)
     return {
         "numbers": _numbers_json(asked, page.rows),
         "total": page.total,
@@ -187,7 +187,7 @@ def _calendar(asked: Asked) -> Any:
     until = asked.today + asked.values.get("days", 62)
     days: dict[tuple[int, str, str], dict[str, Any]] = {}
     undated = 0
-    for due in fleet.due(asked.tx, asked.names):
+    for due in fleet.due(asked.tx, asked.names, sandbox=asked.settings.with_sandbox):
         if due.renews_on is None:
             undated += due.numbers
             continue

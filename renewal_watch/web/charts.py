@@ -216,16 +216,18 @@ def _mark(one: Mark, x: float, band: int) -> Markup:
 
 
 def _ticks(start: datetime, end: datetime, zone: tzinfo, x: Any) -> Iterator[Markup]:
-    """Some dates below, first and last among them."""
+    """Some dates below, first and last among them; one that reads like the one before is left out."""
     count = 6
     step = (end - start) / count
     form = "%H:%M" if end - start < timedelta(days=2) else "%d %b" if end - start < timedelta(days=300) else "%b %Y"
+    before = ""
     for place in range(count + 1):
         at = start + step * place
+        word = f"{at.astimezone(zone):{form}}"
         anchor = "" if place == 0 else "end" if place == count else "middle"
-        yield Markup('<text class="tick {}" x="{:.1f}" y="118">{}</text>').format(
-            anchor, x(at), f"{at.astimezone(zone):{form}}"
-        )
+        if word != before:
+            yield Markup('<text class="tick {}" x="{:.1f}" y="118">{}</text>').format(anchor, x(at), word)
+        before = word
 
 
 def _status(status: str | None) -> str:

@@ -30,7 +30,7 @@ def routes(state: State) -> list[Route]:
 
     def alive(request: Request) -> Response:
         try:
-            with state.reading() as tx:
+            with state.reading(of_any_release=True) as tx:
                 found = health.alive(tx)
         except StoreError as error:
             found = health.unreadable(error)

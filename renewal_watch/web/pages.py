@@ -155,13 +155,13 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
     query = asked(params)
     names = [one.name for one in settings.environments]
     today = rules.today(now, settings.timezone)
-    found = fleet.page(tx, query, names, today)
+    found = fleet.page(tx, query, names, today, sandbox=settings.with_sandbox)
     policies = {one.name: settings.policy(one) for one in settings.environments}
     lines = [
         _line(report.row(one.environment, one.known, one.number, policies[one.environment], now)) for one in found.rows
     ]
     kept = {key: value for key, value in params.items() if value and key in _KEYS}
-    counts = fleet.counts(tx, names, today)
+    counts = fleet.counts(tx, names, sandbox=settings.with_sandbox)
     first = (query.page - 1) * query.per_page
     is_last = first + len(lines) >= found.total and not found.is_more
     return FleetPage(
@@ -294,11 +294,12 @@ class CalendarPage:
 
 
 def calendar_page(tx: Transaction, settings: Settings, params: Params, now: datetime) -> CalendarPage:
-    """The coming days with what renews and what it costs."""
+    """The coming days with what renews and what it costs. Raises UsageError for an environment that is not configured."""
     names = [one.name for one in settings.environments]
     chosen = params.get("environment", "")
     today = Words.of(now, settings.timezone).today
-    groups = fleet.due(tx, [name for name in names if chosen in ("", name)])
+    those = [settings.environment(chosen).name] if chosen else names
+    groups = fleet.due(tx, those, sandbox=settings.with_sandbox)
     days = {today + timedelta(days=step): Day(today + timedelta(days=step)) for step in range(AHEAD)}
     outside: Counter[str] = Counter()
     for one in groups:
@@ -344,8 +345,11 @@ def _put(day: Day, one: Due) -> None:
 
 def _put_again(days: Mapping[date, Day], first: date, one: Due) -> None:
     """What renews by itself comes again, month after month, on the same day of the month or its last."""
+    last = max(days)
+    if first > last:  # far days have none after them: 9999-12-31 stands for "never" in many a system
+        return
     on = _month_after(first, first.day)
-    while on <= max(days):
+    while on <= last:
         if on in days:
             days[on].again += one.numbers
             if one.cost is not None:

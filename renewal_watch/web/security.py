@@ -290,7 +290,7 @@ def basic_password(header: str) -> str | None:
         return None
     try:
         said = base64.b64decode(given.strip(), validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # what is not base64, not ASCII, or not text
         return None
     _, colon, password = said.partition(":")
     return password if colon else None

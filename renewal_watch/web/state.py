@@ -37,9 +37,12 @@ class State:
         return self.settings.web.login_to_read or self.is_exposed
 
     @contextmanager
-    def reading(self) -> Iterator[Transaction]:
-        """A transaction that cannot write and sees one state of the database. Raises StoreError."""
-        with self._reads.store().transaction() as tx:
+    def reading(self, *, of_any_release: bool = False) -> Iterator[Transaction]:
+        """A transaction that cannot write and sees one state of the database. Raises StoreError.
+
+        ``of_any_release`` is for who only asks whether it can be read.
+        """
+        with self._reads.store(of_any_release=of_any_release).transaction() as tx:
             yield tx
 
     @contextmanager
@@ -77,7 +80,7 @@ class _Opened:
         self._store: Store | None = None
         self._file: tuple[int, int] | None = None
 
-    def store(self) -> Store:
+    def store(self, *, of_any_release: bool = False) -> Store:
         """The store of the database as it is now. Raises StoreError while there is none, or one of another release."""
         with self._lock:
             file = self._identity()
@@ -85,7 +88,8 @@ class _Opened:
                 self._drop()
                 self._store, self._file = Store(self._settings.database_url, reads_only=self._reads_only), file
             store = self._store
-        store.require_current()
+        if not of_any_release:
+            store.require_current()
         return store
 
     def _identity(self) -> tuple[int, int]:

@@ -103,6 +103,11 @@ def all_pages(store: Store, query: fleet.Query) -> list[fleet.Listed]:
         return list(itertools.chain.from_iterable(itertools.takewhile(bool, pages)))
 
 
+def is_overdue(row: fleet.Listed) -> bool:
+    """As an alert told it: by the provider's days, once a list showed it."""
+    return row.known.cycle is not None and row.known.cycle.overdue_told > 0 and row.known.lapse is None
+
+
 def fits(query: fleet.Query, row: fleet.Listed) -> bool:
     """The same question, asked of one number."""
     known, number = row.known, row.number
@@ -122,7 +127,7 @@ def fits(query: fleet.Query, row: fleet.Listed) -> bool:
         and query.currency in ("", number.currency)
         and query.auto_renewal in (None, known.auto_renewal)
         and (query.within is None or (known.renews_on is not None and known.renews_on <= TODAY + query.within))
-        and (not query.overdue or (known.renews_on is not None and known.renews_on < TODAY))
+        and (not query.overdue or is_overdue(row))
         and (query.search in known.number or query.search in known.provider_id)
     )
 
@@ -247,14 +252,35 @@ def test_what_needs_somebody_is_counted(store: Store, everything: list[fleet.Lis
     watched = [row for row in everything if not row.known.is_sandbox]
     present = [row for row in watched if row.known.missing_at is None]
     with store.transaction() as tx:
-        found = fleet.counts(tx, NAMES, TODAY)
+        found = fleet.counts(tx, NAMES)
         assert fleet.statuses(tx) == ["", "active", "pending", "suspended"]
     statuses = Counter(row.number.status or "none stated" for row in present if row.number.status != "active")
     assert found == {
-        "overdue": sum(row.known.renews_on is not None and row.known.renews_on < TODAY for row in present),
+        "overdue": sum(map(is_overdue, present)),
         "missing": sum(row.known.missing_at is not None for row in watched),
         **statuses,
     }
+
+
+def test_sandbox_numbers_count_where_they_are_watched(tmp_path: Path) -> None:
+    """With include_sandbox they are numbers like all others: overdue ones must not hide."""
+    store = Store(f"sqlite:///{tmp_path}/watch.db")
+    store.upgrade()
+    for name, included in (("one", True), ("two", False)):
+        environment = Environment(name=name, base_url="http://127.0.0.1/api/v1", include_sandbox=included)
+        policy = Policy(include_sandbox=included)
+        source = Source(one(1, -3, is_sandbox=True, auto_renewal=False), one(2, 30))
+        poll.run_once(store, environment, source, policy, Routing(), lambda: T0)
+    with store.transaction() as tx:
+        for query in (fleet.Query(), fleet.Query(overdue=True)):
+            rows = fleet.page(tx, query, NAMES, TODAY, sandbox=["one"]).rows
+            found = [(row.environment, row.known.provider_id) for row in rows if row.known.provider_id == "phone-1"]
+            assert found == [("one", "phone-1")]
+        assert fleet.counts(tx, NAMES, sandbox=["one"])["overdue"] == 1
+        assert fleet.counts(tx, NAMES)["overdue"] == 0
+        assert sum(group.numbers for group in fleet.due(tx, NAMES, sandbox=["one"])) == 3
+        assert sum(group.numbers for group in fleet.due(tx, NAMES)) == 2
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,13 @@ def claimed(watch: Watched, at: datetime) -> tuple[object, Routing]:
     return delivery, Routing.of(watch.settings)
 
 
+def test_a_message_for_a_channel_that_was_renamed_is_never_in_time(watch: Watched) -> None:
+    watch.poll(one(1, 3))
+    watch.configure(CHANNEL.replace('"ops"', '"operators"'))
+    (said,) = (one.reason for one in found(watch).checks if one.name == "outbox")
+    assert said.startswith("no message waits; 1 message waits for the channel ops, which the configuration has no more")
+
+
 def test_a_message_that_is_being_sent_or_waits_for_its_next_attempt_is_not_late(watch: Watched) -> None:
     watch.poll(one(1, 2), at=T0)
     late = T0 + 2 * HOUR

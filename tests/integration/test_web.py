@@ -242,6 +242,18 @@ def test_what_renews_by_itself_comes_again_and_what_does_not_does_not(visitor: V
     assert "27 Dec Mon" in page or "27 Dec 28 Dec" in page.replace("Mon ", "").replace("Sun ", ""), "it is lost by then"
 
 
+def test_the_last_day_there_is_has_no_day_after_it(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    watched.poll(one(1, None, renewal_date="9999-12-31", auto_renewal=True))
+    with pages(watched, Clock()) as visitor:
+        assert "Not in it: 1 number later than that." in visitor.text("/calendar")
+    watched.store.close()
+
+
+def test_the_calendar_of_an_environment_that_is_none_is_not_an_empty_one(visitor: Visitor) -> None:
+    assert "nowhere" in visitor.text("/calendar?environment=nowhere", 400)
+
+
 def test_sixty_days_and_no_more(visitor: Visitor) -> None:
     page = visitor.get("/calendar").text
     days = re.findall(r'<div class="date">.*?datetime="([0-9-]+)"', page)
@@ -347,6 +359,17 @@ def test_without_a_database_the_pages_say_so_and_mend_themselves(tmp_path: Path)
         made.poll(one(1))
         assert "+15550000001" in visitor.text("/")
     made.store.close()
+
+
+def test_a_database_of_another_release_is_no_reason_to_restart(tmp_path: Path) -> None:
+    watched = Watched(tmp_path)
+    with watched.store.transaction() as tx:
+        tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    with pages(watched, Clock()) as visitor:
+        assert visitor.get("/healthz").json()["status"] == "ok"
+        for path in ("/readyz", "/", "/metrics", "/api/v1/status"):
+            assert "db upgrade" in visitor.text(path, 503), path
+    watched.store.close()
 
 
 def test_a_restored_database_is_the_one_that_is_shown(tmp_path: Path) -> None:

@@ -220,7 +220,8 @@ def test_programs_give_the_password_with_each_question(closed: Visitor, path: st
 
 
 @pytest.mark.parametrize(
-    "header", ["Basic", "Basic !!!", "Bearer x", "Basic " + base64.b64encode(b"nocolon").decode(), ""]
+    "header",
+    ["Basic", "Basic !!!", "Basic \xe9", "Bearer x", "Basic " + base64.b64encode(b"nocolon").decode(), ""],
 )
 def test_what_is_no_password_is_none(closed: Visitor, header: str) -> None:
     assert closed.get("/metrics", headers={"Authorization": header}).status_code == 401

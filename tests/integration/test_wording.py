@@ -757,7 +757,7 @@ def test_ten_templates_on_five_channels_are_checked_at_once(tmp_path: Path, monk
     settings = settings_of(tmp_path, channels + templates)
     began = time.monotonic()
     assert wording.template_faults(settings) == []
-    assert time.monotonic() - began < 3, "0.4 s where nothing else runs"
+    assert time.monotonic() - began < 20, "0.4 s where nothing else runs; a child for each of them would take minutes"
 
 
 def test_every_kind_is_tried(faults: Faults) -> None:

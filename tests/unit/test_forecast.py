@@ -371,6 +371,11 @@ def test_a_terminal_tells_what_is_apart_and_what_is_not_known(watched: Watched) 
     assert "Not counted: 1 number without a renewal day." in text
 
 
+def test_a_terminal_is_given_no_control_code_of_the_provider(watched: Watched) -> None:
+    watched.polls(T0, one(1, "2026-11-30", currency="U\x1b[2JSD\n"))
+    assert all(line.isprintable() for line in watched.look().lines())
+
+
 def test_an_empty_fleet_has_no_months(watched: Watched) -> None:
     watched.polls(T0)
     assert watched.look().months == ()
