@@ -7,10 +7,8 @@ every message is taken. Polls are made up where something can change: when a day
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -40,15 +38,8 @@ def look_ahead(
 ) -> Iterator[Told]:
     """Everything that would be told from ``now`` to ``until``, in the order of time."""
     logging.getLogger("renewal_watch.poll").setLevel(logging.CRITICAL)  # made-up polls are no news for the log
-    with tempfile.TemporaryDirectory(prefix="renewal-watch-preview-") as folder:
-        path = Path(folder) / "copy.db"
-        store.backup(path)
-        copy = Store(f"sqlite:///{path}")
-        copy.hurry()
-        try:
-            yield from _Ahead(settings, copy, way, now, inventory_faults).run(until)
-        finally:
-            copy.close()
+    with store.copied() as copy:
+        yield from _Ahead(settings, copy, way, now, inventory_faults).run(until)
 
 
 class _Ahead:

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -44,6 +45,19 @@ class Store:
     def close(self) -> None:
         """Give the connections back; the store can not be used afterwards."""
         self.engine.dispose()
+
+    @contextmanager
+    def copied(self) -> Iterator[Store]:
+        """A copy for the length of the block, for what takes long: whoever reads this one holds up its writers' commits."""
+        with tempfile.TemporaryDirectory(prefix="renewal-watch-") as folder:
+            path = Path(folder) / "copy.db"
+            self.backup(path)
+            copy = Store(f"sqlite:///{path}")
+            copy.hurry()
+            try:
+                yield copy
+            finally:
+                copy.close()
 
     def hurry(self) -> None:
         """Do not wait for the disk: for a copy that nobody needs after a crash."""

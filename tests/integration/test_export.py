@@ -8,7 +8,10 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +29,7 @@ from renewal_watch import config, export, poll
 from renewal_watch.cli import cli
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.routing import Routing
+from renewal_watch.schema import BUSY_TIMEOUT_S
 from renewal_watch.store import Store
 from renewal_watch.text import from_cell, to_cell
 
@@ -319,3 +323,26 @@ def test_rows_are_read_as_they_are_written(path: Path) -> None:
 def test_half_of_a_pair_is_written_as_json_escapes_it() -> None:
     (line,) = export.encoded("history", [{"fields": {"x": {"now": "\ud83d"}}}], "jsonl")
     assert json.loads(line) == {"fields": {"x": {"now": "\ud83d"}}}
+
+
+def test_an_export_that_nobody_reads_on_holds_up_no_poll(tmp_path: Path) -> None:
+    """As in `export numbers | less`: a reader in a transaction would keep every commit waiting."""
+    path = write_config(tmp_path, "http://127.0.0.1:9")
+    settings = config.load(path)
+    store = Store(settings.database_url)
+    store.upgrade()
+    source = type("Source", (), {"fetch": lambda _: listing(*(entry(f"phone-{index}") for index in range(1500)))})()
+    (environment,) = settings.environments
+    policy = settings.policy(environment)
+    poll.run_once(store, environment, source, policy, Routing(), lambda: NOW)
+    words = (sys.executable, "-m", "renewal_watch", "--config", str(path), "export", "numbers", "--format", "jsonl")
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"{"
+        began = time.monotonic()
+        poll.run_once(store, environment, source, policy, Routing(), lambda: NOW + timedelta(hours=1))
+        assert time.monotonic() - began < BUSY_TIMEOUT_S, "it did not wait for the reader"
+        rest = process.stdout.read()
+    assert len(rest.splitlines()) == 1500
+    assert process.returncode == 0
+    store.close()
