@@ -23,19 +23,27 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --postgresql
 
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install
-	$(BIN)/python benchmarks/bench.py
+bench: install .venv/peer/installed
+	$(BIN)/python benchmarks/bench.py --peer .venv/peer/bin/urlwatch
+	$(BIN)/python benchmarks/many.py
 	$(BIN)/python benchmarks/web.py
+
+.venv/peer/installed: requirements-peer.lock  # what the benchmarks compare with, apart from our own
+	$(PYTHON) -m venv .venv/peer
+	.venv/peer/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peer.lock
+	@touch $@
 
 lock: install  # newest releases that pyproject.toml admits, with their hashes
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra web pyproject.toml --output-file requirements.lock --upgrade
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra web --extra postgres pyproject.toml --output-file requirements.lock --upgrade
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock --group dev --output-file requirements-dev.lock --upgrade
+	echo urlwatch | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate - --output-file requirements-peer.lock --upgrade
 
 service:  # as root: the program in /opt/renewal-watch, its units, a starting configuration
 	sh systemd/install.sh

@@ -43,6 +43,10 @@ def _entry(index: int, chance: random.Random, today: date) -> dict[str, object]:
     }
 
 
+def _dearer(entry: dict[str, object]) -> dict[str, object]:
+    return entry | {"current_price": 2.00, "monthly_renewal_cost": 2.00}
+
+
 def body(entries: list[dict[str, object]]) -> bytes:
     """The documented envelope."""
     return json.dumps({"success": True, "data": entries}).encode()
@@ -55,8 +59,11 @@ class Handler(BaseHTTPRequestHandler):
     bodies: dict[str, bytes]
 
     def do_GET(self) -> None:
-        """``/NAME/phone-numbers`` gives the body called NAME."""
-        said = self.bodies[self.path.split("/")[1]]
+        """``/NAME/phone-numbers`` gives the body called NAME; ``/turn-to/NAME`` makes it the one called ``turn``."""
+        _, first, name = self.path.split("/")[:3]
+        if first == "turn-to":
+            self.bodies["turn"] = self.bodies[name]
+        said = b"{}" if first == "turn-to" else self.bodies[first]
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(said)))
@@ -68,7 +75,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """``fleet.py COUNT TODAY``: prints the port, then serves ``today``, ``tomorrow`` and two quiet days until killed."""
+    """``fleet.py COUNT TODAY``: prints the port, then serves these bodies until killed.
+
+    ``today``, ``tomorrow`` and two quiet days; ``some`` and ``all``: a quiet day on which one in a hundred, and all, have
+    another price.
+    """
     today = date.fromisoformat(sys.argv[2])
     bodies = {}
     for name, shift in (("", 0), ("quiet-", 16)):  # 16 days further on nobody reaches a threshold
@@ -78,6 +89,9 @@ def main() -> None:
                 renews_on = date.fromisoformat(str(entry["renewal_date"]))
                 entry["days_until_monthly_renewal"] = (renews_on - today).days - elapsed
             bodies[name + day] = body(entries)
+        if name:
+            for what, every in (("some", 100), ("all", 1)):
+                bodies[what] = body([_dearer(one) if at % every == 0 else one for at, one in enumerate(entries)])
         del entries
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"bodies": bodies}))
     print(server.server_address[1], flush=True)

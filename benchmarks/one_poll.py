@@ -24,7 +24,8 @@ polled = poll.run_once(
     Routing.of(settings),
     lambda: now,
 )
-if polled.error or (len(sys.argv) > 3 and (polled.changed, polled.numbers) != tuple(map(int, sys.argv[3:5]))):
+wanted = tuple(map(int, sys.argv[3:5]))  # how many changed, of how many
+if polled.error or (wanted and (polled.changed, polled.numbers) != wanted):
     sys.exit(f"not the expected poll: {polled}")
 store.close()
 os._exit(0)  # as every command ends

@@ -19,7 +19,7 @@ import msgspec
 from renewal_watch import account, answers
 from renewal_watch.account import Facts, Subject
 from renewal_watch.config import Account, Environment, duration, has_secret
-from renewal_watch.errors import ApiError, ConfigError, NotOffered, NotTheApi, RateLimited, TokenRejected
+from renewal_watch.errors import ApiError, ConfigError, NotOffered, NotTheApi, PutOff, RateLimited, TokenRejected
 from renewal_watch.model import Policy, Reading, Release
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store, Transaction
@@ -81,7 +81,8 @@ def run_once(
     Raises StoreError when the outcome cannot be written; then nothing of it happened.
     """
     names = wanted(settings, environment)
-    with store.transaction() as tx:
+    turn = f"environment {environment.name}"
+    with store.transaction(turn) as tx:
         environment_id = tx.watch(environment.name)[0]
         tx.drop_readings(environment.name, names)
         before = tx.readings(environment_id)
@@ -91,7 +92,7 @@ def run_once(
         return 0
     due.sort(key=lambda name: before[name].read_at.timestamp() if name in before else 0.0)
     readings = _ask(source, due, before, clock)
-    with store.transaction() as tx:
+    with store.transaction(turn) as tx:
         was, before = before, tx.readings(environment_id)
         readings = {  # unless another process asked meanwhile, and told
             name: one for name, one in readings.items() if _read_at(before, name) == _read_at(was, name)
@@ -120,13 +121,14 @@ def learn_users(
 
     Raises StoreError when the answer cannot be written.
     """
-    with store.transaction() as tx:
+    turn = f"environment {environment.name}"
+    with store.transaction(turn) as tx:
         environment_id = tx.watch(environment.name)[0]
         before = tx.readings(environment_id, "agents")
     if before or "agents" not in wanted(settings, environment):
         return
     readings = _ask(source, ["agents"], before, clock)
-    with store.transaction() as tx:
+    with store.transaction(turn) as tx:
         if not tx.readings(environment_id, "agents"):  # unless another process asked meanwhile
             for one in readings.values():
                 tx.keep_reading(environment_id, one)
@@ -150,6 +152,8 @@ def _ask(
             content = answers.content(name, source.ask(name))
             if content is None:
                 raise NotTheApi("the answer does not say what it is asked for")
+        except PutOff:
+            break  # what was not asked is asked after the next poll
         except RateLimited as error:
             pause = error
             held_until = None if error.retry_after is None else now + error.retry_after

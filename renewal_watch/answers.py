@@ -141,7 +141,7 @@ def _text(value: object) -> str:
     """Text as the database can keep it; empty for what is none."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
-    return str(value).strip()[:_LONGEST].encode("utf-8", "replace").decode()
+    return str(value).strip()[:_LONGEST].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _flag(value: object) -> bool | None:

@@ -120,12 +120,13 @@ def follow(store: Store, way: Routing, now: datetime) -> None:
             return
         channel = state["channel"]
         if channel != way.canary.channel:  # the configuration does not ask for it any more
-            tx.set_fired(_CALENDAR, kept[0])
+            if not tx.are_several(now):  # or it is another daemon's
+                tx.set_fired(_CALENDAR, kept[0])
             return
         sent_at = tx.sent_at("canary.sent", channel, kept[0])
         if sent_at is not None:
             tx.set_fired(_CALENDAR, kept[0])
-            if Key("", "", "canary") in tx.matters():
+            if Key("", "", "canary") in tx.matters(of=[""]):
                 words = messages.canary_arrived(channel, sent_at)
                 key = f"canary/{now.isoformat()}"
                 arrived = messages.of_the_watch("watch.recovered", Severity.info, key, words, topic="canary", ends=True)

@@ -9,8 +9,10 @@ are off; ``optional=yes`` hides failures and ``retry=`` repeats half-delivered m
 attempt itself is judged; a URL with several targets fails as a whole after reaching some, so it is refused.
 
 Parent and child speak lines of JSON:  {"url"} → {"body_limit", "title_limit", "html_as"} | {"fault"},
-then any number of  {"title", "body", "severity", "format"} → {} | {"error"}. Each question says by when (``ends``, on the system's
-monotonic clock) it must be answered: the child dies then by itself, should its parent have been killed meanwhile.
+then any number of  {"title", "body", "severity", "format"} → {} | {"error"} | {"late"}. Each question says by when (``ends``, on
+the system's monotonic clock) it must be answered: the child dies then by itself, should its parent have been killed meanwhile.
+A message also says by when it must have been read (``begins``): a parent that was paused on the way to its child may have lost
+its claim, so the child does not send.
 """
 
 from __future__ import annotations
@@ -32,13 +34,14 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from renewal_watch.errors import ChannelError, ConfigError
+from renewal_watch.errors import ChannelError, ConfigError, HeldUp
 from renewal_watch.model import Message, Severity
 from renewal_watch.text import REDACTOR, plain
 
 SEND_DEADLINE = timedelta(seconds=60)  # from the first byte to the child to its answer; then it is killed
 READ_TIMEOUT_S = 30  # Apprise's default of 4 s calls a slow service failed that did take the message
 CONNECT_TIMEOUT_S = 10
+BEGIN_S = 10.0  # a message reaches the child so soon after the last look at its claim, or is not sent
 ORPHAN_S = 1.0  # a child ends itself this long after its deadline: a living parent was to kill it before
 _LOCAL = {"syslog", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows"}  # a screen nobody looks at
 _REFUSED = {
@@ -84,10 +87,20 @@ class AppriseChannel:
         if self._child is None or self._child.poll() is not None or url != self._url:
             self._start(url, ends)
         message = render(self._limits)
+        begins = time.monotonic() + BEGIN_S
         answer = self._ask(
-            {"title": message.title, "body": message.body, "severity": message.severity.name, "format": message.format},
+            {
+                "title": message.title,
+                "body": message.body,
+                "severity": message.severity.name,
+                "format": message.format,
+                "begins": begins,
+            },
             ends,
         )
+        if "late" in answer:
+            msg = "the sending process was given the message too late"
+            raise HeldUp(msg)
         if "error" in answer:
             raise ChannelError(REDACTOR.clean(str(answer["error"])))
 
@@ -148,7 +161,7 @@ class AppriseChannel:
             body=int(answer["body_limit"]), title=int(answer["title_limit"]), html_as=str(answer["html_as"])
         )
 
-    def _ask(self, question: dict[str, str], ends: float) -> dict[str, Any]:
+    def _ask(self, question: dict[str, Any], ends: float) -> dict[str, Any]:
         """One line to the child and its line back. Whatever goes wrong, the child is gone and ChannelError raised."""
         child = self._child
         assert child is not None  # noqa: S101 (_start made it)
@@ -276,6 +289,9 @@ def _serve() -> None:
     answer(body_limit=body, title_limit=title, html_as=service.resolve_format("html").value)
     for line in sys.stdin:
         message = json.loads(line)
+        if time.monotonic() > message["begins"]:
+            answer(late=True)
+            continue
         _die_at(message["ends"])
         error = _deliver(apprise, service, asset, message, url)
         _die_at(None)

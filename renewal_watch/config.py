@@ -2,6 +2,9 @@
 
 Unknown keys are refused. Secrets are read when they are used, so that a replaced file counts from the next poll on;
 every secret read is made known to the redactor.
+
+Environments may also come from a directory, a file each. A fault of one file is no fault of the configuration: the others
+hold, ``Settings.broken`` has it, and ``environments.Directory`` follows the files while a process runs.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -43,6 +47,11 @@ _JARGON = {  # of msgspec, in the words of TOML
 CREDENTIAL_STORES = (Path("/etc/credstore"), Path("/run/credstore"))  # of LoadCredential= without a path
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds
 _LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$")
+_POSTGRESQL = re.compile(  # as SQLAlchemy reads it
+    r"postgresql\+psycopg://([^:/?#@\s]*(:(?P<password>[^/?#@\s]*))?@)?(\[[0-9A-Fa-f:.]+\]|[^:/?#@\s]*)(:[0-9]{1,5})?"
+    r"(/[^/?#\s]*)?(\?(?P<query>[!-~]*))?"
+)
+_SECRET_OPTION = re.compile("password|secret", re.IGNORECASE)
 _TELLING = 8  # characters of a part of an address that is a secret of its own; shorter ones would blot out words
 _FIRST_PAGE_KEYS = {"page", "per_page"}
 _SECRETS = (
@@ -54,12 +63,16 @@ _SECRETS = (
     ("channels", "key"),
     ("web", "calendar_secret"),
 )
+LARGEST_FILE = 2**20  # bytes of a file of environments_dir
+MOST_AT_ONCE = 256  # polls side by side
+SETTLES_AFTER = timedelta(seconds=20)  # a file that was changed less long ago may still be written
 LONGEST = timedelta(seconds=60)  # of a command or webhook: with room below the lease of a message (outbox.LEASE)
 SHORTEST_KEY = 24  # bytes; what standardwebhooks.com asks for at least
 
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]$(?!\n)", description="a whole number and s, m, h or d")]
 DurationOrOff = Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,5}[smhd]|off)$(?!\n)", description='a duration or "off"')]
 SeverityName = Literal["info", "warning", "critical"]
+KeptDays = Annotated[int, Meta(ge=1, le=36_500)]
 
 
 def duration(text: str) -> timedelta:
@@ -80,9 +93,23 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 
 class Database(_Section, frozen=True):
-    """``[database]``."""
+    """``[database]``; without a URL it is the file in the state directory."""
 
     url: str = ""
+    url_file: str | None = None
+    url_env: str | None = None
+    url_credential: str | None = None
+
+    def read_url(self) -> str:
+        """The URL in whichever form it is given, read now; empty where it is not. Raises ConfigError."""
+        if self.url or not (self.url_file or self.url_env or self.url_credential):
+            learn_passwords(self.url)
+            return self.url
+        url, at = _read_given(self, "url", "database")
+        learn_passwords(url)
+        if fault := _database_fault(url):
+            raise ConfigError([f"{at}: {fault}"])
+        return url
 
 
 class Renewals(_Section, frozen=True):
@@ -115,6 +142,7 @@ class Environment(_Section, frozen=True):
     allow_insecure_http: bool = False
     request_timeout: Duration = "30s"
     max_body_mb: Annotated[int, Meta(ge=1, le=4096)] = 256
+    requests_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 100
     proxy: str | None = None
     ca_file: str | None = None
     heartbeat: str | None = None
@@ -353,10 +381,39 @@ class Account(_Section, frozen=True):
     horizon_days: Annotated[int, Meta(ge=1, le=31)] = 30
 
 
+class Polls(_Section, frozen=True):
+    """``[polls]``: how many go on side by side."""
+
+    at_once: Annotated[int, Meta(ge=1, le=MOST_AT_ONCE)] = 16
+
+
 class Metrics(_Section, frozen=True):
     """``[metrics]``."""
 
     labels: Literal["number", "id", "none"] = "number"
+
+
+class Retention(_Section, frozen=True):
+    """``[retention]``: for how many days the past is kept; a month's last list for good where ``months_days`` is None."""
+
+    changes_days: KeptDays = 365
+    alerts_days: KeptDays = 730
+    months_days: KeptDays | None = None
+
+
+class Backup(_Section, frozen=True):
+    """``[backup]``: copies of the database on a schedule; none without a directory."""
+
+    directory: str = ""
+    schedule: str = "daily 03:30"
+    keep_daily: Annotated[int, Meta(ge=0, le=10_000)] = 7
+    keep_weekly: Annotated[int, Meta(ge=0, le=10_000)] = 4
+    keep_monthly: Annotated[int, Meta(ge=0, le=10_000)] = 12
+
+    @property
+    def path(self) -> Path:
+        """The directory; of no meaning where there is none."""
+        return _path(self.directory)
 
 
 class File(_Section, frozen=True, kw_only=True):
@@ -365,7 +422,9 @@ class File(_Section, frozen=True, kw_only=True):
     timezone: str = "UTC"
     state_dir: str | None = None
     database: Database = Database()
-    environments: Annotated[tuple[Environment, ...], Meta(min_length=1)]
+    environments: tuple[Environment, ...] = ()
+    environments_dir: Annotated[str, Meta(min_length=1)] | None = None
+    polls: Polls = Polls()
     renewals: Renewals = Renewals()
     inventory: InventoryFile = InventoryFile()
     rules: tuple[Rule, ...] = ()
@@ -379,15 +438,43 @@ class File(_Section, frozen=True, kw_only=True):
     web: Web = Web()
     metrics: Metrics = Metrics()
     account: Account = Account()
+    retention: Retention = Retention()
+    backup: Backup = Backup()
+
+
+class EnvironmentFile(_Section, frozen=True, kw_only=True):
+    """A file of ``environments_dir``: its environment, or what is wrong with it, each fault a sentence with its key.
+
+    ``changed_at`` is when it was last written, as the machine has it.
+    """
+
+    path: Path
+    environment: Environment | None = None
+    faults: tuple[str, ...] = ()
+    changed_at: datetime | None = None
+
+    @property
+    def place(self) -> str:
+        """The path as text that can be written anywhere, whatever bytes its name is made of."""
+        return readable(self.path)
+
+    def is_settled(self, now: datetime) -> bool:
+        """Whether nobody is still writing it, as far as can be told; a time ahead of ``now`` is a clock put back."""
+        return self.changed_at is None or not timedelta(0) <= now - self.changed_at < SETTLES_AFTER
 
 
 class Settings(_Section, frozen=True, kw_only=True):
-    """What the rest of the program is given."""
+    """What the rest of the program is given.
+
+    ``environments`` are those of the file, then those of the directory; ``files`` says where the latter stand, by name.
+    ``broken`` are files of the directory that cannot be used as they are; ``dangling`` has a sentence for each place that
+    names an environment which only the directory could have, and has not.
+    """
 
     path: Path
     timezone: str
     state_dir: Path
-    database_url: str
+    database: Database
     renewals: Renewals
     environments: tuple[Environment, ...]
     channels: tuple[Channel, ...]
@@ -402,6 +489,22 @@ class Settings(_Section, frozen=True, kw_only=True):
     web: Web
     metrics: Metrics
     account: Account
+    retention: Retention
+    backup: Backup = Backup()
+    polls: Polls = Polls()
+    environments_dir: Path | None = None
+    files: Mapping[str, Path] = {}
+    broken: tuple[EnvironmentFile, ...] = ()
+    dangling: tuple[str, ...] = ()
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database, read now; it may hold a password. Raises ConfigError."""
+        return self.database.read_url() or f"sqlite:///{quote(str(self.state_dir))}/renewal-watch.db"
+
+    def file_faults(self, now: datetime) -> dict[str, str]:
+        """The first fault of each file of the directory that nobody is still writing, by the file's name."""
+        return {readable(one.path.name): one.faults[0] for one in self.broken if one.is_settled(now)}
 
     @property
     def inventory_path(self) -> Path | None:
@@ -467,39 +570,64 @@ def load(path: Path) -> Settings:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            table = tomllib.load(file)
-            _known_only_as_text(table)
+            table = _parsed(file.read())
     except FileNotFoundError:
         msg = f"{path} does not exist; write one with: renewal-watch init {path}"
         raise ConfigError([msg]) from None
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise ConfigError([msg]) from None
-    except UnicodeDecodeError:
-        msg = f"{path} is not UTF-8 text"
-        raise ConfigError([msg]) from None
-    except (tomllib.TOMLDecodeError, ValueError) as error:
-        msg = f"{path} is not TOML: {error}"
-        raise ConfigError([msg]) from None
-    except RecursionError:
-        msg = f"{path} is nested too deeply to be a configuration"
+    except ValueError as error:
+        msg = f"{path} {error}"
         raise ConfigError([msg]) from None
     _learn_secrets(table)
     faults: list[str] = []
     read = _build(File, table, "", faults)
     faults += _crossed(table, readable_by_others=bool(stat.S_IMODE(mode) & 0o077))
     REDACTOR.masks_numbers = read is not None and read.privacy.mask_in_logs
+    directory = _path(read.environments_dir) if read is not None and read.environments_dir is not None else None
+    files: list[Path] = []
+    if directory is not None:
+        try:
+            files = environment_files(directory)
+        except OSError as error:
+            faults.append(f"environments_dir: {directory} cannot be read: {error.strerror}")
     if faults or read is None:
         raise ConfigError([REDACTOR.clean(f"{path}: {fault}") for fault in faults])
+    settings = _resolved(path, read)
+    if directory is None:
+        return settings
+    return with_files(settings, [read_environment(file) for file in files])
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """The tables of a file. Raises ValueError with the rest of a sentence that begins with the file."""
+    try:
+        table = tomllib.loads(content.decode())
+    except UnicodeDecodeError:
+        msg = "is not UTF-8 text"
+        raise ValueError(msg) from None
+    except ValueError as error:
+        msg = f"is not TOML: {error}"
+        raise ValueError(msg) from None
+    except RecursionError:
+        msg = "is nested too deeply to be a configuration"
+        raise ValueError(msg) from None
+    _known_only_as_text(table)
+    return table
+
+
+def _resolved(path: Path, read: File) -> Settings:
     state_dir = _state_dir(read)
     return Settings(
         path=path,
         timezone=read.timezone,
         state_dir=state_dir,
-        database_url=read.database.url or f"sqlite:///{quote(str(state_dir))}/renewal-watch.db",
+        environments_dir=_path(read.environments_dir) if read.environments_dir is not None else None,
         **{
             name: getattr(read, name)
             for name in (
+                "database",
                 "renewals",
                 "environments",
                 "channels",
@@ -514,16 +642,19 @@ def load(path: Path) -> Settings:
                 "web",
                 "metrics",
                 "account",
+                "retention",
+                "backup",
+                "polls",
             )
         },
     )
 
 
 def _known_only_as_text(table: dict[str, Any]) -> None:
-    """Refuse characters that no path, name or address has. Raises ValueError."""
+    """Refuse characters that no path, name or address has. Raises ValueError with the rest of a sentence."""
     for value in table.values():
         if isinstance(value, str) and "\0" in value:
-            msg = "a value holds the character NUL"
+            msg = "is not TOML: a value holds the character NUL"
             raise ValueError(msg)
         for inner in value if isinstance(value, list) else [value]:
             if isinstance(inner, dict):
@@ -531,6 +662,9 @@ def _known_only_as_text(table: dict[str, Any]) -> None:
 
 
 def _learn_secrets(table: dict[str, Any]) -> None:
+    database = table.get("database")
+    if isinstance(database, dict) and isinstance(database.get("url"), str):
+        learn_passwords(database["url"])
     for section, key in _SECRETS:
         tables = table.get(section)
         for one in tables if isinstance(tables, list) else [tables]:
@@ -554,8 +688,123 @@ def _path(text: str) -> Path:
         return Path(text)
 
 
+# --- environments of a directory --------------------------------------------------------------------------------------
+
+
+def environment_files(directory: Path) -> list[Path]:
+    """The files of ``environments_dir``, by name; those whose names begin with a dot belong to editors. Raises OSError."""
+    with os.scandir(directory) as found:
+        names = [one.name for one in found if one.name.endswith(".toml") and not one.name.startswith(".")]
+    return [directory / name for name in sorted(names)]
+
+
+def read_environment(path: Path) -> EnvironmentFile:
+    """What a file of the directory says: the keys of one ``[[environments]]``, the name by default the file's stem."""
+    changed_at = None
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            found = os.fstat(file.fileno())
+            changed_at = datetime.fromtimestamp(found.st_ctime, UTC)
+            if not stat.S_ISREG(found.st_mode):
+                return EnvironmentFile(path=path, faults=("it is no file",), changed_at=changed_at)
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        msg = f"it cannot be read: {error.strerror}"
+        return EnvironmentFile(path=path, faults=(msg,), changed_at=_changed_at(path))
+    try:
+        if len(content) > LARGEST_FILE:
+            msg = f"is larger than {LARGEST_FILE // 2**20} MiB"
+            raise ValueError(msg)
+        table = _parsed(content)
+    except ValueError as error:
+        return EnvironmentFile(path=path, faults=(f"it {error}",), changed_at=changed_at)
+    _learn_secrets({"environments": [table]})
+    table = {"name": path.name.removesuffix(".toml")} | table
+    place = f"environments.{table['name']}"
+    faults: list[str] = []
+    environment = _build(Environment, table, f"{place}.", faults)
+    faults += _crossed_environment(table, place, readable_by_others=bool(stat.S_IMODE(found.st_mode) & 0o077))
+    if "environments" in table:
+        faults.insert(0, "environments: the keys stand at the top of the file, without [[environments]]")
+    if faults:
+        said = tuple(REDACTOR.clean(one.removeprefix(place).lstrip(".: ")) for one in faults)
+        return EnvironmentFile(path=path, faults=said, changed_at=changed_at)
+    return EnvironmentFile(path=path, environment=environment, changed_at=changed_at)
+
+
+def _changed_at(path: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(path.lstat().st_ctime, UTC)
+    except OSError:
+        return None
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    """A pipe must not hold up the watch."""
+    return os.open(name, flags | os.O_NONBLOCK)
+
+
+def readable(path: Path | str) -> str:
+    """A path or a part of it, with a mark for each byte that is no text."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def with_files(
+    settings: Settings, files: Sequence[EnvironmentFile], kept: Mapping[Path, Environment] | None = None
+) -> Settings:
+    """The settings with the environments of the directory's files in place of those it had.
+
+    ``kept`` has what a file that cannot be used now gave before, which goes on. A name that two files use is a fault of
+    both, for nobody can say which is meant; one of the main file is that of the main file.
+    """
+    main = tuple(one for one in settings.environments if one.name not in settings.files)
+    names = {one.name for one in main}
+    users: dict[str, list[EnvironmentFile]] = {}
+    for file in files:
+        if file.environment is not None:
+            users.setdefault(file.environment.name, []).append(file)
+    good: dict[str, tuple[Path, Environment]] = {}
+    broken: list[EnvironmentFile] = []
+    for file in files:
+        one = file.environment
+        if one is None:
+            broken.append(file)
+        elif one.name in names:
+            msg = f"name: {one.name!r} is an environment of {settings.path.name} already; give one of them another name"
+            broken.append(msgspec.structs.replace(file, faults=(msg,)))
+        elif len(users[one.name]) > 1:
+            others = [other for other in users[one.name] if other is not file]
+            where = ", ".join(readable(other.path.name) for other in others)
+            msg = f"name: {one.name!r} is used twice, also in {where}"
+            newest = max(filter(None, (other.changed_at for other in users[one.name])), default=None)
+            broken.append(msgspec.structs.replace(file, faults=(msg,), changed_at=newest))
+        else:
+            good[one.name] = (file.path, one)
+    for file in broken:
+        before = (kept or {}).get(file.path)
+        if before is not None and before.name not in names:
+            good.setdefault(before.name, (file.path, before))
+    of_files = [environment for _, environment in good.values()]
+    known = names | good.keys()
+    return msgspec.structs.replace(
+        settings,
+        environments=(*main, *sorted(of_files, key=lambda one: one.name)),
+        files={name: path for name, (path, _) in good.items()},
+        broken=tuple(broken),
+        dangling=tuple(_dangling(settings, known)),
+    )
+
+
+def _dangling(settings: Settings, known: set[str]) -> Iterator[str]:
+    named = [(f"channels.{one.name}", one.environments) for one in settings.channels]
+    named += [(f"rules.{one.name}.match", one.match.environments) for one in settings.rules]
+    for place, names in named:
+        yield from _unknown(list(names or ()), known, f"{place}.environments", "environment")
+
+
 _SECTIONS: dict[tuple[type[msgspec.Struct], str], type[msgspec.Struct]] = {
     (File, "database"): Database,
+    (File, "polls"): Polls,
     (File, "renewals"): Renewals,
     (File, "inventory"): InventoryFile,
     (File, "reminders"): Reminders,
@@ -566,6 +815,8 @@ _SECTIONS: dict[tuple[type[msgspec.Struct], str], type[msgspec.Struct]] = {
     (File, "web"): Web,
     (File, "metrics"): Metrics,
     (File, "account"): Account,
+    (File, "retention"): Retention,
+    (File, "backup"): Backup,
     (File, "environments"): Environment,
     (File, "channels"): Channel,
     (File, "rules"): Rule,
@@ -575,9 +826,14 @@ _SECTIONS: dict[tuple[type[msgspec.Struct], str], type[msgspec.Struct]] = {
 _REPEATED = {(File, "environments"), (File, "channels"), (File, "rules"), (File, "templates")}
 
 
+@cache  # a thousand files of environments are of one class
+def _fields(cls: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(cls)}
+
+
 def _build(cls: type[_S], table: dict[str, Any], path: str, faults: list[str]) -> _S | None:
     """``cls`` from ``table``; each key is tried on its own, so that one fault does not hide the next."""
-    fields = {field.name: field for field in msgspec.structs.fields(cls)}
+    fields = _fields(cls)
     given: dict[str, Any] = {}
     before = len(faults)
     for key, value in table.items():
@@ -594,8 +850,8 @@ def _build(cls: type[_S], table: dict[str, Any], path: str, faults: list[str]) -
                 continue
             labels = [one["name"] if isinstance(one.get("name"), str) else str(i + 1) for i, one in enumerate(value)]
             built = [_build(inner, one, f"{key}.{label}.", faults) for one, label in zip(value, labels, strict=True)]
-            if not value and key == "environments":
-                faults.append("environments: at least one [[environments]] is needed")
+            if not value and key == "environments" and "environments_dir" not in table:
+                faults.append("environments: at least one [[environments]] is needed, or environments_dir")
             given[key] = tuple(one for one in built if one is not None)
         elif inner is not None:
             if not isinstance(value, dict):
@@ -650,16 +906,15 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
     if isinstance(zone, str) and (fault := _zone_fault(zone)):
         faults.append(f"timezone: {fault}")
     environments = _tables(table, "environments")
+    if "environments" not in table and "environments_dir" not in table:
+        faults.append("environments: is missing; write [[environments]], or environments_dir with a file for each")
     faults += _twice(environments, "environments")
     for count, one in enumerate(environments, 1):
         place = f"environments.{one.get('name', count)}"
-        faults += _secret_faults(one, "token", place, readable_by_others=readable_by_others)
-        faults += _secret_faults(one, "heartbeat", place, readable_by_others=readable_by_others, is_optional=True)
-        faults += _secret_faults(one, "user_token", place, readable_by_others=readable_by_others, is_optional=True)
-        faults += _environment_faults(one, place)
+        faults += _crossed_environment(one, place, readable_by_others=readable_by_others)
     channels = _tables(table, "channels")
     faults += _twice(channels, "channels")
-    known = _names(environments)
+    known = None if "environments_dir" in table else _names(environments)  # the directory may have any
     for count, one in enumerate(channels, 1):
         place = f"channels.{one.get('name', count)}"
         faults += _way_faults(one, place, readable_by_others=readable_by_others)
@@ -675,10 +930,76 @@ def _crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
         faults += _secret_faults(web, "calendar_secret", "web", readable_by_others=readable_by_others, is_optional=True)
         faults += _web_faults(web)
     database = table.get("database")
-    url = database.get("url") if isinstance(database, dict) else None
-    if isinstance(url, str) and url and not re.fullmatch(r"sqlite:///[^?:]+", url):
-        faults.append("database.url: write it as sqlite:///PATH (four slashes for an absolute path), without options")
+    if isinstance(database, dict):
+        faults += _database_faults(database, readable_by_others=readable_by_others)
     return faults
+
+
+def _database_faults(database: dict[str, Any], *, readable_by_others: bool) -> Iterator[str]:
+    given = [form for form in _forms("url") if database.get(form)]
+    if len(given) > 1:
+        yield f"database.url: only one may be given of {', '.join(given)}"
+    url = database.get("url")
+    if not isinstance(url, str) or not url:
+        return
+    if fault := _database_fault(url):
+        yield f"database.url: {fault}"
+    elif readable_by_others and _passwords(url):
+        yield (
+            "database.url: others can read this file; run chmod 600 on it, or move the URL with its password to url_file"
+        )
+
+
+def _database_fault(url: str) -> str | None:
+    """Why there can be no database of ours behind ``url``, in words that repeat no password."""
+    kind = url.partition(":")[0].lower()
+    if kind == "sqlite":
+        if re.fullmatch(r"sqlite:///[^?:]+", url):
+            return None
+        return "write it as sqlite:///PATH (four slashes for an absolute path), without options"
+    if re.fullmatch(r"postgres|postgresql(\+\w+)?", kind):
+        if not url.startswith("postgresql+psycopg://"):
+            return f"begin it with postgresql+psycopg:// instead of {kind}://"
+        if _POSTGRESQL.fullmatch(url):
+            return None
+        return (
+            "write it as postgresql+psycopg://USER:PASSWORD@HOST/DATABASE; in the user and the password, what is no letter "
+            "and no digit is written like %40 for @"
+        )
+    return "write it as sqlite:///PATH for a file or postgresql+psycopg://USER@HOST/DATABASE for a server"
+
+
+def _passwords(url: str) -> list[str]:
+    """The passwords in the URL of a server, as they are written there."""
+    parts = _POSTGRESQL.fullmatch(url)
+    if parts is None:  # something is wrong with it, and it may be shown for that
+        parts = re.match(r"\w[\w+]*://[^:/@]*:(?P<password>.+)@(?P<query>)", url)
+    if parts is None:
+        return []
+    options = (option.partition("=") for option in (parts["query"] or "").split("&"))
+    found = [parts["password"], *(value for name, _, value in options if _SECRET_OPTION.search(name))]
+    return [one for one in found if one]
+
+
+def learn_passwords(url: str) -> None:
+    """Make the passwords in the URL of a database known to the redactor."""
+    for password in _passwords(url):
+        REDACTOR.learn(password)
+        REDACTOR.learn(unquote(password))
+
+
+def hide_passwords(url: str) -> str:
+    """The URL of a database as it may be shown."""
+    for password in _passwords(url):
+        url = url.replace(f":{password}@", ":***@").replace(f"={password}", "=***")
+    return url
+
+
+def _crossed_environment(one: dict[str, Any], place: str, *, readable_by_others: bool) -> list[str]:
+    faults = _secret_faults(one, "token", place, readable_by_others=readable_by_others)
+    faults += _secret_faults(one, "heartbeat", place, readable_by_others=readable_by_others, is_optional=True)
+    faults += _secret_faults(one, "user_token", place, readable_by_others=readable_by_others, is_optional=True)
+    return faults + _environment_faults(one, place)
 
 
 def _tables(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
@@ -700,10 +1021,10 @@ def _texts(value: Any) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list | dict) else []
 
 
-def _unknown(value: Any, known: set[str], place: str, what: str) -> Iterator[str]:
-    """A fault for each name that nothing has."""
-    for name in _texts(value):
-        if name not in known:
+def _unknown(value: Any, known: set[str] | None, place: str, what: str) -> Iterator[str]:
+    """A fault for each name that nothing has; None where all that have one are not known yet."""
+    for name in _texts(value) if known is not None else ():
+        if known is not None and name not in known:
             yield f"{place}: there is no {what} called {name!r}{_meant(name, known)}"
 
 
@@ -806,7 +1127,7 @@ def _command_faults(command: Any, place: str) -> Iterator[str]:
         yield f"{place}: it holds the character NUL"
 
 
-def _rule_faults(one: dict[str, Any], place: str, environments: set[str], channels: set[str]) -> Iterator[str]:
+def _rule_faults(one: dict[str, Any], place: str, environments: set[str] | None, channels: set[str]) -> Iterator[str]:
     match = one.get("match")
     if isinstance(match, dict):
         yield from _unknown(match.get("environments"), environments, f"{place}.match.environments", "environment")
@@ -840,6 +1161,22 @@ def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
             yield f"templates.{place}.channels: {name} is told JSON, not words; leave it out"
         if one.get("subject") is None and one.get("body") is None:
             yield f"templates.{place}: it has neither subject nor body"
+    yield from _retention_faults(table.get("retention"))
+    backup = table.get("backup")
+    if isinstance(backup, dict):
+        if isinstance(backup.get("schedule"), str) and (fault := schedule.calendar_fault(backup["schedule"])):
+            yield f"backup.schedule: {fault}"
+        directory = backup.get("directory")
+        if isinstance(directory, str) and directory and not _path(directory).is_absolute():
+            yield f"backup.directory: {directory!r} is no whole path; write it like /var/lib/renewal-watch/backups"
+
+
+def _retention_faults(kept: Any) -> Iterator[str]:
+    """The lists of months are what is left of the changes, so they cannot go before them."""
+    months = kept.get("months_days") if isinstance(kept, dict) else None
+    changes = kept.get("changes_days", Retention().changes_days) if isinstance(kept, dict) else None
+    if isinstance(months, int) and isinstance(changes, int) and months < changes:
+        yield f"retention.months_days: {months} is less than changes_days, which is {changes}; write {changes} or more"
 
 
 def _base_url_faults(one: dict[str, Any], place: str) -> list[str]:
@@ -987,9 +1324,13 @@ def has_secret(section: _Section, key: str) -> bool:
 def _read_secret(section: _Section, key: str, place: str) -> str:
     """The secret in whichever form it is given, without the line end an editor leaves. Raises ConfigError."""
     plain = getattr(section, key)
-    if plain is not None:
-        REDACTOR.learn(plain)
-        return str(plain)
+    secret = str(plain) if plain is not None else _read_given(section, key, place)[0]
+    REDACTOR.learn(secret)
+    return secret
+
+
+def _read_given(section: _Section, key: str, place: str) -> tuple[str, str]:
+    """What is given by a file, a variable or a credential, and the key that says so. Raises ConfigError."""
     form = next(form for form in ("file", "env", "credential") if getattr(section, f"{key}_{form}") is not None)
     name = str(getattr(section, f"{key}_{form}"))
     at = f"{place}.{key}_{form}"
@@ -1011,8 +1352,7 @@ def _read_secret(section: _Section, key: str, place: str) -> str:
     secret = secret.strip()
     if not secret:
         raise ConfigError([f"{at}: the secret is empty"])
-    REDACTOR.learn(secret)
-    return secret
+    return secret, at
 
 
 def _credential(name: str) -> Path:
@@ -1023,10 +1363,13 @@ def _credential(name: str) -> Path:
     return next((store / name for store in CREDENTIAL_STORES if (store / name).exists()), CREDENTIAL_STORES[0] / name)
 
 
-def secret_faults(settings: Settings) -> list[str]:
-    """The secrets that cannot be read now, a sentence each."""
+def secret_faults(settings: Settings, *, with_files: bool = True) -> list[str]:
+    """The secrets that cannot be read now, a sentence each; those of the directory's files only ``with_files``.
+
+    A daemon starts without the latter: the poll of that one environment tells of it.
+    """
     faults: list[str] = []
-    for place, read in _secrets(settings):
+    for place, read in _secrets(settings, with_files=with_files):
         try:
             secret = read() or ""
         except ConfigError as error:
@@ -1037,9 +1380,13 @@ def secret_faults(settings: Settings) -> list[str]:
     return faults
 
 
-def _secrets(settings: Settings) -> Iterator[tuple[str, Callable[[], str | bytes | None]]]:
+def _secrets(settings: Settings, *, with_files: bool) -> Iterator[tuple[str, Callable[[], str | bytes | None]]]:
     """Where each secret is given, and what reads it."""
+    if not settings.database.url:
+        yield "database.url", settings.database.read_url
     for environment in settings.environments:
+        if environment.name in settings.files and not with_files:
+            continue
         yield f"environments.{environment.name}.token", environment.read_token
         yield f"environments.{environment.name}.user_token", environment.read_user_token
         yield f"environments.{environment.name}.heartbeat", environment.read_heartbeat
@@ -1052,14 +1399,24 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, Callable[[], str | bytes
             yield f"{place}.url", channel.read_url
 
 
-def json_schema() -> dict[str, Any]:
-    """A JSON Schema of the file, for editors."""
-    return msgspec.json.schema(File)
+def json_schema(*, of_environment: bool = False) -> dict[str, Any]:
+    """A JSON Schema of the file, or of one file of ``environments_dir``, for editors."""
+    if not of_environment:
+        return msgspec.json.schema(File)
+    schema = msgspec.json.schema(Environment)
+    one = schema["$defs"][Environment.__name__]
+    one["required"] = [key for key in one["required"] if key != "name"]  # by default the file's own
+    return schema
 
 
 def shown(settings: Settings) -> dict[str, Any]:
     """The resolved settings with their secrets hidden."""
-    table: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    table: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=readable)
+    table["database"]["url"] = hide_passwords(settings.database.url)
+    try:
+        table["database_url"] = hide_passwords(settings.database_url)
+    except ConfigError:
+        table["database_url"] = None
     for section, key in _SECRETS:
         for one in [table[section]] if isinstance(table[section], dict) else table[section]:
             if one.get(key) is not None:

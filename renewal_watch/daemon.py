@@ -6,6 +6,8 @@
     account threads  account_poll.run_once after a good poll; threads of their own, so that no poll waits for them
     channel threads  dispatch.run_once, one for each channel, so that a hung one delays nobody
     heartbeat threads  one for each environment with a dead-man's switch
+    upkeep thread  backs up and prunes once a day
+    presence thread  says to the other daemons on a shared database that this one is there
 
 What is due next lives in the database. The scheduler's own job store is in memory: a persistent one would pickle jobs
 and may drop them. Its waits are guarded here, for its thread can die unseen and a clock that is put back stops it.
@@ -24,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -32,16 +35,20 @@ from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from renewal_watch import account_poll, canary, config, dispatch, follow_up, messages, poll, wording
+from renewal_watch import account_poll, canary, config, dispatch, follow_up, messages, poll, upkeep, wording
 from renewal_watch.config import Channel, Environment, Settings
-from renewal_watch.errors import AlreadyRunning, ConfigError, StoreError
+from renewal_watch.environments import LOOK_S, Directory
+from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, StoreError
 from renewal_watch.heartbeat import Heartbeats
 from renewal_watch.inventory import inventory_of
-from renewal_watch.model import Message, Severity
+from renewal_watch.model import Lease, Message, Severity
+from renewal_watch.presence import Presence
+from renewal_watch.rates import Rates
 from renewal_watch.routing import Routing
+from renewal_watch.schedule import Due, to_begin
 from renewal_watch.senders import channel_faults, sender_of
 from renewal_watch.snapshots import CANARY, Schedule
-from renewal_watch.store import Store
+from renewal_watch.store import Store, Transaction
 from renewal_watch.systemd import Systemd
 from renewal_watch.talkover import Client
 from renewal_watch.text import REDACTOR
@@ -52,12 +59,15 @@ TICK_S = 1.0
 CLOCK_STEP_S = 2.0  # a difference between wall and monotonic clock that is no adjustment by NTP
 REFRESH_S = 30.0  # how often the schedule is read anew: other processes may have polled
 IDLE_S = 10.0  # how long a channel waits at most before it looks for messages of other processes
+SHARED_IDLE_S = 2.0  # the same where other daemons find messages as well
+STATUS_NAMES = 10  # environments named in the line that systemctl status shows
 STUCK_S = 300.0  # no progress of a thread for so long is a hang: three times its longest deadline
 STOP_SENDS_S = 6.0  # a send under way may end by itself this long after SIGTERM
 STOP_PINGS_S = 1.0  # and what a dead-man's switch is being told so long
-POLL_THREADS = 8
 ACCOUNT_THREADS = 4
+_UPKEEP = "upkeep"
 BLIND_AFTER_S = 600.0  # an unwritable database for so long is told without it
+REPEAT_S = 60.0  # how often the log says that the database fails: a thousand environments may each meet it
 
 
 def utc_now() -> datetime:
@@ -110,22 +120,28 @@ class Daemon:
         self.settings = settings
         self.inventory = inventory_of(settings)
         self.store = store
-        self.clock = clock
+        self.presence = Presence(store, clock, is_well=lambda: not self.stuck()) if store.is_shared else None
+        self.clock = self.presence.now if self.presence else clock
         self.systemd = Systemd()
-        self.heartbeats = Heartbeats(store, clock, since=clock())
+        self.heartbeats = Heartbeats(store, self.clock, since=self.clock())
         self.stopping = threading.Event()
         self.reloading = threading.Event()
         self.progress: dict[str, float] = {}  # name of a busy thread: monotonic time of its last sign of life
         self.ticked_at = time.monotonic()
         self._schedules: dict[str, Schedule] = {}
         self._refreshed_at = -REFRESH_S
+        self._directory = Directory()
+        self._looked_at = -LOOK_S
+        self._rates = Rates(store, self.clock)
         self._busy: set[str] = set()
-        self._pool = ThreadPoolExecutor(POLL_THREADS, thread_name_prefix="poll")
+        self._polling: dict[str, float] = {}  # the polls under way: monotonic time of their beginning
+        self._pool = ThreadPoolExecutor(config.MOST_AT_ONCE, thread_name_prefix="poll")  # to_begin sets the limit
         self._account_pool = ThreadPoolExecutor(ACCOUNT_THREADS, thread_name_prefix="account")
         self._workers: list[_ChannelWorker] = []
         self._scheduler: BackgroundScheduler | None = None
         self._unwritable_since: float | None = None
         self._unwritable_told = False
+        self._complained_at = -REPEAT_S
         self._said = ""
         self._refused = ""
         self._inventory_faults: list[str] = []
@@ -136,6 +152,8 @@ class Daemon:
     def run(self) -> int:
         """Watch until SIGTERM or SIGINT."""
         self._catch_signals()
+        if self.presence:
+            self.presence.start()
         self._start_workers()
         self._start_scheduler()
         self.systemd.say("READY=1", "STATUS=watching")
@@ -156,6 +174,8 @@ class Daemon:
             if self.reloading.is_set():
                 self.reloading.clear()
                 self._reload()
+            elif time.monotonic() - self._looked_at >= LOOK_S:
+                self._look_at_directory()
             if self.systemd.watchdog_s and not self.stuck():
                 self.systemd.say("WATCHDOG=1")
             self._say_status()
@@ -189,9 +209,14 @@ class Daemon:
         elif self._unwritable_since is not None:
             said = "the database cannot be written"
         else:
-            failing = sorted(name for name, one in self._schedules.items() if one.hold_until is not None)
-            said = f"watching {len(self.settings.environments)} environments"
-            said += f"; waiting to be let in again: {', '.join(failing)}" if failing else ""
+            names = [one.name for one in self.settings.environments]
+            failing = [name for name in names if self._schedules.get(name, Schedule()).hold_until is not None]
+            some = ", ".join(sorted(failing)[:STATUS_NAMES])
+            some += f" and {len(failing) - STATUS_NAMES} more" if len(failing) > STATUS_NAMES else ""
+            said = f"watching {len(names)} environments"
+            said += f"; waiting to be let in again: {some}" if failing else ""
+        broken = len(self.settings.broken)
+        said += f"; {broken} of the environments' files cannot be used, see the log" if broken else ""
         said += self._refused
         if said != self._said:
             self._said = said
@@ -202,7 +227,7 @@ class Daemon:
         self.systemd.say("RELOADING=1", f"MONOTONIC_USEC={usec}")
         try:
             fresh = config.load(self.settings.path)
-            faults = config.secret_faults(fresh) or channel_faults(fresh)
+            faults = config.secret_faults(fresh, with_files=False) or channel_faults(fresh)
             if fresh.database_url != self.settings.database_url:
                 faults.append("database.url: another database needs a restart of the service")
             if faults:
@@ -216,6 +241,8 @@ class Daemon:
         self._stop_workers(STOP_SENDS_S, keep=fresh.channels)
         if fresh.inventory_path != self.settings.inventory_path:
             self.inventory = inventory_of(fresh)
+        fresh = self._directory.look(fresh, self.clock(), before=self.settings, is_meant=True)
+        self._looked_at = time.monotonic()
         self.settings = fresh
         self._refreshed_at = -REFRESH_S
         self._start_workers()
@@ -223,6 +250,14 @@ class Daemon:
         log.info("reloaded: %d environments, %d channels", len(fresh.environments), len(fresh.channels))
         self._refused = self._said = ""
         self.systemd.say("READY=1", "STATUS=reloaded")
+
+    def _look_at_directory(self) -> None:
+        """Take over what was added, changed or removed; no thread is stopped, a poll under way ends as it began."""
+        self._looked_at = time.monotonic()
+        fresh = self._directory.look(self.settings, self.clock())
+        if fresh is not self.settings:
+            self.settings = fresh
+            self._refreshed_at = -REFRESH_S
 
     def _look_at_templates(self) -> None:
         """A fault in a template costs its words, not the watch: it is logged, and stands in each message."""
@@ -239,11 +274,14 @@ class Daemon:
             pool.shutdown(wait=False, cancel_futures=True)
         self._stop_workers(STOP_SENDS_S)
         self.heartbeats.close(STOP_PINGS_S)
+        if self.presence:
+            self.presence.close()
 
     # --- scheduler ---
 
     def _start_scheduler(self) -> None:
         self.ticked_at = time.monotonic()
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a tick is left out while one waits is no news
         scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": JobExecutor(1)},
@@ -272,12 +310,26 @@ class Daemon:
             self._refresh()
         except StoreError as error:
             self._cannot_write(error)
-        now = self.clock()
-        for environment in self.settings.environments:
-            schedule = self._schedules.get(environment.name, Schedule())
-            if environment.name not in self._busy and poll.is_due(environment, schedule, self.settings.timezone, now):
-                self._busy.add(environment.name)
-                self._pool.submit(self._poll, environment)
+        for environment in self._due():
+            self._busy.add(environment.name)
+            self._polling[environment.name] = time.monotonic()
+            self._pool.submit(self._poll, environment)
+
+    def _due(self) -> list[Environment]:
+        """The environments that are polled now, within the limit."""
+        settings, now = self.settings, self.clock()
+        waiting: dict[str, Environment] = {}
+        due: list[Due] = []
+        for one in settings.environments:
+            schedule = self._schedules.get(one.name, Schedule())
+            if one.name not in self._busy and poll.is_due(one, schedule, settings.timezone, now):
+                waiting[one.name] = one
+                due.append(Due(one.name, schedule.next_poll_at, schedule.took_s))
+        under_way = [
+            max(time.monotonic() - began, self._schedules.get(name, Schedule()).took_s or 0)
+            for name, began in list(self._polling.items())
+        ]
+        return [waiting[name] for name in to_begin(due, under_way, settings.polls.at_once)]
 
     def routing(self) -> Routing:
         """Who is told, by the settings and the inventory of now."""
@@ -289,9 +341,11 @@ class Daemon:
 
     def _refresh(self) -> None:
         """Read the schedules anew, and tell what time has made due."""
-        if time.monotonic() - self._refreshed_at < REFRESH_S:
+        is_heard = self.presence is not None and self.presence.is_heard
+        is_back = is_heard and self._unwritable_since is not None  # the server: what waits is not kept waiting
+        if time.monotonic() - self._refreshed_at < REFRESH_S and not is_back:
             return
-        with self.store.transaction() as tx:
+        with self.store.reading() as tx:
             self._schedules = {watch.name: schedule for _, watch, schedule in tx.watches()}
         routing = self.routing()
         policies = {one.name: self.settings.policy(one, routing.inventory) for one in self.settings.environments}
@@ -303,8 +357,24 @@ class Daemon:
         if CANARY not in self._busy and canary.is_due(self.store, routing.canary, routing.zone, self.clock()):
             self._busy.add(CANARY)
             self._pool.submit(self._canary)
-        if follow_up.run_once(self.store, routing, policies, self.clock(), inventory_faults=faults):
+        if _UPKEEP not in self._busy and upkeep.is_due(self.store, self.settings, self.clock()):
+            self._busy.add(_UPKEEP)
+            threading.Thread(target=self._keep_up, name=_UPKEEP, daemon=True).start()
+        now = self.clock()
+        told = follow_up.run_once(
+            self.store,
+            routing,
+            policies,
+            now,
+            inventory_faults=faults,
+            file_faults=self.settings.file_faults(now),
+            host=self.presence.host if self.presence else "",
+            instance=self.presence.id if self.presence else None,
+        )
+        if told:
             self._wake_workers()
+        if is_heard:  # it may be that the others are quicker at every poll
+            self._can_write()
         self._refreshed_at = time.monotonic()
 
     # --- poll threads ---
@@ -312,23 +382,39 @@ class Daemon:
     def _poll(self, environment: Environment) -> None:
         name = f"poll of {environment.name}"
         schedule = Schedule(next_poll_at=self.clock() + timedelta(minutes=1))  # after a fault of our own
+        lease = None
         try:
             self._alive(name)
+            if self.presence:
+                lease = self.presence.take(f"environment {environment.name}", self._is_due(environment))
+                if lease is None:
+                    with self.store.reading() as tx:
+                        schedule = tx.schedule(environment.name)
+                    return
             self.heartbeats.begin(environment)
-            source = Client.of(environment, self._pause, lambda: self._alive(name))
+            source = self._source(environment, name)
             account_poll.learn_users(self.store, environment, self.settings.account, source, self.clock)
             routing = self.routing()
             policy = self.settings.policy(environment, routing.inventory)
-            polled = poll.run_once(self.store, environment, source, policy, routing, self.clock)
+            is_spread = len(self.settings.environments) > 1
+            polled = poll.run_once(
+                self.store, environment, source, policy, routing, self.clock, lease=lease, is_spread=is_spread
+            )
+            lease = None
             self.heartbeats.end(environment, polled, self.settings)
-            with self.store.transaction() as tx:
-                schedule = tx.watch(environment.name)[2]
-            self._unwritable_since = None
-            self._unwritable_told = False
+            with self.store.reading() as tx:
+                schedule = tx.schedule(environment.name)
+            if self.presence:
+                self.presence.polled += polled.skipped is None
+            self._can_write()
             if polled.error is None and polled.skipped is None:
                 self._begin_account(environment, absent=polled.absent > 0)
         except Stopped:
             pass
+        except PutOff as error:
+            before = self._schedules.get(environment.name, Schedule())
+            schedule = replace(before, next_poll_at=self.clock() + error.wait)
+            log.debug("environment=%s not polled yet: %s", environment.name, error)
         except StoreError as error:
             self._cannot_write(error)
             self.heartbeats.broke(environment, error)
@@ -336,10 +422,33 @@ class Daemon:
             log.exception("environment=%s the poll broke; it is repeated in a minute", environment.name)
             self.heartbeats.broke(environment, error)
         finally:
+            self._give_back(lease)
             self._schedules[environment.name] = schedule
             self.progress.pop(name, None)
+            self._polling.pop(environment.name, None)
             self._busy.discard(environment.name)
             self._wake_workers()
+
+    def _is_due(self, environment: Environment) -> Callable[[Transaction, datetime], bool]:
+        """Whether an environment is due, asked of the database: another daemon may have polled it since the last look."""
+
+        def asked(tx: Transaction, at: datetime) -> bool:
+            return poll.is_due(environment, tx.schedule(environment.name), self.settings.timezone, at)
+
+        return asked
+
+    def _give_back(self, lease: Lease | None) -> None:
+        """A lease of something that was not done after all; one that was done ended with it."""
+        if self.presence and lease:
+            try:
+                self.presence.give_back(lease)
+            except StoreError as error:
+                log.debug("%s is given back with a later beat: %s", lease.name, error)
+
+    def _source(self, environment: Environment, name: str) -> Client:
+        """What a thread called ``name`` asks the provider with."""
+        pace = self._rates.pace(environment, self.settings.environments)
+        return Client.of(environment, self._pause, lambda: self._alive(name), pace=pace)
 
     def _begin_account(self, environment: Environment, *, absent: bool) -> None:
         name = _account_of(environment.name)
@@ -356,7 +465,7 @@ class Daemon:
         name = _account_of(environment.name)
         try:
             self._alive(name)
-            source = Client.of(environment, self._pause, lambda: self._alive(name))
+            source = self._source(environment, name)
             routing = self.routing()
             policy = self.settings.policy(environment, routing.inventory)
             settings = self.settings.account
@@ -373,7 +482,13 @@ class Daemon:
             self._wake_workers()
 
     def _canary(self) -> None:
+        lease = None
         try:
+            if self.presence:
+                lease = self.presence.take(CANARY, lambda _tx, _at: True)
+                way = self.routing()
+                if lease is None or not canary.is_due(self.store, way.canary, way.zone, self.clock()):
+                    return
             fault = canary.send(self.store, self.routing(), self.clock, self._pause)
             if fault:
                 log.error("the canary failed: %s", fault)
@@ -384,7 +499,28 @@ class Daemon:
         except Exception:
             log.exception("the canary broke")
         finally:
+            self._give_back(lease)
             self._busy.discard(CANARY)
+            self._wake_workers()
+
+    def _keep_up(self) -> None:
+        """The daily tasks: a backup, and what is let go by age. They may take minutes, which is no hang."""
+        lease = None
+        try:
+            if self.presence:
+                lease = self.presence.take(_UPKEEP, lambda _tx, _at: True)
+                if lease is None:
+                    return
+            upkeep.run_once(self.store, self.settings, self.clock, self._pause)
+        except Stopped:
+            pass
+        except StoreError as error:
+            self._cannot_write(error)
+        except Exception:
+            log.exception("the upkeep broke; it is tried again")
+        finally:
+            self._give_back(lease)
+            self._busy.discard(_UPKEEP)
             self._wake_workers()
 
     def _alive(self, name: str) -> None:
@@ -396,7 +532,7 @@ class Daemon:
 
     def _cannot_write(self, error: StoreError) -> None:
         """The outbox is out of reach, so after a while people are told past it, once."""
-        log.error("%s", error)
+        self.complain(error)
         now = time.monotonic()
         if self._unwritable_since is None:
             self._unwritable_since = now
@@ -404,6 +540,21 @@ class Daemon:
             self._unwritable_told = True
             text = f"renewal-watch on {socket.gethostname()} watches nothing: {error}"
             threading.Thread(target=self._tell_directly, args=(text,), name="direct", daemon=True).start()
+
+    def _can_write(self) -> None:
+        if self._unwritable_since is not None:
+            log.info("the database can be used again")
+        self._unwritable_since = None
+        self._unwritable_told = False
+        self._complained_at = -REPEAT_S
+
+    def complain(self, error: StoreError) -> None:
+        """Say in the log what the database says, but not for each of those that wait for it."""
+        now = time.monotonic()
+        is_new = now - self._complained_at >= REPEAT_S
+        if is_new:
+            self._complained_at = now
+        log.log(logging.ERROR if is_new else logging.DEBUG, "%s", error)
 
     def _tell_directly(self, text: str) -> None:
         message_id = f"rw-{secrets.token_hex(5)}"
@@ -473,7 +624,8 @@ class _ChannelWorker(threading.Thread):
         self.wake = threading.Event()
         self.ending = threading.Event()
         self.sender = sender_of(channel, daemon.clock)
-        self.outlet = dispatch.Outlet(channel=channel, sender=self.sender)
+        instance = daemon.presence.id if daemon.presence else None
+        self.outlet = dispatch.Outlet(channel=channel, sender=self.sender, instance=instance)
 
     def run(self) -> None:
         """Send what is due, wait for more, until told to end."""
@@ -483,6 +635,8 @@ class _ChannelWorker(threading.Thread):
                 self.wake.clear()
                 daemon._alive(name)  # noqa: SLF001 (one unit in two classes)
                 self.wake.wait(self._turn())
+            if self.outlet.unmarked or self.outlet.unsent:  # else others would send again what was sent
+                self._turn()
         finally:
             daemon.progress.pop(name, None)
             self.sender.close()
@@ -499,20 +653,23 @@ class _ChannelWorker(threading.Thread):
                 daemon.clock,
                 should_stop=self._should_stop,
             )
+            if daemon.presence:
+                daemon.presence.sent += done.sent
             if done.sent or done.failed:
                 daemon._wake_workers()  # noqa: SLF001 (a channel that fails is told through the others)
-            with daemon.store.transaction() as tx:
+            with daemon.store.reading() as tx:
                 due = tx.next_due(channel, routing.zone, daemon.clock())
         except StoreError as error:
-            log.error("channel=%s %s", channel.name, error)  # noqa: TRY400 (a sentence says it all)
+            daemon.complain(error)
             return IDLE_S
         except Exception:
             log.exception("channel=%s the turn broke; it is repeated", channel.name)
             return IDLE_S
         self.sender.close()
+        idle = SHARED_IDLE_S if daemon.presence else IDLE_S
         if due is None:
-            return IDLE_S
-        return min(IDLE_S, max(0.2, (due - daemon.clock()).total_seconds()))
+            return idle
+        return min(idle, max(0.2, (due - daemon.clock()).total_seconds()))
 
     def _should_stop(self) -> bool:
         self._daemon._alive(self.name)  # noqa: SLF001 (one unit in two classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,25 +28,46 @@ from renewal_watch.schema import (
 from renewal_watch.snapshots import Snapshots
 from renewal_watch.text import plain
 
+_MATTER = (  # the columns of a matter, in the order in which they are written
+    "environment_id",
+    "number_id",
+    "topic",
+    "alert_id",
+    "kind",
+    "severity",
+    "rank",
+    "opened_at",
+    "told_at",
+    "reminded",
+    "hidden",
+    "hider",
+    "acked_at",
+    "acked_by",
+    "acked_rank",
+    "urgent_at",
+    "escalated_at",
+)
+
 
 class Decisions(Snapshots):
     """Matters and what hides or answers them."""
 
     # --- matters ---
 
-    def situation(self, now: datetime) -> Situation:
-        """All that decides on new alerts."""
+    def situation(self, now: datetime, of: Collection[str] | None = None) -> Situation:
+        """All that decides on new alerts, or on those of some environments only; "" is the watch itself."""
         return Situation(
             silences=[one for one in self.silences() if one.is_active(now)],
-            matters=self.matters(),
-            lapses=self.lapsing(),
-            flaps=self.flaps(),
+            matters=self.matters(of=of),
+            lapses=self.lapsing(of=of),
+            flaps=self.flaps(of=of),
         )
 
-    def matters(self, number: Known | None = None) -> dict[Key, Matter]:
-        """Everything that was found and still holds, or what of it is about one number."""
+    def matters(self, number: Known | None = None, of: Collection[str] | None = None) -> dict[Key, Matter]:
+        """Everything that was found and still holds, or what of it is about one number, or some environments."""
         found = {}
-        for row in self._by_key(matters, *([] if number is None else [matters.c.number_id == number.pk])):
+        about = [] if number is None else [matters.c.number_id == number.pk]
+        for row in self._by_key(matters, *about, of=of, first=(matters.c.opened_at, matters.c.alert_id)):
             ack = None
             if row.acked_at is not None:
                 ack = Acknowledgement(at=row.acked_at, by=row.acked_by, rank=row.acked_rank)
@@ -66,11 +87,11 @@ class Decisions(Snapshots):
             )
         return found
 
-    def flaps(self) -> dict[Key, Flap]:
-        """What changed of late."""
+    def flaps(self, of: Collection[str] | None = None) -> dict[Key, Flap]:
+        """What changed of late, or what of it is about some environments."""
         return {
             _key(row): Flap(tuple(datetime.fromisoformat(at) for at in row.times), row.since, Severity(row.worst))
-            for row in self._by_key(flaps)
+            for row in self._by_key(flaps, of=of)
         }
 
     def unanswered(self) -> dict[Severity, int]:
@@ -82,23 +103,31 @@ class Decisions(Snapshots):
         )
         return {Severity(severity): count for severity, count in self.connection.execute(query)}
 
-    def _by_key(self, table: Any, *conditions: Any) -> Any:
-        """The rows of a table by model.Key, with the names that its ids stand for."""
+    def _by_key(
+        self, table: Any, *conditions: Any, of: Collection[str] | None = None, first: Sequence[Any] = ()
+    ) -> Any:
+        """The rows of a table by model.Key, with the names that its ids stand for; in the order of ``first``, then of ids."""
         query = (
             select(table, environments.c.name.label("environment"), numbers.c.provider_id)
             .outerjoin(environments, environments.c.id == table.c.environment_id)
             .outerjoin(numbers, numbers.c.id == table.c.number_id)
             .where(*conditions)
+            .order_by(*first, table.c.environment_id, table.c.number_id, table.c.topic)
         )
+        if of is not None:
+            query = query.where(table.c.environment_id.in_(self._places(of)))
         return self.connection.execute(query).all()
+
+    def _places(self, names: Collection[str]) -> list[int]:
+        """The ids of environments; 0 for the watch itself."""
+        query = select(environments.c.id).where(environments.c.name.in_(names))
+        return [*([0] if "" in names else []), *self.connection.execute(query).scalars()]
 
     def keep_matters(self, those: Mapping[Key, Matter | None]) -> None:
         """Write matters as they are now; None for those that are over."""
         ids = self._ids(those)
-        self._many(
-            "DELETE FROM matters WHERE environment_id = ? AND number_id = ? AND topic = ?",
-            ((*ids[key], key.topic) for key, matter in those.items() if matter is None and key in ids),
-        )
+        over = ((*ids[key], key.topic) for key, matter in those.items() if matter is None and key in ids)
+        self.drop(matters, ("environment_id", "number_id", "topic"), over)
         rows = []
         for key, one in those.items():
             if one is None or key not in ids:
@@ -124,8 +153,7 @@ class Decisions(Snapshots):
                     _text(one.escalated_at),
                 )
             )
-        places = ", ".join("?" * len(matters.c))
-        self._many(f"INSERT OR REPLACE INTO matters VALUES ({places})", rows)  # noqa: S608 (question marks)
+        self.put(matters, _MATTER, rows, clash="replace")
 
     def close_matters(self, those: Sequence[Key]) -> None:
         """These are over, and no alert says so."""
@@ -135,8 +163,8 @@ class Decisions(Snapshots):
     def review(self, environment_id: int, changed: Sequence[int]) -> None:
         """Numbers that changed may not be what a silence or rule is about any more: the next turn looks at them anew."""
         query = "SELECT number_id FROM matters WHERE environment_id = ? AND hider IS NOT NULL AND hider <> 'flapping'"
-        hidden = {row[0] for row in self._driver().execute(query, (environment_id,)).fetchall()}
-        self._many(
+        hidden = {row[0] for row in self.rows(query, (environment_id,)).fetchall()}
+        self.many(
             "UPDATE matters SET hider = 'changed' WHERE number_id = ? AND hider IS NOT NULL AND hider <> 'flapping'",
             ((pk,) for pk in hidden.intersection(changed)),
         )
@@ -144,14 +172,14 @@ class Decisions(Snapshots):
     def keep_flaps(self, those: Mapping[Key, Flap | None]) -> None:
         """Write what changed of late; None for what has settled."""
         ids = self._ids(those)
-        for key, flap in those.items():
-            place = dict(zip(("environment_id", "number_id"), ids[key], strict=True)) | {"topic": key.topic}
-            self.connection.execute(delete(flaps).where(*(flaps.c[name] == value for name, value in place.items())))
-            if flap is not None:
-                times = [write_instant(at) for at in flap.times]
-                self.connection.execute(
-                    insert(flaps).values(**place, times=times, since=flap.since, worst=int(flap.worst))
-                )
+        over = ((*ids[key], key.topic) for key, flap in those.items() if flap is None)
+        self.drop(flaps, ("environment_id", "number_id", "topic"), over)
+        kept = (
+            (*ids[key], key.topic, _times(flap), _text(flap.since), int(flap.worst))
+            for key, flap in those.items()
+            if flap is not None
+        )
+        self.put(flaps, ("environment_id", "number_id", "topic", "times", "since", "worst"), kept, clash="replace")
 
     def _ids(self, keys: Iterable[Key]) -> dict[Key, tuple[int, int]]:
         """Environment and number of each key as the ids that stand for them; 0 for none, nothing for one unknown."""
@@ -185,7 +213,7 @@ class Decisions(Snapshots):
         if row is None:
             return None
         key = Key(row.environment or "", row.provider_id or "", row.topic or "")
-        matter = self.matters().get(key)
+        matter = self.matters(of=[key.environment]).get(key)
         return None if matter is None else (key, matter)
 
     # --- what people decide ---
@@ -279,13 +307,15 @@ class Decisions(Snapshots):
         """The coming end of a silence was told."""
         self.connection.execute(update(silences).where(silences.c.id == pk).values(warned_at=now))
 
-    def lapsing(self) -> dict[tuple[str, str], str]:
+    def lapsing(self, of: Collection[str] | None = None) -> dict[tuple[str, str], str]:
         """The numbers that are meant to go, by environment and provider id, and who said so when."""
         query = (
             select(environments.c.name, numbers.c.provider_id, lapses.c.author, lapses.c.set_at)
             .join(numbers, numbers.c.id == lapses.c.number_id)
             .join(environments, environments.c.id == numbers.c.environment_id)
         )
+        if of is not None:
+            query = query.where(environments.c.name.in_(of))
         return {
             (row.name, row.provider_id): f"{plain(row.author)}, {instant(row.set_at)}"
             for row in self.connection.execute(query)
@@ -320,6 +350,10 @@ class Decisions(Snapshots):
 
 def _key(row: Any) -> Key:
     return Key(row.environment or "", row.provider_id or "", row.topic)
+
+
+def _times(flap: Flap) -> str:
+    return msgspec.json.encode([write_instant(at) for at in flap.times]).decode()
 
 
 def _text(at: datetime | None) -> str | None:

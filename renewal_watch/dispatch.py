@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from renewal_watch import messages, wording
 from renewal_watch.channels import Limits
 from renewal_watch.config import Channel
-from renewal_watch.errors import ChannelError, StoreError
+from renewal_watch.errors import ChannelError, HeldUp, StoreError
 from renewal_watch.messages import Own
 from renewal_watch.model import Delivery, Message
 from renewal_watch.routing import Routing
@@ -39,17 +39,15 @@ class Sender(Protocol):
         """Deliver or raise ChannelError."""
 
 
-class _HeldUp(ChannelError):
-    """The claim is too old to be used: somebody else may send the message by now."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Outlet:
-    """A channel with its sender, and the messages it sent whose mark could not be written."""
+    """A channel with its sender, and what could not be written of the messages it had."""
 
     channel: Channel
     sender: Sender
-    unmarked: set[str] = field(default_factory=set)
+    unmarked: dict[str, Delivery | None] = field(default_factory=dict)  # by message; None once the claim was lost
+    unsent: list[Delivery] = field(default_factory=list)  # claims that are still to be given back
+    instance: str | None = None  # the daemon, where several share the database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,34 +69,38 @@ def run_once(
     pause: Callable[[float], None] = time.sleep,
 ) -> Sent:
     """Send what is due on ``outlet``. Raises StoreError when a claim cannot be written: then nothing is sent."""
-    sent = failed = 0
+    turn = f"channel {outlet.channel.name}"
+    sent, failed = _write_late(store, outlet, routing, clock), 0
     while not should_stop():
-        with store.transaction() as tx:
-            delivery = tx.claim(outlet.channel, routing.zone, clock())
+        claimed = monotonic()
+        with store.transaction(turn) as tx:
+            delivery = tx.claim(outlet.channel, routing.zone, clock(), outlet.instance)
         if delivery is None:
             break
-        claimed = monotonic()
         if delivery.message_id in outlet.unmarked:
             failed_by = None
         elif should_stop():
-            with store.transaction() as tx:
+            with store.transaction(turn) as tx:
                 tx.release(delivery)
             break
         else:
             try:
                 shown = _shown(store, outlet, delivery, routing)
-                failed_by = _send(outlet, delivery, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
-            except _HeldUp:
-                with store.transaction() as tx:
-                    tx.release(delivery)
+                failed_by = _send(store, outlet, delivery, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+            except HeldUp:
+                outlet.unsent.append(delivery)
+                _give_back(store, outlet)
                 continue
+            except StoreError:  # before the send: nobody knows whose the message is by now
+                outlet.unsent.append(delivery)
+                raise
         if failed_by is None:
             sent += 1
             _mark_sent(store, outlet, delivery, routing, clock, pause)
         else:
             failed += 1
             chance = random.random()  # noqa: S311 (no secret)
-            with store.transaction() as tx:
+            with store.transaction(turn) as tx:
                 tx.settle_failed(delivery, failed_by.why, routing, clock(), chance, failed_by.wait)
     return Sent(sent=sent, failed=failed)
 
@@ -123,7 +125,7 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
     note = delivery.note
     if routing.templates:
         urgent = sorted(alerts, key=messages.urgency)[:WORDED]
-        with store.transaction() as tx:
+        with store.reading() as tx:
             described = tx.with_numbers(urgent)
         own, fault = wording.own_words(described, channel, routing, delivery.created_at)
         if fault:
@@ -150,7 +152,7 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
 
 def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routing) -> _Show:
     """The one alert of a hook's message."""
-    with store.transaction() as tx:
+    with store.reading() as tx:
         (alert,) = tx.with_numbers(delivery.alerts)
         (alert_id,) = delivery.alert_ids
         _, _, found_at = tx.text_of(alert_id)
@@ -170,22 +172,30 @@ def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routi
 
 
 def _send(
-    outlet: Outlet, delivery: Delivery, show: _Show, clock: Callable[[], datetime], age: Callable[[], float]
+    store: Store,
+    outlet: Outlet,
+    delivery: Delivery,
+    show: _Show,
+    clock: Callable[[], datetime],
+    age: Callable[[], float],
 ) -> _Failed | None:
-    """Why the message was not delivered, None if it was."""
+    """Why the message was not delivered, None if it was. Raises HeldUp, or StoreError, when it was not even tried."""
 
     def render(limits: Limits) -> Message:
-        if age() > CLAIM_IS_OLD.total_seconds() or clock() >= delivery.leased_until:
+        message = show(limits, clock())
+        if age() > CLAIM_IS_OLD.total_seconds() or not _is_ours(store, delivery, clock()):
             msg = "the claim is too old"
-            raise _HeldUp(msg)
-        return show(limits, clock())
+            raise HeldUp(msg)
+        return message
 
     try:
         outlet.sender.send(render)
-    except _HeldUp:
+    except HeldUp:
         log.warning(
             "channel=%s message=%s claim given back: held up before the send", delivery.channel, delivery.message_id
         )
+        raise
+    except StoreError:
         raise
     except ChannelError as error:
         log.warning(
@@ -205,6 +215,39 @@ def _send(
     return None
 
 
+def _is_ours(store: Store, delivery: Delivery, now: datetime) -> bool:
+    """Whether the claim is still in force, by the clock that it was made by: asked as the last thing before the send."""
+    if not store.is_shared:
+        return now < delivery.leased_until
+    with store.reading() as tx:
+        return tx.still_claims(delivery, now)
+
+
+def _give_back(store: Store, outlet: Outlet) -> None:
+    """Leave messages that were not sent to whoever comes next."""
+    while outlet.unsent:
+        with store.transaction(f"channel {outlet.channel.name}") as tx:
+            tx.release(outlet.unsent[-1])
+        outlet.unsent.pop()
+
+
+def _write_late(store: Store, outlet: Outlet, routing: Routing, clock: Callable[[], datetime]) -> int:
+    """What the database did not take before. Messages are marked as sent before somebody sends them again; how many."""
+    _give_back(store, outlet)
+    marked = 0
+    for message_id, delivery in list(outlet.unmarked.items()):
+        if delivery is None:
+            continue
+        with store.transaction(f"channel {outlet.channel.name}") as tx:
+            is_marked = tx.settle_sent(delivery, routing, clock())
+        if is_marked:
+            marked += 1
+            del outlet.unmarked[message_id]
+        else:
+            outlet.unmarked[message_id] = None
+    return marked
+
+
 def _mark_sent(
     store: Store,
     outlet: Outlet,
@@ -213,11 +256,11 @@ def _mark_sent(
     clock: Callable[[], datetime],
     pause: Callable[[float], None],
 ) -> None:
-    """Write that it was sent. Where the disk is full it is remembered here, and marked at the next claim."""
-    outlet.unmarked.add(delivery.message_id)
+    """Write that it was sent. Where that cannot be done it is remembered here, and done in a later turn."""
+    outlet.unmarked[delivery.message_id] = delivery
     for tries in range(MARK_TRIES):
         try:
-            with store.transaction() as tx:
+            with store.transaction(f"channel {outlet.channel.name}") as tx:
                 tx.settle_sent(delivery, routing, clock())
         except StoreError as error:
             log.error("message=%s was sent but could not be marked: %s", delivery.message_id, error)  # noqa: TRY400
@@ -225,5 +268,5 @@ def _mark_sent(
                 raise
             pause(2**tries / 4)
         else:
-            outlet.unmarked.discard(delivery.message_id)
+            del outlet.unmarked[delivery.message_id]
             return

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from renewal_watch import account_poll
+from renewal_watch import account_poll, backups, damage, postgresql
 from renewal_watch.config import Account, Channel, Environment, Settings, has_secret
+from renewal_watch.engine import sqlite_path, wal_is_safe
 from renewal_watch.errors import ApiError, ConfigError, NotOffered, RenewalWatchError
 from renewal_watch.heartbeat import calendar
 from renewal_watch.inventory import inventory_faults
 from renewal_watch.messages import instant, numbers
 from renewal_watch.model import InvalidEntry
+from renewal_watch.rates import Rates
 from renewal_watch.report import orphaned
-from renewal_watch.schema import sqlite_path, wal_is_safe
 from renewal_watch.senders import faults_of
-from renewal_watch.store import Store
-from renewal_watch.talkover import FURTHER, Client
+from renewal_watch.store import Store, Transaction
+from renewal_watch.talkover import FURTHER, SOON, Client
 from renewal_watch.text import plain
 from renewal_watch.wording import template_faults
 
@@ -42,16 +45,15 @@ def examine(settings: Settings, secret_faults: list[str]) -> list[Finding]:
     """Every finding, in the order in which they are best mended."""
     return [
         Finding(ok=True, text=f"configuration {settings.path}"),
-        *(Finding(ok=False, text=fault) for fault in secret_faults),
+        *(Finding(ok=False, text=f"{one.place}: {fault}") for one in settings.broken for fault in one.faults),
+        *(Finding(ok=False, text=fault) for fault in (*settings.dangling, *secret_faults)),
         *([] if settings.channels else [Finding(ok=False, text="no [[channels]]: nobody is told; add one")]),
         *(Finding(ok=False, text=fault) for fault in (*template_faults(settings), *inventory_faults(settings))),
         *_permissions(settings),
-        *_database(settings),
-        *(
-            f
-            for one in settings.environments
-            if not _has_fault(f"environments.{one.name}.token", secret_faults)
-            for f in _provider(one, settings.account)
+        *([] if _has_fault("database.url", secret_faults) else _database(settings)),
+        *_providers(
+            settings,
+            [one for one in settings.environments if not _has_fault(f"environments.{one.name}.token", secret_faults)],
         ),
         *_channels([one for one in settings.channels if not _has_fault(f"channels.{one.name}.", secret_faults)]),
         *_heartbeats(settings),
@@ -61,6 +63,7 @@ def examine(settings: Settings, secret_faults: list[str]) -> list[Finding]:
 def _permissions(settings: Settings) -> Iterator[Finding]:
     files = [(one.token_file, one.user_token_file, one.heartbeat_file) for one in settings.environments]
     files += [(one.url_file, one.webhook_file, one.key_file) for one in settings.channels]
+    files.append((settings.database.url_file, None, None))
     for name in (name for those in files for name in those if name):
         path = Path(name).expanduser()
         if path.exists() and path.stat().st_mode & 0o077:
@@ -68,13 +71,41 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    path = sqlite_path(settings.database_url)
+    url = settings.database_url
+    path = sqlite_path(url)
     try:
-        is_there = path is not None and path.exists()
+        if path is not None:
+            yield from _file(settings, url, path)
+        else:
+            yield from _server(settings, url)
+    except RenewalWatchError as error:
+        yield Finding(ok=False, text=str(error))
+
+
+def _server(settings: Settings, url: str) -> Iterator[Finding]:
+    with closing(Store(url, reads_only=True)) as store:
+        for seen in postgresql.look(store, lambda: datetime.now(UTC)):
+            yield Finding(ok=seen.is_fine, text=seen.text)
+        if store.revision() is None:
+            return
+        store.require_current()
+        with store.reading() as tx:
+            yield from _outbox_and_backups(settings, tx)
+
+
+def _outbox_and_backups(settings: Settings, tx: Transaction) -> Iterator[Finding]:
+    for name, count in tx.orphans([channel.name for channel in settings.channels]).items():
+        yield Finding(ok=False, text=orphaned(name, count))
+    yield from _backups(settings, backups.State.of(tx.fired_at(backups.CALENDAR)))
+
+
+def _file(settings: Settings, url: str, path: Path) -> Iterator[Finding]:
+    try:
+        is_there = path.exists()
     except PermissionError:
         yield Finding(ok=False, text=f"{path} cannot be reached by this user; run it with sudo")
         return
-    place = path if is_there and path is not None else settings.state_dir
+    place = path if is_there else settings.state_dir
     while not place.exists():
         place = place.parent
     for needed in {place, place if place.is_dir() else place.parent}:
@@ -83,40 +114,64 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 ok=False, text=f"this user cannot write {needed}; run it with sudo, or as the user of the service"
             )
             return
-    if path is None or not is_there:
+    if not is_there:
         yield Finding(ok=True, text=f"no database yet at {path}; the first poll makes it")
         return
     if path.stat().st_mode & 0o077:
         yield Finding(ok=False, text=f"others can read the database; run: chmod 600 {path}")
-    store: Store | None = None
-    try:
-        store = Store(settings.database_url)
+    with closing(Store(url)) as store:
         store.require_current()
-        faults = store.check()
+        faults = damage.of_file(path)
         with store.transaction() as tx:
-            orphans = tx.orphans([channel.name for channel in settings.channels])
-        for name, count in orphans.items():
-            yield Finding(ok=False, text=orphaned(name, count))
+            journal = tx.rows("PRAGMA journal_mode").fetchone()[0]
+            found = list(_outbox_and_backups(settings, tx))
         if faults:
-            yield Finding(ok=False, text=f"database {path}: {faults[0]}; run: renewal-watch db restore FILE")
+            yield Finding(ok=False, text=f"database {path}: {faults[0]}")
         else:
-            mode = (
-                "write-ahead log" if wal_is_safe() else "rollback journal (this SQLite's write-ahead log can corrupt)"
-            )
+            mode = "write-ahead log" if journal == "wal" else "rollback journal"
+            mode += "" if wal_is_safe() else " (this SQLite's write-ahead log can corrupt)"
             yield Finding(ok=True, text=f"database {path}: sound; SQLite {sqlite3.sqlite_version}, {mode}")
-    except RenewalWatchError as error:
-        yield Finding(ok=False, text=str(error))
-    finally:
-        if store is not None:
-            store.close()
+        yield from found
+
+
+def _backups(settings: Settings, state: backups.State) -> Iterator[Finding]:
+    folder = settings.backup.path
+    if not settings.backup.directory:
+        text = "no scheduled backups; name a directory in [backup], or use: renewal-watch db backup FILE"
+        yield Finding(ok=True, text=text)
+    elif state.fault is not None:
+        yield Finding(ok=False, text=f"the last backup failed: {state.fault}")
+    elif not os.access(folder if folder.is_dir() else folder.parent, os.W_OK | os.X_OK):
+        text = f"backup.directory: this user cannot write {folder}; let the service's user write it"
+        yield Finding(ok=False, text=text)
+    elif state.good_at is None:
+        yield Finding(ok=True, text=f"no backup in {folder} yet; the daemon makes the first when it starts")
+    else:
+        yield Finding(ok=True, text=f"last backup {state.file}, of {instant(state.good_at)}")
 
 
 def _first(entry: InvalidEntry) -> str:
     return f"{plain(entry.number or entry.id or 'one without id and number')}: {plain(entry.reason)}"
 
 
-def _provider(environment: Environment, account: Account) -> Iterator[Finding]:
-    source = Client.of(environment, time.sleep)
+def _providers(settings: Settings, those: Sequence[Environment]) -> Iterator[Finding]:
+    """Each provider is asked in its turn, which the daemon on the same database shares, if there is one."""
+    with contextlib.ExitStack() as stack:
+        rates: Rates | None = None
+        path = sqlite_path(settings.database_url)
+        try:
+            if path is None or path.exists():
+                store = stack.enter_context(closing(Store(settings.database_url)))
+                store.require_current()
+                rates = Rates(store, lambda: datetime.now(UTC))
+        except (OSError, RenewalWatchError):
+            pass  # told with the database
+        for one in those:
+            pace = rates.pace(one, settings.environments) if rates else None
+            yield from _provider(one, settings.account, Client.of(one, time.sleep, pace=pace, patience=SOON))
+
+
+def _provider(environment: Environment, account: Account, source: Client) -> Iterator[Finding]:
     try:
         listing = source.fetch()
     except (ApiError, ConfigError) as error:
@@ -163,17 +218,15 @@ def _account(environment: Environment, account: Account, source: Client) -> Iter
 def _heartbeats(settings: Settings) -> Iterator[Finding]:
     """What the dead-man's switches were last told. None is told now: that would be a success without a poll."""
     those = [one.name for one in settings.environments if one.has_heartbeat]
-    path = sqlite_path(settings.database_url)
     last: dict[str, tuple[datetime, dict[str, str | None]]] = {}
     try:
-        if those and path is not None and path.exists():
-            store = Store(settings.database_url, reads_only=True)
-            try:
+        url = settings.database_url
+        path = sqlite_path(url)
+        if those and (path is None or path.exists()):
+            with closing(Store(url, reads_only=True)) as store:
                 store.require_current()
                 with store.transaction() as tx:
                     found = {name: tx.fired_at(calendar(name)) for name in those}
-            finally:
-                store.close()
             last = {name: (kept[0], json.loads(kept[1])) for name, kept in found.items() if kept and kept[1]}
     except (OSError, RenewalWatchError):
         return  # told with the database

@@ -5,8 +5,10 @@
     ├── ConfigError         config, channels; exit 78; the operator corrects the file (all faults at once)
     ├── StoreError          store, schema; exit 1; the daemon tries again, the operator frees disk or lock
     ├── AlreadyRunning      daemon; exit 1; the operator stops the other daemon
+    ├── PutOff              talkover; the poll is begun again a little later, and nothing of it is recorded
     ├── CannotServe         web; exit 1; the operator frees the address, or installs what the pages need
     ├── ChannelError        channels, hooks; dispatch keeps the delivery pending and tries again
+    │   └── HeldUp          channels, dispatch; the claim is given back unsent
     └── ApiError            talkover; poll records the failed poll, rules decide whether to tell
         ├── TokenRejected   401, 403: the operator replaces the token
         ├── RequestRefused  422 and its like: the operator corrects a filter
@@ -55,6 +57,14 @@ class AlreadyRunning(RenewalWatchError):
     """Another daemon holds the lock of this database."""
 
 
+class PutOff(RenewalWatchError):
+    """Others with the same token use up what the provider allows; ``wait`` is how long until there is room."""
+
+    def __init__(self, message: str, wait: timedelta) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
 class CannotServe(RenewalWatchError):
     """The pages cannot be served where they should be."""
 
@@ -68,6 +78,10 @@ class ChannelError(RenewalWatchError):
     def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class HeldUp(ChannelError):
+    """The process was held up before the send: somebody else may send the message by now, so it was not sent."""
 
 
 class ApiError(RenewalWatchError):

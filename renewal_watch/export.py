@@ -92,8 +92,8 @@ def _history(tx: Transaction, names: Sequence[str]) -> Iterator[Row]:
     listed = select(
         numbers.c.id.label("number_id"),
         numbers.c.first_poll_id.label("poll_id"),
-        literal(0).label("was_listed"),
-        literal(1).label("is_listed"),
+        literal(value=False).label("was_listed"),
+        literal(value=True).label("is_listed"),
         null().label("fields"),
         literal(1).label("is_first"),
     ).where(numbers.c.environment_id.in_(ids.values()))

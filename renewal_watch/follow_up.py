@@ -3,35 +3,56 @@
 environments that became stale       reminders of what still holds       matters that nobody acknowledged: escalation
 what a silence hid when it ends      silences about to end               what stopped flapping
 messages of failing channels, for their fallback                         digests
+backups that fail
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
-from renewal_watch import account, digest, matching, messages, report, routing, rules, schedule
+from renewal_watch import account, backups, digest, matching, messages, report, routing, rules, schedule
 from renewal_watch.config import Channel
 from renewal_watch.model import Alert, Key, Matter, PhoneNumber, Policy, Severity, Silence
 from renewal_watch.routing import Routing, Situation
 from renewal_watch.store import Store, Transaction
 
 BY_TIME = "its time"  # who ended a silence that nobody ended
+_FILE = "environments "  # the topic of a file of an environment begins so
+_DAEMON = "daemon "  # and that of a machine whose daemon is gone
+_MISSED_FOR = timedelta(seconds=60)  # a daemon that comes back so soon was started anew
+_LEFT_AFTER = timedelta(days=1)  # an environment that nobody polled, a machine without a daemon, was taken out
 
 
 def run_once(
-    store: Store, way: Routing, policies: Mapping[str, Policy], now: datetime, *, inventory_faults: Sequence[str] = ()
+    store: Store,
+    way: Routing,
+    policies: Mapping[str, Policy],
+    now: datetime,
+    *,
+    inventory_faults: Sequence[str] = (),
+    file_faults: Mapping[str, str] | None = None,
+    host: str = "",
+    instance: str | None = None,
 ) -> int:
-    """Tell what time has made due; how many alerts are new. ``policies`` are those of the configured environments."""
+    """Tell what time has made due; how many alerts are new. ``policies`` are those of the configured environments.
+
+    ``file_faults`` say by file what is wrong with the environments' directory, None who has not looked; ``host`` is the
+    machine that has it, and ``instance`` this daemon, where several share the database.
+    """
     with store.transaction() as tx:
         told = _stale(tx, way, policies, now)
         for silence in tx.silences():
             if now >= silence.ends_at:
                 tx.end_silence(silence.pk, BY_TIME, now)
         known = tx.situation(now)
-        told += _inventory(tx, way, known, inventory_faults, now)
+        told += _inventory(tx, way, known, inventory_faults, host, now)
+        told += _backup(tx, way, known, now)
+        if file_faults is not None:
+            told += _files(tx, way, known, file_faults, f" on {host}" if host else "", now)
+        told += _daemons(tx, way, known, instance, now)
         told += _matters(tx, way, known, policies, now)
         told += _silences(tx, way, now)
         told += _flaps(tx, way, policies, now)
@@ -54,16 +75,99 @@ def _stale(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
     return told
 
 
-def _inventory(tx: Transaction, way: Routing, known: Situation, faults: Sequence[str], now: datetime) -> int:
-    """That the inventory cannot be read whole, once, and its end."""
-    is_told = Key("", "", "inventory") in known.matters
-    if is_told == bool(faults):
+def _inventory(tx: Transaction, way: Routing, known: Situation, faults: Sequence[str], host: str, now: datetime) -> int:
+    """That the inventory of a machine cannot be read whole, once, and its end; those of others are theirs to end."""
+    here = f"inventory on {host}" if host else "inventory"
+    told = {topic for topic in ("inventory", here) if Key("", "", topic) in known.matters}
+    if here in told if faults else not told:
         return 0
-    words = messages.inventory_invalid(faults[0]) if faults else messages.inventory_mended()
+    words = messages.inventory_invalid(faults[0], host) if faults else messages.inventory_mended(host)
     severity = Severity.warning if faults else Severity.info
-    key = now.isoformat()
-    alert = messages.of_the_watch("inventory.invalid", severity, key, words, topic="inventory", ends=not faults)
+    alerts = [
+        messages.of_the_watch(
+            "inventory.invalid", severity, f"{host} {now.isoformat()}".strip(), words, topic=topic, ends=not faults
+        )
+        for topic in ({here} if faults else told)
+    ]
+    return tx.tell(alerts, way, now)
+
+
+def _backup(tx: Transaction, way: Routing, known: Situation, now: datetime) -> int:
+    """That the database is not backed up, again when it becomes urgent, and its end."""
+    place = Key("", "", "backup")
+    matter = known.matters.get(place)
+    if not way.backup.directory:
+        if matter is not None and not tx.is_postgresql:  # another daemon may be the one that makes them
+            tx.close_matters([place])
+        return 0
+    state = backups.State.of(tx.fired_at(backups.CALENDAR))
+    if state.fault is None:
+        if matter is None:
+            return 0
+        kind, severity, words = "watch.recovered", Severity.info, messages.backup_made(state.file)
+    else:
+        severity = Severity.critical if state.missed >= backups.URGENT_AFTER else Severity.warning
+        if matter is not None and matter.severity >= severity:
+            return 0
+        kind, words = "backup.failed", messages.backup_failed(way.backup.directory, state.fault, state.good_at)
+    key = f"backup/{now.isoformat()}"
+    alert = messages.of_the_watch(kind, severity, key, words, topic=place.topic, ends=state.fault is None)
     return tx.tell([alert], way, now)
+
+
+def _files(tx: Transaction, way: Routing, known: Situation, found: Mapping[str, str], where: str, now: datetime) -> int:
+    """Files of environments that cannot be used, each once, and their ends; those of other machines are theirs to end."""
+    topics = (key.topic.removeprefix(_FILE) for key in known.matters if key.topic.startswith(_FILE))
+    told = {file for file in topics if not where or " on " not in file or file.endswith(where)}
+    faults = {f"{file}{where}": fault for file, fault in found.items()}
+    alerts = []
+    for file in sorted(faults.keys() ^ told):
+        is_broken = file in faults
+        words = messages.environments_invalid(file, faults[file]) if is_broken else messages.environments_mended(file)
+        severity = Severity.warning if is_broken else Severity.info
+        key = f"{now.isoformat()} {file}"
+        alerts.append(
+            messages.of_the_watch(
+                "environments.invalid", severity, key, words, topic=f"{_FILE}{file}", ends=not is_broken
+            )
+        )
+    return tx.tell(alerts, way, now) if alerts else 0
+
+
+def _daemons(tx: Transaction, way: Routing, known: Situation, instance: str | None, now: datetime) -> int:
+    """Daemons that are gone without a word: told once, unless one on the same machine has come after it; and its end."""
+    at = tx.clock(now)
+    if not tx.judges(instance, at):
+        return 0
+    alerts = []
+    found = tx.instances(now)
+    living = [one for one in found if one.is_alive]
+
+    def has_come(host: str, since: datetime) -> bool:
+        return any(one.host == host and one.started_at > since for one in living)
+
+    for gone in found:
+        if gone.is_alive:
+            continue
+        if has_come(gone.host, gone.seen_at):
+            tx.leave(gone.id)
+        elif gone.seen_at + _MISSED_FOR <= at:
+            tx.leave(gone.id)
+            words = messages.daemon_lost(gone.host, gone.pid, gone.seen_at, {one.host for one in living})
+            mark, topic = f"{gone.id} {gone.seen_at.isoformat()}", f"{_DAEMON}{gone.host}"
+            alerts.append(messages.of_the_watch("watch.daemon_lost", Severity.warning, mark, words, topic=topic))
+    for key, matter in known.matters.items():
+        if not key.topic.startswith(_DAEMON):
+            continue
+        host = key.topic.removeprefix(_DAEMON)
+        if has_come(host, matter.opened_at):
+            mark, words = f"{host} {now.isoformat()}", messages.daemon_back(host)
+            alerts.append(
+                messages.of_the_watch("watch.recovered", Severity.info, mark, words, topic=key.topic, ends=True)
+            )
+        elif now - matter.opened_at > _LEFT_AFTER:
+            tx.close_matters([key])
+    return tx.tell(alerts, way, now)
 
 
 # --- matters ----------------------------------------------------------------------------------------------------------
@@ -108,10 +212,13 @@ def _restated(
 ) -> list[tuple[Key, Matter, rules.Restated | None]]:
     """Each matter as it stands now, None for one that does not hold any more."""
     if not environment:
-        return [(key, matter, rules.Restated() if _holds(tx, way, key) else None) for key, matter in those]
-    if policy is None:  # the configuration does not have it any more
-        return [(key, matter, None) for key, matter in those]
+        judged = [(key, matter, _holds(tx, way, key, now)) for key, matter in those]
+        return [
+            (key, matter, rules.Restated() if holds else None) for key, matter, holds in judged if holds is not None
+        ]
     environment_id, watch, _ = tx.watch(environment)
+    if policy is None:
+        return [(key, matter, None) for key, matter in those] if _is_left(tx, environment, now) else []
     of_account = {key.topic for key, _ in those if account.reading_of(key.topic)}
     readings = tx.readings(environment_id) if of_account else {}
     facts = tx.facts(environment, readings, of_account, now) if of_account else account.Facts()
@@ -146,14 +253,25 @@ def _with_users(restated: rules.Restated | None, matter: Matter, names: Sequence
     return replace(restated, words=(headline, text + messages.used_by(names)))
 
 
-def _holds(tx: Transaction, way: Routing, key: Key) -> bool:
-    """Whether a matter of the watch itself still holds."""
+def _is_left(tx: Transaction, environment: str, now: datetime) -> bool:
+    """Whether an environment that this daemon does not have was taken out; else only its file may be broken here."""
+    polled_at = tx.watch(environment)[1].last_poll_at
+    return polled_at is None or now - polled_at >= _LEFT_AFTER
+
+
+def _holds(tx: Transaction, way: Routing, key: Key, now: datetime) -> bool | None:
+    """Whether a matter of the watch itself still holds; None where another daemon has to say that."""
     what, _, name = key.topic.partition(" ")
-    if what == "channel":
-        return name in tx.channel_faults() and way.named(name) is not None
-    if what == "canary":
-        return bool(way.canary.channel)
-    return what == "inventory"  # its end is told
+    if what == "channel" and way.named(name) is not None:
+        return name in tx.channel_faults()
+    if what == "canary" and way.canary.channel:
+        return True
+    if what in ("channel", "canary"):
+        return None if tx.are_several(now) else False
+    if what in ("inventory", "environments") and " on " in key.topic:
+        machines = {one.host for one in tx.instances(now)}
+        return not machines or key.topic.rpartition(" on ")[2] in machines
+    return what in ("inventory", "environments", "backup", "daemon")  # their ends are told
 
 
 def _tell_again(
@@ -260,7 +378,12 @@ def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Matter]) -
 
 def _flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
     """What went to and fro has settled: told once, with what holds now."""
-    settled = {key: flap for key, flap in tx.flaps().items() if routing.has_settled(flap, way, now)}
+    settled = {
+        key: flap
+        for key, flap in tx.flaps().items()
+        if routing.has_settled(flap, way, now)
+        and (not key.environment or key.environment in policies or _is_left(tx, key.environment, now))
+    }
     if not settled:
         return 0
     known = tx.situation(now)

@@ -16,18 +16,18 @@ from typing import Any
 
 from sqlalchemy import func, or_, select
 
-from renewal_watch import rules
+from renewal_watch import backups, rules
 from renewal_watch.config import Settings
 from renewal_watch.messages import span
 from renewal_watch.model import Watch
 from renewal_watch.report import orphaned
-from renewal_watch.schema import HEAD, deliveries
+from renewal_watch.schema import deliveries
 from renewal_watch.store import Transaction
 from renewal_watch.text import REDACTOR, plain
 
 SENT_WITHIN = timedelta(minutes=15)  # of the time at which a message may go; see ``late``
+BACKED_UP_WITHIN = timedelta(hours=6)  # of the time at which a backup is due
 FUTURE = timedelta(minutes=5)  # a list read later than now by more than this was read by a clock that was put back
-_ASKED = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +78,24 @@ def unreadable(error: Exception) -> Health:
 
 def alive(tx: Transaction) -> Health:
     """Whether the database can be read. Raises StoreError, through the transaction, when it cannot."""
-    tx.connection.exec_driver_sql(_ASKED).scalar_one()
+    tx.schema_fault()  # whatever it is: the question was answered
     return Health(checks=(_readable(),))
 
 
 def examine(tx: Transaction, settings: Settings, now: datetime) -> Health:
     """Every finding on the configured environments and channels, in the order in which they are best mended."""
-    fault = _schema_fault(tx)
+    fault = tx.schema_fault()
     if fault is not None:
         return Health(checks=(Finding(name="database", ok=False, reason=fault, is_blind=True),))
     return Health(
-        checks=(_readable(), *lists(tx, settings, now), _outbox(tx, settings, now), *_channels(tx, settings, now))
+        checks=(
+            _readable(),
+            *_files(settings, now),
+            *lists(tx, settings, now),
+            _outbox(tx, settings, now),
+            *_channels(tx, settings, now),
+            *_backup(tx, settings, now),
+        )
     )
 
 
@@ -96,15 +103,14 @@ def _readable() -> Finding:
     return Finding(name="database", ok=True, reason="the database can be read")
 
 
-def _schema_fault(tx: Transaction) -> str | None:
-    """Why this release cannot read the tables as they are."""
-    revision = None
-    if tx.connection.exec_driver_sql(_ASKED).scalar_one():
-        revision = tx.connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-    if revision == HEAD:
-        return None
-    have = f"schema {revision}" if revision else "no tables"
-    return f"the database has {have}, this release needs {HEAD}; run: renewal-watch db upgrade"
+def _files(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether there is anything to watch, and whether the environments' directory can be used whole."""
+    if not settings.environments:
+        reason = f"no environment is watched: {settings.environments_dir} has no file that can be used"
+        yield Finding(name="environments", ok=False, reason=reason, is_blind=True)
+    for file, fault in settings.file_faults(now).items():
+        reason = f"{plain(file)} (environments_dir) cannot be used as it is: {REDACTOR.clean(plain(fault))}"
+        yield Finding(name="environments", ok=False, reason=reason)
 
 
 def lists(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
@@ -147,7 +153,7 @@ def late(tx: Transaction, settings: Settings, now: datetime) -> int:
     What waits for quiet hours, a digest, a cap or the next attempt is not late. Where no daemon runs, each poll sends:
     the longest time between two polls is therefore waited for as well.
     """
-    then = now - SENT_WITHIN - max(one.interval for one in settings.environments)
+    then = now - SENT_WITHIN - max((one.interval for one in settings.environments), default=timedelta(0))
     found = 0
     for channel in settings.channels:
         query = select(deliveries.c.message_id).where(
@@ -192,3 +198,22 @@ def _channels(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Fi
             else f"channel {one.name} has failed for {span(lasted)}"
         )
         yield Finding(name="channel", ok=ok, reason=said if ok else f"{said}; see: renewal-watch status")
+
+
+# --- being kept -------------------------------------------------------------------------------------------------------
+
+
+def _backup(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether backups are made as the configuration wants them; the place and what went wrong stay with ``doctor``."""
+    if not settings.backup.directory:
+        return
+    state = backups.State.of(tx.fired_at(backups.CALENDAR))
+    last = f"the last backup was made {span(now - state.good_at)} ago" if state.good_at else "no backup was made yet"
+    is_late = state.next_at is not None and now - state.next_at > BACKED_UP_WITHIN
+    if state.fault is not None:
+        said = f"the backup fails, {last}; see: renewal-watch doctor"
+    elif is_late:
+        said = f"{last}, and the next one is late; it is made by: renewal-watch run"
+    else:
+        said = last
+    yield Finding(name="backup", ok=state.fault is None and not is_late, reason=said)

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 DEADLINE = timedelta(seconds=10)  # of one ping
 PAUSES_S = (1.0, 5.0)  # before an outcome is told again: a packet that is lost must not look like a watch that died
 COMMAND_WAITS_S = 30.0  # for its last pings
+IDLE_S = 1.0  # a thread that has nothing to tell for so long ends
 _MOST = 65_536  # bytes of an answer
 _WORDS = 1000  # characters of a ping's text
 _UNKNOWN = (404, 405, 410, 501)  # the answers of a service that knows no start
@@ -154,7 +155,7 @@ class Heartbeats:
         if not environment.has_heartbeat:
             return
         try:
-            with self._store.transaction() as tx:
+            with self._store.reading() as tx:
                 overdue = tx.overdue(settings.channels, settings.timezone, self._clock(), self._since)
                 waiting = int(tx.outbox()["pending"])
         except StoreError as error:
@@ -189,18 +190,32 @@ class Heartbeats:
         if not environment.has_heartbeat:
             return
         with self._lock:
-            pulse = self._pulses.get(environment.name)
-            if pulse is None or not pulse.is_alive():  # or one that fell over a fault of ours
-                pulse = self._pulses[environment.name] = _Pulse(self._store, self._clock, self._closing, self._hurrying)
+            before = self._pulses.get(environment.name)
+            if before is not None and before.is_alive() and before.tell(environment, ping):
+                return
+            pulse = _Pulse(self._store, self._clock, self._closing, self._hurrying, before)
+            pulse.tell(environment, ping)
+            try:
                 pulse.start()
-        pulse.tell(environment, ping)
+            except RuntimeError:  # no more threads: a switch that is told nothing raises its alarm
+                log.error("environment=%s heartbeat not told: too many threads (TasksMax=)", environment.name)  # noqa: TRY400
+                return
+            self._pulses[environment.name] = pulse
 
 
 class _Pulse(threading.Thread):
-    """The thread of one environment's switch: pings go in order, and an old one never holds up a new poll's."""
+    """The thread of one environment's switch: pings go in order, and an old one never holds up a new poll's.
+
+    It ends when it has nothing to tell, for there may be a thousand; the next one is told what ``before`` learned.
+    """
 
     def __init__(
-        self, store: Store, clock: Callable[[], datetime], closing: threading.Event, hurrying: threading.Event
+        self,
+        store: Store,
+        clock: Callable[[], datetime],
+        closing: threading.Event,
+        hurrying: threading.Event,
+        before: _Pulse | None,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._store = store
@@ -210,25 +225,32 @@ class _Pulse(threading.Thread):
         self._waiting: list[tuple[Environment, Ping]] = []
         self._lock = threading.Lock()
         self.wake = threading.Event()
-        self._fault: str | None = None
-        self._starts_at = ""  # the address that knows no start
+        self._is_over = False
+        self.fault: str | None = before.fault if before else None
+        self.starts_at: str = before.starts_at if before else ""  # the address that knows no start
 
-    def tell(self, environment: Environment, ping: Ping) -> None:
-        """Tell ``ping`` soon. A poll that begins makes what still waits of the ones before it out of date."""
+    def tell(self, environment: Environment, ping: Ping) -> bool:
+        """Tell ``ping`` soon; whether it will. A poll that begins makes what still waits of the ones before it out of date."""
         with self._lock:
+            if self._is_over:
+                return False
             before = [] if ping.signal == "start" else self._waiting
             self._waiting = [*before, (environment, ping)]
         self.wake.set()
+        return True
 
     def run(self) -> None:
-        """Until it is closed and nothing waits."""
-        while True:
-            self.wake.wait()
+        """Until nothing waits for a while, or it is closed and nothing waits."""
+        while not self._is_over:
+            self.wake.wait(IDLE_S)
             self.wake.clear()
+            had_none = True
             while (waiting := self._next()) is not None:
+                had_none = False
                 self._send(*waiting)
-            if self._closing.is_set():
-                return
+            if had_none or self._closing.is_set():
+                with self._lock:
+                    self._is_over = not self._waiting
 
     def _next(self) -> tuple[Environment, Ping] | None:
         with self._lock:
@@ -243,8 +265,8 @@ class _Pulse(threading.Thread):
             if not may_pass or self._hurrying.wait(pause):
                 break
             fault, may_pass = self._try(environment, ping)
-        if fault != self._fault:
-            self._fault = fault
+        if fault != self.fault:
+            self.fault = fault
             if fault:
                 log.warning("environment=%s heartbeat not told: %s", environment.name, fault)
             else:
@@ -258,7 +280,7 @@ class _Pulse(threading.Thread):
         except ConfigError as error:
             return str(error), False
         asked = request(url, ping) if url else None
-        if not url or asked is None or (ping.signal == "start" and url == self._starts_at):
+        if not url or asked is None or (ping.signal == "start" and url == self.starts_at):
             return None, False
         try:
             with wire.session(environment.proxy, environment.ca_file) as session:
@@ -266,7 +288,7 @@ class _Pulse(threading.Thread):
         except wire.Unanswered as error:
             return REDACTOR.clean(f"{wire.host(url)}: {error.reason}"), True
         if ping.signal == "start" and answer.status in _UNKNOWN:
-            self._starts_at = url
+            self.starts_at = url
             log.info("environment=%s heartbeat: %s knows no start, so none is told", environment.name, wire.host(url))
             return None, False
         fault = refusal(answer, url)
@@ -276,8 +298,9 @@ class _Pulse(threading.Thread):
         """For the doctor."""
         state = json.dumps({"signal": ping.signal, "text": ping.text, "fault": fault})
         try:
-            with self._store.transaction() as tx:
-                tx.set_fired(calendar(environment.name), self._clock(), state)
+            name = calendar(environment.name)
+            with self._store.transaction(name) as tx:
+                tx.set_fired(name, self._clock(), state)
         except StoreError as error:
             log.debug("environment=%s heartbeat cannot be kept: %s", environment.name, error)
 

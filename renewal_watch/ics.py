@@ -21,7 +21,7 @@ from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, case, func, select
 
 from renewal_watch import __version__, messages, rules
 from renewal_watch.config import Settings
@@ -120,6 +120,7 @@ def _counted(names: Sequence[str]) -> Select[Any]:
 def _renewals(tx: Transaction, names: Sequence[str]) -> Iterator[_Renewal]:
     """By day and environment, those that end first, in the order in which they were first seen."""
     latest = select(func.max(changes.c.poll_id)).where(changes.c.number_id == numbers.c.id).scalar_subquery()
+    newest = case((latest > entries.c.poll_id, latest), else_=entries.c.poll_id)
     query = (
         select(
             environments.c.name,
@@ -136,7 +137,7 @@ def _renewals(tx: Transaction, names: Sequence[str]) -> Iterator[_Renewal]:
         )
         .join(environments, environments.c.id == numbers.c.environment_id)
         .join(entries, entries.c.number_id == numbers.c.id)
-        .join(polls, polls.c.id == func.max(entries.c.poll_id, func.coalesce(latest, 0)))
+        .join(polls, polls.c.id == newest)
         .outerjoin(lapses, lapses.c.number_id == numbers.c.id)
         .where(environments.c.name.in_(names), *_PRESENT)
         .order_by(numbers.c.renews_on, environments.c.name, numbers.c.auto_renewal, numbers.c.id)

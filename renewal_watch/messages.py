@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -786,17 +786,64 @@ def silence_ending(pk: int, author: str, comment: str, ends_at: datetime, hides:
     )
 
 
-def inventory_invalid(fault: str) -> tuple[str, str]:
-    """The inventory cannot be used as it is."""
-    return "the inventory cannot be read whole", (
-        f"The inventory cannot be read whole: {plain(fault, 400)}. What could be read of it, and what was known before, "
+def inventory_invalid(fault: str, host: str = "") -> tuple[str, str]:
+    """The inventory cannot be used as it is; ``host`` is the machine that has it, where several watch."""
+    name = f"inventory on {plain(host)}" if host else "inventory"
+    return f"the {name} cannot be read whole", (
+        f"The {name} cannot be read whole: {plain(fault, 400)}. What could be read of it, and what was known before, "
         f"holds. Check it with: renewal-watch config check"
     )
 
 
-def inventory_mended() -> tuple[str, str]:
+def inventory_mended(host: str = "") -> tuple[str, str]:
     """The end of ``inventory_invalid``."""
-    return "the inventory is whole again", "The inventory can be read whole again. Nothing to do."
+    name = f"inventory on {plain(host)}" if host else "inventory"
+    return f"the {name} is whole again", f"The {name} can be read whole again. Nothing to do."
+
+
+def backup_failed(directory: str, fault: str, good_at: datetime | None) -> tuple[str, str]:
+    """A backup that was due could not be made."""
+    last = f"The last good one is of {instant(good_at)}" if good_at else "There is none yet"
+    return "the database is not backed up", (
+        f"The backup into {plain(directory)} failed: {plain(fault, 400)}. {last}. It is tried again every hour. Make one by "
+        f"hand with: renewal-watch db backup FILE"
+    )
+
+
+def backup_made(file: str) -> tuple[str, str]:
+    """The end of ``backup_failed``."""
+    return "the database is backed up again", f"A backup was made and checked: {plain(file)}. Nothing to do."
+
+
+def daemon_lost(host: str, pid: int, seen_at: datetime, others: Iterable[str]) -> tuple[str, str]:
+    """A daemon that shares the database is gone; ``others`` are the machines whose daemons live."""
+    name = f"{plain(host)} (process {pid})"
+    left = ", ".join(sorted(map(plain, others)))
+    return f"the daemon on {plain(host)} is gone", (
+        f"The daemon on {name} was last heard of at {instant(seen_at)} and did not say that it ends. "
+        f"Its work is done by what runs on {left}. See on {plain(host)}: journalctl -u renewal-watch"
+    )
+
+
+def daemon_back(host: str) -> tuple[str, str]:
+    """The end of ``daemon_lost``."""
+    name = f"the daemon on {plain(host)}"
+    return f"{name} is back", f"{name[0].upper()}{name[1:]} is back and shares the work again. Nothing to do."
+
+
+def environments_invalid(file: str, fault: str) -> tuple[str, str]:
+    """A file of an environment, or their directory, cannot be used as it is."""
+    name = plain(file)
+    return f"{name} cannot be used as it is", (
+        f"{name} (environments_dir) cannot be used as it is: {plain(fault, 400)}. What was read of it before goes on until "
+        f"the watch is started again; what was never read is not watched. See: renewal-watch config check"
+    )
+
+
+def environments_mended(file: str) -> tuple[str, str]:
+    """The end of ``environments_invalid``."""
+    name = plain(file)
+    return f"{name} is right again", f"{name} (environments_dir) is right again, or was removed. Nothing to do."
 
 
 def canary(number: str, channel: str, now: datetime) -> tuple[str, str]:

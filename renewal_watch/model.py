@@ -47,8 +47,11 @@ KINDS = (
     "watch.list_shrunk",
     "watch.stale",
     "watch.recovered",
+    "watch.daemon_lost",
     "channel.failing",
     "inventory.invalid",
+    "environments.invalid",
+    "backup.failed",
     "flapping.started",
     "flapping.ended",
     "silence.ending",
@@ -67,7 +70,7 @@ KINDS = (
     "digest.sent",
 )
 OWN = frozenset(
-    {"watch", "channel", "inventory", "silence", "canary", "digest"}
+    {"watch", "channel", "inventory", "environments", "backup", "silence", "canary", "digest"}
 )  # first words of the kinds about the watch itself
 
 
@@ -588,3 +591,31 @@ class Delivery:
     alerts: tuple[Alert, ...]
     note: str = ""  # why it comes now, where it was held back or comes in another channel's place
     alert_ids: tuple[int, ...] = ()  # of ``alerts``, in their order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A daemon that shares its database with others, ``seen_at`` the last time.
+
+    ``polled`` and ``sent`` count what it did since its start; ``holds`` and ``messages`` are what it is at.
+    """
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    polled: int
+    sent: int
+    is_alive: bool
+    holds: tuple[str, ...] = ()
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """What one instance may do and no other."""
+
+    name: str
+    token: str

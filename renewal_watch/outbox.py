@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, not_, or_, select, update
 
 from renewal_watch import messages, rules
 from renewal_watch.config import Channel, duration
@@ -21,6 +21,32 @@ from renewal_watch.schema import alerts, channels, deliveries, delivery_alerts, 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
 OVERDUE_AFTER = timedelta(minutes=15)  # several tries, and a service that restarts, take no longer
 AT_ONCE = ("canary.sent", "digest.")  # kinds that come when their own calendar says
+
+_ALERT = (  # the columns of a new alert, in the order in which they are written
+    "id",
+    "environment_id",
+    "number_id",
+    "kind",
+    "mark",
+    "severity",
+    "days_left",
+    "headline",
+    "text",
+    "created_at",
+    "topic",
+)
+_DELIVERY = (
+    "id",
+    "message_id",
+    "channel",
+    "state",
+    "created_at",
+    "attempts",
+    "next_attempt_at",
+    "give_up_at",
+    "severity",
+    "at_once",
+)
 
 
 class Outbox(Readings):
@@ -36,11 +62,14 @@ class Outbox(Readings):
         fresh = self._write_alerts(found, now)
         if not fresh:
             return 0
-        made = plan(fresh, routing, self.situation(now), now)
+        of = {alert.environment for _, alert in fresh}
+        made = plan(fresh, routing, self.situation(now, of), now)
         made.decisions = self._with_users(made.decisions)
         judged = dict(fresh)
-        self._many(
-            "UPDATE alerts SET severity = ?, text = ?, hidden = ? WHERE id = ?",
+        self.change(
+            alerts,
+            ("severity", "text", "hidden"),
+            "id",
             (
                 (int(one.alert.severity), one.alert.text, one.hidden, one.alert_id)
                 for one in made.decisions
@@ -88,21 +117,18 @@ class Outbox(Readings):
         """The alerts whose keys are new, with their ids."""
         environment_ids = {name: self.watch(name)[0] if name else 0 for name in {alert.environment for alert in found}}
         number_ids = self.number_ids({(one.environment, one.number_id) for one in found if one.number_id is not None})
-        first = self._last_id(alerts) + 1
+        ids = self.new_ids(alerts, len(found))
         at = write_instant(now)
         rows = []
-        for alert_id, alert in enumerate(found, first):
+        for alert_id, alert in zip(ids, found, strict=True):
             number_id = number_ids.get((alert.environment, alert.number_id or ""), 0)
             place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
             words = (alert.headline, alert.text, at, alert.topic or None)
             rows.append((alert_id, *place, int(alert.severity), alert.days_left, *words))
-        self._many(
-            "INSERT INTO alerts (id, environment_id, number_id, kind, mark, severity, days_left, headline, text, created_at,"
-            " topic) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            rows,
-        )
-        written = set(self.connection.execute(select(alerts.c.id).where(alerts.c.id >= first)).scalars())
-        return [(alert_id, alert) for alert_id, alert in enumerate(found, first) if alert_id in written]
+        self.put(alerts, _ALERT, rows, clash="keep")
+        query = select(alerts.c.id).where(alerts.c.id >= ids[0], alerts.c.id <= ids[-1])
+        written = set(self.connection.execute(query).scalars())
+        return [(alert_id, alert) for alert_id, alert in zip(ids, found, strict=True) if alert_id in written]
 
     def _put_in_outbox(
         self,
@@ -129,31 +155,26 @@ class Outbox(Readings):
         )
         key = made.inserted_primary_key
         assert key is not None  # noqa: S101 (an insert of one row)
-        self._many(
-            "INSERT INTO delivery_alerts (delivery_id, alert_id) VALUES (?, ?)",
-            ((key[0], alert_id) for alert_id in alert_ids),
-        )
+        self.put(delivery_alerts, ("delivery_id", "alert_id"), ((key[0], alert_id) for alert_id in alert_ids))
         return int(key[0])
 
     def _put_each_in_outbox(self, channel: str, those: Sequence[Decision], now: datetime) -> None:
         """A message for each alert: a hook that fails at the third is not run again for the first two."""
-        first = self._last_id(deliveries) + 1
+        ids = self.new_ids(deliveries, len(those))
         at, give_up = write_instant(now), write_instant(now + rules.GIVE_UP_AFTER)
-        self._many(
-            "INSERT INTO deliveries (id, message_id, channel, state, created_at, attempts, next_attempt_at, give_up_at,"
-            " severity, at_once) VALUES (?, ?, ?, 'pending', ?, 0, ?, ?, ?, ?)",
+        self.put(
+            deliveries,
+            _DELIVERY,
             (
                 (
-                    *(pk, f"rw-{secrets.token_hex(5)}", channel, at, at, give_up),
+                    *(pk, f"rw-{secrets.token_hex(5)}", channel, "pending", at, 0, at, give_up),
                     *(int(one.alert.severity), one.alert.kind.startswith(AT_ONCE)),
                 )
-                for pk, one in enumerate(those, first)
+                for pk, one in zip(ids, those, strict=True)
             ),
         )
-        self._many(
-            "INSERT INTO delivery_alerts (delivery_id, alert_id) VALUES (?, ?)",
-            ((pk, one.alert_id) for pk, one in enumerate(those, first)),
-        )
+        told = ((pk, one.alert_id) for pk, one in zip(ids, those, strict=True))
+        self.put(delivery_alerts, ("delivery_id", "alert_id"), told)
 
     def sent_at(self, kind: str, channel: str, since: datetime) -> datetime | None:
         """When an alert of ``kind`` found since then was delivered on ``channel``, None if it was not."""
@@ -179,30 +200,40 @@ class Outbox(Readings):
 
     # --- sending ---
 
-    def claim(self, channel: Channel, zone: str, now: datetime) -> Delivery | None:
+    def claim(self, channel: Channel, zone: str, now: datetime, instance: str | None = None) -> Delivery | None:
         """Take the oldest message of ``channel`` that may go, for ``LEASE``; it must be settled. None if there is none.
 
         Messages that were held back become one. A time further ahead than it can have been set is a clock that was put
-        back: such a message is due.
+        back: such a message is due. ``instance`` is the daemon, where several share the database: what it claimed is free
+        again as soon as it is taken for dead.
         """
+        at = self.clock(now)
+        if instance is not None and not self.is_heard(instance, at):
+            return None
         soonest_set = now + rules.BACKOFF_LONGEST * 1.2
+        free = or_(
+            deliveries.c.lease.is_(None),
+            deliveries.c.leased_until <= at,
+            deliveries.c.leased_until > at + LEASE,
+            self.is_orphaned(instance, at),
+        )
         due = select(deliveries).where(
             deliveries.c.state == "pending",
             deliveries.c.channel == channel.name,
             or_(deliveries.c.next_attempt_at <= now, deliveries.c.next_attempt_at > soonest_set),
-            or_(
-                deliveries.c.lease.is_(None),
-                deliveries.c.leased_until <= now,
-                deliveries.c.leased_until > now + LEASE,
-            ),
+            free,
         )
-        found = self._alone if channel.is_hook else self._together
-        chosen = found(due, channel, zone, now)
+        chosen = (
+            self._alone(due, channel, zone, now)
+            if channel.is_hook
+            else self._together(due, not_(free), channel, zone, now)
+        )
         if chosen is None:
             return None
         row, why = chosen
         lease = secrets.token_hex(8)
-        values = {"lease": lease, "leased_until": now + LEASE, "attempts": row.attempts + 1}
+        until = at + LEASE
+        values = {"lease": lease, "leased_until": until, "leased_by": instance, "attempts": row.attempts + 1}
         if row.attempts == 0:  # the days of trying begin when it is first let out
             values["give_up_at"] = now + rules.GIVE_UP_AFTER
         self.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**values))
@@ -216,7 +247,7 @@ class Outbox(Readings):
             message_id=row.message_id,
             channel=row.channel,
             lease=lease,
-            leased_until=now + LEASE,
+            leased_until=until,
             attempts=row.attempts + 1,
             created_at=row.created_at,
             alerts=tuple(_alert(one) for one in told),
@@ -224,12 +255,14 @@ class Outbox(Readings):
             alert_ids=tuple(one.id for one in told),
         )
 
-    def _together(self, due: Any, channel: Channel, zone: str, now: datetime) -> tuple[Any, str] | None:
+    def _together(
+        self, due: Any, taken: ColumnElement[bool], channel: Channel, zone: str, now: datetime
+    ) -> tuple[Any, str] | None:
         """The message that goes first, with all that go with it; and the words that say why they do."""
         rows = self.connection.execute(due.order_by(deliveries.c.created_at, deliveries.c.id)).all()
         if not rows:
             return None
-        sent = self._sent_of_late(channel, now)
+        sent = [*self._sent_of_late(channel, now), *self._under_way(channel, taken, now)]
         waiting = [_waiting(row) for row in rows]
         start = next((place for place, one in enumerate(waiting) if hold(channel, one, zone, sent, now) is None), None)
         if start is None:
@@ -283,21 +316,24 @@ class Outbox(Readings):
         )
         return sorted(rows.scalars())
 
+    def _under_way(self, channel: Channel, taken: ColumnElement[bool], now: datetime) -> list[datetime]:
+        """A time for each message that another process is sending: it counts as sent."""
+        query = select(func.count()).where(deliveries.c.state == "pending", deliveries.c.channel == channel.name, taken)
+        return [now] * self.connection.execute(query).scalar_one()
+
     def _gather(self, into: int, others: Sequence[int]) -> None:
         """Put the alerts of messages that nobody was sent yet into one of them."""
-        severity, notes = self.connection.execute(
-            select(func.max(deliveries.c.severity), func.group_concat(deliveries.c.note.distinct())).where(
-                deliveries.c.id.in_([into, *others])
-            )
-        ).one()
+        found: list[Any] = []
+        for chunk in chunks([into, *others]):
+            query = select(deliveries.c.severity, deliveries.c.note).where(deliveries.c.id.in_(chunk))
+            found += self.connection.execute(query.order_by(deliveries.c.id))
+        notes = ",".join(dict.fromkeys(one.note for one in found if one.note is not None)) or None
+        severity = max(one.severity for one in found)
         self.connection.execute(update(deliveries).where(deliveries.c.id == into).values(severity=severity, note=notes))
         for chunk in chunks(others):
-            self.connection.execute(
-                delivery_alerts.update()
-                .prefix_with("OR IGNORE")
-                .where(delivery_alerts.c.delivery_id.in_(chunk))
-                .values(delivery_id=into)
-            )
+            told = select(delivery_alerts.c.alert_id).where(delivery_alerts.c.delivery_id.in_(chunk)).distinct()
+            ids = self.connection.execute(told).scalars().all()
+            self.put(delivery_alerts, ("delivery_id", "alert_id"), ((into, pk) for pk in ids), clash="keep")
             self.connection.execute(delivery_alerts.delete().where(delivery_alerts.c.delivery_id.in_(chunk)))
             self.connection.execute(deliveries.delete().where(deliveries.c.id.in_(chunk)))
 
@@ -331,13 +367,15 @@ class Outbox(Readings):
         """The messages of a channel that were never offered to it."""
         return list(
             self.connection.execute(
-                select(deliveries.c.id).where(
+                select(deliveries.c.id)
+                .where(
                     deliveries.c.state == "pending",
                     deliveries.c.channel == channel,
                     deliveries.c.attempts == 0,
                     deliveries.c.last_error.is_(None),
                     deliveries.c.lease.is_(None),
                 )
+                .order_by(deliveries.c.id)
             ).scalars()
         )
 
@@ -470,13 +508,21 @@ class Outbox(Readings):
         """Give a claim back unsent, as if it had never been taken."""
         return self._settle(delivery, attempts=delivery.attempts - 1)
 
+    def still_claims(self, delivery: Delivery, now: datetime) -> bool:
+        """Whether the claim is still in force: who was paused may have lost it to another."""
+        query = select(deliveries.c.leased_until).where(
+            deliveries.c.id == delivery.pk, deliveries.c.lease == delivery.lease, deliveries.c.state == "pending"
+        )
+        until: datetime | None = self.connection.execute(query).scalar_one_or_none()
+        return until is not None and until > self.clock(now)
+
     def _settle(self, delivery: Delivery, **values: object) -> bool:
         done = self.connection.execute(
             update(deliveries)
             .where(
                 deliveries.c.id == delivery.pk, deliveries.c.lease == delivery.lease, deliveries.c.state == "pending"
             )
-            .values(lease=None, leased_until=None, **values)
+            .values(lease=None, leased_until=None, leased_by=None, **values)
         )
         return done.rowcount == 1
 
@@ -523,13 +569,12 @@ class Outbox(Readings):
     def _soonest(self, channel: Channel) -> Any:
         """Of the messages that wait for a hook, and are held back alike, the one that may go first."""
         may_go = deliveries.c.next_attempt_at
-        at = func.max(may_go, func.coalesce(deliveries.c.leased_until, may_go))
-        query = (
-            select(deliveries, func.min(at))  # with min(), SQLite takes the other columns from the row that has it
-            .where(deliveries.c.state == "pending", deliveries.c.channel == channel.name)
-            .group_by(deliveries.c.severity, deliveries.c.at_once)
-        )
-        return self.connection.execute(query).all()
+        at = case((deliveries.c.leased_until > may_go, deliveries.c.leased_until), else_=may_go)
+        alike = (deliveries.c.severity, deliveries.c.at_once)
+        place = func.row_number().over(partition_by=alike, order_by=(at, deliveries.c.id)).label("place")
+        waiting = select(deliveries, place).where(deliveries.c.state == "pending", deliveries.c.channel == channel.name)
+        first = waiting.subquery()
+        return self.connection.execute(select(first).where(first.c.place == 1)).all()
 
     def _pending(self, channel: Channel) -> Any:
         """The messages that wait for a channel."""
@@ -605,11 +650,13 @@ class Outbox(Readings):
         query = select(deliveries.c.channel, func.count()).where(
             deliveries.c.state == "pending", deliveries.c.channel.not_in(channels_now)
         )
-        return {name: int(count) for name, count in self.connection.execute(query.group_by(deliveries.c.channel))}
+        query = query.group_by(deliveries.c.channel).order_by(deliveries.c.channel)
+        return {name: int(count) for name, count in self.connection.execute(query)}
 
     def channel_faults(self) -> dict[str, tuple[datetime, str]]:
         """The channels that fail now: since when, and the last error."""
-        rows = self.connection.execute(select(channels).where(channels.c.failing_since.is_not(None)))
+        failing = select(channels).where(channels.c.failing_since.is_not(None)).order_by(channels.c.name)
+        rows = self.connection.execute(failing)
         return {row.name: (row.failing_since, row.last_error) for row in rows}
 
     def alerts(

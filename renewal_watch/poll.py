@@ -11,22 +11,24 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
 from renewal_watch import rules
 from renewal_watch.config import Environment
 from renewal_watch.errors import ApiError, ConfigError, TokenRejected
-from renewal_watch.model import Known, Listing, Policy, Verdict
+from renewal_watch.model import Known, Lease, Listing, Policy, Verdict
 from renewal_watch.routing import Routing
-from renewal_watch.schedule import next_poll
+from renewal_watch.schedule import next_poll, spread
 from renewal_watch.snapshots import PollRecord, Schedule
 from renewal_watch.store import Store
 
 log = logging.getLogger(__name__)
 
+_TAKEN_OVER = "another daemon took it over meanwhile"
 LONGEST_HOLD = timedelta(hours=7)  # a hold further ahead than this was set by a clock that was put back since
 
 
@@ -80,11 +82,22 @@ def is_due(environment: Environment, schedule: Schedule, zone: str, now: datetim
         return True
     if schedule.hold_token is not None and schedule.hold_until is not None and schedule.hold_until > now:
         return True  # the rejected token was replaced
-    return at > _next(environment, zone, now) + timedelta(minutes=5) + environment.jitter
+    if at <= now + timedelta(minutes=5):
+        return False
+    slack = timedelta(minutes=5) + environment.jitter + environment.interval / 10  # for ``spread``
+    minute = now.replace(second=0, microsecond=0)  # a cron line's fires are whole minutes: searched once in each
+    return at > _next(environment, zone, minute if environment.poll_cron else now) + slack
 
 
 def _next(environment: Environment, zone: str, now: datetime) -> datetime:
-    return next_poll(now, every=environment.interval, cron=environment.poll_cron, zone=zone)
+    if environment.poll_cron is None:
+        return now + environment.interval
+    return _next_fire(now, environment.interval, environment.poll_cron, zone)
+
+
+@lru_cache(maxsize=4096)
+def _next_fire(now: datetime, every: timedelta, cron: str, zone: str) -> datetime:
+    return next_poll(now, every=every, cron=cron, zone=zone)
 
 
 @contextlib.contextmanager
@@ -108,14 +121,22 @@ def run_once(
     routing: Routing,
     clock: Callable[[], datetime],
     *,
+    lease: Lease | None = None,
+    is_spread: bool = False,
     mark: Callable[[Verdict], Verdict] = lambda verdict: verdict,
 ) -> Polled:
     """Poll ``environment`` once. Raises StoreError when the outcome cannot be written; then nothing of it happened.
 
-    ``mark`` may change what is found before it is written: the canary's alert says that it is one.
+    ``lease`` is what lets this daemon poll it where several share the database: it ends with the poll, and where another
+    has taken it over meanwhile, what was read is not written. With ``is_spread`` the next poll moves towards the
+    environment's own place within the interval. ``mark`` may change what is found before it is written: the canary's alert
+    says that it is one.
     """
     began = time.monotonic()
-    with store.transaction() as tx:
+    turn = f"environment {environment.name}"
+    with store.transaction(turn) as tx:
+        if lease is not None and not tx.still_has(lease):
+            return Polled(environment=environment.name, skipped=_TAKEN_OVER)
         environment_id, _, _ = tx.watch(environment.name)
         last_poll = tx.last_poll_id(environment_id)
     started = clock()
@@ -128,12 +149,19 @@ def run_once(
         failure = error
     except ConfigError as error:
         failure = TokenRejected(str(error))
-    with store.transaction() as tx:
+    with store.transaction(turn) as tx:
+        if lease is not None and not tx.still_has(lease):
+            return Polled(environment=environment.name, skipped=_TAKEN_OVER)
+        if lease is not None:
+            tx.give_back(lease)
         if tx.last_poll_id(environment_id) != last_poll:
             return Polled(environment=environment.name, skipped="another process polled it meanwhile")
         _, watch, _ = tx.watch(environment.name)
         fleet = tx.fleet(environment_id)
-        at = _next(environment, policy.zone, started) + rules.jitter(environment.jitter)
+        at = _next(environment, policy.zone, started)
+        if is_spread and environment.poll_cron is None:
+            at = spread(at, every=environment.interval, name=environment.name)
+        at += rules.jitter(environment.jitter)
         if listing is not None:
             found = rules.compare(fleet, listing, policy, started)
             asked = [fleet[name] for name in (*found.changed, *found.absent)]
@@ -155,6 +183,7 @@ def run_once(
             verdict = rules.judge_failure(fleet, near, watch, policy, started, reason=failure.reason, error=said)
             poll = PollRecord(started_at=started, finished_at=clock(), outcome=failure.reason, error=said)
             schedule = _after_failure(environment, failure, at, started)
+        schedule = replace(schedule, took_s=max(0, (poll.finished_at - started) // timedelta(seconds=1)))
         alerts = tx.record(environment_id, mark(verdict), poll, schedule, routing, started)
     polled = Polled(
         environment=environment.name,

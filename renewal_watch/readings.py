@@ -72,7 +72,7 @@ class Readings(Decisions):
         gone = set(names.scalars()) - set(wanted)
         if gone:
             self._drop(environment_id, gone)
-            mine = (key for key in self.matters() if key.environment == environment)
+            mine = self.matters(of=[environment])
             self.close_matters([key for key in mine if account.reading_of(key.topic) in gone])
 
     def _drop(self, environment_id: int, names: Iterable[str]) -> None:
@@ -170,8 +170,8 @@ class Readings(Decisions):
         own: dict[int, tuple[str, ...] | None] = {}
         for chunk in chunks(list(ids.values())):
             places = ", ".join("?" * len(chunk))
-            query = f"SELECT number_id, entry FROM entries WHERE number_id IN ({places}) AND instr(entry, '\"agents\"')"  # noqa: S608
-            own |= {number_id: _agents(entry) for number_id, entry in self._driver().execute(query, tuple(chunk))}
+            query = f"SELECT number_id, entry FROM entries WHERE number_id IN ({places}) AND entry LIKE '%\"agents\"%'"  # noqa: S608
+            own |= {number_id: _agents(entry) for number_id, entry in self.rows(query, chunk)}
         found: dict[Place, tuple[str, ...]] = {}
         by_environment: dict[str, Mapping[str, tuple[str, ...]] | None] = {}
         for place, pk in ids.items():

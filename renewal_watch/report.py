@@ -13,7 +13,20 @@ import msgspec
 
 from renewal_watch import messages, rules
 from renewal_watch.matching import Effective
-from renewal_watch.model import Alert, Key, Known, Match, Matter, PhoneNumber, Policy, Record, Release, Silence, Watch
+from renewal_watch.model import (
+    Alert,
+    Instance,
+    Key,
+    Known,
+    Match,
+    Matter,
+    PhoneNumber,
+    Policy,
+    Record,
+    Release,
+    Silence,
+    Watch,
+)
 from renewal_watch.routing import Hold, Routing, escalates_at, reminds_at
 from renewal_watch.text import plain, printable
 
@@ -97,6 +110,12 @@ class Row:
             "disagreement": self.disagreement,
         }
 
+    def is_within(self, days: int | None) -> bool:
+        """Whether it is there and has so many days left or less; None takes all."""
+        if days is None:
+            return True
+        return self.days_left is not None and self.days_left <= days and not self.known.missing_at
+
     def urgency(self) -> tuple[int, int, int, str]:
         """Sorts the most urgent first: overdue, not active, then by days, what will be lost before what renews."""
         gone = self.known.missing_at is not None
@@ -135,6 +154,35 @@ def environment_json(watch: Watch, policy: Policy, now: datetime) -> dict[str, J
         "stale": rules.is_stale(watch, policy, now) or watch.last_success_at is None,
         "numbers": watch.numbers,
     }
+
+
+def instance_json(one: Instance) -> dict[str, JSON]:
+    """A daemon that shares the database, and what it is at."""
+    return {
+        "host": one.host,
+        "pid": one.pid,
+        "version": one.version,
+        "started_at": when(one.started_at),
+        "last_seen_at": when(one.seen_at),
+        "alive": one.is_alive,
+        "polled": one.polled,
+        "sent": one.sent,
+        "holds": list(one.holds),
+        "messages": one.messages,
+    }
+
+
+def instance_lines(found: Sequence[Instance]) -> list[str]:
+    """The daemons that share the database, one a line."""
+    lines = []
+    for one in found:
+        did = f"{one.polled} polls and {one.sent} messages since {when(one.started_at)}"
+        holds = [*one.holds, *([f"{one.messages} message{'s' * (one.messages != 1)}"] if one.messages else [])]
+        at = f"; at work on {', '.join(holds[:5])}{', …' if len(holds) > 5 else ''}" if holds else ""  # noqa: PLR2004
+        name = f"daemon on {plain(one.host)} (process {one.pid}, {one.version})"
+        gone = "" if one.is_alive else f"NOT HEARD OF since {when(one.seen_at)}; "
+        lines.append(toned(f"{name}: {gone}{did}{at}", "bad" if gone else None))
+    return lines
 
 
 def status_lines(

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import msgspec
 
 from renewal_watch import matching, schedule
-from renewal_watch.config import Canary, Channel, Escalation, Flapping, Reminders, Settings, Template, duration
+from renewal_watch.config import Backup, Canary, Channel, Escalation, Flapping, Reminders, Settings, Template, duration
 from renewal_watch.matching import Effective, Subject
 from renewal_watch.messages import flapping, instant, span, with_owner
 from renewal_watch.model import (
@@ -43,6 +43,7 @@ CAP_WINDOW = timedelta(hours=1)
 CAP_CRITICAL = timedelta(minutes=10)  # what is critical is gathered no longer than this
 SILENCE_WARNING = timedelta(days=1)  # a silence's end is told so long before, if it lasts longer than that
 _LAPSING = frozenset({"renewal.upcoming", "renewal.due", "renewal.overdue", "auto_renewal.off"})
+_ENDING = frozenset({"inventory", "environments", "backup", "canary"})  # whose end is told only if they are known
 _CHANGES = frozenset(  # what may go to and fro
     {
         "status.changed",
@@ -72,6 +73,7 @@ class Routing:
     escalation: Escalation = field(default_factory=Escalation)
     flapping: Flapping = field(default_factory=Flapping)
     canary: Canary = field(default_factory=Canary)
+    backup: Backup = field(default_factory=Backup)
     templates: tuple[Template, ...] = ()
     zone: str = "UTC"
 
@@ -86,6 +88,7 @@ class Routing:
             escalation=settings.escalation,
             flapping=settings.flapping,
             canary=settings.canary,
+            backup=settings.backup,
             templates=settings.templates,
             zone=settings.timezone,
         )
@@ -294,7 +297,7 @@ def _matter(
     if hidden and hidden.hider in ("ack", "repeat"):
         return None if old is None else replace(old, alert_id=alert_id, kind=alert.kind, severity=alert.severity)
     is_event = alert.topic == "price" and routing.reminders.interval(alert.severity) is None  # nothing ends a new price
-    is_kept = alert.topic in ("inventory", "canary") or (  # whose end is told only if they are known
+    is_kept = alert.topic.partition(" ")[0] in _ENDING or (
         (old is not None and not is_event)
         or (alert.severity >= Severity.warning and not is_event)
         or (hidden is not None and not hidden.hider.startswith("nobody"))

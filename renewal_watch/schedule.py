@@ -1,8 +1,8 @@
 """When an environment is polled next, when a digest is due, and when quiet hours end. Pure: no clock, no I/O.
 
-Polls come every so often, or by a cron line as cron reads it. APScheduler's own ``from_crontab`` takes weekday 0 for
-Monday and wants day and weekday both to match; cron takes 0 and 7 for Sunday and is content with either when both are
-restricted.
+Polls come every so often, each environment at a place of its own within the interval, or by a cron line as cron reads it.
+APScheduler's own ``from_crontab`` takes weekday 0 for Monday and wants day and weekday both to match; cron takes 0 and 7
+for Sunday and is content with either when both are restricted.
 
 Digests and quiet hours are meant for people, who read a clock on a wall. Both ask ``_instant`` when that clock shows a
 time: the first time of two where it goes back an hour, and the first instant after the gap where it goes forward over
@@ -18,11 +18,13 @@ it. Later on the wall is never earlier in truth, and that is what keeps both sim
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
-from typing import Any
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # cron's numbers from 0; 7 is Sunday again
@@ -38,6 +40,10 @@ _SHORTCUTS = {
     "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *",
 }
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STEPS = 10  # of an interval: a poll moves by no more towards its place
+SLOW_S = 5  # a poll of a hundred numbers takes well under a second
+_QUICK_SHARE = 4  # a quarter of the places is for quick polls only
 _DAY = 24 * 60  # minutes
 _WEEK = 7 * _DAY  # minutes
 # A change of the clocks can skip this many minutes: an hour nearly everywhere, 120 at Antarctica/Troll every March and
@@ -98,6 +104,7 @@ def _has_day(numbers: dict[str, list[int]]) -> bool:
     return min(numbers["day"]) <= max(_LONGEST[month] for month in numbers["month"])
 
 
+@lru_cache(maxsize=2048)  # the daemon asks every second
 def cron_trigger(line: str, zone: str) -> Any:
     """APScheduler's trigger for a cron line in ``zone``. Raises ValueError with a sentence."""
     numbers, either = _fields(line)
@@ -140,6 +147,52 @@ def next_poll(after: datetime, *, every: timedelta, cron: str | None, zone: str)
         raise ValueError(msg)
     at: datetime = fire.astimezone(UTC)
     return at
+
+
+def spread(at: datetime, *, every: timedelta, name: str) -> datetime:
+    """``at``, moved by a tenth of the interval at most towards the place within it that is the environment's own.
+
+    Many environments that began together are thus spread over the interval within five polls, and none ever waits longer
+    than a tenth more than ``every``. The place comes from the name: the same in every process, whoever else there is.
+    """
+    place = every * (int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big") / 2**32)
+    ahead = (place - (at - _EPOCH)) % every
+    shift = ahead if ahead <= every / 2 else ahead - every
+    return at + min(max(shift, -every / _STEPS), every / _STEPS)
+
+
+class Due(NamedTuple):
+    """An environment that is to be polled: since when (None: it never was), and how long it took the last time."""
+
+    name: str
+    since: datetime | None
+    took_s: float | None
+
+
+def to_begin(due: Iterable[Due], under_way: Iterable[float], at_once: int) -> list[str]:
+    """Which of those that are due are polled now, the longest due first.
+
+    ``under_way`` says how many seconds each poll that goes on takes: so far, or the last time, whichever is longer. Some
+    places are only for those known to be quick: however many others are slow, or not known yet, they hold up none of them.
+    """
+    taken = list(under_way)
+    free = at_once - len(taken)
+    for_slow = at_once - (at_once + _QUICK_SHARE - 1) // _QUICK_SHARE if at_once > 1 else 1
+    for_slow -= sum(_is_slow(seconds) for seconds in taken)
+    begun: list[str] = []
+    for one in sorted(due, key=lambda one: (one.since is not None, one.since or _EPOCH, one.name)):
+        if len(begun) >= free:
+            break
+        if _is_slow(one.took_s):
+            if for_slow <= 0:
+                continue
+            for_slow -= 1
+        begun.append(one.name)
+    return begun
+
+
+def _is_slow(seconds: float | None) -> bool:
+    return seconds is None or seconds >= SLOW_S
 
 
 def _minutes(text: str, whole: str) -> int:

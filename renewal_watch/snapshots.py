@@ -6,20 +6,24 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Row, func, insert, or_, select, text, update
 
 from renewal_watch import rules
 from renewal_watch.errors import UsageError
+from renewal_watch.leases import Leases
 from renewal_watch.model import DAY_S, Absence, Cycle, Entry, Known, Lapse, PhoneNumber, Verdict, Watch
-from renewal_watch.rows import Rows, chunks
-from renewal_watch.schema import changes, entries, environments, numbers, polls
+from renewal_watch.rows import chunks
+from renewal_watch.schema import absences, changes, cycles, entries, environments, lapses, numbers, polls
 from renewal_watch.text import plain
 
 _CORE = Known._fields[: Known._fields.index("cycle")]  # the columns of the table numbers
-_KNOWN = ", ".join("id" if name == "pk" else name for name in _CORE)
+_COLUMNS = tuple("id" if name == "pk" else name for name in _CORE)
+_KNOWN = ", ".join(_COLUMNS)
+COUNTDOWN = "days_until_monthly_renewal"
 CANARY = "(canary)"  # the environment of the made-up number; no configured one can be called so
 _FIRST_OF_CYCLE = len(_CORE)
 _FACTS = ("status", "cost", "currency", "country", "type")  # columns that are asked for and take no part in judging
@@ -28,11 +32,12 @@ PARSE = msgspec.json.Decoder(PhoneNumber, strict=False)  # of what is kept of an
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When an environment may be polled next."""
+    """When an environment may be polled next, and how long the last poll took in whole seconds, None before the first."""
 
     next_poll_at: datetime | None = None
     hold_until: datetime | None = None
     hold_token: str | None = None
+    took_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +52,31 @@ class PollRecord:
     invalid: int | None = None
 
 
-class Snapshots(Rows):
+def _kept(row: Row[Any]) -> tuple[int, Watch, Schedule]:
+    """A row of the table environments."""
+    return (
+        int(row.id),
+        Watch(
+            name=row.name,
+            numbers=row.numbers,
+            has_baseline=row.has_baseline,
+            last_poll_at=row.last_poll_at,
+            last_success_at=row.last_success_at,
+            last_error=row.last_error,
+            failures=row.failures,
+            failing_since=row.failing_since,
+            told=frozenset(row.told),
+            shrunk_at=row.shrunk_at,
+            invalid=frozenset(row.invalid),
+            turn_s=row.turn_s,
+        ),
+        Schedule(
+            next_poll_at=row.next_poll_at, hold_until=row.hold_until, hold_token=row.hold_token, took_s=row.took_s
+        ),
+    )
+
+
+class Snapshots(Leases):
     """Polls and numbers."""
 
     def watch(self, name: str) -> tuple[int, Watch, Schedule]:
@@ -58,24 +87,18 @@ class Snapshots(Rows):
             key = made.inserted_primary_key
             assert key is not None  # noqa: S101 (an insert of one row)
             return int(key[0]), Watch(name=name), Schedule()
-        return (
-            int(row.id),
-            Watch(
-                name=row.name,
-                numbers=row.numbers,
-                has_baseline=row.has_baseline,
-                last_poll_at=row.last_poll_at,
-                last_success_at=row.last_success_at,
-                last_error=row.last_error,
-                failures=row.failures,
-                failing_since=row.failing_since,
-                told=frozenset(row.told),
-                shrunk_at=row.shrunk_at,
-                invalid=frozenset(row.invalid),
-                turn_s=row.turn_s,
-            ),
-            Schedule(next_poll_at=row.next_poll_at, hold_until=row.hold_until, hold_token=row.hold_token),
+        return _kept(row)
+
+    def schedule(self, name: str) -> Schedule:
+        """When the environment may be polled next."""
+        columns = (
+            environments.c.next_poll_at,
+            environments.c.hold_until,
+            environments.c.hold_token,
+            environments.c.took_s,
         )
+        row = self.connection.execute(select(*columns).where(environments.c.name == name)).one_or_none()
+        return Schedule() if row is None else Schedule(**row._mapping)  # noqa: SLF001 (so named to keep clear of columns)
 
     def last_poll_id(self, environment_id: int) -> int | None:
         """The newest line of the environment's poll log."""
@@ -85,24 +108,17 @@ class Snapshots(Rows):
         return newest
 
     def fleet(self, environment_id: int) -> dict[str, Known]:
-        """Every number that was ever listed, by provider id."""
-        query = f"SELECT {_KNOWN}, NULL, NULL, NULL FROM numbers WHERE environment_id = ?"  # noqa: S608 (own column names)
-        rows = self._driver().execute(query, (environment_id,))
-        fleet = {known[1]: known for known in map(Known._make, rows)}
-        of_environment = "number_id IN (SELECT id FROM numbers WHERE environment_id = ?)"
-        names = {}
-        told = self._driver().execute(f"SELECT * FROM cycles WHERE {of_environment}", (environment_id,)).fetchall()  # noqa: S608
-        gone = self._driver().execute(f"SELECT * FROM absences WHERE {of_environment}", (environment_id,)).fetchall()  # noqa: S608
-        lapsing = (
-            self._driver()
-            .execute(
-                f"SELECT number_id, renews_on, reminded_on FROM lapses WHERE {of_environment}",  # noqa: S608
-                (environment_id,),
-            )
-            .fetchall()
-        )
-        if told or gone or lapsing:
-            names = {known.pk: name for name, known in fleet.items()}
+        """Every number that was ever listed, by provider id, in the order in which they were first seen."""
+        return self._fleet("environment_id", environment_id)
+
+    def _fleet(self, column: str, value: int) -> dict[str, Known]:
+        """The numbers with this value in a column, by provider id."""
+        query = f"SELECT {_KNOWN}, NULL, NULL, NULL FROM numbers WHERE {column} = ? ORDER BY id"  # noqa: S608 (own column names)
+        fleet = {known[1]: known for known in map(Known._make, self.rows(query, (value,)))}
+        told = self._of_numbers("cycles", Cycle, column, value)
+        gone = self._of_numbers("absences", Absence, column, value)
+        lapsing = self._of_numbers("lapses", Lapse, column, value)
+        names = {known.pk: name for name, known in fleet.items()} if told or gone or lapsing else {}
         for pk, *cycle in told:
             fleet[names[pk]] = fleet[names[pk]]._replace(cycle=Cycle(*cycle))
         for pk, *absence in gone:
@@ -110,6 +126,13 @@ class Snapshots(Rows):
         for pk, *lapse in lapsing:
             fleet[names[pk]] = fleet[names[pk]]._replace(lapse=Lapse(*lapse))
         return fleet
+
+    def _of_numbers(self, table: str, kind: type[NamedTuple], column: str, value: int) -> list[Any]:
+        """The rows of one of the tables that few numbers have a row in."""
+        query = f"SELECT number_id, {', '.join(kind._fields)} FROM {table}"  # noqa: S608 (own column names)
+        query += f" WHERE number_id IN (SELECT id FROM numbers WHERE {column} = ?)"  # noqa: S608 (own column names)
+        found: list[Any] = self.rows(query, (value,)).fetchall()
+        return found
 
     def parsed(self, those: Iterable[Known]) -> dict[str, PhoneNumber]:
         """The numbers as last listed, by provider id."""
@@ -149,6 +172,7 @@ class Snapshots(Rows):
                 "next_poll_at": schedule.next_poll_at,
                 "hold_until": schedule.hold_until,
                 "hold_token": schedule.hold_token,
+                "took_s": schedule.took_s,
             }
         self.connection.execute(update(environments).where(environments.c.id == environment_id).values(**values))
 
@@ -170,24 +194,20 @@ class Snapshots(Rows):
         return int(key[0])
 
     def _record_numbers(self, environment_id: int, verdict: Verdict, poll_id: int, now: datetime) -> None:
-        number_id = self._last_id(numbers)
-        fresh: list[Known] = []
-        kept: list[Known] = []
-        for known in verdict.updates:
-            if known.pk == 0:
-                number_id += 1
-                fresh.append(Known(number_id, *known[1:]))
-            else:
-                kept.append(known)
+        unknown = [known for known in verdict.updates if known.pk == 0]
+        kept = [known for known in verdict.updates if known.pk != 0]
+        ids = self.new_ids(numbers, len(unknown)) if unknown else ()
+        fresh = [Known(pk, *known[1:]) for pk, known in zip(ids, unknown, strict=True)]
         self._record_changes(kept, verdict, poll_id, now)
-        places = ", ".join("?" * len(_CORE + _FACTS))
-        self._many(
-            f"INSERT INTO numbers ({_KNOWN}, {', '.join(_FACTS)}, environment_id, first_poll_id) "  # noqa: S608 (own column names)
-            f"VALUES ({places}, {environment_id:d}, {poll_id:d})",
-            (known[:_FIRST_OF_CYCLE] + _facts(verdict.versions[known.provider_id]) for known in fresh),
+        place = (environment_id, poll_id)
+        self.put(
+            numbers,
+            (*_COLUMNS, *_FACTS, "environment_id", "first_poll_id"),
+            (known[:_FIRST_OF_CYCLE] + _facts(verdict.versions[known.provider_id]) + place for known in fresh),
         )
-        self._many(
-            "INSERT INTO entries (number_id, poll_id, entry) VALUES (?, ?, ?)",
+        self.put(
+            entries,
+            ("number_id", "poll_id", "entry"),
             ((known.pk, poll_id, _compact(verdict.versions[known.provider_id])) for known in fresh),
         )
         self._remember(fresh)
@@ -204,7 +224,7 @@ class Snapshots(Rows):
             JOIN entries t ON t.number_id = n.id JOIN polls p ON p.id = t.poll_id
             LEFT JOIN absences a ON a.number_id = n.id WHERE n.id IN ({})"""
         for chunk in chunks(list(touched)):
-            found = self._driver().execute(query.format(", ".join("?" * len(chunk))), tuple(chunk))
+            found = self.rows(query.format(", ".join("?" * len(chunk))), chunk)
             for pk, zero_before, was_listed, text_before, seen_at in found.fetchall():
                 known = touched[pk]
                 entry = verdict.versions.get(known.provider_id)
@@ -213,49 +233,35 @@ class Snapshots(Rows):
                     continue
                 text_now = _compact(entry)
                 before = _ticked(_decode(text_before), datetime.fromisoformat(seen_at), zero_before, now)
-                fields = _difference(before, _decode(text_now))
+                fields = difference(before, _decode(text_now))
                 if fields or not was_listed or zero_before != known.zero_at:
                     said = msgspec.json.encode(fields).decode() if fields else None
                     rows.append((pk, poll_id, bool(was_listed), True, said, zero_before))
                     replaced.append((poll_id, text_now, pk))
                     facts.append((*_facts(entry), pk))
-        self._many(
-            "INSERT INTO changes (number_id, poll_id, was_listed, is_listed, fields, zero_before) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            rows,
-        )
-        self._many("UPDATE entries SET poll_id = ?, entry = ? WHERE number_id = ?", replaced)
-        self._many(f"UPDATE numbers SET {', '.join(f'{name} = ?' for name in _FACTS)} WHERE id = ?", facts)  # noqa: S608
+        self.put(changes, ("number_id", "poll_id", "was_listed", "is_listed", "fields", "zero_before"), rows)
+        self.change(entries, ("poll_id", "entry"), "number_id", replaced)
+        self.change(numbers, _FACTS, "id", facts)
 
     def _update_numbers(self, those: Sequence[Known]) -> None:
-        sets = ", ".join(f"{name} = ?" for name in _CORE[1:])
-        statement = f"UPDATE numbers SET {sets} WHERE id = ?"  # noqa: S608 (own column names)
-        self._many(statement, ((*known[1:_FIRST_OF_CYCLE], known.pk) for known in those))
-        self._many("DELETE FROM cycles WHERE number_id = ?", ((known.pk,) for known in those if known.cycle is None))
-        self._many(
-            "DELETE FROM absences WHERE number_id = ?", ((known.pk,) for known in those if known.absence is None)
-        )
+        self.change(numbers, _CORE[1:], "id", ((*known[1:_FIRST_OF_CYCLE], known.pk) for known in those))
+        self.drop(cycles, ("number_id",), ((known.pk,) for known in those if known.cycle is None))
+        self.drop(absences, ("number_id",), ((known.pk,) for known in those if known.absence is None))
         self._remember(those)
 
     def _remember(self, those: Sequence[Known]) -> None:
         """Write what was told in the present cycle, and absences, of the few numbers that have them."""
-        self._many(
-            "INSERT OR REPLACE INTO cycles VALUES (?, ?, ?, ?, ?, ?)",
-            ((known.pk, *known.cycle) for known in those if known.cycle is not None),
-        )
-        self._many(
-            "INSERT OR REPLACE INTO absences VALUES (?, ?, ?)",
-            ((known.pk, *known.absence) for known in those if known.absence is not None),
-        )
-        self._many(
-            "UPDATE lapses SET renews_on = ?, reminded_on = ? WHERE number_id = ?",
-            ((*known.lapse, known.pk) for known in those if known.lapse is not None),
-        )
+        told = ((known.pk, *known.cycle) for known in those if known.cycle is not None)
+        self.put(cycles, ("number_id", *Cycle._fields), told, clash="replace")
+        gone = ((known.pk, *known.absence) for known in those if known.absence is not None)
+        self.put(absences, ("number_id", *Absence._fields), gone, clash="replace")
+        lapsing = ((*known.lapse, known.pk) for known in those if known.lapse is not None)
+        self.change(lapses, Lapse._fields, "number_id", lapsing)
 
     def forget_cycles(self, environment: str) -> None:
         """What was told of this environment's numbers is told anew."""
         query = "DELETE FROM cycles WHERE number_id IN (SELECT id FROM numbers WHERE environment_id = ?)"
-        self._driver().execute(query, (self.watch(environment)[0],))
+        self.rows(query, (self.watch(environment)[0],))
 
     def number_ids(self, those: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """The ids of numbers by environment and provider id; those asked for once are known for the transaction."""
@@ -265,7 +271,7 @@ class Snapshots(Rows):
             for chunk in chunks([name for at, name in unknown if at == environment]):
                 places = ", ".join("?" * len(chunk))
                 query = f"SELECT provider_id, id FROM numbers WHERE environment_id = ? AND provider_id IN ({places})"  # noqa: S608
-                rows = self._driver().execute(query, (environment_id, *chunk)).fetchall()
+                rows = self.rows(query, (environment_id, *chunk)).fetchall()
                 self._known_ids |= {(environment, name): pk for name, pk in rows}
         return {place: self._known_ids[place] for place in those if place in self._known_ids}
 
@@ -273,9 +279,8 @@ class Snapshots(Rows):
 
     def watches(self) -> list[tuple[int, Watch, Schedule]]:
         """Every environment that was ever polled, by name; not the canary's."""
-        query = select(environments.c.name).where(environments.c.name != CANARY).order_by(environments.c.name)
-        names = self.connection.execute(query).scalars().all()
-        return [self.watch(name) for name in names]
+        query = select(environments).where(environments.c.name != CANARY).order_by(environments.c.name)
+        return [_kept(row) for row in self.connection.execute(query)]
 
     def numbered(self, ids: Iterable[int]) -> dict[int, PhoneNumber]:
         """Numbers as last listed, by id; where the list states no renewal day, with the one that is kept."""
@@ -297,7 +302,7 @@ class Snapshots(Rows):
         """Every known number with its last entry, those gone for good included."""
         query = text(
             "SELECT n.provider_id, t.entry FROM numbers n JOIN entries t ON t.number_id = n.id "
-            "WHERE n.environment_id = :environment"
+            "WHERE n.environment_id = :environment ORDER BY n.id"
         )
         fleet = self.fleet(environment_id)
         for name, entry in self.connection.execute(query, {"environment": environment_id}):
@@ -312,26 +317,32 @@ class Snapshots(Rows):
             msg = f"there is no environment called {environment} that was polled; see: renewal-watch status"
             raise UsageError(msg)
         digits = wanted.replace(" ", "").replace("-", "").replace("(", "").replace(")", "")
-        exact, partial = [], []
-        for environment_id, watch, _ in self.watches():
-            if environment is not None and watch.name != environment:
-                continue
-            for known in self.fleet(environment_id).values():
-                if wanted == known.provider_id or digits == known.number:
-                    exact.append((watch.name, environment_id, known))
-                elif wanted in known.provider_id or (digits and digits in known.number):
-                    partial.append((watch.name, environment_id, known))
+        has_it = [numbers.c.provider_id.contains(wanted, autoescape=True)]
+        if digits:
+            has_it.append(numbers.c.number.contains(digits, autoescape=True))
+        query = select(numbers.c.id, numbers.c.provider_id, numbers.c.number, environments.c.name)
+        query = query.join(environments, environments.c.id == numbers.c.environment_id).where(or_(*has_it))
+        query = query.where(
+            environments.c.name != CANARY if environment is None else environments.c.name == environment
+        )
+        partial = [  # SQLite looks for letters of either case
+            one
+            for one in self.connection.execute(query.order_by(environments.c.id, numbers.c.id))
+            if wanted in one.provider_id or (digits and digits in one.number)
+        ]
+        exact = [one for one in partial if wanted == one.provider_id or digits == one.number]
         found = exact or partial
         if not found:
             msg = f"no number is known by {wanted!r}; see them all with: renewal-watch status"
             raise UsageError(msg)
         if len(found) > 1:
             some = ", ".join(
-                f"{plain(k.number or k.provider_id)} ({plain(k.provider_id)}, {name})" for name, _, k in found[:5]
+                f"{plain(one.number or one.provider_id)} ({plain(one.provider_id)}, {one.name})" for one in found[:5]
             )
             msg = f"{wanted!r} fits {len(found)} numbers: {some}{', …' if len(found) > 5 else ''}; write more of it"  # noqa: PLR2004
             raise UsageError(msg)
-        return found[0]
+        (known,) = self._fleet("id", found[0].id).values()
+        return found[0].name, self.watch(found[0].name)[0], known
 
     def snapshot(self, environment_id: int, at: datetime) -> tuple[datetime, list[dict[str, Any]]] | None:
         """The list as it was at the last good poll up to ``at``, with that poll's time; None before the first."""
@@ -377,7 +388,7 @@ class Snapshots(Rows):
     def polls(self, environment_id: int, most: int) -> list[dict[str, Any]]:
         """The newest lines of an environment's poll log, the newest first."""
         query = select(polls).where(polls.c.environment_id == environment_id, polls.c.outcome != "pruned")
-        rows = self.connection.execute(query.order_by(polls.c.started_at.desc()).limit(most))
+        rows = self.connection.execute(query.order_by(polls.c.started_at.desc(), polls.c.id.desc()).limit(most))
         return [dict(row._mapping) for row in rows]  # noqa: SLF001 (so named to keep clear of columns)
 
     def history(self, known: Known, environment_id: int, *, most: int | None = None) -> list[dict[str, Any]]:
@@ -450,7 +461,7 @@ class _State(NamedTuple):
 
     def before(self, change: Any) -> _State:
         """The number as it was before ``change``."""
-        entry = self.entry
+        entry, seen_at = self.entry, self.seen_at
         if change.fields is not None:
             entry = dict(entry)
             for name, values in msgspec.json.decode(change.fields).items():
@@ -458,8 +469,9 @@ class _State(NamedTuple):
                     entry[name] = values["before"]
                 else:
                     entry.pop(name, None)
-            return _State(entry, change.started_at, change.zero_before, change.was_listed)
-        return self._replace(zero_at=change.zero_before, is_listed=change.was_listed)
+                if name == COUNTDOWN:  # otherwise it is still the one of the later time
+                    seen_at = change.started_at
+        return _State(entry, seen_at, change.zero_before, change.was_listed)
 
 
 def _decode(entry: str) -> dict[str, Any]:
@@ -471,7 +483,7 @@ def _decode(entry: str) -> dict[str, Any]:
     return decoded
 
 
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def difference(before: dict[str, Any], now: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Every field that differs; a field that came or went has no ``before`` or no ``now``."""
     return {
         name: {word: entry[name] for word, entry in (("before", before), ("now", now)) if name in entry}
@@ -485,13 +497,17 @@ def _difference(before: dict[str, Any], now: dict[str, Any]) -> dict[str, dict[s
 
 def _ticked(entry: dict[str, Any], seen_at: datetime, zero_at: int | None, at: datetime) -> dict[str, Any]:
     """The entry as it read at ``at``: its countdown went on with the calendar since ``seen_at``, in the form it had."""
-    value = entry.get("days_until_monthly_renewal")
+    value = entry.get(COUNTDOWN)
     if value is None or zero_at is None or value == "":
         return entry
-    then = rules.countdown_at(zero_at, int(at.timestamp()))
-    if "." in str(value):  # a fraction ticks with every second, not once a day
-        elapsed = (at - seen_at).total_seconds() / DAY_S
-        ticked = round(float(value) - elapsed, 6)
-        return entry | {"days_until_monthly_renewal": str(ticked) if isinstance(value, str) else ticked}
-    form = type(value)
-    return entry | {"days_until_monthly_renewal": form(then)}
+    return entry | {COUNTDOWN: ticked(value, seen_at, zero_at, at)}
+
+
+def ticked(value: float | str, seen_at: datetime, zero_at: int, at: datetime, digits: int | None = 6) -> float | str:
+    """A countdown as it read at ``at``, in the form that it had at ``seen_at``; a fraction with so many digits."""
+    if not isinstance(value, float) and "." not in str(value):
+        return type(value)(rules.countdown_at(zero_at, int(at.timestamp())))
+    passed = float(value) - (at - seen_at).total_seconds() / DAY_S  # a fraction ticks with every second, not once a day
+    if digits is not None:
+        passed = round(passed, digits)
+    return f"{Decimal(repr(passed)):f}" if isinstance(value, str) else passed

@@ -6,9 +6,8 @@ nothing of it happened. On SQLite a transaction holds the write lock from its st
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import os
+import logging
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -16,48 +15,86 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, insert, inspect, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from renewal_watch.errors import StoreError, UsageError
+from renewal_watch import copying
+from renewal_watch.engine import (
+    INCREMENTAL,
+    OLDEST_SERVER,
+    explained,
+    only_reads,
+    open_engine,
+    shown,
+    sqlite_path,
+    take_turn,
+)
+from renewal_watch.errors import StoreError
 from renewal_watch.model import Verdict
 from renewal_watch.outbox import Outbox
 from renewal_watch.routing import Routing
-from renewal_watch.schema import (
-    HEAD,
-    open_engine,
-    sqlite_path,
-    write_instant,
-)
+from renewal_watch.schema import HEAD, LEAST, about, is_usable, metadata
 from renewal_watch.snapshots import PollRecord, Schedule
+from renewal_watch.views import FOR_PSQL
+
+log = logging.getLogger(__name__)
 
 
 class Store:
     """The database behind one URL."""
 
-    def __init__(self, url: str, *, reads_only: bool = False) -> None:
+    def __init__(self, url: str, *, reads_only: bool = False, is_simulated: bool = False) -> None:
+        """With ``is_simulated`` time is made up, so that leases go by it instead of the clock of a server."""
+        self._url = url
         self.engine: Engine = open_engine(url, reads_only=reads_only)
         self.path = sqlite_path(url)
+        self.place = shown(url)
+        self._reads_only = reads_only
+        self._is_simulated = is_simulated
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several daemons may use it: it is a server, no file."""
+        return self.path is None
 
     def close(self) -> None:
         """Give the connections back; the store can not be used afterwards."""
         self.engine.dispose()
 
+    def sibling(self) -> Store:
+        """The same database by connections of its own: what waits for one of these holds up nothing there."""
+        return Store(self._url, is_simulated=self._is_simulated)
+
     @contextmanager
     def copied(self) -> Iterator[Store]:
-        """A copy for the length of the block, for what takes long: whoever reads this one holds up its writers' commits."""
+        """A copy for the length of the block, for what takes long: whoever reads a file holds up its writers' commits."""
         with tempfile.TemporaryDirectory(prefix="renewal-watch-") as folder:
             path = Path(folder) / "copy.db"
-            self.backup(path)
+            if self.path is not None:
+                copying.copy_file(self.path, path)
             copy = Store(f"sqlite:///{path}")
             copy.hurry()
             try:
+                if self.path is None:
+                    copy.upgrade()
+                    with self.reading() as tx, copy.engine.connect() as connection:
+                        copying.copy(tx.connection, connection, at_once=True)
                 yield copy
             finally:
                 copy.close()
+
+    @contextmanager
+    def lasting(self) -> Iterator[Transaction]:
+        """One state of the database, for who may take any time to read it. Raises StoreError."""
+        if self.is_shared:
+            with self.reading() as tx:
+                tx.rows("SET LOCAL idle_in_transaction_session_timeout = 0")
+                yield tx
+        else:
+            with self.copied() as copy, copy.transaction() as tx:
+                yield tx
 
     def hurry(self) -> None:
         """Do not wait for the disk: for a copy that nobody needs after a crash."""
@@ -66,192 +103,167 @@ class Store:
         connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """All or nothing. Raises StoreError when the database is locked, full or damaged."""
+    def transaction(self, of: str | None = None) -> Iterator[Transaction]:
+        """All or nothing. Raises StoreError when the database is locked, full, damaged or out of reach.
+
+        ``of`` names the one thing that it is about, "environment NAME" or "channel NAME": on a server it goes on beside
+        those about others. Without it, it is alone.
+        """
+        with self._connected() as connection:
+            if self._reads_only:
+                only_reads(connection)
+            with connection.begin():
+                if not self._reads_only:
+                    take_turn(connection, of)
+                yield Transaction(connection, is_simulated=self._is_simulated)
+
+    @contextmanager
+    def unlocked(self) -> Iterator[Transaction]:
+        """A transaction that waits for nobody on a server: for rows that only one process writes. Raises StoreError."""
+        with self._connected() as connection, connection.begin():
+            yield Transaction(connection, is_simulated=self._is_simulated)
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A transaction that writes nothing, waits for nobody and sees one state of the database. Raises StoreError."""
+        with self._connected() as connection, only_reads(connection).begin():
+            yield Transaction(connection, is_simulated=self._is_simulated)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        driver: Any = self.engine.dialect.dbapi  # its errors come bare from statements for many rows
         try:
-            with self.engine.begin() as connection:
-                yield Transaction(connection)
-        except (DBAPIError, PoolTimeout, sqlite3.Error) as error:
+            with self.engine.connect() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeout, driver.Error) as error:
             raise StoreError(self._said(error)) from None
 
     def _said(self, error: Exception) -> str:
-        cause = getattr(error, "orig", None) or error
-        advice = {
-            "full": "free some space; nothing was lost, the step is repeated",
-            "locked": "another process keeps it locked; the step is repeated",
-            "readonly": "let the service's user write the file and its directory",
-            "no such table": "bring it up to date with: renewal-watch db upgrade",
-        }
-        what = next(
-            (todo for word, todo in advice.items() if word in str(cause)), "check it with: renewal-watch db check"
-        )
-        return f"the database {self.path} cannot be used ({cause}): {what}"
+        cause, todo = explained(error)
+        return f"the database {self.place} cannot be used ({cause}): {todo}"
 
     # --- schema ---
 
     def revision(self) -> str | None:
         """The schema the database has, None for an empty one."""
-        try:
-            with self.engine.connect() as connection:
-                names = connection.exec_driver_sql(
-                    "SELECT name FROM sqlite_master WHERE name = 'alembic_version'"
-                ).all()
-                if not names:
-                    return None
-                return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
-        except SQLAlchemyError as error:
-            raise StoreError(self._said(error)) from None
+        with self.reading() as tx:
+            return _revision(tx.connection)
 
     def upgrade(self) -> bool:
         """Bring the schema to ``HEAD``; whether anything was done. A database with content is copied beside first.
 
         Raises StoreError for a database of a newer release.
         """
-        revision = self.revision()
-        if revision == HEAD:
+        with self.reading() as tx:
+            revision, fault = _revision(tx.connection), tx.schema_fault(f"the database {self.place}")
+        if fault is None:
             return False
+        if revision is not None and revision >= HEAD:
+            raise StoreError(fault)
+        if revision is not None and self.path is not None:
+            copying.copy_file(self.path, self.path.with_name(f"{self.path.name}.before-{HEAD}"))
+        with self.transaction() as tx:
+            if _revision(tx.connection) == revision:  # unless another process was quicker
+                self._migrate(tx.connection, revision)
+        if revision is not None:
+            self.make_shrinkable()
+        return True
+
+    def _migrate(self, connection: Connection, revision: str | None) -> None:
+        """SQLite goes through every migration; a new database on a server is made as the tables are now."""
         from alembic import command  # noqa: PLC0415 (half a second that only a migration needs)
         from alembic.config import Config  # noqa: PLC0415
-        from alembic.script import ScriptDirectory  # noqa: PLC0415
 
         config = Config()
         config.set_main_option("script_location", str(_migrations()))
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if revision is not None and revision not in known:
-            msg = f"the database {self.path} was written by a newer release (schema {revision}); install that release"
+        config.attributes["connection"] = connection
+        if revision is None and self.is_shared:
+            self._require_fit(connection)
+            metadata.create_all(connection)
+            for name, query in FOR_PSQL.items():
+                connection.exec_driver_sql(f"CREATE VIEW {name} AS {query}")
+            connection.execute(insert(about).values(name="least", value=LEAST))
+            command.stamp(config, "head")
+            return
+        command.upgrade(config, "head")
+        broken = [] if self.is_shared else connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if broken:
+            msg = f"the migration of {self.place} would break {len(broken)} references; it was undone"
             raise StoreError(msg)
-        if revision is not None and self.path is not None:
-            self.backup(self.path.with_name(f"{self.path.name}.before-{HEAD}"))
-        try:
-            with self.engine.connect() as connection, connection.begin():
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-                if broken:
-                    msg = f"the migration of {self.path} would break {len(broken)} references; it was undone"
-                    raise StoreError(msg)
-        except SQLAlchemyError as error:
-            raise StoreError(self._said(error)) from None
-        return True
+
+    def _require_fit(self, connection: Connection) -> None:
+        """Refuse a server that could not keep what comes. Raises StoreError."""
+        release, encoding = connection.exec_driver_sql(
+            "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding')"
+        ).one()
+        if release < OLDEST_SERVER:
+            msg = f"the server of {self.place} is PostgreSQL {release}; it must be {OLDEST_SERVER} or newer"
+            raise StoreError(msg)
+        if encoding != "UTF8":
+            msg = f"the database {self.place} keeps text as {encoding}; make one with: createdb --encoding UTF8 --template template0"
+            raise StoreError(msg)
 
     def require_current(self) -> None:
-        """Refuse a database that is older or newer than this release. Raises StoreError."""
-        revision = self.revision()
-        if revision != HEAD:
-            have = f"schema {revision}" if revision else "no tables"
-            msg = f"the database {self.path} has {have}, this release needs {HEAD}; run: renewal-watch db upgrade"
-            raise StoreError(msg)
+        """Refuse a database that this release cannot use. Raises StoreError."""
+        with self.reading() as tx:
+            fault = tx.schema_fault(f"the database {self.place}")
+        if fault is not None:
+            raise StoreError(fault)
 
     # --- the file ---
 
-    def check(self) -> list[str]:
-        """What is damaged, a sentence each; an empty list for a sound database."""
+    def give_back(self, pages: int) -> int:
+        """Give up to so many free pages of the file back to the disk; how many bytes it was. A server does that itself."""
+        if self.is_shared:
+            return 0
+        connection = self.engine.raw_connection()  # the driver runs a script to its end, but in no open transaction
         try:
-            with self.engine.connect() as connection:
-                said = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check").all()]
-                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-        except SQLAlchemyError as error:
-            return [self._said(error)]
-        faults = [f"integrity_check: {line}" for line in said if line != "ok"]
-        if broken:
-            tables = ", ".join(sorted({str(row[0]) for row in broken}))
-            faults.append(f"{len(broken)} rows refer to rows that are gone, in: {tables}")
-        return faults
+            cursor: Any = connection.cursor()
 
-    def backup(self, target: Path) -> None:
-        """A verified copy of the database while it is in use; ``target`` appears whole or not at all."""
-        if self.path is None:
-            msg = "only a SQLite database is backed up with this command"
-            raise UsageError(msg)
-        part = target.with_name(target.name + ".part")
-        part.unlink(missing_ok=True)
-        try:
-            part.touch(mode=0o600)
-            with self.engine.connect() as connection:
-                source: Any = connection.connection.dbapi_connection
-                copy = sqlite3.connect(part)
-                try:
-                    source.backup(copy)
-                    sound = copy.execute("PRAGMA integrity_check").fetchone()[0]
-                finally:
-                    copy.close()
-            if sound != "ok":
-                msg = f"the copy is damaged ({sound}); check the database with: renewal-watch db check"
-                raise StoreError(msg)
-            part.replace(target)
-        except (sqlite3.Error, SQLAlchemyError, OSError) as error:
-            msg = f"{target} cannot be written: {getattr(error, 'strerror', None) or error}"
-            raise StoreError(msg) from None
+            def free() -> int:
+                return int(cursor.execute("PRAGMA freelist_count").fetchone()[0])
+
+            before = free()
+            if before:
+                cursor.executescript(f"PRAGMA incremental_vacuum({pages:d})")  # execute() would free one page
+            return (before - free()) * int(cursor.execute("PRAGMA page_size").fetchone()[0])
+        except sqlite3.Error as error:
+            raise StoreError(self._said(error)) from None
         finally:
-            part.unlink(missing_ok=True)
+            connection.close()
 
-    def prune(self, before: datetime) -> dict[str, int]:
-        """Delete what ended before ``before``: changes, poll lines, alerts whose deliveries ended.
+    def make_shrinkable(self) -> bool:
+        """Write a file of an older release anew, so that it can give space back; whether it can now. It needs as much again.
 
-        Snapshots from ``before`` on stay whole, older ones can not be given back any more.
+        That it cannot be done is no fault: what is deleted makes room for what comes.
         """
-        limit = {"before": write_instant(before)}
-        counts: dict[str, int] = {}
-        steps = {
-            # A poll that is still referred to keeps its time, but its list can not be given back any more. The last good
-            # one before the limit stays good: it is what was known at the limit.
-            "polls": """UPDATE polls SET outcome = 'pruned' WHERE started_at < :before AND id NOT IN
-                (SELECT max(id) FROM polls WHERE outcome = 'ok' AND started_at < :before GROUP BY environment_id)""",
-            "changes": "DELETE FROM changes WHERE poll_id IN (SELECT id FROM polls WHERE started_at < :before)",
-            "delivery_alerts": """DELETE FROM delivery_alerts WHERE delivery_id IN
-                (SELECT id FROM deliveries WHERE state <> 'pending' AND created_at < :before)""",
-            "deliveries": "DELETE FROM deliveries WHERE state <> 'pending' AND created_at < :before",
-            "alerts": """DELETE FROM alerts WHERE created_at < :before
-                AND id NOT IN (SELECT alert_id FROM delivery_alerts)""",
-            "silences": "DELETE FROM silences WHERE ended_at < :before",
-            "actions": "DELETE FROM actions WHERE at < :before",
-            "poll lines": """DELETE FROM polls WHERE outcome = 'pruned'
-                AND id NOT IN (SELECT poll_id FROM entries UNION SELECT first_poll_id FROM numbers)""",
-        }
-        for name, statement in steps.items():
-            with self.transaction() as tx:
-                counts[name] = tx.connection.execute(text(statement), limit).rowcount
-        return counts
-
-
-def restore(source: Path, path: Path) -> Path | None:
-    """Put the backup ``source`` in place of the database ``path``; returns where the old one is kept.
-
-    Refuses a damaged file, one that is no database of ours, and one of a newer release. Raises StoreError.
-    """
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as backup:
-            sound = backup.execute("PRAGMA integrity_check").fetchone()[0]
-            revision = backup.execute("SELECT version_num FROM alembic_version").fetchone()[0]
-            if sound != "ok":
-                msg = f"{source} is damaged ({sound}); the database was left as it is"
-                raise StoreError(msg)
-            if revision > HEAD:
-                msg = f"{source} was written by a newer release (schema {revision}); install that release first"
-                raise StoreError(msg)
-            part = path.with_name(path.name + ".part")
-            part.unlink(missing_ok=True)
-            part.touch(mode=0o600)
-            with contextlib.closing(sqlite3.connect(part)) as target:
-                backup.backup(target)
-    except sqlite3.Error as error:
-        msg = f"{source} is not a database of renewal-watch ({error}); the database was left as it is"
-        raise StoreError(msg) from None
-    kept = None
-    owner = path.parent.stat()
-    if path.exists():
-        owner = path.stat()
-        names = (path.with_name(f"{path.name}.replaced-{number}") for number in itertools.count(1))
-        kept = next(name for name in names if not name.exists())
-        path.replace(kept)
-        for ending in ("-journal", "-wal", "-shm"):
-            path.with_name(path.name + ending).unlink(missing_ok=True)
-    if os.geteuid() == 0:
-        os.chown(
-            part, owner.st_uid, owner.st_gid, follow_symlinks=False
-        )  # the service's user must be able to write what root restored
-    part.replace(path)
-    return kept
+        if self.path is None:
+            return True
+        connection = self.engine.raw_connection()  # a transaction would be too late
+        try:
+            cursor = connection.cursor()
+            if cursor.execute("PRAGMA auto_vacuum").fetchone()[0] == INCREMENTAL:
+                return True
+            size = self.path.stat().st_size
+            if shutil.disk_usage(self.path.parent).free < 2 * size:
+                log.warning(
+                    "%s can not give space back: writing it anew needs %d MB free; then run: renewal-watch db upgrade",
+                    self.path,
+                    2 * size / 1e6 + 1,
+                )
+                return False
+            cursor.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+            cursor.execute("VACUUM")
+        except (OSError, sqlite3.Error) as error:
+            log.warning(
+                "%s can not give space back, writing it anew failed (%s); try again with: renewal-watch db upgrade",
+                self.path,
+                error,
+            )
+            return False
+        finally:
+            connection.close()
+        return True
 
 
 def _migrations() -> Path:
@@ -261,8 +273,29 @@ def _migrations() -> Path:
     return inside if inside.is_dir() else here.parent / "migrations"
 
 
+def _revision(connection: Connection) -> str | None:
+    """The schema that the database says it has, None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
+
+
 class Transaction(Outbox):
     """The open transaction; see the module."""
+
+    def schema_fault(self, name: str = "the database") -> str | None:
+        """Why this release cannot use the tables as they are, a sentence about ``name``; None if it can."""
+        revision = _revision(self.connection)
+        is_newer = revision is not None and revision >= HEAD
+        kept = {row.name: row.value for row in self.connection.execute(select(about))} if is_newer else {}
+        if copying.COPYING in kept:
+            return f"{name} is a copy of {kept[copying.COPYING]} that was not finished; run renewal-watch db copy again"
+        if is_usable(revision, kept.get("least")):
+            return None
+        if revision is None:
+            return f"{name} has no tables yet; the first poll makes them: renewal-watch poll"
+        todo = "install the release that wrote it" if is_newer else "run: renewal-watch db upgrade"
+        return f"{name} has schema {revision}, this release needs {HEAD}; {todo}"
 
     def record(
         self,

@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -38,6 +38,7 @@ from renewal_watch.errors import (
     ApiError,
     NotOffered,
     NotTheApi,
+    PutOff,
     RateLimited,
     RequestRefused,
     ServerTrouble,
@@ -57,6 +58,30 @@ PAGE_WAIT = timedelta(seconds=120)  # a pause asked between two pages is waited 
 READING_WAIT = timedelta(hours=1)  # … and the pauses of one reading up to this; a limit of 100 a minute needs 10 min
 LONGEST_ASK = timedelta(seconds=60)  # all pages of one endpoint beside the list, and the pauses between them
 NO_WAIT_GIVEN = timedelta(seconds=60)  # the rate limits are counted per minute (API introduction)
+PATIENCE = timedelta(seconds=5)  # a turn is waited for so long before anything was read
+SOON = timedelta(seconds=60)  # a turn later than this is a pause that the provider asked for
+
+
+class Pace(Protocol):
+    """How fast the provider may be asked; ``rates.Pace`` shares it with all who use the same token."""
+
+    def reserve(self, token: str, longest: timedelta) -> timedelta:
+        """How long to wait before the next request; it is reserved unless that is longer than ``longest``."""
+
+    def hold(self, token: str, wait: timedelta) -> None:
+        """The provider asked to be left alone for so long."""
+
+
+class Unpaced:
+    """Asks as fast as it can."""
+
+    def reserve(self, token: str, longest: timedelta) -> timedelta:
+        """No wait."""
+        del token, longest
+        return timedelta(0)
+
+    def hold(self, token: str, wait: timedelta) -> None:
+        """Nobody else is told."""
 
 
 class Endpoint(NamedTuple):
@@ -118,6 +143,7 @@ class _Reading:
     ``moved`` when entries seem to have shifted between pages meanwhile; ``lacks`` says what is missing at the end.
     """
 
+    token: str = ""
     is_second: bool = False  # the list was read before in the same fetch
     entries: list[msgspec.Raw] = field(default_factory=list)
     names: set[bytes] = field(default_factory=set)
@@ -125,7 +151,8 @@ class _Reading:
     size: int = 0  # bytes of all pages
     total: int | None = None
     last_page: int | None = None
-    waited: timedelta = timedelta(0)
+    waited: timedelta = timedelta(0)  # because the provider asked for it
+    paced: timedelta = timedelta(0)  # for turns
     longest_wait: timedelta = field(default_factory=lambda: READING_WAIT)
     tolerant: bool = False
     ended: bool = False  # else it was broken off, and says nothing about the list
@@ -166,6 +193,7 @@ class Client:
 
     ``deadline`` bounds each request, ``max_bytes`` the unpacked bodies of one list. ``pause`` waits between two pages
     when the provider asks for it and may raise to stop the reading; ``progress`` is called after each page and wait.
+    ``pace`` is asked before each request; before the first one its turn is waited for no longer than ``patience``.
     """
 
     base_url: str
@@ -179,11 +207,19 @@ class Client:
     pause: Callable[[float], None] = time.sleep
     progress: Callable[[], None] = lambda: None
     monotonic: Callable[[], float] = time.monotonic
+    pace: Pace = field(default_factory=Unpaced)
+    patience: timedelta = PATIENCE
     server_time: datetime | None = None  # the Date of the last answer
 
     @classmethod
     def of(
-        cls, environment: Environment, pause: Callable[[float], None], progress: Callable[[], None] = lambda: None
+        cls,
+        environment: Environment,
+        pause: Callable[[float], None],
+        progress: Callable[[], None] = lambda: None,
+        *,
+        pace: Pace | None = None,
+        patience: timedelta = PATIENCE,
     ) -> Client:
         """The client that the settings describe."""
         return cls(
@@ -197,17 +233,22 @@ class Client:
             ca_file=environment.ca_file,
             pause=pause,
             progress=progress,
+            pace=pace or Unpaced(),
+            patience=patience,
         )
 
     def fetch(self) -> Listing:
-        """The complete list as it is now. Raises ``ApiError``, or what ``token`` raises; idempotent, writes nothing."""
+        """The complete list as it is now; idempotent, writes nothing.
+
+        Raises ``ApiError``, what ``token`` raises, or ``PutOff`` before the first request, when there is no turn yet.
+        """
         token = _header_value(self.token())
         REDACTOR.learn(token)  # a provider may quote it in an error
-        reading, before = _Reading(), None
+        reading, before = _Reading(token=token), None
         with self._session() as session:
             session.auth = _Bearer(token)
             for _ in range(PASSES):
-                reading = self._read_pages(session, _Reading(is_second=before is not None))
+                reading = self._read_pages(session, _Reading(token=token, is_second=before is not None))
                 if reading.ended and not reading.lacks and (not reading.moved or reading.names == before):
                     return _listing(reading.entries, tolerant=reading.tolerant)
                 log.info("the list changed while its pages were read, or is not whole; reading it again")
@@ -253,7 +294,7 @@ class Client:
     def ask(self, name: str) -> list[dict[str, Any]] | dict[str, Any]:
         """What one of ``FURTHER`` says now: its rows, those that are no objects left out, or its single object.
 
-        Raises ``ApiError``, or what the token's reader raises; idempotent, writes nothing.
+        Raises ``ApiError``, ``PutOff``, or what the token's reader raises; idempotent, writes nothing.
         """
         endpoint = FURTHER[name]
         token = _header_value((self.user_token() or "") if endpoint.is_for_users else self.token())
@@ -263,7 +304,7 @@ class Client:
             _check_further(answer, now, endpoint.title)
             return answer
 
-        reading = _Reading(longest_wait=LONGEST_ASK)
+        reading = _Reading(token=token, longest_wait=LONGEST_ASK)
         ends = self.monotonic() + LONGEST_ASK.total_seconds()
         rows: dict[bytes, dict[str, Any]] = {}
         with self._session() as session:
@@ -272,7 +313,7 @@ class Client:
                 url = f"{self.base_url.rstrip('/')}/{endpoint.path}"
                 return _object(self._patiently(session, url, reading, checked, is_first=True), datetime.now(UTC))
             for page in range(1, endpoint.pages + 1):
-                if self.monotonic() > ends:
+                if self.monotonic() > ends + reading.paced.total_seconds():
                     msg = f"the {endpoint.title} cannot be read whole within {LONGEST_ASK.total_seconds():g} s"
                     raise ServerTrouble(msg)
                 url = self._url(endpoint.path, page)
@@ -302,6 +343,7 @@ class Client:
         """What ``read`` makes of the answer. A rate limit is waited out, but not where nothing was read yet."""
         patience = timedelta(seconds=1)  # doubled at each refusal of one page, should the provider ask for too little
         while True:
+            self._take_turn(reading, is_first=is_first)
             answer = self._request(session, url)
             self.server_time = _date(answer.headers.get("Date"))
             reading.size += len(answer.body)
@@ -311,6 +353,7 @@ class Client:
                 found = read(answer, datetime.now(UTC))
             except RateLimited as error:
                 wait = max(error.retry_after or NO_WAIT_GIVEN, patience)
+                self.pace.hold(reading.token, wait)
                 if is_first or wait > PAGE_WAIT or reading.waited + wait > reading.longest_wait:
                     raise
                 reading.waited += wait
@@ -320,6 +363,21 @@ class Client:
             else:
                 self.progress()
                 return found
+
+    def _take_turn(self, reading: _Reading, *, is_first: bool) -> None:
+        """Wait for the turn of the next request. A turn that is far off is no turn: whoever waits holds up others."""
+        longest = self.patience if is_first else PAGE_WAIT
+        wait = self.pace.reserve(reading.token, longest)
+        if wait > longest:
+            if is_first and wait <= SOON:
+                msg = f"others with the same token are asking; there is a turn in {wait.total_seconds():.0f} s"
+                raise PutOff(msg, wait)
+            msg = "the provider asked for a pause of all who use this token"
+            raise RateLimited(msg, retry_after=min(wait, LONGEST_WAIT))
+        if wait > timedelta(0):
+            reading.paced += wait
+            self.pause(wait.total_seconds())
+            self.progress()
 
     def _session(self) -> requests.Session:
         try:
@@ -615,6 +673,8 @@ class _Id(msgspec.Struct, gc=False):
     id: str | int
 
 
+_NUL = rb"\u0000"  # as JSON writes it
+_NUL_ESCAPED = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # not where the backslash stands for itself
 _ENTRY_ID = msgspec.json.Decoder(_Id)
 
 
@@ -625,14 +685,20 @@ def _listing(raws: list[msgspec.Raw], *, tolerant: bool) -> Listing:
     decode = _ENTRY.decode
     for raw in raws:
         try:
-            parsed = decode(raw)
+            kept = _without_nul(raw) if _NUL in bytes(raw) else raw
+            parsed = decode(kept)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             invalid[_set_aside(raw, error)] = None
             continue
         name = parsed.id if type(parsed.id) is str else str(parsed.id)
         if name not in entries:
-            entries[name] = Entry(parsed, raw)
+            entries[name] = Entry(parsed, kept)
     return Listing(entries=entries, invalid=tuple(invalid), tolerant=tolerant)
+
+
+def _without_nul(raw: msgspec.Raw) -> bytes:
+    """The entry with U+FFFD in place of the character NUL, which PostgreSQL keeps in no text."""
+    return _NUL_ESCAPED.sub(rb"\1\\ufffd", bytes(raw))
 
 
 def _set_aside(raw: msgspec.Raw, error: Exception) -> InvalidEntry:
@@ -656,5 +722,5 @@ def _set_aside(raw: msgspec.Raw, error: Exception) -> InvalidEntry:
 
 
 def _sane(text: str | int) -> str | None:
-    """``text`` as the database can keep it, without half a surrogate pair; None if nothing is left."""
-    return str(text).encode("utf-8", "replace").decode() or None
+    """``text`` as the database can keep it, without NUL and half a surrogate pair; None if nothing is left."""
+    return str(text).encode("utf-8", "replace").decode().replace("\0", "\ufffd") or None

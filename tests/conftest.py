@@ -7,13 +7,51 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import databases
 import pytest
+from databases import Chosen, opened
 from receivers import HttpReceiver, http_receiver
 
 from renewal_watch.channels import AppriseChannel
-from renewal_watch.store import Store
 
 T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday noon
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgresql", action="store_true", help="run what holds on both engines on PostgreSQL")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    Chosen.is_postgresql = bool(config.getoption("--postgresql"))
+    config.addinivalue_line("markers", "both_engines: holds on SQLite and on PostgreSQL")
+    config.addinivalue_line("markers", "sqlite_only: is about a file")
+    config.addinivalue_line("markers", "postgresql_only: is about a server")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    other = "sqlite_only" if Chosen.is_postgresql else "postgresql_only"
+    wanted = [
+        one
+        for one in items
+        if (one.get_closest_marker("both_engines") or not Chosen.is_postgresql) and not one.get_closest_marker(other)
+    ]
+    chosen = set(wanted)
+    config.hook.pytest_deselected(items=[one for one in items if one not in chosen])
+    items[:] = wanted
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server() -> None:
+    if Chosen.is_postgresql and (why := databases.start()):
+        pytest.skip(why)
+
+
+@pytest.fixture(autouse=True)
+def _tidied() -> Iterator[None]:
+    """What a test opened is closed and dropped after it; what it shares with its module stays."""
+    before = databases.made()
+    yield
+    databases.tidy(before)
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +114,7 @@ def senders(web: HttpReceiver) -> Iterator[Callable[[str], AppriseChannel]]:
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "watch.db"
-    store = Store(f"sqlite:///{path}")
+    store = opened(path)
     store.upgrade()
     store.close()
     return path

@@ -101,6 +101,9 @@ SECTIONS = (
     config.Canary,
     config.Template,
     config.Account,
+    config.Retention,
+    config.Backup,
+    config.Polls,
     Rule,
 )
 
@@ -124,6 +127,9 @@ TOLD = {
     "inventory": config.InventoryFile,
     "privacy": config.Privacy,
     "account": config.Account,
+    "retention": config.Retention,
+    "backup": config.Backup,
+    "polls": config.Polls,
 }
 
 
@@ -131,7 +137,7 @@ def test_the_example_s_commented_blocks_are_right_when_the_marks_are_taken_off(t
     """[[rules]], [[templates]] and [canary] are shown commented out, for their values are nobody's default."""
     text = re.sub(r"^# (?=\[|\w+ = )", "", EXAMPLE, flags=re.MULTILINE)
     text = re.sub(
-        r"^(proxy|ca_file|poll_cron|state_dir|url|fallback|environments|password_credential) = .*$",
+        r"^(proxy|ca_file|poll_cron|state_dir|url|fallback|environments|environments_dir|password_credential) = .*$",
         "",
         text,
         flags=re.MULTILINE,

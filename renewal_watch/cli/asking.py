@@ -26,6 +26,7 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
     now = base.now()
+    wanted = None if wanted is None else wanted.lower()
     rows: list[report.Row] = []
     with base.store(settings, write=False) as store, store.transaction() as tx:
         watches = {watch.name: (key, watch) for key, watch, _ in tx.watches()}
@@ -39,23 +40,29 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
                 continue
             key, watch = watches[one.name]
             environments.append(report.environment_json(watch, policy, now))
-            rows += [report.row(one.name, known, number, policy, now) for known, number in tx.listed(key)]
+            found = (report.row(one.name, known, number, policy, now) for known, number in tx.listed(key))
+            rows += [row for row in found if row.is_within(within) and wanted in (None, row.number.status)]
         outbox = tx.outbox()
         orphans = tx.orphans([channel.name for channel in settings.channels])
         faults = tx.channel_faults()
-    if within is not None:
-        rows = [
-            row for row in rows if row.days_left is not None and row.days_left <= within and not row.known.missing_at
-        ]
-    if wanted is not None:
-        rows = [row for row in rows if row.number.status == wanted.lower()]
+        instances = tx.instances(now)
     rows.sort(key=report.Row.urgency)
     if as_json:
         click.echo(
-            report.dumps({"environments": environments, "numbers": [row.as_json() for row in rows], "outbox": outbox})
+            report.dumps(
+                {
+                    "environments": environments,
+                    "numbers": [row.as_json() for row in rows],
+                    "outbox": outbox,
+                    "instances": [report.instance_json(one) for one in instances],
+                }
+            )
         )
         return
-    base.show(report.status_lines(environments, rows, outbox, orphans, faults, now))
+    lines = report.status_lines(environments, rows, outbox, orphans, faults, now)
+    base.show([*report.instance_lines(instances), *lines])
+    if not chosen:
+        click.echo(f"no environment is watched: {settings.environments_dir} has no file that can be used")
     if not rows and (within is not None or wanted is not None):
         click.echo("no number is like that")
 

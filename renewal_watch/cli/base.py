@@ -34,6 +34,7 @@ ENVIRONMENT = click.option(
 NUMBER = click.argument("number", shell_complete=completing.numbers)
 _WANTS_JSON = "renewal_watch.wants_json"  # in what the contexts of one call share
 _ERRORS = "renewal_watch.errors"
+_COMPLAINTS = 3  # files named before the rest is counted
 _PAINT: dict[str, dict[str, Any]] = {  # a few, and each only says louder what the words say
     "head": {"bold": True},
     "mind": {"fg": "yellow"},
@@ -180,22 +181,33 @@ def cli(ctx: click.Context, config_path: str | None, verbose: bool, log_format: 
     ctx.obj = config_path
 
 
-def settings(ctx: click.Context) -> Settings:
-    """The configuration that ``--config``, the environment or the usual places name. Raises ConfigError."""
+def settings(ctx: click.Context, *, complains: bool = True) -> Settings:
+    """The configuration that ``--config``, the environment or the usual places name. Raises ConfigError.
+
+    Files of ``environments_dir`` that cannot be used are named on standard error, unless who asks does so itself.
+    """
     from renewal_watch import config
 
-    return config.load(config.find(ctx.obj))
+    found = config.load(config.find(ctx.obj))
+    if complains:
+        for one in found.broken[:_COMPLAINTS]:
+            click.echo(f"renewal-watch: {one.place} is left out: {one.faults[0]}", err=True)
+        if len(found.broken) > _COMPLAINTS:
+            more = f"{len(found.broken) - _COMPLAINTS} more files; see: renewal-watch config check"
+            click.echo(f"renewal-watch: left out as well are {more}", err=True)
+    return found
 
 
 @contextlib.contextmanager
 def store(settings: Settings, *, write: bool) -> Iterator[Store]:
     """The database, brought up to date if it may be written; it must be there to be read."""
-    from renewal_watch.schema import sqlite_path
+    from renewal_watch.engine import sqlite_path
     from renewal_watch.store import Store
 
+    url = settings.database_url
     if write:
-        make_state_dir(settings, sqlite_path(settings.database_url))
-    opened = Store(settings.database_url, reads_only=not write)
+        make_state_dir(settings, sqlite_path(url))
+    opened = Store(url, reads_only=not write)
     try:
         if write:
             opened.upgrade()

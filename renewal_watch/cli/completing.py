@@ -1,8 +1,8 @@
 """What a shell completes after TAB: names from the configuration, numbers and their statuses from the database.
 
 It is quick and never loud. A configuration or database that is missing, broken or not for this user completes nothing;
-the database is read without the library that the commands use, which would take longer to import than all the rest
-takes.
+the database is read by its driver, without the library that the commands use, which would take longer to import than all
+the rest takes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MOST = 100  # values offered; more is no choice
 _LONGEST_S = 0.3  # for a question to the database
+_PATIENCE_S = 2  # for the way to a server: the least that its library knows
 _HARMLESS = re.compile(r"[\w+.@-]+")  # the shell puts a value into the command line as it is
 _END = "\U0010ffff"  # sorts after all that may follow a beginning
 
@@ -97,14 +98,39 @@ def _settings(ctx: click.Context) -> Settings | None:
 
 
 def _asked(ctx: click.Context, query: str, values: tuple[str | None, ...]) -> list[tuple[str, str]]:
+    from renewal_watch.errors import ConfigError
+
+    settings = _settings(ctx)
+    try:
+        url = settings.database_url if settings else ""
+    except ConfigError:
+        return []
+    if url.startswith("sqlite:"):
+        return _asked_file(url, query, values)
+    return _asked_server(url, query, values) if url else []
+
+
+def _asked_server(url: str, query: str, values: tuple[str | None, ...]) -> list[tuple[str, str]]:
+    """An answer that comes soon. The ways to say where a server is are SQLAlchemy's and those of PostgreSQL's library."""
+    try:
+        import psycopg
+    except ImportError:
+        return []
+    try:
+        with psycopg.connect(url.replace("+psycopg", "", 1), connect_timeout=_PATIENCE_S) as server:
+            server.execute("SELECT set_config('statement_timeout', %s, false)", (f"{_LONGEST_S * 1000:.0f}",))
+            places = query.replace("%", "%%").replace("? IS NULL", "?::text IS NULL").replace("?", "%s")
+            return server.execute(places, values).fetchmany(_MOST)
+    except psycopg.Error:
+        return []
+
+
+def _asked_file(url: str, query: str, values: tuple[str | None, ...]) -> list[tuple[str, str]]:
     import sqlite3
     import time
     from urllib.parse import quote, unquote
 
-    settings = _settings(ctx)
-    if settings is None:
-        return []
-    path = unquote(settings.database_url.removeprefix("sqlite:///"))
+    path = unquote(url.removeprefix("sqlite:///"))
     until = time.monotonic() + _LONGEST_S
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=_LONGEST_S)) as file:

@@ -78,7 +78,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "trying", "Send a marked test message to the channel NAME, or to all, the way alerts go."
         ),
         "doctor": Entry("trying", "Say what works and what to do about the rest."),
-        "db": Entry("database", "Upgrade, check, back up, restore and prune the database."),
+        "db": Entry("database", "Upgrade, check, back up, restore, copy and prune the database."),
         "demo": Entry("trying", "Show 45 simulated days of a made-up fleet in a few seconds."),
         "simulator": Entry("trying", "Serve a made-up provider on loopback, to try a configuration against."),
         "completion": Entry(

@@ -1,19 +1,29 @@
-"""The commands for the database: upgrade, check, back up, restore and prune."""
+"""The commands for the database: upgrade, check, back up, restore, copy and prune."""
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, Self
 
 import click
+from click.core import ParameterSource
 
 from renewal_watch.cli import base
-from renewal_watch.errors import StoreError
+from renewal_watch.errors import ConfigError, UsageError
+from renewal_watch.text import plain
+
+_GLANCE_S = 0.2  # as long as words must stand to be read
 
 
 @base.cli.group()
 def db() -> None:
-    """Upgrade, check, back up, restore and prune the database."""
+    """Upgrade, check, back up, restore, copy and prune the database."""
 
 
 @db.command()
@@ -21,7 +31,8 @@ def db() -> None:
 @click.pass_context
 def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Bring the database to this release's schema; a copy of the old one is kept beside it."""
-    from renewal_watch.schema import HEAD, sqlite_path
+    from renewal_watch.engine import sqlite_path
+    from renewal_watch.schema import HEAD
     from renewal_watch.store import Store
 
     settings = base.settings(ctx)
@@ -29,6 +40,8 @@ def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     store = Store(settings.database_url)
     try:
         done = store.upgrade()
+        if not done:
+            store.make_shrinkable()  # where there was no room for it
     finally:
         store.close()
     answer = base.Answer(ctx, as_json=as_json)
@@ -40,14 +53,21 @@ def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @base.JSON
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
-    """Look for damage."""
-    with base.store(base.settings(ctx), write=False) as store:
-        faults = store.check()
-    if faults:
-        raise StoreError("; ".join(faults[:5]) + "; restore a backup with: renewal-watch db restore FILE")
+    """Look for damage: in the file, in what refers to what, and in what no engine looks at. Reads everything."""
+    from renewal_watch import damage
+    from renewal_watch.store import Store
+
+    store = Store(base.settings(ctx).database_url, reads_only=True)
+    try:
+        faults = damage.look(store)
+    finally:
+        store.close()
     answer = base.Answer(ctx, as_json=as_json)
-    answer.say("the database is sound")
-    answer.end()
+    for fault in faults:
+        answer.fail(str(fault))
+    if not faults:
+        answer.say("the database is sound")
+    answer.end(faults=[{"table": one.table, "what": one.what, "todo": one.todo} for one in faults])
 
 
 @db.command()
@@ -55,9 +75,11 @@ def check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @base.JSON
 @click.pass_context
 def backup(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Write a verified copy to FILE while the daemon goes on."""
-    with base.store(base.settings(ctx), write=False) as store:
-        store.backup(file)
+    """Write a verified copy to FILE while the daemon goes on. Of PostgreSQL it is a SQLite file too."""
+    from renewal_watch import backups
+
+    with base.store(base.settings(ctx), write=False) as store, _Bar("backing up") as bar:
+        backups.save(store, file, bar)
     size = file.stat().st_size
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"wrote {file}, {size} bytes, checked")
@@ -69,38 +91,207 @@ def backup(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT0
 @base.JSON
 @click.pass_context
 def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Put the backup FILE in place of the database; the old one is kept beside it. The daemon must be stopped."""
+    """Put the backup FILE in place of the database; the old one is kept. The daemon must be stopped."""
+    from renewal_watch import backups
     from renewal_watch.daemon import only_one
-    from renewal_watch.schema import sqlite_path
-    from renewal_watch.store import restore as put_back
+    from renewal_watch.engine import shown, sqlite_path
 
     settings = base.settings(ctx)
     path = sqlite_path(settings.database_url)
-    assert path is not None  # noqa: S101 (config takes SQLite only)
-    base.make_state_dir(settings, path)
-    with only_one(path):
-        kept = put_back(file, path)
+    base.make_state_dir(settings, path or settings.state_dir / "renewal-watch.db")
+    with contextlib.ExitStack() as stack:
+        if path is not None:
+            stack.enter_context(only_one(path))
+        bar = stack.enter_context(_Bar("restoring"))
+        kept = backups.restore(file, settings.database_url, settings.state_dir, progress=bar)
+    database = shown(settings.database_url)
     answer = base.Answer(ctx, as_json=as_json)
-    answer.say(f"restored {path} from {file}" + (f"; the old one is {kept}" if kept else ""))
-    answer.end(database=str(path), file=str(file), kept=None if kept is None else str(kept))
+    answer.say(f"restored {database} from {file}" + (f"; the old one is {kept}" if kept else ""))
+    answer.end(database=database, file=str(file), kept=None if kept is None else str(kept))
+
+
+@db.command()
+@click.option(
+    "--to",
+    "url",
+    envvar="RENEWAL_WATCH_COPY_TO",
+    metavar="URL",
+    help="postgresql+psycopg://USER@HOST/DATABASE or sqlite:///PATH. Default: $RENEWAL_WATCH_COPY_TO.",
+)
+@click.option(
+    "--to-file",
+    "url_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Read URL from FILE, as one with a password is.",
+)
+@base.JSON
+@click.pass_context
+def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bool) -> None:  # noqa: FBT001
+    """Copy the database to another one, compared row by row, such as to PostgreSQL. Broken off, it is run again."""
+    from renewal_watch import backups
+    from renewal_watch.config import hide_passwords
+    from renewal_watch.copying import copy as copied
+    from renewal_watch.store import Store
+
+    to = _url(ctx, url, url_file)
+    settings = base.settings(ctx)
+    with base.store(settings, write=False) as there:
+        origin = there.place
+    with contextlib.ExitStack() as stack:
+        _keep_daemons_off(stack, settings.database_url, to)
+        source = Store(settings.database_url)
+        stack.callback(source.close)
+        backups.require_own_schema(source)
+        try:
+            target = Store(to)
+        except ConfigError as error:
+            raise UsageError(str(error).replace("database.url", "--to")) from None
+        stack.callback(target.close)
+        backups.make_ready(target)
+        bar = stack.enter_context(_Bar("copying and comparing"))
+        connection = stack.enter_context(backups.standing_still(source))
+        done = copied(connection, stack.enter_context(target.engine.connect()), progress=bar)
+    answer = base.Answer(ctx, as_json=as_json)
+    answer.say(f"copied {done.rows} rows in {done.tables} tables from {origin} to {target.place}, each compared")
+    answer.say(f"inserted {done.inserted}, changed {done.updated}, deleted {done.deleted}; the rest was there")
+    has_password = hide_passwords(to) != to
+    line = f'url_file = "{url_file.resolve()}"' if url_file and has_password else f'url = "{hide_passwords(to)}"'
+    answer.say(f"to use it, write into {settings.path}:\n\n[database]\n{line}")
+    if has_password and not url_file:
+        answer.say(
+            "\nwith the password for ***; better, put the URL into a file of mode 600 and write url_file instead"
+        )
+    counts = {"inserted": done.inserted, "changed": done.updated, "deleted": done.deleted}
+    answer.end(source=origin, target=target.place, tables=done.tables, rows=done.rows, **counts)
+
+
+def _url(ctx: click.Context, url: str | None, file: Path | None) -> str:
+    """The URL of the target, whose password is said nowhere. Raises UsageError."""
+    from renewal_watch.config import hide_passwords, learn_passwords
+    from renewal_watch.engine import is_url
+
+    is_typed = ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE
+    if is_typed and file is not None:
+        msg = "--to and --to-file exclude each other"
+        raise UsageError(msg)
+    if file is not None:
+        try:
+            url = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            msg = f"--to-file: {file} cannot be read: {why}"
+            raise UsageError(msg) from None
+    if not url:
+        msg = "name the database to copy to with --to URL or, where it has a password, --to-file FILE"
+        raise UsageError(msg)
+    learn_passwords(url)
+    if not is_url(url):
+        msg = "--to: write it as sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
+        raise UsageError(msg)
+    if is_typed and hide_passwords(url) != url:
+        click.echo(
+            "--to: others could read the password in the list of processes; give it with --to-file FILE", err=True
+        )
+    return url
+
+
+def _keep_daemons_off(stack: contextlib.ExitStack, *urls: str) -> None:
+    """Hold the locks of the files among the databases, which must not be the same."""
+    from renewal_watch.daemon import only_one
+    from renewal_watch.engine import shown, sqlite_path
+
+    paths = [sqlite_path(url) for url in urls]
+    names = {str(path.resolve()) if path else shown(url) for url, path in zip(urls, paths, strict=True)}
+    if len(names) < len(urls):
+        msg = f"--to: {names.pop()} is the database itself; name another one"
+        raise UsageError(msg)
+    for path in filter(None, paths):
+        if not path.parent.is_dir():
+            msg = f"--to: the directory {path.parent} does not exist; make it or correct the path"
+            raise UsageError(msg)
+        stack.enter_context(only_one(path))
+
+
+class _Bar:
+    """How far it is, on standard error where that is a terminal."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(*error)
+
+    def begin(self, rows: int) -> None:
+        if sys.stderr.isatty():
+            self._bar = click.progressbar(length=rows, label=self._label, file=sys.stderr).__enter__()
+
+    def passed(self, rows: int) -> None:
+        if self._bar is not None:
+            self._bar.update(rows)
+
+
+class _Line:
+    """What goes on, in a line that is written over, on standard error where that is a terminal."""
+
+    def __init__(self) -> None:
+        self._said_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._write("")
+
+    def say(self, words: str) -> None:
+        """Show these words, unless others were shown just now."""
+        if time.monotonic() - self._said_at > _GLANCE_S:
+            self._said_at = time.monotonic()
+            self._write(words)
+
+    def _write(self, words: str) -> None:
+        if sys.stderr.isatty():
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r{plain(words, width):{width}}\r", nl=False, err=True)
 
 
 @db.command()
 @click.option(
     "--older-than",
     type=click.IntRange(1, 36_500),
-    default=400,
-    show_default=True,
     metavar="DAYS",
-    help="How long ago.",
+    help="Everything that ended longer ago, instead of what [retention] says.",
 )
+@click.option("--dry-run", is_flag=True, help="Do it to a copy, and say what would be deleted.")
 @base.JSON
 @click.pass_context
-def prune(ctx: click.Context, older_than: int, as_json: bool) -> None:  # noqa: FBT001
-    """Delete history that ended more than DAYS ago; what waits to be sent and the current state stay."""
-    with base.store(base.settings(ctx), write=True) as store:
-        counts = store.prune(base.now() - timedelta(days=older_than))
-    deleted = {name: count for name, count in counts.items() if name not in ("delivery_alerts", "polls")}
+def prune(ctx: click.Context, older_than: int | None, dry_run: bool, as_json: bool) -> None:  # noqa: FBT001
+    """Let the past go by age, as [retention] says; what waits to be sent and the current state stay.
+
+    The daemon does this once a day by itself, and goes on meanwhile.
+    """
+    from renewal_watch import retention
+
+    settings = base.settings(ctx)
+    now = base.now()
+    if older_than is None:
+        limits = retention.Limits.of(settings.retention, now)
+    else:
+        limits = retention.Limits.all_before(now - timedelta(days=older_than))
+    with base.store(settings, write=not dry_run) as store, _Line() as line, contextlib.ExitStack() as stack:
+        target = stack.enter_context(store.copied()) if dry_run else store
+        pause: Callable[[float], None] = _at_once if dry_run else time.sleep  # a daemon may be at work
+        done = retention.prune(target, limits, now, pause, heard=line.say)
     answer = base.Answer(ctx, as_json=as_json)
-    answer.say("deleted " + ", ".join(f"{count} {name}" for name, count in deleted.items()))
-    answer.end(deleted={name.replace(" ", "_"): count for name, count in deleted.items()})
+    answer.say(f"{'would delete' if dry_run else 'deleted'} {done}")
+    answer.end(deleted=done.rows(), freed_bytes=done.freed, dry_run=dry_run)
+
+
+def _at_once(seconds: float) -> None:
+    """No pause: nobody else uses the copy."""
+    del seconds

@@ -130,7 +130,7 @@ def _export(
     from renewal_watch import export as made
 
     settings = base.settings(ctx)
-    with base.store(settings, write=False) as store, store.copied() as copy, copy.transaction() as tx:
+    with base.store(settings, write=False) as store, store.lasting() as tx:
         rows = made.rows(what, tx, settings, base.now(), environment=environment or "")
         _give(output, made.encoded(what, rows, "csv" if form == "csv" else "jsonl", bom=bom))
 

@@ -130,7 +130,7 @@ def _examined(ctx: click.Context, warning: str | None, critical: str | None, env
     from renewal_watch import check
 
     soon, urgent = check.thresholds(warning, critical)
-    settings = base.settings(ctx)
+    settings = base.settings(ctx, complains=False)
     if environment:
         settings.environment(environment)
     way = base.routing(settings)

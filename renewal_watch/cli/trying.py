@@ -96,12 +96,13 @@ def config_check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     from renewal_watch.senders import channel_faults
     from renewal_watch.wording import template_faults
 
-    settings = base.settings(ctx)
-    faults = config.secret_faults(settings)
+    settings = base.settings(ctx, complains=False)
+    of_files = [f"{one.place}: {fault}" for one in settings.broken for fault in one.faults]
+    faults = [*settings.dangling, *config.secret_faults(settings)]
     if not faults:
         faults = [*channel_faults(settings), *template_faults(settings), *inventory_faults(settings)]
-    if faults:
-        raise ConfigError([f"{settings.path}: {fault}" for fault in faults])
+    if faults or of_files:
+        raise ConfigError([*(f"{settings.path}: {fault}" for fault in faults), *of_files])
     channels = ", ".join(channel.name for channel in settings.channels) or "none: nobody will be told"
     count = len(settings.environments)
     places = f"{count} environment{'s' * (count != 1)}"
@@ -124,11 +125,12 @@ def config_show(ctx: click.Context) -> None:
 
 
 @config_group.command("schema")
-def config_schema() -> None:
+@click.option("--environment-file", is_flag=True, help="Of one file of environments_dir instead.")
+def config_schema(environment_file: bool) -> None:  # noqa: FBT001
     """Print a JSON Schema of the configuration, for editors."""
     from renewal_watch import config, report
 
-    click.echo(report.dumps(config.json_schema()))
+    click.echo(report.dumps(config.json_schema(of_environment=environment_file)))
 
 
 @base.cli.command()
@@ -139,7 +141,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     from renewal_watch import config, report
     from renewal_watch.doctor import examine
 
-    settings = base.settings(ctx)
+    settings = base.settings(ctx, complains=False)
     findings = examine(settings, config.secret_faults(settings))
     faults = [finding.text for finding in findings if not finding.ok]
     if as_json:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +16,11 @@ from renewal_watch.cli import base
 from renewal_watch.errors import ConfigError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from renewal_watch.config import Channel, Settings
+    from renewal_watch.config import Channel, Environment, Settings
     from renewal_watch.heartbeat import Heartbeats
     from renewal_watch.poll import Polled
+    from renewal_watch.rates import Rates
+    from renewal_watch.routing import Routing
     from renewal_watch.store import Store
 
 
@@ -23,26 +28,25 @@ if TYPE_CHECKING:
 @click.pass_context
 def run(ctx: click.Context) -> None:
     """Run the daemon: poll on schedule, tell at once. SIGHUP reloads, SIGTERM ends."""
-    from renewal_watch import config
+    from renewal_watch import config, damage
     from renewal_watch.daemon import Daemon, only_one
-    from renewal_watch.schema import sqlite_path
+    from renewal_watch.engine import sqlite_path
     from renewal_watch.senders import channel_faults
     from renewal_watch.systemd import Systemd
 
-    settings = base.settings(ctx)
-    faults = config.secret_faults(settings) or channel_faults(settings)
+    settings = base.settings(ctx, complains=False)
+    faults = config.secret_faults(settings, with_files=False) or channel_faults(settings)
     if faults:
         raise ConfigError([f"{settings.path}: {fault}" for fault in faults])
     path = sqlite_path(settings.database_url)
-    assert path is not None  # noqa: S101 (config takes SQLite only)
-    base.make_state_dir(settings, path)
-    with only_one(path):
+    with contextlib.ExitStack() as stack:
+        if path is not None:  # daemons share a server, and find each other there
+            base.make_state_dir(settings, path)
+            stack.enter_context(only_one(path))
         Systemd().say("EXTEND_TIMEOUT_USEC=600000000", "STATUS=opening the database")
+        if path is not None and (found := damage.of_file(path)):
+            raise StoreError(str(found[0]))
         with base.store(settings, write=True) as store:
-            damage = store.check()
-            if damage:
-                msg = f"{path} is damaged ({damage[0]}); restore a backup with: renewal-watch db restore FILE"
-                raise StoreError(msg)
             code = Daemon(settings, store).run()
         sys.stderr.flush()
         os._exit(code)  # threads of a poll under way may wait for a provider; nothing of them is half written
@@ -64,8 +68,7 @@ def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool
     environments = []
     with base.store(settings, write=True) as store, Heartbeats(store, base.now) as beats:
         done = []
-        for one in chosen:
-            polled = _poll_one(settings, store, one.name, beats, force=force)
+        for one, polled in _poll_all(settings, store, chosen, beats, force=force):
             done.append((one, polled))
             if polled.skipped and polled.error is None:  # another process is at it
                 click.echo(f"{one.name}: not polled: {polled.skipped}", err=True)
@@ -96,23 +99,45 @@ def _polled_json(one: Polled) -> dict[str, Any]:
     }
 
 
-def _poll_one(settings: Settings, store: Store, name: str, beats: Heartbeats, *, force: bool) -> Polled:
+def _poll_all(
+    settings: Settings, store: Store, chosen: Sequence[Environment], beats: Heartbeats, *, force: bool
+) -> Iterator[tuple[Environment, Polled]]:
+    """Each with what its poll found, in their order; as many go on side by side as the daemon lets."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from renewal_watch.rates import Rates
+
+    routing = base.routing(settings)
+    rates = None if force else Rates(store, base.now)
+    pool = ThreadPoolExecutor(settings.polls.at_once)
+    try:
+        turns = [pool.submit(_poll_one, settings, store, one, beats, rates, routing) for one in chosen]
+        for one, polled in zip(chosen, turns, strict=True):
+            yield one, polled.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _poll_one(
+    settings: Settings, store: Store, environment: Environment, beats: Heartbeats, rates: Rates | None, routing: Routing
+) -> Polled:
+    """One poll; without ``rates`` whatever pause the provider asked for."""
     import time
 
     from renewal_watch import account_poll
     from renewal_watch import poll as turn
-    from renewal_watch.talkover import Client
+    from renewal_watch.talkover import SOON, Client
 
-    environment = settings.environment(name)
+    name = environment.name
     with store.transaction() as tx:
         _, _, schedule = tx.watch(name)
-    why = None if force else turn.why_not_now(environment, schedule, base.now())
+    why = turn.why_not_now(environment, schedule, base.now()) if rates else None
     if why:
         return turn.Polled(environment=name, skipped=why, error=why)
     beats.begin(environment)
-    source = Client.of(environment, time.sleep)
+    pace = rates.pace(environment, settings.environments) if rates else None
+    source = Client.of(environment, time.sleep, pace=pace, patience=SOON)
     account_poll.learn_users(store, environment, settings.account, source, base.now)
-    routing = base.routing(settings)
     policy = settings.policy(environment, routing.inventory)
     polled = turn.run_once(store, environment, source, policy, routing, base.now)
     if polled.error is None and polled.skipped is None:
@@ -147,7 +172,15 @@ def _send_due(settings: Settings, store: Store, answer: base.Answer) -> list[dic
     inventory = inventory_of(settings)
     routing = base.routing(settings, inventory)
     policies = {one.name: settings.policy(one, routing.inventory) for one in settings.environments}
-    follow_up.run_once(store, routing, policies, base.now(), inventory_faults=inventory.faults)
+    follow_up.run_once(
+        store,
+        routing,
+        policies,
+        base.now(),
+        inventory_faults=inventory.faults,
+        file_faults=settings.file_faults(base.now()),
+        host=socket.gethostname() if store.is_shared else "",
+    )
     canary.follow(store, routing, base.now())
     if canary.is_due(store, routing.canary, routing.zone, base.now()):
         canary.send(store, routing, base.now, time.sleep)

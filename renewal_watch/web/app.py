@@ -355,6 +355,7 @@ async def _form(request: Request) -> dict[str, str]:
         if len(body) > _LARGEST_FORM:
             raise HTTPException(413, "The form is too large.")
     try:
-        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50))
+        fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)
+        return {name: value.replace("\0", "\ufffd") for name, value in fields}
     except ValueError:
         raise HTTPException(400, "The form cannot be read.") from None

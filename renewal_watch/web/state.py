@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta
 
 from renewal_watch.config import Settings
+from renewal_watch.engine import sqlite_path
+from renewal_watch.environments import LOOK_S, Directory
 from renewal_watch.errors import StoreError
 from renewal_watch.inventory import inventory_of
 from renewal_watch.routing import Routing
-from renewal_watch.schema import sqlite_path
 from renewal_watch.store import Store, Transaction
 
 
@@ -23,13 +23,25 @@ class State:
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime], *, is_exposed: bool = False) -> None:
-        self.settings = settings
+        self._settings = settings
+        self._directory = Directory()
+        self._looked_at = clock()
         self.clock = clock
         self.is_exposed = is_exposed or not settings.web.is_local
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._inventory = inventory_of(settings)
-        self._reads = _Opened(settings, reads_only=True)
-        self._writes = _Opened(settings, reads_only=False)
+        self._reads = _Opened(settings.database_url, reads_only=True)
+        self._writes = _Opened(settings.database_url, reads_only=False)
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration, with the environments as the files of their directory have them now."""
+        with self._lock:
+            now = self.clock()
+            if abs(now - self._looked_at) >= timedelta(seconds=LOOK_S):
+                self._looked_at = now
+                self._settings = self._directory.look(self._settings, now)
+            return self._settings
 
     @property
     def needs_login_to_read(self) -> bool:
@@ -57,12 +69,13 @@ class State:
             return Routing.of(self.settings, self._inventory.current())
 
     def adopt(self, settings: Settings) -> None:
-        """Go on with another configuration; only where to listen stays as it was at the start."""
+        """Go on with another configuration; only where to listen stays as it was at the start. Raises ConfigError."""
+        url = settings.database_url
         with self._lock:
-            self.settings = settings
+            self._settings = self._directory.look(settings, self.clock(), before=self._settings, is_meant=True)
             self._inventory = inventory_of(settings)
-        self._reads.turn_to(settings)
-        self._writes.turn_to(settings)
+        self._reads.turn_to(url)
+        self._writes.turn_to(url)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -73,8 +86,9 @@ class State:
 class _Opened:
     """A store that is opened when it is needed, and anew when another file was put in its place."""
 
-    def __init__(self, settings: Settings, *, reads_only: bool) -> None:
-        self._settings = settings
+    def __init__(self, url: str, *, reads_only: bool) -> None:
+        self._url = url
+        self._path = sqlite_path(url)
         self._reads_only = reads_only
         self._lock = threading.Lock()
         self._store: Store | None = None
@@ -86,31 +100,33 @@ class _Opened:
             file = self._identity()
             if self._store is None or file != self._file:
                 self._drop()
-                self._store, self._file = Store(self._settings.database_url, reads_only=self._reads_only), file
+                self._store, self._file = Store(self._url, reads_only=self._reads_only), file
             store = self._store
         if not of_any_release:
             store.require_current()
         return store
 
-    def _identity(self) -> tuple[int, int]:
-        path = _path(self._settings)
+    def _identity(self) -> tuple[int, int] | None:
+        """What tells the file from another one of its name; None for a server."""
+        if self._path is None:
+            return None
         try:
-            found = path.stat()
+            found = self._path.stat()
         except FileNotFoundError:
             self._drop()
-            msg = f"there is no database at {path} yet; the first poll of the daemon makes it"
+            msg = f"there is no database at {self._path} yet; the first poll of the daemon makes it"
             raise StoreError(msg) from None
         except OSError as error:
-            msg = f"the database {path} cannot be reached: {error.strerror}"
+            msg = f"the database {self._path} cannot be reached: {error.strerror}"
             raise StoreError(msg) from None
         return found.st_dev, found.st_ino
 
-    def turn_to(self, settings: Settings) -> None:
-        """Use the database of another configuration from now on."""
+    def turn_to(self, url: str) -> None:
+        """Use this database from now on."""
         with self._lock:
-            if settings.database_url != self._settings.database_url:
+            if url != self._url:
                 self._drop()
-            self._settings = settings
+            self._url, self._path = url, sqlite_path(url)
 
     def _drop(self) -> None:
         """Transactions under way keep their connections until they end."""
@@ -121,9 +137,3 @@ class _Opened:
     def close(self) -> None:
         with self._lock:
             self._drop()
-
-
-def _path(settings: Settings) -> Path:
-    path = sqlite_path(settings.database_url)
-    assert path is not None  # noqa: S101 (config takes SQLite only)
-    return path

@@ -17,7 +17,7 @@ import pytest
 import zygote
 from world import World, serving, write_config
 
-from renewal_watch import dispatch
+from renewal_watch import damage, dispatch
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.config import load
 from renewal_watch.routing import Routing
@@ -82,7 +82,7 @@ def assert_promise(store: Store, world: World, kills: int) -> int:
     """Lost 0, duplicates at most one a kill, sound; every change told once. Returns the duplicates."""
     with store.transaction() as tx:
         found = tx.alerts()
-    assert store.check() == []
+    assert damage.look(store) == []
     fates = [one for alert in found for one in alert["deliveries"]]
     assert fates, "the campaign found nothing to tell"
     assert {one["state"] for one in fates} == {"sent"}
@@ -130,7 +130,7 @@ def test_a_kill_at_every_step_loses_nothing(step: str, tmp_path: Path, forker: Z
             assert os.WTERMSIG(forker.ended()) == signal.SIGKILL
         store = settle(config)
         if step.startswith("migrated"):
-            assert store.check() == []
+            assert damage.look(store) == []
             assert store.revision() is not None
         elif step != "before the request":
             allowed = times if step in ("sent", "sent mark written, not committed") else 0

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import databases
 from made_up import entry
 
 TOKEN = "talq_of_the_test_world"
@@ -109,7 +110,7 @@ def write_config(folder: Path, address: str, *, more: str = "", channels: int = 
     path.touch(mode=0o600)
     text = f"""
 state_dir = "{folder}"
-[[environments]]
+{databases.section(folder / "renewal-watch.db")}[[environments]]
 name = "production"
 base_url = "{address}/api/v1"
 token = "{TOKEN}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 from conftest import T0
+from databases import BOTH, SQLITE_ONLY, asked, content, opened, section
 from made_up import emptied
 
 import renewal_watch.cli.base
@@ -41,6 +41,8 @@ from renewal_watch.simulator import (
     release_request,
 )
 from renewal_watch.store import Store
+
+pytestmark = BOTH
 
 H = timedelta(hours=1)
 D = timedelta(days=1)
@@ -174,9 +176,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    one = Store(f"sqlite:///{tmp_path_factory.mktemp('account')}/watch.db")
+    one = opened(tmp_path_factory.mktemp("account") / "watch.db")
     one.upgrade()
-    one.hurry()
     yield one
     one.close()
 
@@ -646,6 +647,7 @@ def test_only_what_needs_somebody_names_the_agents(world: World) -> None:
     assert "Used by" not in told.text
 
 
+@SQLITE_ONLY  # by what its driver shows; the statements are the same
 def test_agents_are_not_read_where_nothing_is_told(world: World) -> None:
     world.poll()
     statements: list[str] = []
@@ -671,6 +673,7 @@ def run(tmp_path: Path, server: Server, world: World, monkeypatch: pytest.Monkey
     path.write_text(
         f"""
 state_dir = "{tmp_path}"
+{section(tmp_path / "renewal-watch.db")}
 [[environments]]
 name = "production"
 base_url = "{server.base_url}"
@@ -689,8 +692,7 @@ user_token = "{USER_TOKEN}"
 def test_the_first_alerts_of_all_name_the_agents_already(run: Any, world: World, tmp_path: Path) -> None:
     world.provider.fleet = [rented(1, 2, auto_renewal=False)]
     assert run("poll", "--no-send").exit_code == 0
-    with closing(sqlite3.connect(tmp_path / "renewal-watch.db")) as connection:
-        found = list(connection.execute("SELECT text FROM alerts WHERE kind LIKE 'renewal.%'"))
+    found = asked(tmp_path / "renewal-watch.db", "SELECT text FROM alerts WHERE kind LIKE 'renewal.%'")
     assert "Used by: Front desk, Night line (2 agents)." in found[0][0]
 
 
@@ -713,9 +715,9 @@ def test_poll_explain_and_doctor(run: Any, world: World, tmp_path: Path) -> None
     assert "ok    production: left out, for the provider does not offer the agents (HTTP 404: Not found.)" in said
     shown = run("config", "show").stdout
     assert "made_up_user_token" not in shown
-    with closing(sqlite3.connect(tmp_path / "renewal-watch.db")) as raw:
-        dump = "\n".join(raw.iterdump())
-    assert "made_up_user_token" not in dump
+    kept = "\n".join(content(tmp_path / "renewal-watch.db"))
+    assert "phone-1" in kept
+    assert "made_up_user_token" not in kept
 
 
 def test_what_fails_beside_the_list_fails_no_poll(run: Any, world: World) -> None:

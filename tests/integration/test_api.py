@@ -19,6 +19,7 @@ from urllib.parse import quote
 import pytest
 from click.testing import CliRunner
 from conftest import T0
+from databases import BOTH, remove
 from made_up import entry, listing
 from world import write_config
 
@@ -26,6 +27,8 @@ from renewal_watch import config, poll
 from renewal_watch.cli import cli
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
+
+pytestmark = BOTH
 
 uvicorn = pytest.importorskip("uvicorn")
 jsonschema_rs = pytest.importorskip("jsonschema_rs")
@@ -105,7 +108,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> config.Settings:
 @pytest.fixture(scope="module")
 def path(settings: config.Settings) -> Path:
     """A database after two polls; nothing was sent."""
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     environment = settings.environment("production")
     changed = fleet()
@@ -425,10 +428,11 @@ def test_a_database_that_is_not_there_is_503_and_the_document_is_there_all_the_s
     from renewal_watch.web.state import State
 
     state = State(config.load(write_config(tmp_path, "http://127.0.0.1:1")), lambda: T0)
+    remove(tmp_path / "renewal-watch.db")
     request = Request({"type": "http", "method": "GET", "query_string": b"", "headers": [], "path_params": {}})
     said = _Endpoint(state, "status").answered(request)
     assert (said.status_code, said.headers["content-type"]) == (503, "application/problem+json")
-    assert "there is no database" in json.loads(bytes(said.body))["detail"]
+    assert "the first poll" in json.loads(bytes(said.body))["detail"]
     assert _Endpoint(state, "openapi").answered(request).status_code == 200
     state.close()
 

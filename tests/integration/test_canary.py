@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from conftest import T0
+from databases import BOTH, opened, path_of, section
 from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 
@@ -31,6 +32,8 @@ from renewal_watch.preview import look_ahead
 from renewal_watch.routing import Routing
 from renewal_watch.snapshots import CANARY
 from renewal_watch.store import Store
+
+pytestmark = BOTH
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -102,9 +105,8 @@ class _Source:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """One file for all tests, emptied for each."""
-    made = Store(f"sqlite:///{tmp_path_factory.mktemp('mine')}/renewal-watch.db")
+    made = opened(tmp_path_factory.mktemp("mine") / "renewal-watch.db")
     made.upgrade()
-    made.hurry()
     yield made
     made.close()
 
@@ -526,11 +528,10 @@ Run = Callable[..., Result]
 def run(mine: Mine, post: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The commands, on the database of ``mine``; they send through the real Apprise."""
     post.answers(Answer())
-    assert mine.store.path is not None
-    path = mine.store.path.with_name("config.toml")
+    path = path_of(mine.store).with_name("config.toml")
     path.touch(mode=0o600)
     path.write_text(
-        f'state_dir = "{path.parent}"\n'
+        f'state_dir = "{path.parent}"\n{section(path_of(mine.store))}'
         f'[[environments]]\nname = "production"\nbase_url = "http://127.0.0.1:1/api/v1"\ntoken = "talq_x"\n'
         f'[[channels]]\nname = "ops"\nurl = "json://127.0.0.1:{post.port}/hook-ops"\n'
         f'[canary]\nchannel = "ops"\n'
@@ -590,8 +591,7 @@ def test_no_command_but_alerts_speaks_of_it(run: Run, mine: Mine) -> None:
 
 
 def test_the_preview_neither_sends_nor_moves_it(mine: Mine, run: Run) -> None:
-    assert mine.store.path
-    settings = config.load(mine.store.path.with_name("config.toml"))
+    settings = config.load(path_of(mine.store).with_name("config.toml"))
     run("status")
     mine.has(entry())
     mine.is_due()

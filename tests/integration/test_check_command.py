@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,11 +13,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from conftest import T0
+from databases import BOTH, SQLITE_ONLY, away, changed, lock, remove
 from made_up import emptied
 from watched import CHANNEL, Watched, one
 
 from renewal_watch.cli import base, cli
 from renewal_watch.model import Match
+
+pytestmark = BOTH
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -292,17 +294,14 @@ def test_a_wrong_configuration_is_unknown(tmp_path: Path, text: str | None, said
 def test_a_database_that_is_not_there_not_ours_or_of_another_release_is_unknown(tmp_path: Path) -> None:
     watch = Watched(tmp_path)
     watch.store.close()
-    path = tmp_path / "renewal-watch.db"
     words = ("--config", str(watch.path), "check")
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
-    connection.close()
+    changed(watch.database, "UPDATE alembic_version SET version_num = '0001'")
     assert "run: renewal-watch db upgrade" in called(*words, state=UNKNOWN).stdout
-    path.write_bytes(b"nothing that SQLite knows\n" * 100)
-    assert "cannot be used" in called(*words, state=UNKNOWN).stdout
-    path.unlink()
-    assert "there is no database at" in called(*words, state=UNKNOWN).stdout
-    assert not path.exists()
+    with away(watch.database):
+        assert "cannot be used" in called(*words, state=UNKNOWN).stdout
+    remove(watch.database)
+    assert "the first poll makes" in called(*words, state=UNKNOWN).stdout
+    assert not watch.database.exists()
 
 
 def test_an_error_in_the_program_itself_is_unknown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,16 +340,14 @@ def test_a_real_process_answers_with_the_exit_code_and_one_line(watch: Watched) 
 
 def test_a_locked_database_is_unknown_after_the_timeout(watch: Watched) -> None:
     watch.poll(one(0, 2), at=datetime.now(T0.tzinfo))
-    connection = sqlite3.connect(watch.path.parent / "renewal-watch.db", isolation_level=None)
-    connection.execute("BEGIN EXCLUSIVE")
-    try:
+    with lock(watch.database) as other:
+        other.take(from_readers=True)
         done = process(watch.path, "-t", "0.5")
-    finally:
-        connection.close()
     assert done.returncode == UNKNOWN
     assert done.stdout == "RENEWAL UNKNOWN - no answer within 0.5 s: the database is locked or the machine is slow\n"
 
 
+@SQLITE_ONLY
 def test_a_user_who_may_not_read_the_database_is_told_so(watch: Watched) -> None:
     bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
     path = watch.path.parent / "renewal-watch.db"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import T0
+from databases import BOTH
 from receivers import Answer, http_receiver
 from world import TOKEN, World, serving, write_config
 
@@ -20,6 +21,8 @@ from renewal_watch import config, daemon
 from renewal_watch.daemon import Daemon, only_one
 from renewal_watch.errors import AlreadyRunning, StoreError
 from renewal_watch.store import Store
+
+pytestmark = BOTH
 
 PATIENCE_S = 60.0
 
@@ -39,7 +42,7 @@ class Running:
         monkeypatch.setattr(daemon, "TICK_S", 0.05)
         monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
         self.settings = config.load(write_config(folder, address, more=more))
-        self.store = Store(self.settings.database_url)
+        self.store = Store(self.settings.database_url, is_simulated=True)
         self.store.upgrade()
         self.offset = timedelta()
         self.daemon = Daemon(self.settings, self.store, lambda: daemon.utc_now() + self.offset)
@@ -112,7 +115,7 @@ def test_the_daemon_goes_on_after_a_clock_step(
 
 def test_no_poll_waits_for_what_is_read_beside_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More environments than threads, and a provider that answers nothing but the list."""
-    names = [f"env-{place}" for place in range(daemon.POLL_THREADS + 1)]
+    names = [f"env-{place}" for place in range(config.Polls().at_once + 1)]
     said = json.dumps({"success": True, "data": [{"id": "phone-1"}], "meta": {"last_page": 1}}).encode()
     with http_receiver() as provider:
         is_list = re.compile(r"/phone-numbers\?").search
@@ -169,7 +172,7 @@ def test_a_poll_that_breaks_is_repeated_and_takes_nothing_down(
 ) -> None:
     calls: list[int] = []
 
-    def breaks(*_: object) -> None:
+    def breaks(*_: object, **__: object) -> None:
         calls.append(1)
         raise RuntimeError("a fault of our own")
 

@@ -15,12 +15,15 @@ from typing import Any
 
 import pytest
 from conftest import T0
+from databases import BOTH
 from world import World, serving, write_config
 
 from renewal_watch import config, daemon
 from renewal_watch.daemon import Daemon
 from renewal_watch.model import Match
 from renewal_watch.store import Store
+
+pytestmark = BOTH
 
 PATIENCE_S = 60.0
 HELD = 'digest = "weekly sun 23:59"\ncritical_at_once = false\n'  # nothing is sent, which saves a child process
@@ -41,7 +44,7 @@ class House:
         self.address = address
         self.write(channel, tables)
         settings = config.load(self.path)
-        self.store = Store(settings.database_url)
+        self.store = Store(settings.database_url, is_simulated=True)
         self.store.upgrade()
         began = time.monotonic()
         self.offset = timedelta()

@@ -1,11 +1,8 @@
-"""The outbox with its real parts: SQLite on disk, Apprise in its child process, a receiver on loopback."""
+"""The outbox with its real parts: the database, Apprise in its child process, a receiver on loopback."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import databases
 import pytest
 from conftest import T0
+from databases import BOTH, Lock, copied, impatient, lock, opened, unwritable
 from receivers import Answer, HttpReceiver, Request
 
 from renewal_watch import dispatch
@@ -28,9 +27,11 @@ from renewal_watch.routing import Routing
 from renewal_watch.rules import CHANNEL_FAILING_AFTER, GIVE_UP_AFTER
 from renewal_watch.store import Store
 
+pytestmark = BOTH
+
 OPS = Channel(name="ops")
 DESK = Channel(name="desk")
-BOTH = (OPS, DESK)
+CHANNELS = (OPS, DESK)
 
 
 class Clock:
@@ -61,30 +62,14 @@ class World:
 
     def opened(self) -> Store:
         """One more connection of the product's own."""
-        self.stores.append(Store(f"sqlite:///{self.path}"))
+        self.stores.append(opened(self.path))
         return self.stores[-1]
-
-    def impatient(self) -> None:
-        """A locked database is given up at once, not after 15 s."""
-        with self.store.transaction() as tx:
-            tx.connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-
-    @contextlib.contextmanager
-    def raw(self) -> Iterator[sqlite3.Connection]:
-        """A second connection, as an administrator's."""
-        with contextlib.closing(
-            sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-        ) as connection:
-            connection.row_factory = sqlite3.Row
-            yield connection
 
     def rows(self, channel: str = "ops") -> list[dict[str, Any]]:
         """The outbox of a channel, as another process reads it."""
-        with self.raw() as connection:
-            query = "SELECT * FROM deliveries WHERE channel = ? ORDER BY id"
-            return [dict(row) for row in connection.execute(query, (channel,))]
+        return databases.rows(self.path, "SELECT * FROM deliveries WHERE channel = ? ORDER BY id", (channel,))
 
-    def tell(self, *texts: str, channels: Sequence[Channel] = BOTH[:1], count: int = 1) -> None:
+    def tell(self, *texts: str, channels: Sequence[Channel] = CHANNELS[:1], count: int = 1) -> None:
         """What a poll does: each of ``texts`` is one poll's message of ``count`` alerts."""
         for text in texts:
             with self.store.transaction() as tx:
@@ -108,7 +93,7 @@ class World:
         return dispatch.run_once(
             more.pop("store", self.store),
             more.pop("outlet", self.outlet),
-            Routing(channels=BOTH),
+            Routing(channels=CHANNELS),
             self.clock,
             pause=self.pauses.append,
             **more,
@@ -130,7 +115,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, empty: Path, web: HttpReceiver, senders: Callable[[str], AppriseChannel]) -> Iterator[World]:
     path = tmp_path / "watch.db"
-    shutil.copy(empty, path)
+    copied(empty, path)
     web.answers(HttpReceiver.ok)
     made = World(path, web, senders("ops"))
     yield made
@@ -167,7 +152,7 @@ def test_all_alerts_of_a_poll_are_one_message_that_carries_its_id(world: World) 
 
 
 def test_each_channel_gets_a_message_of_its_own(world: World) -> None:
-    world.tell("one", channels=BOTH)
+    world.tell("one", channels=CHANNELS)
     assert world.run().sent == 1
     assert [row["state"] for row in world.rows("desk")] == ["pending"]
     assert world.run_desk().sent == 1
@@ -353,8 +338,7 @@ def test_no_secret_and_no_markup_of_an_error_gets_into_what_the_others_are_told(
 
 def test_a_message_that_breaks_the_sending_itself_fails_visibly(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.tell("bad", "good")
-    with world.raw() as other:
-        other.execute("DELETE FROM delivery_alerts WHERE delivery_id = 1")
+    databases.changed(world.path, "DELETE FROM delivery_alerts WHERE delivery_id = 1")
     assert world.run() == Sent(sent=1, failed=1)
     bad, good = world.rows()
     assert good["state"] == "sent"
@@ -390,8 +374,8 @@ def test_who_lost_a_lease_neither_marks_nor_delays_the_message_of_the_new_holder
     assert late is not None
     assert holder is not None
     with world.store.transaction() as tx:
-        assert not tx.settle_sent(late, Routing(channels=BOTH), world.clock.now)
-        assert not tx.settle_failed(late, "no", Routing(channels=BOTH), world.clock.now, 0.5)
+        assert not tx.settle_sent(late, Routing(channels=CHANNELS), world.clock.now)
+        assert not tx.settle_failed(late, "no", Routing(channels=CHANNELS), world.clock.now, 0.5)
         assert not tx.release(late)
     (row,) = world.rows()
     assert (row["state"], row["lease"], row["last_error"]) == ("pending", holder.lease, None)
@@ -417,7 +401,7 @@ def test_two_dispatchers_send_no_message_twice(world: World, senders: Callable[[
 def test_a_claim_that_grew_old_before_the_send_is_given_back_and_taken_anew(world: World) -> None:
     world.tell("one")
     stopped = CLAIM_IS_OLD.total_seconds() + 1
-    times = iter([0.0, stopped, stopped, stopped])  # claimed; asked before the send: the process had been stopped
+    times = iter([0.0, *[stopped] * 4])  # claimed; asked before the send: the process had been stopped
     assert world.run(monotonic=lambda: next(times)) == Sent(sent=1)
     assert len(world.web.requests) == 1
     (row,) = world.rows()
@@ -437,7 +421,7 @@ def test_a_claim_whose_lease_ran_out_while_the_machine_slept_is_not_used(world: 
 
     sent_by: list[int] = []
     world.web.answer = lambda _: sent_by.append(world.rows()[0]["attempts"]) or Answer()  # type: ignore[func-returns-value]
-    assert dispatch.run_once(world.store, world.outlet, Routing(channels=BOTH), clock) == Sent(sent=1)
+    assert dispatch.run_once(world.store, world.outlet, Routing(channels=CHANNELS), clock) == Sent(sent=1)
     assert sent_by == [1]
     assert asked > 3, "it was claimed again"
 
@@ -471,11 +455,11 @@ def test_a_clock_put_on_by_years_gives_nothing_up_that_can_be_delivered(world: W
     assert world.run() == Sent(sent=1)
 
 
-def locking(connection: sqlite3.Connection) -> Callable[[Request], Answer]:
-    """An answer that comes with the database locked by ``connection``."""
+def locking(other: Lock) -> Callable[[Request], Answer]:
+    """An answer that comes with the database locked by somebody else."""
 
     def answer(_: Request) -> Answer:
-        connection.execute("BEGIN IMMEDIATE")
+        other.take()
         return Answer()
 
     return answer
@@ -486,9 +470,9 @@ def locking(connection: sqlite3.Connection) -> Callable[[Request], Answer]:
 
 def test_nothing_is_sent_when_the_claim_cannot_be_written(world: World) -> None:
     world.tell("one")
-    world.impatient()
-    with world.raw() as other:
-        other.execute("BEGIN IMMEDIATE")
+    impatient(world.store)
+    with lock(world.path) as other:
+        other.take()
         with pytest.raises(StoreError, match="locked"):
             world.run()
     assert world.web.requests == []
@@ -497,46 +481,43 @@ def test_nothing_is_sent_when_the_claim_cannot_be_written(world: World) -> None:
 
 def test_a_message_whose_mark_cannot_be_written_is_not_sent_again_by_this_process(world: World) -> None:
     world.tell("one")
-    world.impatient()
-    with world.raw() as other:
+    impatient(world.store)
+    with lock(world.path) as other:
         world.web.answer = locking(other)
         with pytest.raises(StoreError, match="locked"):
             world.run()
         assert len(world.pauses) == MARK_TRIES - 1
-        other.execute("ROLLBACK")
+        other.release()
     (row,) = world.rows()
     assert row["state"] == "pending"
     world.web.answers(HttpReceiver.ok)
-    assert world.run() == Sent(), "its lease holds"
-    world.clock.now = T0 + LEASE
-    world.run()
+    assert world.run() == Sent(sent=1), "before its lease runs out and somebody else sends it again"
     assert world.web.requests == [], "it had been sent"
     assert world.rows()[0]["state"] == "sent"
-    assert world.outlet.unmarked == set()
+    assert world.outlet.unmarked == {}
 
 
 def test_a_mark_that_can_be_written_a_moment_later_is(world: World) -> None:
     world.tell("one")
-    world.impatient()
-    with world.raw() as other:
+    impatient(world.store)
+    with lock(world.path) as other:
         world.web.answer = locking(other)
 
         def pause(seconds: float) -> None:
             world.pauses.append(seconds)
             if len(world.pauses) == 2:
-                other.execute("ROLLBACK")
+                other.release()
 
-        assert dispatch.run_once(world.store, world.outlet, Routing(channels=BOTH), world.clock, pause=pause) == Sent(
-            sent=1
-        )
+        assert dispatch.run_once(
+            world.store, world.outlet, Routing(channels=CHANNELS), world.clock, pause=pause
+        ) == Sent(sent=1)
     assert world.pauses == [0.25, 0.5]
     assert world.rows()[0]["state"] == "sent"
 
 
 def test_nothing_is_sent_from_a_database_that_may_only_be_read(world: World) -> None:
     world.tell("one")
-    with world.store.transaction() as tx:
-        tx.connection.exec_driver_sql("PRAGMA query_only = ON")
+    unwritable(world.store)
     with pytest.raises(StoreError):
         world.run()
     assert world.web.requests == []

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from databases import BOTH
 from hypothesis import example, given
 from hypothesis import settings as few
 from hypothesis import strategies as st
@@ -27,11 +28,13 @@ from world import write_config
 
 from renewal_watch import config, export, poll
 from renewal_watch.cli import cli
+from renewal_watch.engine import BUSY_TIMEOUT_S
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.routing import Routing
-from renewal_watch.schema import BUSY_TIMEOUT_S
 from renewal_watch.store import Store
 from renewal_watch.text import from_cell, to_cell
+
+pytestmark = BOTH
 
 Run = Callable[..., Result]
 NOW = datetime.now(UTC).replace(microsecond=0)  # the commands read the clock
@@ -62,7 +65,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         encoding="utf-8",
     )
     settings = config.load(path)
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     for name, at, entries in (
         ("production", NOW - timedelta(hours=2), listed(later=False)),
@@ -329,7 +332,7 @@ def test_an_export_that_nobody_reads_on_holds_up_no_poll(tmp_path: Path) -> None
     """As in `export numbers | less`: a reader in a transaction would keep every commit waiting."""
     path = write_config(tmp_path, "http://127.0.0.1:9")
     settings = config.load(path)
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     source = type("Source", (), {"fetch": lambda _: listing(*(entry(f"phone-{index}") for index in range(1500)))})()
     (environment,) = settings.environments

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import T0
+from databases import BOTH, opened, path_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
@@ -35,6 +36,8 @@ from renewal_watch.model import (
 )
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
+
+pytestmark = BOTH
 
 ENVIRONMENT = Environment(name="production", base_url="http://127.0.0.1:1/api/v1", token="talq_x", poll_jitter="0s")
 CHAT = Channel(name="chat", url="json://127.0.0.1:1")
@@ -75,8 +78,7 @@ class World:
     """A store, a list, a clock, and what was written since one last looked."""
 
     def __init__(self, store: Store) -> None:
-        assert store.path is not None
-        self.path = store.path
+        self.path = path_of(store)
         self.store = store
         emptied(store)
         self.source = Source()
@@ -90,7 +92,7 @@ class World:
     def reopen(self) -> None:
         """The process ends, and another one begins."""
         self.store.close()
-        self.store = Store(f"sqlite:///{self.path}")
+        self.store = opened(self.path)
 
     def has(self, name: str = "phone-1", *, left: int = 60, **changes: Any) -> None:
         """A number of the list, whose day comes ``left`` days from today."""
@@ -177,7 +179,7 @@ class World:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Store]]:
     """One file for all tests, emptied for each: a new connection would learn all its statements anew."""
-    store = Store(f"sqlite:///{tmp_path_factory.mktemp('world') / 'watch.db'}")
+    store = opened(tmp_path_factory.mktemp("world") / "watch.db")
     store.upgrade()
     kept = [store]
     yield kept
@@ -1818,7 +1820,7 @@ def test_a_message_in_back_off_is_not_left_behind_when_its_channel_gets_a_digest
 def test_two_processes_make_one_digest(world: World) -> None:
     world.way = Routing(channels=(replace_channel(MORNING, digest_when_empty=True),))
     world.turn()
-    other = Store(f"sqlite:///{world.path}")
+    other = opened(world.path)
     world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
     told = [follow_up.run_once(store, world.way, {}, world.now) for store in (world.store, other)]
     other.close()

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 from conftest import T0
+from databases import BOTH, SQLITE_ONLY, Chosen, changed, remove
 from made_up import emptied
 from watched import CHANNEL, Watched, one
 
 from renewal_watch import health
 from renewal_watch.errors import StoreError
 from renewal_watch.routing import Routing
+from renewal_watch.schema import HEAD
 from renewal_watch.store import Store
 from renewal_watch.text import REDACTOR
+
+pytestmark = BOTH
 
 HOUR = timedelta(hours=1)
 BOTH = ("production", "staging")
@@ -172,23 +176,22 @@ def test_a_channel_that_fails_for_half_an_hour_is_told_without_what_it_said(watc
 
 
 def test_a_database_of_another_release_is_not_ready_and_alive(watch: Watched) -> None:
-    with watch.store.transaction() as tx:
-        tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    changed(watch.database, "UPDATE alembic_version SET version_num = '0001'")
     try:
         (said,) = reasons(watch)
         assert said.startswith("the database has schema 0001, this release needs ")
         with watch.reading() as tx:
             assert health.alive(tx).is_ready
     finally:
-        with watch.store.transaction() as tx:
-            tx.connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{health.HEAD}'")
+        changed(watch.database, "UPDATE alembic_version SET version_num = ?", (HEAD,))
 
 
 def test_an_empty_database_is_not_ready(tmp_path: Path) -> None:
     watch = Watched(tmp_path)
     watch.store.close()
-    (tmp_path / "renewal-watch.db").unlink()
-    (tmp_path / "renewal-watch.db").touch()
+    remove(watch.database)
+    if not Chosen.is_postgresql:
+        watch.database.touch()
     assert reasons(watch)[0].startswith("the database has no tables")
 
 
@@ -200,6 +203,7 @@ def test_old_data_is_no_reason_to_restart(watch: Watched) -> None:
         }
 
 
+@SQLITE_ONLY
 def test_a_database_that_cannot_be_read_says_so_without_a_secret(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_bytes(b"no database at all, " * 200)
     store = Store(f"sqlite:///{tmp_path}/x.db", reads_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from conftest import T0
+from databases import BOTH, away, copied, opened
 from receivers import Answer, HttpReceiver, Request, closed_port, http_receiver
 from world import TOKEN, World, serving, write_config
 
@@ -28,7 +28,7 @@ from renewal_watch.poll import Polled
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = BOTH
 
 PATIENCE_S = 30.0
 GOOD = Polled(environment="production", numbers=3, changed=1, alerts=0)
@@ -59,7 +59,7 @@ class House:
 
     def __init__(self, path: Path, url: str, since: datetime | None = None) -> None:
         self.now = T0
-        self.store = Store(f"sqlite:///{path}")
+        self.store = opened(path)
         self.environment = Environment(name="production", base_url="http://127.0.0.1", token="x", heartbeat=url)
         self.channels: tuple[Channel, ...] = (Channel(name="ops", url="json://127.0.0.1"),)
         self.beats = Heartbeats(self.store, lambda: self.now, since)
@@ -99,7 +99,7 @@ def house(tmp_path: Path, empty: Path) -> Iterator[Callable[..., House]]:
 
     def build(url: str, **given: Any) -> House:
         path = tmp_path / f"{len(made)}.db"
-        shutil.copy(empty, path)
+        copied(empty, path)
         made.append(House(path, url, **given))
         return made[-1]
 
@@ -229,8 +229,8 @@ def test_a_database_that_cannot_be_read_is_a_failure(
     house: Callable[..., House], service: HttpReceiver, tmp_path: Path
 ) -> None:
     one = house(at(service))
-    (tmp_path / "0.db").write_bytes(b"no database" * 1000)
-    failed = one.outcome(service)
+    with away(tmp_path / "0.db"):
+        failed = one.outcome(service)
     assert failed.path == f"{BEAT}/fail"
     assert b"damaged" in failed.body or b"database" in failed.body
 
@@ -326,6 +326,37 @@ def test_a_service_that_knows_no_start_is_told_none_any_more(
     assert pings(service).count("start") == 1
 
 
+def test_a_thread_that_has_nothing_to_tell_ends_and_the_next_one_knows_what_it_learned(
+    house: Callable[..., House], service: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand environments with a switch each are no thousand threads."""
+    monkeypatch.setattr(heartbeat, "IDLE_S", 0.05)
+    service.answer = lambda request: Answer(404 if request.path.endswith("/start") else 200)
+    one = house(at(service))
+    for _ in range(3):
+        one.poll()
+        until(lambda: not any(pulse.is_alive() for pulse in one.beats._pulses.values()))
+    assert [request.path for request in service.requests] == [f"{BEAT}/start", *[BEAT] * 3]
+
+
+def test_where_the_system_has_no_more_threads_the_poll_goes_on(
+    house: Callable[..., House],
+    service: HttpReceiver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuses(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    one = house(at(service))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuses)
+        one.beats.begin(one.environment)
+    assert "heartbeat not told: too many threads" in caplog.text
+    one.poll()
+    assert service.wait().path == f"{BEAT}/start"
+
+
 def test_a_push_monitor_is_told_up_and_down(house: Callable[..., House], service: HttpReceiver) -> None:
     one = house(f"http://127.0.0.1:{service.port}/api/push/abc123?status=up&msg=OK&ping=")
     one.poll()
@@ -360,7 +391,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
 
     def start(path: Path, clock: Callable[[], datetime] = daemon.utc_now) -> daemon.Daemon:
         settings = config.load(path)
-        store = Store(settings.database_url)
+        store = Store(settings.database_url, is_simulated=True)
         store.upgrade()
         one = daemon.Daemon(settings, store, clock)
         thread = threading.Thread(target=one.run)

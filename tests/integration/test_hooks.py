@@ -9,9 +9,7 @@ import hmac
 import json
 import os
 import re
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,9 +20,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import databases
 import pytest
 from click.testing import CliRunner
 from conftest import T0
+from databases import BOTH, copied, opened
 from made_up import entry, listing
 from receivers import Answer, HttpReceiver, Request, closed_port
 from world import TOKEN, World, serving, write_config
@@ -43,7 +43,7 @@ from renewal_watch.senders import sender_of
 from renewal_watch.store import Store
 from renewal_watch.text import REDACTOR
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = BOTH
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0
@@ -129,7 +129,7 @@ class House:
     def __init__(self, path: Path, *channels: Channel) -> None:
         self.path = path
         self.now = T0
-        self.store = Store(f"sqlite:///{path}")
+        self.store = opened(path)
         self.channels = channels
         self.outlets = {one.name: Outlet(channel=one, sender=sender_of(one, self.clock)) for one in channels}
         self.told = 0
@@ -163,10 +163,7 @@ class House:
         return dispatch.run_once(self.store, self.outlets[name], self.routing, self.clock, pause=lambda _: None)
 
     def rows(self, name: str = "mover") -> list[dict[str, Any]]:
-        with contextlib.closing(sqlite3.connect(self.path)) as connection:
-            connection.row_factory = sqlite3.Row
-            query = "SELECT * FROM deliveries WHERE channel = ? ORDER BY id"
-            return [dict(row) for row in connection.execute(query, (name,))]
+        return databases.rows(self.path, "SELECT * FROM deliveries WHERE channel = ? ORDER BY id", (name,))
 
     def states(self, name: str = "mover") -> list[str]:
         return [row["state"] for row in self.rows(name)]
@@ -178,7 +175,7 @@ def house(tmp_path: Path, empty: Path) -> Iterator[Callable[..., House]]:
 
     def build(*channels: Channel) -> House:
         path = tmp_path / "watch.db"
-        shutil.copy(empty, path)
+        copied(empty, path)
         made.append(House(path, *channels))
         return made[-1]
 
@@ -582,9 +579,8 @@ def test_a_process_killed_in_the_middle_of_a_run_leaves_it_to_the_next_one(tmp_p
         assert subprocess.run([*command, "send"], capture_output=True, check=True).stdout == b"", (
             "somebody may be at it"
         )
-        with contextlib.closing(sqlite3.connect(tmp_path / "renewal-watch.db")) as connection:
-            connection.execute("UPDATE deliveries SET leased_until = '2020' || substr(leased_until, 5)")
-            connection.commit()
+        query = "UPDATE deliveries SET leased_until = '2020' || substr(leased_until, 5)"
+        databases.changed(tmp_path / "renewal-watch.db", query)
         done = subprocess.run([*command, "send"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "mover: 1 sent\n"
@@ -613,8 +609,8 @@ class Once:
 
 
 def test_what_is_known_of_the_number_comes_along_and_numbers_can_be_masked(tmp_path: Path, empty: Path) -> None:
-    shutil.copy(empty, tmp_path / "watch.db")
-    store = Store(f"sqlite:///{tmp_path}/watch.db")
+    copied(empty, tmp_path / "watch.db")
+    store = opened(tmp_path / "watch.db")
     number = entry("phone-1", days_until_monthly_renewal=2, auto_renewal=False, monthly_renewal_cost=4.5)
     open_, masked = Channel(name="open", command=("/x",)), Channel(name="masked", command=("/x",), mask_numbers=True)
     whose = Record(owner="Anna", labels=("support", "vip"), note="main line +15550000001")
@@ -985,7 +981,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
 
     def start(path: Path) -> daemon.Daemon:
         settings = config.load(path)
-        store = Store(settings.database_url)
+        store = Store(settings.database_url, is_simulated=True)
         store.upgrade()
         one = daemon.Daemon(settings, store)
         thread = threading.Thread(target=one.run)

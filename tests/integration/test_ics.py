@@ -13,6 +13,7 @@ import pytest
 import vobject
 from click.testing import CliRunner
 from conftest import T0
+from databases import BOTH
 from hypothesis import given
 from hypothesis import settings as few
 from hypothesis import strategies as st
@@ -24,6 +25,8 @@ from renewal_watch.cli import cli
 from renewal_watch.errors import UsageError
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
+
+pytestmark = BOTH
 
 HOUR = timedelta(hours=1)
 
@@ -61,7 +64,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     path.write_text(path.read_text() + f'\n[inventory]\nfile = "{folder}/inventory.csv"\n')
     (folder / "inventory.csv").write_text("number,owner,labels,note\n+15550000001,support,hotline|de,ring first\n")
     settings = config.load(path)
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     yield Watched(store, settings)
     store.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from databases import BOTH
 from hypothesis import given
 from hypothesis import settings as few
 from hypothesis import strategies as st
@@ -25,6 +26,8 @@ from renewal_watch.model import Record
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 from renewal_watch.text import to_cell
+
+pytestmark = BOTH
 
 Run = Callable[..., Result]
 
@@ -141,7 +144,7 @@ def test_an_export_is_taken_back_unchanged(run: Run, here: Path) -> None:
     known = 'number,owner,labels,note\n+15550000001,=1+1,vip|de,"\'=x; @y"\n004930555,+49301,,00123\n'
     put(here, known, "inventory.csv")
     settings = config.load(here / "config.toml")
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     one = settings.environment("production")
     entries = (entry("phone-1"), entry("twin", number="+15550000001"), entry("phone-2", number="004930555"))

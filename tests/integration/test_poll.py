@@ -1,9 +1,8 @@
-"""One poll after another on a real SQLite file: what is kept, given back, told, and survived."""
+"""One poll after another on a real database: what is kept, given back, told, and survived."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -12,16 +11,18 @@ from typing import Any
 
 import pytest
 from conftest import T0
+from databases import BOTH, Chosen, asked, changed, impatient, lock, opened
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import entry, listing
 
-from renewal_watch import follow_up, poll, schema
+from renewal_watch import damage, follow_up, poll
 from renewal_watch.config import Channel, Environment
 from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
 from renewal_watch.model import Listing, Policy
 from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+
+pytestmark = BOTH
 
 ENVIRONMENT = Environment(name="production", base_url="http://127.0.0.1:1/api/v1", token="talq_x", poll_jitter="0s")
 CHAT = Channel(name="chat", url="json://127.0.0.1:1")
@@ -47,7 +48,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "renewal-watch.db"
-        self.store = Store(f"sqlite:///{self.path}")
+        self.store = opened(self.path)
         self.store.upgrade()
         self.source = Source()
         self.now = T0
@@ -163,6 +164,26 @@ def test_the_history_of_a_number_names_the_polls_between_which_it_changed(bench:
     assert history[1]["fields"] == {"current_status": {"before": "active", "now": "suspended"}}
 
 
+def test_a_nul_breaks_no_poll_and_hides_no_number(bench: Bench) -> None:
+    """PostgreSQL keeps none, so that U+FFFD stands in its place, on either engine."""
+    fields = ("id", "number", "country_code", "type", "current_status", "currency", "odd\0", "formatted_number")
+    odd = [entry(f"phone-{place}", **{name: f"\0{place}\0"}) for place, name in enumerate(fields)]
+    odd.append(entry("phone-9", odd="no NUL: \\u0000, one: \\\0"))
+    shown = [json.loads(json.dumps(one).replace(r"\\u0000", "!").replace(r"\u0000", r"\ufffd")) for one in odd]
+    shown[-1] = entry("phone-9", odd="no NUL: \\u0000, one: \\\ufffd")
+    for _ in range(2):
+        polled = bench.poll(*odd)
+        assert (polled.error, polled.numbers) == (None, len(odd))
+        assert bench.snapshot(bench.now) == shown
+    assert polled.changed == 0
+    bench.poll(*odd[:-1], entry("phone-9", odd="\0"))
+    with bench.store.transaction() as tx:
+        _, environment_id, known = tx.find("phone-9")
+        (*_, last) = tx.history(known, environment_id)
+    assert last["fields"] == {"odd": {"before": shown[-1]["odd"], "now": "\ufffd"}}
+    assert len(asked(bench.path, "SELECT * FROM fleet")) == len(odd)
+
+
 def test_key_order_and_blanks_are_kept_or_harmless(bench: Bench) -> None:
     """A provider that prints its JSON over several lines costs no more storage."""
     pretty = json.dumps(entry(), indent=4)
@@ -170,17 +191,14 @@ def test_key_order_and_blanks_are_kept_or_harmless(bench: Bench) -> None:
     assert "\n" not in str(bench.snapshot(bench.now))
 
 
-def test_views_read_well_in_the_sqlite_shell(bench: Bench) -> None:
+def test_views_read_well_in_a_shell(bench: Bench) -> None:
     bench.poll(entry())
     bench.poll(entry(current_status="suspended"))
-    with sqlite3.connect(bench.path) as shell:
-        fleet = shell.execute("SELECT environment, number, status, renews_on FROM fleet").fetchall()
-        history = shell.execute(
-            "SELECT what, fields ->> '$.current_status.now' FROM history ORDER BY seen_at"
-        ).fetchall()
-        polls = shell.execute("SELECT environment, outcome, numbers FROM poll_log").fetchall()
-        outbox = shell.execute("SELECT channel, state, kind, severity FROM outbox").fetchall()
-    shell.close()
+    fleet = asked(bench.path, "SELECT environment, number, status, renews_on FROM fleet")
+    now = "fields -> 'current_status' ->> 'now'"
+    history = asked(bench.path, f"SELECT what, {now} FROM history ORDER BY seen_at")
+    polls = asked(bench.path, "SELECT environment, outcome, numbers FROM poll_log")
+    outbox = asked(bench.path, "SELECT channel, state, kind, severity FROM outbox ORDER BY channel")
     assert fleet == [("production", "+15550000001", "suspended", "2026-12-23")]
     assert history == [("listed", None), ("changed", "suspended")]
     assert polls == [("production", "ok", 1), ("production", "ok", 1)]
@@ -188,6 +206,10 @@ def test_views_read_well_in_the_sqlite_shell(bench: Bench) -> None:
         ("chat", "pending", "status.changed", "critical"),
         ("pager", "pending", "status.changed", "critical"),
     ]
+
+
+def _shown(value: Any) -> Any:
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -215,10 +237,11 @@ def test_snapshots_are_the_fold_of_all_polls(
     for one in lists:
         numbers = [entry(name, **changes) for name, changes in one.items()]
         bench.poll(*numbers)
+        numbers = [{key: _shown(value) for key, value in number.items()} for number in numbers]
         served.append((bench.now, {number["id"]: number for number in numbers}))
     for at, numbers_by_id in served:
         assert {number["id"]: number for number in bench.snapshot(at)} == numbers_by_id
-    assert bench.store.check() == []
+    assert damage.look(bench.store) == []
     bench.store.close()
 
 
@@ -262,7 +285,7 @@ def test_channels_take_what_they_are_for(bench: Bench) -> None:
 
 def test_two_processes_that_poll_at_once_tell_once(bench: Bench) -> None:
     bench.poll(entry())
-    other = Store(f"sqlite:///{bench.path}")
+    other = opened(bench.path)
 
     def meanwhile() -> None:
         bench.source.before_return = lambda: None
@@ -316,7 +339,7 @@ def schedule_of(bench: Bench) -> Any:
 def test_a_rate_limit_is_kept_over_a_restart(bench: Bench) -> None:
     bench.poll(error=RateLimited("slow down", retry_after=timedelta(hours=3)))
     bench.store.close()
-    again = Store(f"sqlite:///{bench.path}")
+    again = opened(bench.path)
     with again.transaction() as tx:
         kept = tx.watch("production")[2]
     again.close()
@@ -359,34 +382,48 @@ def test_a_hold_set_by_a_wrong_clock_does_not_last_for_years(bench: Bench) -> No
 # --- a database in trouble --------------------------------------------------------------------------------------------
 
 
-def test_a_locked_database_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "BUSY_TIMEOUT_S", 0.05)
-    bench = Bench(tmp_path)
+def test_a_locked_database_loses_nothing(bench: Bench) -> None:
+    impatient(bench.store)
     bench.poll(entry())
-    holder = sqlite3.connect(bench.path, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="another process keeps it locked"):
-        bench.poll(entry(current_status="suspended"))
-    holder.execute("ROLLBACK")
-    holder.close()
+    with lock(bench.path) as holder:
+        holder.take()
+        with pytest.raises(StoreError, match="another process keeps it locked"):
+            bench.poll(entry(current_status="suspended"))
+        holder.release()
     bench.poll(entry(current_status="suspended"))
     assert bench.kinds() == ["status.changed"]
-    bench.store.close()
 
 
-def test_a_full_database_loses_nothing_and_says_what_to_do(bench: Bench) -> None:
-    """``max_page_count`` gives the very error of a full disk (SQLITE_FULL)."""
-    bench.poll(entry())
+def fill(bench: Bench) -> None:
+    """The very error of a full disk: on SQLite by ``max_page_count`` (SQLITE_FULL), on PostgreSQL with its code, 53100."""
+    if Chosen.is_postgresql:
+        said = 'could not extend file "base/1/2": No space left on device'
+        code = f"BEGIN RAISE EXCEPTION '{said}' USING ERRCODE = '53100', HINT = 'Check free disk space.'; END"
+        changed(bench.path, f"CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ {code} $$")
+        changed(bench.path, "CREATE TRIGGER full_disk BEFORE INSERT ON alerts EXECUTE FUNCTION full_disk()")
+        return
     with bench.store.transaction() as tx:
         pages = tx.connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         tx.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+def make_room(bench: Bench) -> None:
+    if Chosen.is_postgresql:
+        changed(bench.path, "DROP TRIGGER full_disk ON alerts")
+        return
+    with bench.store.transaction() as tx:
+        tx.connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+
+
+def test_a_full_database_loses_nothing_and_says_what_to_do(bench: Bench) -> None:
+    bench.poll(entry())
+    fill(bench)
     many = [entry(f"phone-{i}", current_status="suspended") for i in range(300)]
     with pytest.raises(StoreError, match="free some space"):
         bench.poll(*many)
-    assert bench.store.check() == []
+    assert damage.look(bench.store) == []
     assert bench.kinds() == []
-    with bench.store.transaction() as tx:
-        tx.connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    make_room(bench)
     bench.poll(*many)
     assert bench.kinds().count("status.changed") == 300
     assert bench.kinds().count("number.added") == 299

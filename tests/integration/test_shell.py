@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pty
 import re
 import select
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
@@ -19,10 +19,13 @@ from urllib.parse import quote
 import click
 import pytest
 from click.shell_completion import ShellComplete
+from databases import BOTH, SQLITE_ONLY, away, changed, copied, lock, opened, remove, section
 from world import World, serving, write_config
 
 from renewal_watch import config, schema
 from renewal_watch.cli import cli, contents, manual
+
+pytestmark = BOTH
 
 Offered = Callable[..., list[str]]
 ESCAPE = "\x1b["
@@ -58,6 +61,18 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH", "PYTHONPYCACHEPREFIX") if name in os.environ}
     named = {"RENEWAL_WATCH_CONFIG": str(home / "config.toml"), "HOME": str(home), "ZDOTDIR": str(home)}
     return kept | named | {"PATH": f"{home}/bin:/usr/bin:/bin", "PYTHONPATH": os.pathsep.join(sys.path)} | more
+
+
+def moved(home: Path, folder: Path) -> Path:
+    """The configuration of ``home`` with a copy of its database, in another folder."""
+    folder.mkdir(exist_ok=True)
+    before, after = home / "renewal-watch.db", folder / "renewal-watch.db"
+    copied(before, after)
+    path = folder / "config.toml"
+    path.touch(mode=0o600)
+    text = (home / "config.toml").read_text().replace(f'state_dir = "{home}"', f'state_dir = "{folder}"')
+    path.write_text(text.replace(section(before), section(after)))
+    return path
 
 
 def needs(program: str) -> None:
@@ -122,33 +137,22 @@ def test_what_would_do_something_in_a_command_line_is_never_offered(offered: Off
 
 def test_of_many_numbers_some_are_offered_and_what_all_share_is_shared(home: Path, offered: Offered) -> None:
     """A shell writes the letters that all the offered ones share: they must be those that all numbers share."""
-    database = home / "many" / "renewal-watch.db"
-    database.parent.mkdir()
-    shutil.copy(home / "renewal-watch.db", database)
-    with sqlite3.connect(database) as file:
-        for i in range(1000):
-            file.execute(
-                "INSERT INTO numbers SELECT NULL, ?, ?, digest, zero_at, renews_on, auto_renewal, is_sandbox, "
-                "environment_id, first_poll_id, status, cost, currency, country, type FROM numbers WHERE provider_id = 'phone-1'",
-                (f"more-{i:04}", f"+1666{i:04}"),
-            )
-    file.close()
-    other = home / "many" / "config.toml"
-    other.touch(mode=0o600)
-    other.write_text((home / "config.toml").read_text().replace(f'state_dir = "{home}"', f'state_dir = "{home}/many"'))
+    other = moved(home, home / "many")
+    columns = "digest, zero_at, renews_on, auto_renewal, is_sandbox, environment_id, first_poll_id, status"
+    with contextlib.closing(opened(home / "many" / "renewal-watch.db")) as store, store.transaction() as tx:
+        (like,) = tx.rows(f"SELECT {columns} FROM numbers WHERE provider_id = 'phone-1'")
+        rows = [(pk, f"more-{pk:04}", f"+1666{pk:04}", *like) for pk in range(1000, 2000)]
+        tx.put(schema.numbers, ("id", "provider_id", "number", *columns.split(", ")), rows)
     found = offered("--config", str(other), "explain", "+1666")
     assert len(found) == 100
-    assert (found[0], found[-1]) == ("+16660000", "+16660999")  # so they share no more than all of them do
-    assert offered("--config", str(other), "explain", "+16660123") == ["+16660123"]
+    assert (found[0], found[-1]) == ("+16661000", "+16661999")  # so they share no more than all of them do
+    assert offered("--config", str(other), "explain", "+16661123") == ["+16661123"]
 
 
+@SQLITE_ONLY
 def test_the_database_that_is_asked_is_the_one_of_the_commands(home: Path, offered: Offered) -> None:
     odd = home / "a folder, 100 % odd? #ü"
-    odd.mkdir()
-    shutil.copy(home / "renewal-watch.db", odd)
-    other = odd / "config.toml"
-    other.touch(mode=0o600)
-    other.write_text((home / "config.toml").read_text().replace(f'state_dir = "{home}"', f'state_dir = "{odd}"'))
+    other = moved(home, odd)
     assert schema.sqlite_path(config.load(other).database_url) == odd / "renewal-watch.db"
     assert offered("--config", str(other), "explain", "phone-") == ["phone-0", "phone-1", "phone-2"]
     url = f'[database]\nurl = "sqlite:///{quote(str(odd))}/renewal-watch.db"\n'
@@ -170,16 +174,12 @@ def _a_folder_for_a_configuration(folder: Path) -> None:
 
 
 def _no_database(folder: Path) -> None:
-    (folder / "renewal-watch.db").unlink()
-
-
-def _a_damaged_database(folder: Path) -> None:
-    (folder / "renewal-watch.db").write_bytes(b"noise" * 5000)
+    remove(folder / "renewal-watch.db")
 
 
 def _another_database(folder: Path) -> None:
-    (folder / "renewal-watch.db").unlink()
-    sqlite3.connect(folder / "renewal-watch.db").close()
+    remove(folder / "renewal-watch.db")
+    changed(folder / "renewal-watch.db", "CREATE TABLE numbers (of_somebody_else text)")
 
 
 @pytest.mark.parametrize(
@@ -189,37 +189,38 @@ def _another_database(folder: Path) -> None:
         _broken_configuration,
         _a_folder_for_a_configuration,
         _no_database,
-        _a_damaged_database,
         _another_database,
+        away,
     ],
 )
 def test_what_cannot_be_read_completes_nothing_and_says_nothing(
     home: Path, tmp_path: Path, spoilt: Callable[[Path], None]
 ) -> None:
-    shutil.copy(home / "renewal-watch.db", tmp_path)
-    path = tmp_path / "config.toml"
-    path.touch(mode=0o600)
-    path.write_text((home / "config.toml").read_text().replace(f'state_dir = "{home}"', f'state_dir = "{tmp_path}"'))
-    spoilt(tmp_path)
+    path = moved(home, tmp_path)
+    with away(tmp_path / "renewal-watch.db") if spoilt is away else contextlib.nullcontext(spoilt(tmp_path)):
+        done = completed(tmp_path, path)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+    assert not (tmp_path / "renewal-watch.db").exists() or spoilt is not _no_database
+
+
+def completed(folder: Path, path: Path) -> subprocess.CompletedProcess[str]:
+    """The real command as bash asks it."""
     asked = {
         "_RENEWAL_WATCH_COMPLETE": "bash_complete",
         "COMP_WORDS": "renewal-watch\nexplain\n+1",
         "COMP_CWORD": "2",
         "RENEWAL_WATCH_CONFIG": str(path),
     }
-    done = run(tmp_path, **asked)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
-    assert not (tmp_path / "renewal-watch.db").exists() or spoilt is not _no_database
+    return run(folder, **asked)
 
 
 def test_a_database_that_is_held_makes_nobody_wait(home: Path, offered: Offered) -> None:
     """A writer holds it for as long as a first poll takes; TAB answers with nothing instead."""
-    holder = sqlite3.connect(home / "renewal-watch.db", isolation_level=None)
-    holder.execute("BEGIN EXCLUSIVE")
-    began = time.monotonic()
-    found = offered("explain", "+1")
-    assert time.monotonic() - began < 2
-    holder.close()
+    with lock(home / "renewal-watch.db") as holder:
+        holder.take(from_readers=True)
+        began = time.monotonic()
+        found = offered("explain", "+1")
+        assert time.monotonic() - began < 2
     assert found in ([], ["+15550000000", "+15550000001", "+15550000002"])  # a write-ahead log lets readers in
 
 
@@ -356,8 +357,8 @@ def test_the_manual_page_says_what_the_help_texts_say(page: Path, command: list[
             if isinstance(parameter, click.Option) and record and "--help" not in parameter.opts:
                 assert record[0] in read
                 assert " ".join(record[1].replace("`", "").split()) in read
-    for section in ("EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"):
-        assert section in read
+    for heading in ("EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES", "SEE ALSO"):
+        assert heading in read
 
 
 def test_every_option_says_what_it_is_for() -> None:

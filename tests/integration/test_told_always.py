@@ -20,18 +20,21 @@ from typing import Any, NamedTuple
 
 import pytest
 from conftest import T0
+from databases import BOTH, copied, opened
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from made_up import entry, listing
-from sqlalchemy import event, select
+from sqlalchemy import select
 
-from renewal_watch import follow_up, matching, poll, rules
+from renewal_watch import damage, follow_up, matching, poll, rules
 from renewal_watch.config import Channel, Environment, Escalation, Reminders
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
 from renewal_watch.model import Key, Known, Listing, Match, Matter, PhoneNumber, Policy, Rule, Severity
 from renewal_watch.routing import Routing, is_reminder_due
 from renewal_watch.schema import alerts, deliveries, delivery_alerts, environments, numbers
 from renewal_watch.store import Store, Transaction
+
+pytestmark = BOTH
 
 M = timedelta(minutes=1)
 H = timedelta(hours=1)
@@ -112,9 +115,7 @@ class World:
         self.taken: Counter[tuple[str, str]] = Counter()  # by channel and key
 
     def _opened(self) -> Store:
-        """The database; no test pulls the plug, so that no write waits for the disk."""
-        store = Store(f"sqlite:///{self.path}")
-        event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+        store = opened(self.path)
         store.require_current()
         return store
 
@@ -310,7 +311,7 @@ class World:
         given = {(name, one.key) for one in self.told for name in one.channels if one.kind != "digest.sent"}
         late = {(name, key) for name, key in given - self.taken.keys() if (name, "pending") not in left}
         assert not late, f"every alert is taken by each channel that it is for, but {sorted(late)[:5]} are not"
-        assert self.store.check() == []
+        assert damage.look(self.store) == []
         self.store.close()
 
 
@@ -379,7 +380,7 @@ def _tellings(tx: Transaction, after: int, matters: dict[Key, Matter]) -> Iterat
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database without content, made once."""
     path = tmp_path_factory.mktemp("empty") / "renewal-watch.db"
-    store = Store(f"sqlite:///{path}")
+    store = opened(path)
     store.upgrade()
     store.close()
     return path
@@ -462,7 +463,7 @@ def test_nothing_critical_is_lost_hidden_without_a_reason_told_too_often_or_forg
     empty: Path, tmp_path_factory: pytest.TempPathFactory, first: Phone, second: Phone, steps: list[tuple[Any, ...]]
 ) -> None:
     path = tmp_path_factory.mktemp("always") / "renewal-watch.db"
-    shutil.copy(empty, path)
+    copied(empty, path)
     world = World(path, WAY, {"phone-1": replace(first), "phone-2": replace(second)}, note)
     try:
         world.poll()
@@ -493,7 +494,7 @@ def watched(empty: Path, tmp_path: Path) -> Iterator[Callable[..., World]]:
 
     def make(way: Routing = PLAIN, days: int = 60, **phone: Any) -> World:
         path = tmp_path / "renewal-watch.db"
-        shutil.copy(empty, path)
+        copied(empty, path)
         phones = {"phone-1": Phone(T0.date() + days * D, **phone), "phone-2": Phone(T0.date() + 60 * D)}
         made.append(World(path, way, phones))
         made[0].poll()

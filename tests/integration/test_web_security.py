@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from browsing import PASSWORD, Clock, Visitor, pages, password_file, said
 from conftest import T0
+from databases import BOTH
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from watched import CHANNEL, Watched, one
@@ -21,6 +22,8 @@ from renewal_watch import config
 from renewal_watch.config import Web
 from renewal_watch.errors import ConfigError
 from renewal_watch.web import security
+
+pytestmark = BOTH
 
 SECRET = "calendar-secret-of-the-tests"
 PAGES = ("/", "/calendar", "/alerts", "/health", "/numbers/production/phone-1")

@@ -20,11 +20,14 @@ import pytest
 import requests
 from browsing import PASSWORD, password_file
 from click.testing import CliRunner
+from databases import BOTH
 from watched import Watched, one
 
 from renewal_watch.cli import cli
 from renewal_watch.config import Web
 from renewal_watch.web.security import PasswordHash
+
+pytestmark = BOTH
 
 RUN = [sys.executable, "-m", "renewal_watch"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import resource
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import T0
+from databases import BOTH, copied, opened
 from made_up import entry, listing
 from receivers import HttpReceiver
 
@@ -26,9 +26,10 @@ from renewal_watch.errors import ApiError, ServerTrouble
 from renewal_watch.logs import set_up
 from renewal_watch.model import KINDS, OWN, Alert, Listing, Match, PhoneNumber, Policy, Record, Rule, Severity
 from renewal_watch.routing import Routing
-from renewal_watch.store import Store
 from renewal_watch.templates import TIME_LIMIT_S
 from renewal_watch.text import REDACTOR
+
+pytestmark = BOTH
 
 NUMBER = "+15550000001"  # of phone-1
 OTHER = "+15550000002"
@@ -46,7 +47,7 @@ class World:
         self.now = T0
         self.web = web
         self.sender = sender
-        self.store = Store(f"sqlite:///{path}")
+        self.store = opened(path)
         self.channels: dict[str, Channel] = {"ops": Channel(name="ops")}
         self.templates: list[Template] = []
         self.rules: tuple[Rule, ...] = ()
@@ -114,7 +115,7 @@ def soon(name: str = "phone-1", days: int = 3, **changes: Any) -> dict[str, Any]
 @pytest.fixture
 def world(tmp_path: Path, empty: Path, web: HttpReceiver, senders: Callable[[str], AppriseChannel]) -> Iterator[World]:
     path = tmp_path / "watch.db"
-    shutil.copy(empty, path)
+    copied(empty, path)
     web.answers(HttpReceiver.ok)
     made = World(path, web, senders)
     yield made

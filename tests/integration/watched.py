@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from conftest import T0
+from databases import opened, section
 from made_up import entry, listing
 
 from renewal_watch import config, poll
 from renewal_watch.errors import ApiError, ServerTrouble
 from renewal_watch.model import Listing
 from renewal_watch.routing import Routing
-from renewal_watch.store import Store, Transaction
+from renewal_watch.store import Transaction
 
 CHANNEL = '[[channels]]\nname = "ops"\nurl = "json://127.0.0.1:1/"\n'
 
@@ -45,8 +46,9 @@ class Watched:
     def __init__(self, folder: Path, more: str = CHANNEL, environments: tuple[str, ...] = ("production",)) -> None:
         self.path = folder / "config.toml"
         self.path.touch(mode=0o600)
+        self.database = folder / "renewal-watch.db"
         self.configure(more, environments)
-        self.store = Store(self.settings.database_url)
+        self.store = opened(self.database)
         self.store.upgrade()
 
     def configure(self, more: str, environments: tuple[str, ...] = ("production",)) -> None:
@@ -55,7 +57,7 @@ class Watched:
             f'[[environments]]\nname = "{name}"\nbase_url = "http://127.0.0.1:1/api/v1"\ntoken = "talq_made_up"\n'
             for name in environments
         )
-        self.path.write_text(f'state_dir = "{self.path.parent}"\n{blocks}{more}')
+        self.path.write_text(f'state_dir = "{self.path.parent}"\n{section(self.database)}{blocks}{more}')
         self.settings = config.load(self.path)
 
     def poll(self, *entries: object, at: datetime = T0, environment: str = "production") -> None:
@@ -73,7 +75,7 @@ class Watched:
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A transaction that cannot write."""
-        reader = Store(self.settings.database_url, reads_only=True)
+        reader = opened(self.database, reads_only=True)
         try:
             with reader.transaction() as tx:
                 yield tx

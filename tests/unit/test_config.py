@@ -51,6 +51,12 @@ def test_the_smallest_file_is_enough(tmp_path: Path) -> None:
         (GOOD + "poll_every = '5s'\n", "environments.production.poll_every: the shortest interval is 10s"),
         (GOOD + "poll_every = '1h'\npoll_cron = '0 * * * *'\n", "environments.production: poll_every and poll_cron"),
         (GOOD + "poll_cron = '0 0 31 2 *'\n", "environments.production.poll_cron: '0 0 31 2 *' never comes"),
+        (GOOD + "[retention]\nchanges_days = 0\n", "retention.changes_days: expected a whole number >= 1"),
+        (
+            GOOD + "[retention]\nmonths_days = 100\n",
+            "retention.months_days: 100 is less than changes_days, which is 365",
+        ),
+        (GOOD + "[retention]\nmonths_days = 'never'\n", "retention.months_days: expected a whole number"),
         (GOOD + "poll_cron = '0 0 * * 8'\n", "environments.production.poll_cron: '8' is outside 0-7"),
         (GOOD + "filters = { page = 2 }\n", "environments.production.filters.page: the watch pages by itself"),
         (GOOD + "poll_every = '9999999d'\n", "environments.production.poll_every: write a whole number and a unit"),

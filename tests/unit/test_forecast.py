@@ -9,17 +9,20 @@ from typing import Any
 
 import pytest
 from conftest import T0
+from databases import BOTH
 from hypothesis import given
 from hypothesis import settings as few
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
 from world import write_config
 
-from renewal_watch import config, forecast, poll
+from renewal_watch import config, forecast, poll, retention
 from renewal_watch.errors import UsageError
 from renewal_watch.forecast import Forecast, Month, Place, Sum
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
+
+pytestmark = BOTH
 
 DAY = timedelta(days=1)
 AUGUST = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -57,7 +60,7 @@ class Watched:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     more = '[[environments]]\nname = "staging"\nbase_url = "http://127.0.0.1:1/api/v1"\ntoken = "talq_other_made_up"\n'
     settings = config.load(write_config(tmp_path_factory.mktemp("forecast"), "http://127.0.0.1:1", more=more))
-    store = Store(settings.database_url)
+    store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     store.hurry()
     yield Watched(store, settings)
@@ -273,7 +276,7 @@ def test_a_month_whose_end_nobody_saw_has_no_total(watched: Watched) -> None:
 def test_what_was_pruned_is_no_data(watched: Watched) -> None:
     lived(watched, {1: date(2026, 10, 3)}, since=AUGUST + 50 * DAY)
     assert watched.month("2026-10").amount == Decimal(1)
-    watched.store.prune(T0 - 30 * DAY)
+    retention.prune(watched.store, retention.Limits.all_before(T0 - 30 * DAY), T0, lambda _: None)
     assert watched.month("2026-10").amount is None
     assert watched.month("2026-11").amount == Decimal(1)
 

