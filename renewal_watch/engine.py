@@ -27,7 +27,7 @@ _POOL = 5  # connections to a server that stay open
 _POOL_MORE = 25  # and those beyond, as long as they are needed: one for each thread that polls or sends
 _READS = "renewal_watch_reads"  # the option of a connection whose next transaction only reads
 OLDEST_SERVER = 14  # major release of PostgreSQL
-MOST_CONNECTIONS = _POOL + _POOL_MORE  # that one process has with a server
+MOST_CONNECTIONS = _POOL + _POOL_MORE + 1  # that one daemon has with a server; one is for saying that it is there
 _AGAIN = "; nothing was lost, the step is repeated"
 _BY_CODE = {  # of PostgreSQL (postgresql.org/docs/current/errcodes-appendix.html): what to do
     "53100": f"free some space on the server's disk{_AGAIN}",
@@ -66,6 +66,10 @@ _SESSION = {  # of PostgreSQL
     "lock_timeout": "60s",  # the longest transaction is a first poll of very many numbers
     "idle_in_transaction_session_timeout": "30s",  # a daemon that was paused must not hold up the others
     "client_min_messages": "warning",
+    "tcp_user_timeout": "25s",  # and one whose machine lost its network in the middle of an answer neither
+    "tcp_keepalives_idle": "10s",
+    "tcp_keepalives_interval": "5s",
+    "tcp_keepalives_count": "3",
 }
 _DURABLE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 _PATIENCE = {  # of the connection: a server or a way to it that is gone is noticed within half a minute

@@ -112,7 +112,7 @@ class Store:
         with self._connected() as connection:
             if self._reads_only:
                 only_reads(connection)
-            with connection.begin():
+            with self._begun(connection):
                 if not self._reads_only:
                     take_turn(connection, of)
                 yield Transaction(connection, is_simulated=self._is_simulated)
@@ -120,13 +120,13 @@ class Store:
     @contextmanager
     def unlocked(self) -> Iterator[Transaction]:
         """A transaction that waits for nobody on a server: for rows that only one process writes. Raises StoreError."""
-        with self._connected() as connection, connection.begin():
+        with self._connected() as connection, self._begun(connection):
             yield Transaction(connection, is_simulated=self._is_simulated)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A transaction that writes nothing, waits for nobody and sees one state of the database. Raises StoreError."""
-        with self._connected() as connection, only_reads(connection).begin():
+        with self._connected() as connection, self._begun(only_reads(connection)):
             yield Transaction(connection, is_simulated=self._is_simulated)
 
     @contextmanager
@@ -136,7 +136,20 @@ class Store:
             with self.engine.connect() as connection:
                 yield connection
         except (DBAPIError, PoolTimeout, driver.Error) as error:
-            raise StoreError(self._said(error)) from None
+            cause = error.__context__  # psycopg says what became of a statement after what became of the connection
+            raise StoreError(self._said(cause if isinstance(cause, driver.Error) else error)) from None
+
+    @contextmanager
+    def _begun(self, connection: Connection) -> Iterator[None]:
+        """An open transaction. A connection that broke without SQLAlchemy's knowledge is not used any more."""
+        driver: Any = self.engine.dialect.dbapi
+        with connection.begin():
+            try:
+                yield
+            except driver.Error:
+                if self.is_shared:
+                    connection.invalidate()
+                raise
 
     def _said(self, error: Exception) -> str:
         cause, todo = explained(error)

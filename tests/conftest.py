@@ -9,7 +9,7 @@ from pathlib import Path
 
 import databases
 import pytest
-from databases import Chosen, opened
+from databases import Chosen
 from receivers import HttpReceiver, http_receiver
 
 from renewal_watch.channels import AppriseChannel
@@ -41,9 +41,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _server() -> None:
+def _server() -> Iterator[None]:
     if Chosen.is_postgresql and (why := databases.start()):
         pytest.skip(why)
+    yield
+    databases.tidy(set())
 
 
 @pytest.fixture(autouse=True)
@@ -113,8 +115,4 @@ def senders(web: HttpReceiver) -> Iterator[Callable[[str], AppriseChannel]]:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("empty") / "watch.db"
-    store = opened(path)
-    store.upgrade()
-    store.close()
-    return path
+    return databases.made_empty(tmp_path_factory.mktemp("empty") / "watch.db")

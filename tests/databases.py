@@ -14,9 +14,10 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,10 +25,10 @@ import psycopg
 import pytest
 from alembic import command as alembic
 from alembic.config import Config
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, Pool, event, make_url
 
 from renewal_watch.engine import open_engine
-from renewal_watch.schema import metadata
+from renewal_watch.schema import HEAD, metadata
 from renewal_watch.store import Store, _migrations
 
 BOTH = pytest.mark.both_engines
@@ -35,6 +36,17 @@ SQLITE_ONLY = pytest.mark.sqlite_only  # in a file that is marked BOTH: what is 
 POSTGRESQL_ONLY = pytest.mark.postgresql_only  # and what is about a server
 COUNTED = [one.name for one in metadata.sorted_tables if "id" in one.c and one.c.id.type.python_type is int]  # with ids
 _TEMPLATE = "watch_tables"
+_LARGE = 30_000_000  # bytes of a database that is not worth emptying
+_STRUCTURE = """
+    WITH ours AS (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+    SELECT md5(string_agg(what, ' ' ORDER BY what)) FROM (
+        SELECT concat(relname, relkind, relacl, reloptions, relhastriggers) AS what FROM pg_class WHERE oid IN (TABLE ours)
+        UNION ALL SELECT concat(attrelid::regclass, attname, atttypid, attnotnull, attcollation, atthasdef)
+            FROM pg_attribute WHERE attrelid IN (TABLE ours)
+        UNION ALL SELECT concat(conname, contype, convalidated) FROM pg_constraint WHERE conrelid IN (TABLE ours)
+        UNION ALL SELECT concat(indexrelid::regclass, indisvalid, indisready) FROM pg_index WHERE indexrelid IN (TABLE ours)
+        UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        UNION ALL SELECT concat(setdatabase, setrole, setconfig) FROM pg_db_role_setting) AS all_of_it"""
 _SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
 
 
@@ -48,9 +60,14 @@ class _Made:
     """What this process has open: the server's folder, databases by name, stores, and connections that ask."""
 
     folder: Path | None = None
-    names: ClassVar[set[str]] = set()
-    paths: ClassVar[set[Path]] = set()
+    empty: Path | None = None
+    names: ClassVar[dict[str, str]] = {}  # of databases, by the path that stands for each
+    spare: ClassVar[list[str]] = []  # those that were emptied
+    count = 0
+    structure: Any = None  # of a database as it is made
+    about: ClassVar[list[tuple[str, str]]] = []  # what it says of itself
     stores: ClassVar[list[Store]] = []
+    connections: ClassVar[list[tuple[str, Any]]] = []  # of all stores, each with the name of its database
     asking: ClassVar[dict[str, psycopg.Connection[Any]]] = {}
 
 
@@ -61,16 +78,23 @@ def opened(path: Path | str, **options: Any) -> Store:
         event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
     if Chosen.is_postgresql:
         _Made.stores.append(store)
-        _Made.paths.add(Path(path))
     return store
+
+
+def close(store: Store) -> None:
+    """Close a store when the last thread of a daemon that ended has given its connection back."""
+    ends = time.monotonic() + 10
+    while store.engine.pool.checkedout() and time.monotonic() < ends:  # type: ignore[attr-defined]
+        threading.Event().wait(0.01)
+    store.close()
 
 
 def url_of(path: Path | str, *, is_empty: bool = False) -> str:
     """The URL of the database that ``path`` stands for. On the server it is made with its tables, or without them."""
     if not Chosen.is_postgresql:
         return f"sqlite:///{path}"
-    if _name(path) not in _Made.names:
-        _create(_name(path), "template0" if is_empty else _TEMPLATE)
+    if str(path) not in _Made.names:
+        _create(path, "template0" if is_empty else _TEMPLATE)
     return _url(_name(path))
 
 
@@ -78,7 +102,7 @@ def path_of(store: Store) -> Path:
     """The path that stands for the database of a store that ``opened`` gave."""
     if store.path is not None:
         return store.path
-    return next(path for path in _Made.paths if _name(path) == store.engine.url.database)
+    return next(Path(path) for path, name in _Made.names.items() if name == store.engine.url.database)
 
 
 def section(path: Path | str, *, is_empty: bool = False) -> str:
@@ -90,10 +114,19 @@ def copied(source: Path, target: Path) -> Path:
     """A database like another that nobody has open: cheaper than to make its tables anew."""
     if Chosen.is_postgresql:
         _stop_asking(_name(source))
-        _create(_name(target), _name(source))
+        _create(target, _TEMPLATE if source == _Made.empty else _name(source))
     else:
         target.write_bytes(source.read_bytes())
     return target
+
+
+def made_empty(path: Path) -> Path:
+    """A database with its tables and nothing in them, for ``copied``."""
+    store = opened(path)
+    store.upgrade()
+    store.close()
+    _Made.empty = path
+    return path
 
 
 def asked(path: Path | str, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -194,7 +227,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     _drop(_name(path))
-    _create(_name(path), "template0")
+    _create(path, "template0")
 
 
 @contextlib.contextmanager
@@ -254,31 +287,80 @@ def start() -> str | None:
         if os.environ.get("RENEWAL_WATCH_TEST_ALL"):
             raise
         return f"no PostgreSQL server can be started here: {' '.join(str(error).split())}"
+    event.listen(Pool, "connect", _note)
     _Made.folder = Path(str(make_url(server.get_uri()).query["host"]))
     for name, value in _SETTINGS.items():
         _run(f"ALTER SYSTEM SET {name} = '{value}'")
     _run("SELECT pg_reload_conf()")
-    _create(_TEMPLATE, "template0")
+    _run(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
     store = Store(_url(_TEMPLATE))
     store.upgrade()
     store.close()
+    with psycopg.connect(_libpq(_TEMPLATE)) as connection:
+        _Made.structure = connection.execute(_STRUCTURE).fetchone()
+        _Made.about[:] = connection.execute("SELECT name, value FROM about").fetchall()
     return None
 
 
+def _note(raw: Any, _: object) -> None:
+    if isinstance(raw, psycopg.Connection):
+        _Made.connections.append((raw.info.dbname, raw))
+
+
 def made() -> set[str]:
-    """The databases that there are now."""
+    """What has a database now."""
     return set(_Made.names)
 
 
 def tidy(kept: set[str]) -> None:
-    """Close all stores of, and drop, all databases but these."""
-    gone = _Made.names - kept
-    for store in [one for one in _Made.stores if one.engine.url.database in gone]:
-        store.close()
+    """Close all stores of other databases than these, and empty them for the next test."""
+    gone = {path: name for path, name in _Made.names.items() if path not in kept}
+    names = set(gone.values())
+    for store in [one for one in _Made.stores if one.engine.url.database in names]:
+        close(store)
         _Made.stores.remove(store)
-    for name in gone:
-        _drop(name)
-    _Made.names -= gone
+    for name, raw in _Made.connections:  # what nobody closed
+        if name in names:
+            raw.close()
+    _Made.connections[:] = [one for one in _Made.connections if not one[1].closed]
+    for path, name in gone.items():
+        _stop_asking(name)
+        _run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
+        if _is_as_new(name):
+            _Made.spare.append(name)
+        else:
+            _drop(name)
+        del _Made.names[path]
+
+
+def _is_as_new(name: str) -> bool:
+    """Empty a database; whether it is then like a new one with tables. That is much quicker than to make one."""
+    tables = [table.name for table in metadata.sorted_tables]
+    empty = [f"DELETE FROM {table}" for table in tables]
+    counters = ", ".join(f"setval('{table}_id_seq', 1, false)" for table in COUNTED)
+    about = [f"INSERT INTO about VALUES ('{name}', '{value}')" for name, value in _Made.about]
+    all_ = ["BEGIN", "SET LOCAL session_replication_role = replica", *empty, f"SELECT {counters}", *about, "COMMIT"]
+    try:
+        with psycopg.connect(_libpq(name), autocommit=True) as connection:
+            if connection.execute(_STRUCTURE).fetchone() != _Made.structure:
+                return False
+            connection.execute("; ".join(all_))
+            row = connection.execute("SELECT version_num, pg_database_size(current_database()) FROM alembic_version")
+            version, size = row.fetchone() or ("", 0)
+            return version == HEAD and size < _LARGE
+    except psycopg.Error:  # there are no tables, or nobody is let in
+        return False
+
+
+def _create(path: Path | str, template: str) -> None:
+    """A database for a path: one that was emptied, if it shall have nothing but the tables."""
+    if template == _TEMPLATE and _Made.spare:
+        _Made.names[str(path)] = _Made.spare.pop()
+        return
+    _Made.count += 1
+    name = f"watch_{_Made.count}"
+    _run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+    _Made.names[str(path)] = name
 
 
 def _drop(name: str) -> None:
@@ -286,13 +368,8 @@ def _drop(name: str) -> None:
     _run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-def _create(name: str, template: str) -> None:
-    _Made.names.add(name)
-    _run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
-
-
 def _name(path: Path | str) -> str:
-    return f"watch_{blake2b(str(path).encode(), digest_size=8).hexdigest()}"
+    return _Made.names[str(path)]
 
 
 def _url(name: str) -> str:

@@ -75,9 +75,11 @@ class Gate:
             )
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_TARGET:
             return PlainTextResponse("The address is too long.\n", 414)
-        if "\0" in scope["path"] or b"%00" in scope["query_string"]:  # no name has it, and no PostgreSQL keeps it
-            said = "The address holds the character NUL, which nothing here is called by."
-            return problem(400, said) if scope["path"].startswith("/api/") else PlainTextResponse(f"{said}\n", 400)
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:  # PostgreSQL is not even asked for such a name
+            status, said = (404 if "\0" in scope["path"] else 400), "Nothing has a name with the character NUL."
+            return (
+                problem(status, said) if scope["path"].startswith("/api/") else PlainTextResponse(f"{said}\n", status)
+            )
         return None
 
     def visitor(self, headers: Headers, method: str) -> Visitor:

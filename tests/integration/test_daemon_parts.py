@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from databases import BOTH
+from databases import BOTH, close
 from receivers import Answer, http_receiver
 from world import TOKEN, World, serving, write_config
 
@@ -40,6 +40,7 @@ class Running:
     def __init__(self, folder: Path, address: str, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
         monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
         monkeypatch.setattr(daemon, "TICK_S", 0.05)
+        monkeypatch.setattr("renewal_watch.presence.BEAT_S", 0.05)
         monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
         self.settings = config.load(write_config(folder, address, more=more))
         self.store = Store(self.settings.database_url, is_simulated=True)
@@ -58,7 +59,7 @@ class Running:
         self.thread.join()
         self.daemon._pool.shutdown(wait=True)
         self.daemon._account_pool.shutdown(wait=True)
-        self.store.close()
+        close(self.store)
 
 
 @pytest.fixture

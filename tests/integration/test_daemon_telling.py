@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from databases import BOTH
+from databases import BOTH, close
 from world import World, serving, write_config
 
 from renewal_watch import config, daemon
@@ -68,7 +68,7 @@ class House:
             self.thread.join()
         self.daemon._pool.shutdown(wait=True)
         self.daemon._account_pool.shutdown(wait=True)
-        self.store.close()
+        close(self.store)
 
     def alerts(self, kind: str = "") -> list[dict[str, Any]]:
         """The alerts on record, oldest first."""
@@ -95,6 +95,7 @@ def world() -> World:
 def build(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
     monkeypatch.setattr(daemon, "TICK_S", 0.05)
+    monkeypatch.setattr("renewal_watch.presence.BEAT_S", 0.05)
     monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
     monkeypatch.setattr(daemon, "IDLE_S", 0.1)
     with serving(world) as address:

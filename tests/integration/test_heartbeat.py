@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from conftest import T0
-from databases import BOTH, away, copied, opened
+from databases import BOTH, away, close, copied, opened
 from receivers import Answer, HttpReceiver, Request, closed_port, http_receiver
 from world import TOKEN, World, serving, write_config
 
@@ -387,6 +387,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
     """A real daemon in a thread; signals are called by hand."""
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
     monkeypatch.setattr(daemon, "TICK_S", 0.05)
+    monkeypatch.setattr("renewal_watch.presence.BEAT_S", 0.05)
     made: list[tuple[daemon.Daemon, threading.Thread, Store]] = []
 
     def start(path: Path, clock: Callable[[], datetime] = daemon.utc_now) -> daemon.Daemon:
@@ -405,7 +406,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
         thread.join()
         one._pool.shutdown(wait=True)
         one._account_pool.shutdown(wait=True)
-        store.close()
+        close(store)
 
 
 def configured(folder: Path, address: str, service: HttpReceiver, more: str = "") -> Path:

@@ -24,7 +24,7 @@ import databases
 import pytest
 from click.testing import CliRunner
 from conftest import T0
-from databases import BOTH, copied, opened
+from databases import BOTH, close, copied, opened
 from made_up import entry, listing
 from receivers import Answer, HttpReceiver, Request, closed_port
 from world import TOKEN, World, serving, write_config
@@ -976,6 +976,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
     """A real daemon in a thread; signals are called by hand."""
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
     monkeypatch.setattr(daemon, "TICK_S", 0.05)
+    monkeypatch.setattr("renewal_watch.presence.BEAT_S", 0.05)
     monkeypatch.setattr(daemon, "STOP_SENDS_S", 0.3)
     made: list[tuple[daemon.Daemon, threading.Thread, Store]] = []
 
@@ -995,7 +996,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
         thread.join()
         one._pool.shutdown(wait=True)
         one._account_pool.shutdown(wait=True)
-        store.close()
+        close(store)
 
 
 def test_the_daemon_s_end_takes_a_running_hook_with_it_and_the_alert_waits(

@@ -376,16 +376,6 @@ def _tellings(tx: Transaction, after: int, matters: dict[Key, Matter]) -> Iterat
         )
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database without content, made once."""
-    path = tmp_path_factory.mktemp("empty") / "renewal-watch.db"
-    store = opened(path)
-    store.upgrade()
-    store.close()
-    return path
-
-
 # --- whatever happens -------------------------------------------------------------------------------------------------
 
 PHONES = st.builds(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from databases import BOTH
+from databases import BOTH, opened
 from hypothesis import given
 from hypothesis import settings as few
 from hypothesis import strategies as st
@@ -59,10 +59,10 @@ class Watched:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     more = '[[environments]]\nname = "staging"\nbase_url = "http://127.0.0.1:1/api/v1"\ntoken = "talq_other_made_up"\n'
-    settings = config.load(write_config(tmp_path_factory.mktemp("forecast"), "http://127.0.0.1:1", more=more))
-    store = Store(settings.database_url, is_simulated=True)
+    folder = tmp_path_factory.mktemp("forecast")
+    settings = config.load(write_config(folder, "http://127.0.0.1:1", more=more))
+    store = opened(folder / "renewal-watch.db")
     store.upgrade()
-    store.hurry()
     yield Watched(store, settings)
     store.close()
 
