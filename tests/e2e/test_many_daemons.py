@@ -695,7 +695,13 @@ def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_pat
             until(lambda: {"e0", "e1", "e9"} <= world.requests.keys(), "a poll of each")
             until(lambda: min(map(len, world.requests.values())) >= 2, "another poll of each")
             until(lambda: all_told(server), "that all was told")
-            assert sum(line.count("watching") for line in (daemon.text() for daemon in both)) == 2
+            command = [sys.executable, "-m", "renewal_watch", "--config", str(one), "status", "--json"]
+            shown = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+            assert sorted((there["pid"], there["alive"]) for there in shown["instances"]) == sorted(
+                (daemon.process.pid, True) for daemon in both if daemon.process
+            )
+            assert sum(there["polled"] for there in shown["instances"]) >= 3
+            assert all("watching" in daemon.text() for daemon in both)
             for daemon in both:
                 daemon.ends()
                 assert "Traceback" not in daemon.text()
