@@ -53,6 +53,7 @@ def run_once(
         if file_faults is not None:
             told += _files(tx, way, known, file_faults, f" on {host}" if host else "", now)
         told += _daemons(tx, way, known, instance, now)
+        known = tx.situation(now) if told else known  # what ended is not reminded of
         told += _matters(tx, way, known, policies, now)
         told += _silences(tx, way, now)
         told += _flaps(tx, way, policies, now)
@@ -271,7 +272,9 @@ def _holds(tx: Transaction, way: Routing, key: Key, now: datetime) -> bool | Non
     if what in ("inventory", "environments") and " on " in key.topic:
         machines = {one.host for one in tx.instances(now)}
         return not machines or key.topic.rpartition(" on ")[2] in machines
-    return what in ("inventory", "environments", "backup", "daemon")  # their ends are told
+    if what == "daemon":  # unless it was given up just now
+        return key in tx.matters(of=[""])
+    return what in ("inventory", "environments", "backup")  # their ends are told
 
 
 def _tell_again(

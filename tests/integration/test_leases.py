@@ -338,9 +338,21 @@ def test_that_a_lost_daemon_is_back_is_told(world: World) -> None:
         assert "host-a is back" in tx.alerts()[0]["text"]
 
 
+def test_what_ends_is_not_reminded_of_in_the_same_turn(world: World) -> None:
+    world.join("a", "b")
+    b = Machine(world, "b", replace(world.way, reminders=Reminders(warning_every="1d")))
+    world.goes_on(timedelta(minutes=2), "b")
+    assert b.turn(["line 3: no number"]) == ["inventory.invalid", "watch.daemon_lost"]
+    world.goes_on(timedelta(days=1), "b")
+    world.join("a")
+    assert sorted(b.turn()) == ["inventory.invalid", "watch.recovered"]
+    with world.store.reading() as tx:
+        assert tx.matters() == {}
+
+
 def test_a_machine_that_stays_away_is_not_thought_of_for_ever(world: World) -> None:
     world.join("a", "b")
-    b = Machine(world, "b")
+    b = Machine(world, "b", replace(world.way, reminders=Reminders(warning_every="1d")))
     world.goes_on(timedelta(minutes=2), "b")
     assert b.turn() == ["watch.daemon_lost"]
     world.now += timedelta(days=1)
