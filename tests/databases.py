@@ -227,7 +227,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     _drop(_name(path))
-    _create(path, "template0")
+    _make(_name(path), "template0")  # of the same name, which configurations have
 
 
 @contextlib.contextmanager
@@ -358,9 +358,12 @@ def _create(path: Path | str, template: str) -> None:
         _Made.names[str(path)] = _Made.spare.pop()
         return
     _Made.count += 1
-    name = f"watch_{_Made.count}"
+    _Made.names[str(path)] = f"watch_{_Made.count}"
+    _make(_name(path), template)
+
+
+def _make(name: str, template: str) -> None:
     _run(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
-    _Made.names[str(path)] = name
 
 
 def _drop(name: str) -> None:
