@@ -26,13 +26,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from made_up import entry
+from world import Answers, serving
 
 from renewal_watch import messages, schema
 from renewal_watch.config import Channel
@@ -243,53 +243,19 @@ class World:
             return {channel: Counter(self.messages[channel]) for channel in CHANNELS}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Answers):
     world: World
 
     def do_GET(self) -> None:
         place = self.path.partition("?")[0].split("/")
         if place[-1] == "phone-numbers":
-            self._reply(200, self.world.listed(place[1]))
+            self.reply(200, self.world.listed(place[1]))
         else:
-            self._reply(404, {"success": False, "message": "Not found."})
+            self.reply(404, {"success": False, "message": "Not found."})
 
     def do_POST(self) -> None:
         self.world.told(self.path.strip("/"), json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self._reply(200, {})
-
-    def _reply(self, status: int, said: dict[str, Any]) -> None:
-        body = json.dumps(said).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A killed client is what these tests are about."""
-
-
-@contextmanager
-def serving(world: World) -> Iterator[str]:
-    handler = type("Handler", (_Handler,), {"world": world})
-    with _Server(("127.0.0.1", 0), handler) as one:
-        thread = threading.Thread(target=one.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{one.server_address[1]}"
-        finally:
-            one.shutdown()
-            thread.join()
+        self.reply(200, {})
 
 
 def write_config(
@@ -546,7 +512,7 @@ def test_fifty_deaths_lose_nothing(server: Server, tmp_path: Path) -> None:
     with closing(Store(server.url)) as store:
         store.upgrade()
     server.ask(NOTES)
-    with serving(world) as address:
+    with serving(world, _Handler) as address:
         those = []
         for name in (f"daemon-{i}" for i in range(DAEMONS)):
             wire = Wire(server)
@@ -640,7 +606,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
     world = World()
     step = tmp_path / "time"
     step.write_text("+0")
-    with serving(world) as address:
+    with serving(world, _Handler) as address:
         later = f'[[channels]]\nname = "later"\nwebhook = "{address}/later"\n'
         config = write_config(tmp_path, server.url, address, environments=4, more=later)
         with closing(Store(server.url)) as store:
@@ -685,7 +651,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
 def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_path: Path) -> None:
     """An environment that only one knows is polled by that one, a channel that only one has is sent to by that one."""
     world = World()
-    with serving(world) as address:
+    with serving(world, _Handler) as address:
         one = write_config(tmp_path, server.url, address, environments=2, name="one")
         other = write_config(tmp_path, server.url, address, environments=1, name="other")
         text = other.read_text().replace('name = "e0"', 'name = "e9"').replace("/e0/", "/e9/")
@@ -742,7 +708,7 @@ def test_the_next_release_upgrades_the_database_while_this_one_uses_it(server: S
     tables = [table.name for table in schema.metadata.sorted_tables]
     (migrations / "versions" / "next.py").write_text(NEXT_MIGRATION.format(next=after, head=HEAD, tables=tables))
     world = World()
-    with serving(world) as address:
+    with serving(world, _Handler) as address:
         config = write_config(tmp_path, server.url, address, environments=4)
         first, second = Daemon(config, "first"), Daemon(config, "second")
         with running([first, second]):

@@ -46,31 +46,13 @@ class World:
             return Counter(str(one["message"]).rsplit("message ", 1)[-1].strip() for one in self.messages)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Answers(BaseHTTPRequestHandler):
+    """Answers in JSON out of a world, which may be of another kind."""
+
     protocol_version = "HTTP/1.1"
-    world: World
+    world: Any
 
-    def do_GET(self) -> None:
-        if self.path == "/suspend":  # for scripts that run beside the test
-            for one in self.world.entries:
-                one["current_status"] = "suspended"
-            self._reply(200, {})
-            return
-        if not self.path.partition("?")[0].endswith("/phone-numbers"):
-            self._reply(404, {"success": False, "message": "Not found."})  # it offers nothing beside the list
-            return
-        self._reply(*self.world.served())
-
-    def do_POST(self) -> None:
-        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.world.refuse:
-            self._reply(503, {})
-            return
-        with self.world.lock:
-            self.world.messages.append(said)
-        self._reply(200, {})
-
-    def _reply(self, status: int, said: dict[str, Any]) -> None:
+    def reply(self, status: int, said: dict[str, Any]) -> None:
         body = json.dumps(said).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -82,18 +64,43 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Handler(Answers):
+    world: World
+
+    def do_GET(self) -> None:
+        if self.path == "/suspend":  # for scripts that run beside the test
+            for one in self.world.entries:
+                one["current_status"] = "suspended"
+            self.reply(200, {})
+            return
+        if not self.path.partition("?")[0].endswith("/phone-numbers"):
+            self.reply(404, {"success": False, "message": "Not found."})  # it offers nothing beside the list
+            return
+        self.reply(*self.world.served())
+
+    def do_POST(self) -> None:
+        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.world.refuse:
+            self.reply(503, {})
+            return
+        with self.world.lock:
+            self.world.messages.append(said)
+        self.reply(200, {})
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 64
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A killed client is what these tests are about."""
 
 
 @contextmanager
-def serving(world: World) -> Iterator[str]:
+def serving(world: Any, answers: type[Answers] = _Handler) -> Iterator[str]:
     """The address of the world, ``http://127.0.0.1:PORT``."""
-    handler = type("Handler", (_Handler,), {"world": world})
+    handler = type("Handler", (answers,), {"world": world})
     with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
