@@ -11,17 +11,17 @@ import itertools
 import logging
 import os
 import re
+import secrets
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, insert, select
 
 from renewal_watch import schedule
 from renewal_watch.config import Backup, Settings
@@ -36,11 +36,12 @@ from renewal_watch.copying import (
     integrity,
     is_unfinished,
     seal,
+    sweep,
     unhurried,
 )
 from renewal_watch.engine import sqlite_path
 from renewal_watch.errors import StoreError, UsageError
-from renewal_watch.schema import HEAD, instances, is_usable
+from renewal_watch.schema import HEAD, about, instances, is_usable
 from renewal_watch.store import Store
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ SETTLE_S = 5  # a command that uses the database may end by itself
 RETRY = timedelta(hours=1)  # after one that failed
 URGENT_AFTER = 2  # times of the schedule in a row at which none was made
 _STAMP = "%Y%m%dT%H%M%SZ"
+_IDENTITY = "identity"  # the row of ``about`` that tells one database from another; copies have it too
 _BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a file
 
 
@@ -240,17 +242,26 @@ def _into_server(source: Path, revision: str, store: Store, kept: Path, progress
         require_own_schema(store)
         with store.reading() as tx:
             is_worthless = not holds_data(tx.connection)
-    refuse_daemons(store)
-    if not is_worthless:
-        save(store, kept)
-    with _as_own_schema(source, revision) as path:
+    with _as_own_schema(source, revision) as path, store.standing_still() as connection:
+        refuse_daemons(store)
+        if not is_worthless:
+            _save_present(store, kept)
         origin = Store(f"sqlite:///{quote(str(path))}", reads_only=True)
         try:
-            with origin.reading() as tx, store.engine.connect() as connection:
+            with origin.reading() as tx:
                 copy(tx.connection, connection, at_once=True, progress=progress)
         finally:
             origin.close()
     return None if is_worthless else kept
+
+
+def _save_present(store: Store, kept: Path) -> None:
+    try:
+        save(store, kept)
+    except StoreError as error:
+        msg = f"what the database holds now cannot be kept, so it stays: {error}; to put the backup back all the same, "
+        msg += "make a new database, name it in database.url, and restore into that"
+        raise StoreError(msg) from None
 
 
 def _is_unfinished_copy(store: Store) -> bool:
@@ -314,7 +325,7 @@ def is_due(kept: tuple[datetime, str | None] | None, settings: Backup, zone: str
     """Whether a backup is to be made: the first at once, then when the schedule says, and an hour after one that failed."""
     if not settings.directory:
         return False
-    if kept is None or kept[0] > now:  # or the clock was put back
+    if kept is None or schedule.was_put_back(kept[0], now):
         return True
     has_failed = State.of(kept).fault is not None and now - kept[0] >= RETRY
     return has_failed or schedule.last_fire(kept[0], now, settings.schedule, zone) is not None
@@ -371,6 +382,7 @@ def _make(store: Store, plan: Backup, zone: str, now: datetime) -> tuple[Path, i
     of = _of(store)
     made = _free_name(folder, of, now)
     try:
+        sweep(folder, f"{of}-")
         save(store, made)
         names = [path.name for path in folder.iterdir()]
         gone = sorted(set(_ours(names, of)) - staying(_ours(names, of), plan, zone) - {made.name})
@@ -383,8 +395,16 @@ def _make(store: Store, plan: Backup, zone: str, now: datetime) -> tuple[Path, i
 
 
 def _of(store: Store) -> str:
-    """How the names of the backups of this database begin: another one may have its own in the same directory."""
-    return f"renewal-watch-{blake2b(store.place.encode(), digest_size=3).hexdigest()}"
+    """How the names of the backups of this database begin: another one may have its own in the same directory.
+
+    It goes by what the database has in it, for two machines may have it in the same place, and one may be moved.
+    """
+    with store.transaction() as tx:
+        found = tx.connection.execute(select(about.c.value).where(about.c.name == _IDENTITY)).scalar()
+        if found is None:
+            found = secrets.token_hex(4)
+            tx.connection.execute(insert(about).values(name=_IDENTITY, value=found))
+    return f"renewal-watch-{found}"
 
 
 def _free_name(folder: Path, of: str, now: datetime) -> Path:

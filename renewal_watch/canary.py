@@ -35,8 +35,8 @@ def is_due(store: Store, settings: Canary, zone: str, now: datetime) -> bool:
         return False
     with store.transaction() as tx:
         kept = tx.fired_at(_CALENDAR)
-        if kept is None or kept[0] > now:  # or the clock was put back
-            tx.set_fired(_CALENDAR, now)
+        if kept is None or schedule.was_put_back(kept[0], now):
+            tx.set_fired(_CALENDAR, now, kept[1] if kept else None)
             return False
     return schedule.last_fire(kept[0], now, settings.schedule, zone) is not None
 

@@ -51,6 +51,7 @@ _POSTGRESQL = re.compile(  # as SQLAlchemy reads it
     r"postgresql\+psycopg://([^:/?#@\s]*(:(?P<password>[^/?#@\s]*))?@)?(\[[0-9A-Fa-f:.]+\]|[^:/?#@\s]*)(:[0-9]{1,5})?"
     r"(/[^/?#\s]*)?(\?(?P<query>[!-~]*))?"
 )
+_PORT_OPTION = re.compile(r"[?&]port=(?![0-9]{1,5}(&|$))")  # which is no number
 _SECRET_OPTION = re.compile("password|secret", re.IGNORECASE)
 _TELLING = 8  # characters of a part of an address that is a secret of its own; shorter ones would blot out words
 _FIRST_PAGE_KEYS = {"page", "per_page"}
@@ -107,7 +108,7 @@ class Database(_Section, frozen=True):
             return self.url
         url, at = _read_given(self, "url", "database")
         learn_passwords(url)
-        if fault := _database_fault(url):
+        if fault := database_fault(url):
             raise ConfigError([f"{at}: {fault}"])
         return url
 
@@ -942,7 +943,7 @@ def _database_faults(database: dict[str, Any], *, readable_by_others: bool) -> I
     url = database.get("url")
     if not isinstance(url, str) or not url:
         return
-    if fault := _database_fault(url):
+    if fault := database_fault(url):
         yield f"database.url: {fault}"
     elif readable_by_others and _passwords(url):
         yield (
@@ -950,7 +951,7 @@ def _database_faults(database: dict[str, Any], *, readable_by_others: bool) -> I
         )
 
 
-def _database_fault(url: str) -> str | None:
+def database_fault(url: str) -> str | None:
     """Why there can be no database of ours behind ``url``, in words that repeat no password."""
     kind = url.partition(":")[0].lower()
     if kind == "sqlite":
@@ -960,7 +961,7 @@ def _database_fault(url: str) -> str | None:
     if re.fullmatch(r"postgres|postgresql(\+\w+)?", kind):
         if not url.startswith("postgresql+psycopg://"):
             return f"begin it with postgresql+psycopg:// instead of {kind}://"
-        if _POSTGRESQL.fullmatch(url):
+        if _POSTGRESQL.fullmatch(url) and not _PORT_OPTION.search(url):
             return None
         return (
             "write it as postgresql+psycopg://USER:PASSWORD@HOST/DATABASE; in the user and the password, what is no letter "

@@ -497,7 +497,7 @@ def appearing(target: Path) -> Iterator[Path]:
     """
     part: Path | None = None
     try:
-        _sweep(target)
+        sweep(target.parent, f"{target.name}.")
         descriptor, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent)
         part = Path(name)
         try:
@@ -526,10 +526,10 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _sweep(target: Path) -> None:
-    """Take away what processes that died left of writing the same file."""
-    for path in target.parent.iterdir():
-        if not (path.name.startswith(f"{target.name}.") and path.name.endswith(".part")):
+def sweep(folder: Path, beginning: str) -> None:
+    """Take away what processes that died left of writing files whose names begin like this. Raises OSError."""
+    for path in folder.iterdir():
+        if not (path.name.startswith(beginning) and path.name.endswith(".part")):
             continue
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)

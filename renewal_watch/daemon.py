@@ -38,7 +38,7 @@ from apscheduler.triggers.base import BaseTrigger
 from renewal_watch import account_poll, canary, config, dispatch, follow_up, messages, poll, upkeep, wording
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.environments import LOOK_S, Directory
-from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, StoreError
+from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, StoreAway, StoreError
 from renewal_watch.heartbeat import Heartbeats
 from renewal_watch.inventory import inventory_of
 from renewal_watch.model import Lease, Message, Severity
@@ -67,6 +67,10 @@ STOP_PINGS_S = 1.0  # and what a dead-man's switch is being told so long
 ACCOUNT_THREADS = 4
 _UPKEEP = "upkeep"
 BLIND_AFTER_S = 600.0  # an unwritable database for so long is told without it
+HUNG_AFTER_S = BLIND_AFTER_S + 2 * REFRESH_S  # and one that says nothing at all, not even a fault
+STOOD_S = 30.0  # between two turns of the main thread: the process was paused, or its machine
+AWAY_S = 5.0  # between two tries to reach a server at the start
+LATELY = timedelta(days=7)  # what was polled since then and is not configured any more is missed
 REPEAT_S = 60.0  # how often the log says that the database fails: a thousand environments may each meet it
 
 
@@ -130,6 +134,7 @@ class Daemon:
         self.ticked_at = time.monotonic()
         self._schedules: dict[str, Schedule] = {}
         self._refreshed_at = -REFRESH_S
+        self._answered_at = time.monotonic()  # when the database last did all that it was asked
         self._directory = Directory()
         self._looked_at = -LOOK_S
         self._rates = Rates(store, self.clock)
@@ -152,6 +157,8 @@ class Daemon:
     def run(self) -> int:
         """Watch until SIGTERM or SIGINT."""
         self._catch_signals()
+        if not self._await_database():
+            return 0
         if self.presence:
             self.presence.start()
         self._start_workers()
@@ -162,6 +169,8 @@ class Daemon:
         wall, mono = time.time(), time.monotonic()
         while not self.stopping.wait(0.5):
             step = (time.time() - wall) - (time.monotonic() - mono)
+            if time.monotonic() - mono > STOOD_S:  # it is this process that did nothing
+                self._answered_at = time.monotonic()
             wall, mono = time.time(), time.monotonic()
             if abs(step) > CLOCK_STEP_S:
                 log.warning(
@@ -171,6 +180,8 @@ class Daemon:
             elif not self._scheduler_lives():
                 log.error("the scheduler stood still; it is started again")
                 self._restart_scheduler()
+            if mono - self._answered_at > HUNG_AFTER_S and not self._unwritable_told:
+                self._cannot_write(StoreError(f"the database {self.store.place} does not answer"), self._answered_at)
             if self.reloading.is_set():
                 self.reloading.clear()
                 self._reload()
@@ -181,6 +192,31 @@ class Daemon:
             self._say_status()
         self._stop()
         return 0
+
+    def _await_database(self) -> bool:
+        """Bring the database up to date; False when asked to stop before. Raises StoreError.
+
+        A server that is away is waited for: who ended instead, and was started again, would never tell that it is blind.
+        """
+        while True:
+            try:
+                self.store.upgrade()
+            except StoreAway as error:
+                if not self.store.is_shared:
+                    raise
+                if self._unwritable_since is None:
+                    self.systemd.say("READY=1")
+                self._cannot_write(error)
+            else:
+                self._can_write()
+                self._answered_at = time.monotonic()
+                return True
+            if self.systemd.watchdog_s:
+                self.systemd.say("WATCHDOG=1")
+            self._say_status()
+            if self.stopping.wait(AWAY_S):
+                self.systemd.say("STOPPING=1")
+                return False
 
     def stuck(self) -> str | None:
         """The thread that shows no sign of life, None while all move. A provider or channel that is down is no hang."""
@@ -346,7 +382,8 @@ class Daemon:
         if time.monotonic() - self._refreshed_at < REFRESH_S and not is_back:
             return
         with self.store.reading() as tx:
-            self._schedules = {watch.name: schedule for _, watch, schedule in tx.watches()}
+            watches = tx.watches()
+        self._schedules = {watch.name: schedule for _, watch, schedule in watches}
         routing = self.routing()
         policies = {one.name: self.settings.policy(one, routing.inventory) for one in self.settings.environments}
         faults = self.inventory.faults
@@ -361,13 +398,20 @@ class Daemon:
             self._busy.add(_UPKEEP)
             threading.Thread(target=self._keep_up, name=_UPKEEP, daemon=True).start()
         now = self.clock()
+        file_faults = self.settings.file_faults(now)
+        lately = [one.name for _, one, _ in watches if one.last_poll_at is not None and now - one.last_poll_at < LATELY]
+        directory = self.settings.environments_dir
+        if lately and directory and not self.settings.environments:  # its disk may be missing since the start
+            some = "1 environment was" if len(lately) == 1 else f"{len(lately)} environments were"
+            fault = f"it is empty, so nothing is watched; {some} polled in the last days"
+            file_faults = {config.readable(directory.name): fault, **file_faults}
         told = follow_up.run_once(
             self.store,
             routing,
             policies,
             now,
             inventory_faults=faults,
-            file_faults=self.settings.file_faults(now),
+            file_faults=file_faults,
             host=self.presence.host if self.presence else "",
             instance=self.presence.id if self.presence else None,
         )
@@ -375,7 +419,7 @@ class Daemon:
             self._wake_workers()
         if is_heard:  # it may be that the others are quicker at every poll
             self._can_write()
-        self._refreshed_at = time.monotonic()
+        self._refreshed_at = self._answered_at = time.monotonic()
 
     # --- poll threads ---
 
@@ -530,12 +574,12 @@ class Daemon:
         if self.stopping.wait(seconds):
             raise Stopped
 
-    def _cannot_write(self, error: StoreError) -> None:
+    def _cannot_write(self, error: StoreError, since: float | None = None) -> None:
         """The outbox is out of reach, so after a while people are told past it, once."""
         self.complain(error)
         now = time.monotonic()
         if self._unwritable_since is None:
-            self._unwritable_since = now
+            self._unwritable_since = now if since is None else since
         if now - self._unwritable_since >= BLIND_AFTER_S and not self._unwritable_told:
             self._unwritable_told = True
             text = f"renewal-watch on {socket.gethostname()} watches nothing: {error}"

@@ -94,15 +94,6 @@ def wal_is_safe(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
     return version >= (3, 51, 3)
 
 
-def is_url(url: str) -> bool:
-    """Whether it has the form of the URL of a database that can be opened."""
-    try:
-        parsed = make_url(url)
-        return parsed.get_backend_name() in ("sqlite", "postgresql") and bool(parsed.database)
-    except (ArgumentError, ValueError):
-        return False
-
-
 def sqlite_path(url: str | URL) -> Path | None:
     """The file of a SQLite URL, None for another engine."""
     parsed = make_url(url)
@@ -160,6 +151,11 @@ def explained(error: Exception) -> tuple[str, str]:
     return said, next(found, "check it with: renewal-watch db check")
 
 
+def will_pass(todo: str) -> bool:
+    """Whether what ``explained`` says to do is about something that ends by itself, or that others end."""
+    return todo.endswith(_AGAIN)
+
+
 def only_reads(connection: Connection) -> Connection:
     """The connection, whose next transaction waits for nobody and sees one state of the database."""
     if connection.dialect.name == "sqlite":
@@ -183,6 +179,19 @@ def take_turn(connection: Connection, of: str | None) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(_lock(of))))
 
 
+def hold(connection: Connection) -> None:
+    """Have what ``take_turn`` without a name gives, until ``let_go``, over transactions. Only on a server."""
+    connection.execute(select(func.pg_advisory_lock(_lock(""))))
+    connection.commit()
+
+
+def let_go(connection: Connection) -> None:
+    """Let the others go on that ``hold`` keeps waiting."""
+    connection.rollback()
+    connection.execute(select(func.pg_advisory_unlock(_lock(""))))
+    connection.commit()
+
+
 def _lock(name: str) -> int:
     digest = blake2b(f"renewal-watch {name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
@@ -204,6 +213,9 @@ def _postgresql(url: str, *, reads_only: bool) -> Engine:
             pool_pre_ping=True,  # a server that was restarted costs no step
             connect_args={name: value for name, value in _PATIENCE.items() if name not in given.query},
         )
+    except (ArgumentError, TypeError, ValueError):
+        msg = "database.url: its options after ? cannot be used; correct them"
+        raise ConfigError([msg]) from None
     except ModuleNotFoundError:
         msg = "database.url: PostgreSQL needs a library that is not installed; install renewal-watch[postgres]"
         raise ConfigError([msg]) from None

@@ -68,7 +68,7 @@ class Directory:
             marks = _marks(directory)
         except OSError as error:
             return f"it cannot be read: {error.strerror}"
-        if not marks and count > 1 and not is_meant:
+        if not marks and count > 1 and not is_meant:  # that the only one is gone is told by the daemon
             return (
                 f"it is empty, and {count} environments stood in it; they are watched as before. If that is meant, "
                 f"reload the service"
@@ -76,7 +76,9 @@ class Directory:
         missing = self._files.keys() - marks.keys()
         self._gone = set() if is_meant else missing - self._gone
         self._files = {
-            path: read_environment(path) if self._marks.get(path) != mark else self._files[path]
+            path: self._files[path]
+            if self._marks.get(path) == mark and self._files[path].environment is not None and not is_meant
+            else read_environment(path)  # a disk that failed for a moment changes no mark
             for path, mark in marks.items()
         } | {path: self._files[path] for path in sorted(self._gone)}
         if is_meant:

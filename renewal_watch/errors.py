@@ -4,6 +4,7 @@
     ├── UsageError          cli; exit 2; the operator corrects the command
     ├── ConfigError         config, channels; exit 78; the operator corrects the file (all faults at once)
     ├── StoreError          store, schema; exit 1; the daemon tries again, the operator frees disk or lock
+    │   └── StoreAway       store; the same, and a daemon that begins waits for its end
     ├── AlreadyRunning      daemon; exit 1; the operator stops the other daemon
     ├── PutOff              talkover; the poll is begun again a little later, and nothing of it is recorded
     ├── CannotServe         web; exit 1; the operator frees the address, or installs what the pages need
@@ -51,6 +52,10 @@ class ConfigError(RenewalWatchError):
 
 class StoreError(RenewalWatchError):
     """The database cannot be read or written now."""
+
+
+class StoreAway(StoreError):
+    """The database cannot be reached, or is kept by others, for the moment."""
 
 
 class AlreadyRunning(RenewalWatchError):

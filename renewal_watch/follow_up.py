@@ -447,7 +447,7 @@ def _digest(tx: Transaction, way: Routing, channel: Channel, policies: Mapping[s
         return 0
     name = f"digest {channel.name}"
     fired = tx.fired_at(name)
-    if fired is None or fired[0] > now:  # the first one comes at its time; a clock that was put back starts anew
+    if fired is None or schedule.was_put_back(fired[0], now):  # the first one comes at its time
         tx.set_fired(name, now)
         return 0
     at = schedule.last_fire(fired[0], now, channel.digest, channel.timezone or way.zone)

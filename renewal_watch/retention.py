@@ -513,6 +513,7 @@ def _alerts(turn: _Turn, limit: datetime) -> None:
     with turn.store.reading() as tx:
         query = select(matters.c.alert_id).join(alerts, alerts.c.id == matters.c.alert_id)
         open_ids = set(tx.connection.execute(query.where(alerts.c.created_at < limit)).scalars())
+        last = tx.last_id(alerts)
         told_of: set[int] = set()
         for chunk in chunks(sorted(open_ids)):
             told = select(delivery_alerts.c.delivery_id).where(delivery_alerts.c.alert_id.in_(chunk))
@@ -522,7 +523,7 @@ def _alerts(turn: _Turn, limit: datetime) -> None:
     for ids in _old(turn, alerts, columns, limit):
         with turn.step() as tx:
             told = select(delivery_alerts.c.alert_id).where(delivery_alerts.c.alert_id.in_(ids))
-            kept = open_ids.union(tx.connection.execute(told).scalars())
+            kept = {*open_ids, *tx.connection.execute(told).scalars(), last}  # or the next one gets an id that was told
             over = [pk for pk in ids if pk not in kept]
             turn.done.alerts += tx.connection.execute(delete(alerts).where(alerts.c.id.in_(over))).rowcount
     for ids in _old(turn, actions, (actions.c.id, actions.c.at), limit):
@@ -533,7 +534,10 @@ def _alerts(turn: _Turn, limit: datetime) -> None:
 
 
 def _old(turn: _Turn, table: Any, columns: Sequence[Any], limit: datetime) -> Iterator[Sequence[int]]:
-    """The ids of rows from before the limit, in pages; it ends at the first page without any, for ids go with time."""
+    """The ids of rows from before the limit, in pages; it ends at the first page of younger ones, for ids go with time.
+
+    Those from after now are of a clock that was wrong, and say nothing of those behind them.
+    """
     pk, at = columns
     last = 0
     while True:
@@ -541,7 +545,7 @@ def _old(turn: _Turn, table: Any, columns: Sequence[Any], limit: datetime) -> It
         with turn.store.reading() as tx:
             page = tx.connection.execute(query).all()
         ids = [row.id for row in page if row.at < limit]
-        if not ids:
+        if not ids and not any(row.at > turn.now for row in page):
             return
         yield ids
         last = page[-1].id

@@ -40,6 +40,7 @@ _SHORTCUTS = {
     "@weekly": "0 0 * * 0",
     "@monthly": "0 0 1 * *",
 }
+PUT_BACK = timedelta(hours=1)  # by so much two machines do not differ
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEPS = 10  # of an interval: a poll moves by no more towards its place
 SLOW_S = 5  # a poll of a hundred numbers takes well under a second
@@ -375,6 +376,11 @@ def next_fire(after: datetime, line: str, zone: str) -> datetime:
         msg = f"{line!r} never comes"
         raise ValueError(msg)
     return fire
+
+
+def was_put_back(last: datetime, now: datetime) -> bool:
+    """Whether the clock was put back since ``last``; what is less is another process, which read it a little later."""
+    return last - now > PUT_BACK
 
 
 def last_fire(after: datetime, until: datetime, line: str, zone: str) -> datetime | None:

@@ -11,13 +11,13 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, inspect, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from renewal_watch import copying
@@ -25,13 +25,16 @@ from renewal_watch.engine import (
     INCREMENTAL,
     OLDEST_SERVER,
     explained,
+    hold,
+    let_go,
     only_reads,
     open_engine,
     shown,
     sqlite_path,
     take_turn,
+    will_pass,
 )
-from renewal_watch.errors import StoreError
+from renewal_watch.errors import StoreAway, StoreError
 from renewal_watch.model import Verdict
 from renewal_watch.outbox import Outbox
 from renewal_watch.routing import Routing
@@ -130,6 +133,20 @@ class Store:
             yield Transaction(connection, is_simulated=self._is_simulated)
 
     @contextmanager
+    def standing_still(self) -> Iterator[Connection]:
+        """On a server: a connection that is in no transaction, beside which nobody begins one that writes. Raises StoreError.
+
+        What ``unlocked`` says is let through: that a daemon is there.
+        """
+        with self._connected() as connection:
+            hold(connection)
+            try:
+                yield connection
+            finally:
+                with suppress(SQLAlchemyError):  # where the connection broke, the lock ended with it
+                    let_go(connection)
+
+    @contextmanager
     def _connected(self) -> Iterator[Connection]:
         driver: Any = self.engine.dialect.dbapi  # its errors come bare from statements for many rows
         try:
@@ -137,7 +154,7 @@ class Store:
                 yield connection
         except (DBAPIError, PoolTimeout, driver.Error) as error:
             cause = error.__context__  # psycopg says what became of a statement after what became of the connection
-            raise StoreError(self._said(cause if isinstance(cause, driver.Error) else error)) from None
+            raise self._said(cause if isinstance(cause, driver.Error) else error) from None
 
     @contextmanager
     def _begun(self, connection: Connection) -> Iterator[None]:
@@ -151,9 +168,10 @@ class Store:
                     connection.invalidate()
                 raise
 
-    def _said(self, error: Exception) -> str:
+    def _said(self, error: Exception) -> StoreError:
         cause, todo = explained(error)
-        return f"the database {self.place} cannot be used ({cause}): {todo}"
+        msg = f"the database {self.place} cannot be used ({cause}): {todo}"
+        return StoreAway(msg) if will_pass(todo) else StoreError(msg)
 
     # --- schema ---
 
@@ -241,7 +259,7 @@ class Store:
                 cursor.executescript(f"PRAGMA incremental_vacuum({pages:d})")  # execute() would free one page
             return (before - free()) * int(cursor.execute("PRAGMA page_size").fetchone()[0])
         except sqlite3.Error as error:
-            raise StoreError(self._said(error)) from None
+            raise self._said(error) from None
         finally:
             connection.close()
 

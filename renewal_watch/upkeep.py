@@ -35,7 +35,7 @@ def _is_prune_due(store: Store, settings: Settings, now: datetime) -> bool:
         kept = tx.fired_at(_PRUNING)
     if kept is not None and kept[1] == _BEGUN:
         return True
-    if kept is None or kept[0] > now:  # or the clock was put back
+    if kept is None or schedule.was_put_back(kept[0], now):
         with store.transaction() as tx:
             tx.set_fired(_PRUNING, now)
         return False

@@ -168,8 +168,7 @@ def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bo
 
 def _url(ctx: click.Context, url: str | None, file: Path | None) -> str:
     """The URL of the target, whose password is said nowhere. Raises UsageError."""
-    from renewal_watch.config import hide_passwords, learn_passwords
-    from renewal_watch.engine import is_url
+    from renewal_watch.config import database_fault, hide_passwords, learn_passwords
 
     is_typed = ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE
     if is_typed and file is not None:
@@ -186,8 +185,8 @@ def _url(ctx: click.Context, url: str | None, file: Path | None) -> str:
         msg = "name the database to copy to with --to URL or, where it has a password, --to-file FILE"
         raise UsageError(msg)
     learn_passwords(url)
-    if not is_url(url):
-        msg = "--to: write it as sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
+    if fault := database_fault(url):
+        msg = f"--to: {fault}"
         raise UsageError(msg)
     if is_typed and hide_passwords(url) != url:
         click.echo(

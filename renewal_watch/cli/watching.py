@@ -32,6 +32,7 @@ def run(ctx: click.Context) -> None:
     from renewal_watch.daemon import Daemon, only_one
     from renewal_watch.engine import sqlite_path
     from renewal_watch.senders import channel_faults
+    from renewal_watch.store import Store
     from renewal_watch.systemd import Systemd
 
     settings = base.settings(ctx, complains=False)
@@ -46,7 +47,7 @@ def run(ctx: click.Context) -> None:
         Systemd().say("EXTEND_TIMEOUT_USEC=600000000", "STATUS=opening the database")
         if path is not None and (found := damage.of_file(path)):
             raise StoreError(str(found[0]))
-        with base.store(settings, write=True) as store:
+        with contextlib.closing(Store(settings.database_url)) as store:
             code = Daemon(settings, store).run()
         sys.stderr.flush()
         os._exit(code)  # threads of a poll under way may wait for a provider; nothing of them is half written

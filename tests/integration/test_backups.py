@@ -379,6 +379,38 @@ def test_a_server_with_a_living_daemon_is_left_alone(store: Store, tmp_path: Pat
         restore(tmp_path / "one.db", url_of(tmp_path / "watch.db"), tmp_path)
 
 
+@POSTGRESQL_ONLY
+def test_nothing_comes_in_between_what_is_kept_and_what_is_put_back(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(store, tmp_path / "one.db")
+    other = opened(tmp_path / "watch.db")
+    databases.impatient(other)
+    real, refused = backups.save, []
+
+    def saves(*words: Any) -> None:
+        real(*words)
+        try:
+            with other.transaction("environment production"):
+                pass
+        except StoreError as error:
+            refused.append(str(error))
+
+    monkeypatch.setattr(backups, "save", saves)
+    assert restore(tmp_path / "one.db", url_of(tmp_path / "watch.db"), tmp_path)
+    assert len(refused) == 1
+    with other.transaction("environment production"):
+        pass
+
+
+@POSTGRESQL_ONLY
+def test_what_cannot_be_kept_is_not_replaced_and_what_to_do_is_said(store: Store, tmp_path: Path) -> None:
+    save(store, tmp_path / "one.db")
+    changed(tmp_path / "watch.db", "DROP TABLE matters")
+    with pytest.raises(StoreError, match=r"cannot be kept.*make a new database, name it in database.url"):
+        restore(tmp_path / "one.db", url_of(tmp_path / "watch.db"), tmp_path)
+
+
 # --- which stay -------------------------------------------------------------------------------------------------------
 
 
@@ -488,7 +520,7 @@ def test_the_first_comes_at_once_the_others_when_the_schedule_says(nights: Night
     assert nights.turn() is None
     nights.now = T0 + 16 * HOUR
     assert nights.turn() is not None
-    assert [name[len("renewal-watch-123456-") :] for name in nights.files()] == [
+    assert [name[len("renewal-watch-12345678-") :] for name in nights.files()] == [
         "20261123T120000Z.db",
         "20261124T040000Z.db",
     ]
@@ -522,7 +554,7 @@ def test_rotation_takes_only_its_own(nights: Nights) -> None:
     (own,) = nights.files()
     others = [
         "by-hand.db",
-        "renewal-watch-000000-20200101T000000Z.db",
+        "renewal-watch-00000000-20200101T000000Z.db",
         own.replace(".db", ".db.gz"),
         own.replace("20261123T120000Z", "20269923T120000Z"),
         own.replace("20261123T120000Z", "2026-11-23"),
@@ -535,6 +567,32 @@ def test_rotation_takes_only_its_own(nights: Nights) -> None:
     assert set(others) < set(nights.files())
     mine = sorted(set(nights.files()) - set(others))
     assert [name[-19:] for name in mine] == ["20261126T120000Z.db", "20261127T120000Z.db"]
+
+
+@SQLITE_ONLY
+def test_another_database_in_the_same_place_of_another_machine_has_its_own(nights: Nights, empty: Path) -> None:
+    nights.settings = settings_of(nights.folder, keep_daily=1, keep_weekly=0, keep_monthly=0)
+    nights.turn()
+    (theirs,) = nights.files()
+    nights.store.close()
+    path = databases.path_of(nights.store)
+    path.write_bytes(empty.read_bytes())
+    nights.store = opened(path)
+    for _ in range(3):
+        nights.now += DAY
+        nights.turn()
+    assert theirs in nights.files()
+    assert len(nights.files()) == 2
+
+
+def test_what_a_stop_left_of_an_earlier_one_is_taken_away(nights: Nights) -> None:
+    nights.turn()
+    (own,) = nights.files()
+    nights.now += DAY
+    (nights.folder / own.replace(".db", ".db.abc.part")).write_bytes(b"half")
+    (nights.folder / "other.db.abc.part").write_bytes(b"mine")
+    nights.turn()
+    assert [name for name in nights.files() if name.endswith(".part")] == ["other.db.abc.part"]
 
 
 def test_two_within_one_second_are_two(nights: Nights) -> None:

@@ -262,6 +262,21 @@ def test_a_clock_put_back_sends_no_flood_and_loses_none(mine: Mine) -> None:
     assert not mine.is_due()
 
 
+def test_who_read_the_time_a_little_before_another_sent_it_sends_none_and_its_fate_is_not_forgotten(mine: Mine) -> None:
+    mine.is_due()
+    mine.now = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
+    mine.send()
+    mine.now -= timedelta(seconds=1)
+    assert not mine.is_due()
+    mine.now += timedelta(seconds=2)
+    assert not mine.is_due()
+    with mine.store.reading() as tx:
+        kept = tx.fired_at("canary")
+    assert kept is not None
+    assert kept[1] is not None
+    assert '"waits": true' in kept[1]
+
+
 @pytest.mark.parametrize(
     ("zone", "at"),
     [("UTC", "09:00"), ("Europe/Berlin", "08:00"), ("America/New_York", "14:00"), ("Asia/Tokyo", "00:00")],

@@ -391,14 +391,20 @@ def test_db_copy_takes_the_url_from_a_file_or_the_environment(configuration: Pat
     ("words", "said"),
     [
         ([], "name the database to copy to with --to URL"),
-        (["--to", "nonsense"], "--to: write it as sqlite:///PATH or postgresql"),
-        (["--to", "postgresql+psycopg://h:port/x"], "--to: write it as sqlite:///PATH or postgresql"),
+        (["--to", "nonsense"], "--to: write it as sqlite:///PATH for a file or postgresql+psycopg://"),
+        (["--to", "postgresql+psycopg://h:port/x"], "--to: write it as postgresql+psycopg://USER"),
+        (["--to", "postgresql+psycopg://h/x?port=x"], "--to: write it as postgresql+psycopg://USER"),
+        (["--to", "postgresql+psycopg://u:hun@ter2long@h/x"], "--to: write it as postgresql+psycopg://USER"),
+        (["--to", "sqlite:///:memory:"], "--to: write it as sqlite:///PATH"),
+        (["--to", "sqlite:////x.db?timeout=abc"], "--to: write it as sqlite:///PATH"),
         (["--to", "sqlite:////nosuch/x.db"], "--to: the directory /nosuch does not exist"),
         (["--to", "sqlite:///x.db", "--to-file", __file__], "exclude each other"),
     ],
 )
 def test_a_target_that_is_none_is_refused(configuration: Path, words: list[str], said: str) -> None:
-    assert said in run(configuration, "db", "copy", *words, code=2).output
+    shown = run(configuration, "db", "copy", *words, code=2).output
+    assert said in shown
+    assert "ter2long" not in shown
 
 
 def test_the_database_is_not_copied_onto_itself(configuration: Path, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from databases import BOTH, close
+from databases import BOTH, POSTGRESQL_ONLY, away, close
 from receivers import Answer, http_receiver
 from world import TOKEN, World, serving, write_config
 
-from renewal_watch import config, daemon
+from renewal_watch import config, daemon, follow_up
 from renewal_watch.daemon import Daemon, only_one
 from renewal_watch.errors import AlreadyRunning, StoreError
 from renewal_watch.store import Store
@@ -166,6 +166,60 @@ def test_an_unwritable_database_is_told_past_it_once(
         (message,) = world.messages
         assert "cannot write its database" in str(message["title"])
         assert "disk is full" in str(message["message"])
+
+
+def test_a_database_that_answers_nothing_is_told_past_it_once(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(tmp_path, address, monkeypatch)
+    with running as one:
+        until(lambda: world.requests and not one._busy)
+        may_end = threading.Event()
+        real = follow_up.run_once
+
+        def hangs(*words: Any, **named: Any) -> int:
+            may_end.wait(PATIENCE_S)
+            return real(*words, **named)
+
+        monkeypatch.setattr(daemon.follow_up, "run_once", hangs)
+        monkeypatch.setattr(daemon, "BLIND_AFTER_S", 0.0)
+        monkeypatch.setattr(daemon, "HUNG_AFTER_S", 0.5)
+        until(lambda: world.messages)
+        may_end.set()
+        (message,) = world.messages
+        assert "does not answer" in str(message["message"])
+        running.offset = timedelta(hours=2)  # a poll is written
+        until(lambda: one._unwritable_since is None)
+
+
+@POSTGRESQL_ONLY
+def test_a_daemon_that_starts_while_the_server_is_away_waits_and_tells(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon, "AWAY_S", 0.05)
+    running = Running(tmp_path, address, monkeypatch)
+    monkeypatch.setattr(daemon, "BLIND_AFTER_S", 0.0)
+    with away(tmp_path / "renewal-watch.db"):
+        running.store.engine.dispose()
+        running.thread.start()
+        until(lambda: world.messages)
+        assert "watches nothing: the database" in str(world.messages[0]["message"])
+        assert world.requests == 0
+    until(lambda: world.requests)
+    assert len(world.messages) == 1
+    running.__exit__()
+
+
+@POSTGRESQL_ONLY
+def test_a_daemon_that_waits_for_its_server_can_be_stopped(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = Running(tmp_path, address, monkeypatch)
+    with away(tmp_path / "renewal-watch.db"):
+        running.store.engine.dispose()
+        running.thread.start()
+        until(lambda: running.daemon._unwritable_since)
+        running.__exit__()
 
 
 def test_a_poll_that_breaks_is_repeated_and_takes_nothing_down(

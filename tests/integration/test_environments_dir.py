@@ -20,9 +20,9 @@ from databases import BOTH, opened
 from made_up import entry
 from receivers import Answer, http_receiver
 
-from renewal_watch import config, daemon, follow_up, health, poll
+from renewal_watch import config, daemon, environments, follow_up, health, poll
 from renewal_watch.cli import cli
-from renewal_watch.config import Channel, Environment, Settings
+from renewal_watch.config import Channel, Environment, EnvironmentFile, Settings
 from renewal_watch.daemon import Daemon
 from renewal_watch.environments import Directory
 from renewal_watch.errors import ConfigError, ServerTrouble, UsageError
@@ -407,6 +407,23 @@ def test_a_disk_that_is_missing_is_not_a_thousand_removals(house: House) -> None
     assert one.settings.broken == ()
 
 
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.file("acme")
+    one = Follower(house)
+    house.file("globex")
+    real = environments.read_environment
+
+    def fails(path: Path) -> EnvironmentFile:
+        return EnvironmentFile(path=path, faults=("cannot be read: Input/output error",))
+
+    monkeypatch.setattr(environments, "read_environment", fails)
+    assert one.look() == ["acme"]
+    monkeypatch.setattr(environments, "read_environment", real)
+    assert one.look() == ["acme", "globex"]
+
+
 def test_the_only_file_may_be_taken_away(house: House) -> None:
     path = house.file("acme")
     one = Follower(house)
@@ -751,6 +768,21 @@ def test_a_daemon_takes_over_what_changes_in_the_directory(house: House, monkeyp
             assert one._workers == workers, "no channel was stopped for it"
             with running.store.reading() as tx:
                 assert len(tx.watches()) == 2, "its history goes on where it was"
+
+
+def test_that_nothing_is_left_to_watch_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = json.dumps({"success": True, "data": [entry("phone-1")], "meta": {"last_page": 1, "total": 1}}).encode()
+    with http_receiver() as provider:
+        provider.answer = lambda _: Answer(200, said)
+        running = Running(house, monkeypatch, provider.port)
+        path = running.file("acme")
+        with running as one:
+            until(lambda: provider.requests and not one._busy)
+            path.unlink()
+            until(lambda: running.alerts("environments.invalid"))
+            assert "nothing is watched; 1 environment was polled" in running.alerts("environments.invalid")[0]
+            running.file("acme")
+            until(lambda: len(running.alerts("environments.invalid")) == 2)
 
 
 def test_a_poll_under_way_ends_although_its_file_is_gone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

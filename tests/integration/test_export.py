@@ -38,6 +38,7 @@ pytestmark = BOTH
 
 Run = Callable[..., Result]
 NOW = datetime.now(UTC).replace(microsecond=0)  # the commands read the clock
+LISTED = (NOW - timedelta(hours=2)).replace(minute=0)  # and half an hour later, on the same day whatever the hour
 FORMULA = '=HYPERLINK("http://127.0.0.1/";"click")'
 
 
@@ -68,9 +69,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     for name, at, entries in (
-        ("production", NOW - timedelta(hours=2), listed(later=False)),
-        ("staging", NOW - timedelta(hours=2), [entry("phone-1")]),
-        ("production", NOW - timedelta(hours=1), listed(later=True)),
+        ("production", LISTED, listed(later=False)),
+        ("staging", LISTED, [entry("phone-1")]),
+        ("production", LISTED + timedelta(minutes=30), listed(later=True)),
     ):
         one = settings.environment(name)
         source = type("Source", (), {"fetch": lambda _, those=entries: listing(*those)})()

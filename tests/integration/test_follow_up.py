@@ -1768,6 +1768,17 @@ def test_a_clock_put_back_delays_no_digest_and_repeats_none(world: World) -> Non
     assert {one.kind for message in world.take(MORNING) for one in message.alerts} == {"capability.lost", "digest.sent"}
 
 
+def test_who_read_the_time_a_little_before_the_digest_that_another_sent_sends_none(world: World) -> None:
+    world.way = Routing(channels=(replace_channel(MORNING, digest_when_empty=True),))
+    world.turn()
+    world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+    assert kinds(world.turn()) == ["digest.sent"]
+    world.now -= timedelta(seconds=1)
+    assert world.turn() == []
+    world.now += timedelta(seconds=2)
+    assert world.turn() == []
+
+
 def test_a_digest_that_was_sent_by_a_clock_put_on_does_not_hold_up_the_one_of_the_true_day(world: World) -> None:
     world.way = Routing(channels=(MORNING,))
     world.has()

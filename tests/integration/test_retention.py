@@ -463,6 +463,27 @@ def test_alerts_go_when_their_messages_ended_and_nothing_is_open(past: Past, mon
     assert past.broken() == {}
 
 
+def test_the_newest_alert_stays_for_its_id_was_told(past: Past) -> None:
+    with past.store.transaction() as tx:
+        for pk in range(1, 4):
+            old_alert(tx, pk, JANUARY, "sent")
+    past.prune(JANUARY + 30 * DAY, JANUARY + 60 * DAY)
+    assert left(past, alerts) == [3]
+
+
+def test_alerts_of_a_clock_that_was_ahead_keep_no_older_ones(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PAGE", "FEWEST", "FIRST", "MOST"):
+        monkeypatch.setattr(retention, name, 2)
+    with past.store.transaction() as tx:
+        for pk in range(1, 6):
+            old_alert(tx, pk, JANUARY + 3000 * DAY, "sent")
+        for pk in range(6, 10):
+            old_alert(tx, pk, JANUARY, "sent")
+        old_alert(tx, 10, JANUARY + 59 * DAY, "sent")
+    past.prune(JANUARY + 30 * DAY, JANUARY + 60 * DAY)
+    assert left(past, alerts) == [1, 2, 3, 4, 5, 10]
+
+
 def test_silences_and_deeds_go_by_age_and_lapses_never(past: Past) -> None:
     past.polls(JANUARY, one("phone-1", JANUARY, JANUARY + 300 * DAY))
     with past.store.transaction() as tx:
