@@ -127,7 +127,7 @@ class Daemon:
         self.presence = Presence(store, clock, is_well=lambda: not self.stuck()) if store.is_shared else None
         self.clock = self.presence.now if self.presence else clock
         self.systemd = Systemd()
-        self.heartbeats = Heartbeats(store, self.clock, since=self.clock())
+        self.heartbeats = Heartbeats(store, self.clock)
         self.stopping = threading.Event()
         self.reloading = threading.Event()
         self.progress: dict[str, float] = {}  # name of a busy thread: monotonic time of its last sign of life
@@ -159,6 +159,7 @@ class Daemon:
         self._catch_signals()
         if not self._await_database():
             return 0
+        self.heartbeats.since = self.clock()
         if self.presence:
             self.presence.start()
         self._start_workers()
@@ -602,11 +603,14 @@ class Daemon:
 
     def _tell_directly(self, text: str) -> None:
         message_id = f"rw-{secrets.token_hex(5)}"
-        now = self.clock()
+        try:
+            now = self.clock()
+        except StoreError:  # whose time it never read
+            now = utc_now()
         headline = "renewal-watch cannot write its database"
         alert = messages.of_the_watch("watch.stale", Severity.critical, now.isoformat(), (headline, text))
         for channel in self.settings.channels:
-            sender = sender_of(channel, self.clock)
+            sender = sender_of(channel, lambda: now)
             message = Message(
                 message_id=message_id,
                 title=f"[critical] {headline}",

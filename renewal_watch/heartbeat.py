@@ -127,7 +127,7 @@ class Heartbeats:
     def __init__(self, store: Store, clock: Callable[[], datetime], since: datetime | None = None) -> None:
         self._store = store
         self._clock = clock
-        self._since = since
+        self.since = since
         self._lock = threading.Lock()
         self._pulses: dict[str, _Pulse] = {}
         self._open: dict[str, Environment] = {}  # polls that began
@@ -156,7 +156,7 @@ class Heartbeats:
             return
         try:
             with self._store.reading() as tx:
-                overdue = tx.overdue(settings.channels, settings.timezone, self._clock(), self._since)
+                overdue = tx.overdue(settings.channels, settings.timezone, self._clock(), self.since)
                 waiting = int(tx.outbox()["pending"])
         except StoreError as error:
             self.broke(environment, error)

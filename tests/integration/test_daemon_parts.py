@@ -46,6 +46,11 @@ class Running:
         self.store = Store(self.settings.database_url, is_simulated=True)
         self.store.upgrade()
         self.offset = timedelta()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """A daemon that has nothing of the database yet."""
+        self.store.engine.dispose()
         self.daemon = Daemon(self.settings, self.store, lambda: daemon.utc_now() + self.offset)
         self.thread = threading.Thread(target=self.daemon.run)
 
@@ -200,7 +205,7 @@ def test_a_daemon_that_starts_while_the_server_is_away_waits_and_tells(
     running = Running(tmp_path, address, monkeypatch)
     monkeypatch.setattr(daemon, "BLIND_AFTER_S", 0.0)
     with away(tmp_path / "renewal-watch.db"):
-        running.store.engine.dispose()
+        running.begin_anew()
         running.thread.start()
         until(lambda: world.messages)
         assert "watches nothing: the database" in str(world.messages[0]["message"])
@@ -216,7 +221,7 @@ def test_a_daemon_that_waits_for_its_server_can_be_stopped(
 ) -> None:
     running = Running(tmp_path, address, monkeypatch)
     with away(tmp_path / "renewal-watch.db"):
-        running.store.engine.dispose()
+        running.begin_anew()
         running.thread.start()
         until(lambda: running.daemon._unwritable_since)
         running.__exit__()
