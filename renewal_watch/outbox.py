@@ -553,11 +553,16 @@ class Outbox(Readings):
         if not rows:
             return None
         sent = self._sent_of_late(channel, now)
+        leases = [] if channel.is_hook else [row.leased_until for row in rows if row.leased_until is not None]
         due = []
         for row in rows:
             at = max(row.next_attempt_at, row.leased_until or row.next_attempt_at, now)
             found = hold(channel, _waiting(row), zone, sent, at)
-            due.append(at if found is None else found.until)
+            busy = [until for until in leases if until > at]  # what others are sending counts as sent, for so long
+            if found is None and busy and hold(channel, _waiting(row), zone, [*sent, *[at] * len(busy)], at):
+                due.append(min(busy))
+            else:
+                due.append(at if found is None else found.until)
         return min(due)
 
     def held(self, channel: Channel, zone: str, now: datetime) -> dict[str, Hold]:

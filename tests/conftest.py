@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import databases
+import hypothesis
 import pytest
 from databases import Chosen
 from receivers import HttpReceiver, http_receiver
@@ -22,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault
+    hypothesis.settings.load_profile("unhurried")
     Chosen.is_postgresql = bool(config.getoption("--postgresql"))
     config.addinivalue_line("markers", "both_engines: holds on SQLite and on PostgreSQL")
     config.addinivalue_line("markers", "sqlite_only: is about a file")

@@ -691,6 +691,16 @@ def test_no_message_could_go_before_the_time_at_which_the_daemon_looks_and_it_go
     pytest.fail("it is never sent")
 
 
+def test_what_waits_for_a_message_that_another_is_sending_is_not_looked_at_again_and_again(world: World) -> None:
+    world.channel = capped(1)
+    world.tell("one")
+    world.tell("two")
+    taken = world.claim()
+    assert taken is not None
+    assert world.claim() is None
+    assert world.due() == taken.leased_until
+
+
 def test_a_daemon_that_sleeps_until_the_next_is_due_sends_everything_once(world: World) -> None:
     """A night, a cap and a failing hour, with no more turns than there is something to do in."""
     world.channel = capped(2, quiet_hours=("22:00-07:00",))
