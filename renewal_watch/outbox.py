@@ -554,7 +554,7 @@ class Outbox(Readings):
             return None
         sent = self._sent_of_late(channel, now)
         leases = [] if channel.is_hook else [row.leased_until for row in rows if row.leased_until is not None]
-        due = []
+        due: list[datetime] = []
         for row in rows:
             at = max(row.next_attempt_at, row.leased_until or row.next_attempt_at, now)
             found = hold(channel, _waiting(row), zone, sent, at)
