@@ -17,7 +17,6 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -25,7 +24,7 @@ from urllib.parse import quote
 from sqlalchemy import JSON, Boolean, Connection, Integer, LargeBinary, Table, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from renewal_watch.engine import BUSY_TIMEOUT_S, shown, take_turn
+from renewal_watch.engine import BUSY_TIMEOUT_S, holding, shown, take_turn
 from renewal_watch.errors import StoreError
 from renewal_watch.schema import Instant, about, metadata
 
@@ -312,20 +311,11 @@ def _alone(target: Connection) -> Iterator[None]:
     if target.dialect.name != "postgresql":
         yield
         return
-    digest = blake2b(b"renewal-watch copy", digest_size=8).digest()
-    lock = int.from_bytes(digest, "big", signed=True)
-    is_ours = target.execute(select(func.pg_try_advisory_lock(lock))).scalar_one()
-    target.commit()
-    if not is_ours:
-        msg = f"another copy into {Side.of(target).name} is under way; wait for its end"
-        raise StoreError(msg)
-    try:
+    with holding(target, "copy", waits=False) as is_ours:
+        if not is_ours:
+            msg = f"another copy into {Side.of(target).name} is under way; wait for its end"
+            raise StoreError(msg)
         yield
-    finally:
-        with contextlib.suppress(SQLAlchemyError):  # where the connection broke, the lock ended with it
-            target.rollback()
-            target.execute(select(func.pg_advisory_unlock(lock)))
-            target.commit()
 
 
 class _Writer:

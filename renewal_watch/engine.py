@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from renewal_watch.errors import ConfigError, StoreError
 
@@ -179,17 +181,23 @@ def take_turn(connection: Connection, of: str | None) -> None:
     connection.execute(select(func.pg_advisory_xact_lock(_lock(of))))
 
 
-def hold(connection: Connection) -> None:
-    """Have what ``take_turn`` without a name gives, until ``let_go``, over transactions. Only on a server."""
-    connection.execute(select(func.pg_advisory_lock(_lock(""))))
-    connection.commit()
+@contextmanager
+def holding(connection: Connection, name: str, *, waits: bool) -> Iterator[bool]:
+    """Hold a lock by name over several transactions of a server's connection; whether it was free, unless it ``waits``.
 
-
-def let_go(connection: Connection) -> None:
-    """Let the others go on that ``hold`` keeps waiting."""
-    connection.rollback()
-    connection.execute(select(func.pg_advisory_unlock(_lock(""))))
+    The empty name is what ``take_turn`` without one takes. The connection is in no transaction before and after.
+    """
+    take = func.pg_advisory_lock if waits else func.pg_try_advisory_lock
+    is_ours = connection.execute(select(take(_lock(name)))).scalar_one() is not False
     connection.commit()
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            with suppress(SQLAlchemyError):  # where the connection broke, the lock ended with it
+                connection.rollback()
+                connection.execute(select(func.pg_advisory_unlock(_lock(name))))
+                connection.commit()
 
 
 def _lock(name: str) -> int:

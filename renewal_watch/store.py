@@ -11,13 +11,13 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, inspect, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from renewal_watch import copying
@@ -25,8 +25,7 @@ from renewal_watch.engine import (
     INCREMENTAL,
     OLDEST_SERVER,
     explained,
-    hold,
-    let_go,
+    holding,
     only_reads,
     open_engine,
     shown,
@@ -138,13 +137,8 @@ class Store:
 
         What ``unlocked`` says is let through: that a daemon is there.
         """
-        with self._connected() as connection:
-            hold(connection)
-            try:
-                yield connection
-            finally:
-                with suppress(SQLAlchemyError):  # where the connection broke, the lock ended with it
-                    let_go(connection)
+        with self._connected() as connection, holding(connection, "", waits=True):
+            yield connection
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
