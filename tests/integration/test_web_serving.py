@@ -92,6 +92,14 @@ class Served:
             assert time.monotonic() < deadline, self.errors
             assert self.process.poll() is None, self.errors
 
+    def lets_nobody_in(self, host: str, port: int) -> None:
+        """Wait until it has begun to end."""
+        deadline = time.monotonic() + 15
+        with contextlib.suppress(ConnectionRefusedError):
+            while time.monotonic() < deadline:
+                socket.create_connection((host, port)).close()
+            pytest.fail("it still lets in who comes")
+
 
 @contextmanager
 def served(config: Path) -> Iterator[Served]:
@@ -126,12 +134,26 @@ def test_ctrl_c_ends_it_quietly(watched: Watched, tmp_path: Path) -> None:
 
 
 def test_a_request_under_way_is_answered_before_it_ends(watched: Watched, tmp_path: Path) -> None:
-    process = Served(configured(watched, tmp_path, 'listen = "127.0.0.1:0"'))
+    password = f'password_file = "{password_file(tmp_path / "password")}"\n'
+    process = Served(configured(watched, tmp_path, f'listen = "127.0.0.1:0"\n{password}'))
     host, _, port = process.base.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port))) as slow:
-        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        assert process.ended() == 0
-        assert b" 200 " in slow.recv(100)
+    form = f"name=Ada&password={PASSWORD}".encode()
+    head = (
+        "POST /login HTTP/1.1",
+        f"Host: localhost:{port}",
+        f"Origin: http://localhost:{port}",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Content-Length: {len(form)}",
+        "Expect: 100-continue",
+    )
+    with socket.create_connection((host, int(port)), timeout=15) as slow:
+        slow.sendall("\r\n".join((*head, "", "")).encode())
+        assert b" 100 " in slow.recv(100)  # the request is worked on, and waits for the form
+        process.process.send_signal(signal.SIGTERM)
+        process.lets_nobody_in(host, int(port))
+        slow.sendall(form)
+        assert b" 303 " in slow.recv(100)
+    assert process.ended() == 0
 
 
 def over_socket(path: Path, target: str = "/healthz") -> bytes:
