@@ -64,9 +64,10 @@ _BY_WORD = {  # of SQLite, and of a server that lets nobody in: what to do
     "connection": f"see whether the server runs and can be reached{_AGAIN}",
     "could not translate host name": f"correct the host in database.url, or see to the name service{_AGAIN}",
 }
+IDLE_S = 30
 _SESSION = {  # of PostgreSQL
     "lock_timeout": "60s",  # the longest transaction is a first poll of very many numbers
-    "idle_in_transaction_session_timeout": "30s",  # a daemon that was paused must not hold up the others
+    "idle_in_transaction_session_timeout": f"{IDLE_S}s",  # a daemon that was paused must not hold up the others
     "client_min_messages": "warning",
     "tcp_user_timeout": "25s",  # and one whose machine lost its network in the middle of an answer neither
     "tcp_keepalives_idle": "10s",

@@ -157,6 +157,7 @@ def run_once(
         if tx.last_poll_id(environment_id) != last_poll:
             return Polled(environment=environment.name, skipped="another process polled it meanwhile")
         _, watch, _ = tx.watch(environment.name)
+        tx.expect(len(listing.entries) if listing is not None else watch.numbers)
         fleet = tx.fleet(environment_id)
         at = _next(environment, policy.zone, started)
         if is_spread and environment.poll_cron is None:

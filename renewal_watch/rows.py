@@ -14,7 +14,10 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, func, select
 
+from renewal_watch.engine import IDLE_S
+
 _CHUNK = 500  # values in one IN list, below SQLite's oldest limit of 999
+_MANY = 50_000  # numbers that even a slow machine judges within the time that a server lets a transaction be idle
 _ARRAY = 2000  # rows that PostgreSQL is given at once
 _ARRAY_TYPES = {bool: "boolean[]", int: "bigint[]", bytes: "bytea[]", object: "json[]"}  # any other: text[]
 
@@ -36,6 +39,11 @@ class Rows:
             return now
         at: datetime = self.connection.execute(select(func.clock_timestamp())).scalar_one()
         return at.astimezone(UTC)  # now() would stand still for the length of the transaction
+
+    def expect(self, count: int) -> None:
+        """Say that work on so many numbers follows: for many, a server lets it think longer between two statements."""
+        if self.is_postgresql and count > _MANY:
+            self.rows(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S + count * IDLE_S // _MANY}s'")
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> Any:
         """What a statement of our own gives, as tuples; ``?`` stands for a value on either engine."""

@@ -120,6 +120,7 @@ SIDEWAYS = {  # within one level, in this direction only
     ("fleet", "rows"),
     ("fleet", "schema"),
     ("fleet", "snapshots"),
+    ("rows", "engine"),
     ("rows", "schema"),
     ("leases", "rows"),
     ("leases", "schema"),

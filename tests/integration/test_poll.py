@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from databases import BOTH, Chosen, asked, changed, impatient, lock, opened
+from databases import BOTH, POSTGRESQL_ONLY, Chosen, asked, changed, impatient, lock, opened
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import entry, listing
 
-from renewal_watch import damage, follow_up, poll
+from renewal_watch import damage, engine, follow_up, poll, rows
 from renewal_watch.config import Channel, Environment
 from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
-from renewal_watch.model import Listing, Policy
+from renewal_watch.model import Listing, Policy, Verdict
 from renewal_watch.routing import Routing
 
 pytestmark = BOTH
@@ -83,6 +83,31 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     one = Bench(tmp_path)
     yield one
     one.store.close()
+
+
+@POSTGRESQL_ONLY
+def test_very_many_numbers_are_judged_for_longer_than_a_server_lets_others_be_idle(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine._SESSION, "idle_in_transaction_session_timeout", "50ms")
+    bench.source.next = listing(entry("phone-1"), entry("phone-2"), entry("phone-3"))
+
+    def polled() -> poll.Polled:
+        store = opened(bench.path)
+
+        def judged_slowly(verdict: Verdict) -> Verdict:
+            asked(bench.path, "SELECT 1 FROM pg_sleep(0.3)")
+            return verdict
+
+        return poll.run_once(
+            store, ENVIRONMENT, bench.source, bench.policy, Routing(), lambda: bench.now, mark=judged_slowly
+        )
+
+    with pytest.raises(StoreError, match="this process stood still in the middle of it"):
+        polled()
+    assert bench.count("numbers") == 0
+    monkeypatch.setattr(rows, "_MANY", 2)
+    assert polled().numbers == bench.count("numbers") == 3
 
 
 # --- keeping snapshots ------------------------------------------------------------------------------------------------
