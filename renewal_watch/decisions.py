@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, exists, func, insert, literal_column, or_, select, update
 
+from renewal_watch import routing
+from renewal_watch.config import duration
 from renewal_watch.messages import instant
 from renewal_watch.model import Acknowledgement, Flap, Key, Known, Match, Matter, Severity, Silence
-from renewal_watch.routing import Situation
+from renewal_watch.routing import Routing, Situation
 from renewal_watch.schema import (
     actions,
     alerts,
@@ -55,19 +57,51 @@ class Decisions(Snapshots):
     # --- matters ---
 
     def situation(self, now: datetime, of: Collection[str] | None = None) -> Situation:
-        """All that decides on new alerts, or on those of some environments only; "" is the watch itself."""
+        """What decides on alerts, or on those of some environments only; "" is the watch itself. Flaps are not in it."""
         return Situation(
             silences=[one for one in self.silences() if one.is_active(now)],
             matters=self.matters(of=of),
             lapses=self.lapsing(of=of),
-            flaps=self.flaps(of=of),
         )
 
     def matters(self, number: Known | None = None, of: Collection[str] | None = None) -> dict[Key, Matter]:
         """Everything that was found and still holds, or what of it is about one number, or some environments."""
+        return self._matters(*([] if number is None else [matters.c.number_id == number.pk]), of=of)
+
+    def due_matters(self, active: Sequence[Silence], way: Routing, now: datetime) -> dict[Key, Matter]:
+        """The few of all matters that time may have made due, or that nothing hides any more; see ``routing``.
+
+        A number that is missing is told as missing: what else is about it waits.
+        """
+        gone = matters.alias()
+        is_waiting = exists().where(
+            matters.c.topic != "presence",
+            gone.c.topic == "presence",
+            gone.c.environment_id == matters.c.environment_id,
+            gone.c.number_id == matters.c.number_id,
+        )
+        lapses_still = and_(
+            matters.c.hider == routing.LAPSE,
+            matters.c.kind.in_(routing.LAPSING),
+            exists().where(lapses.c.number_id == matters.c.number_id),
+        )
+        hiders = self.connection.execute(select(matters.c.hider).where(matters.c.hider.is_not(None)).distinct())
+        ended = [hider for hider in hiders.scalars() if not routing.still_hides(hider, active, way.mark)]
+        is_open = and_(matters.c.hider.is_(None), matters.c.acked_at.is_(None))
+        ways = [and_(is_open, matters.c.told_at.is_(None)), and_(matters.c.hider.in_(ended), ~lapses_still)]
+        for severity in Severity:
+            interval = way.reminders.interval(severity)
+            if interval is not None:
+                is_old = and_(matters.c.told_at <= now - interval, matters.c.reminded < way.reminders.max_times)
+                ways.append(and_(is_open, matters.c.severity == int(severity), is_old))
+        if way.escalates:
+            is_old = matters.c.urgent_at <= now - duration(way.escalation.after)
+            ways.append(and_(is_open, matters.c.escalated_at.is_(None), is_old))
+        return self._matters(or_(*ways), ~is_waiting)
+
+    def _matters(self, *conditions: Any, of: Collection[str] | None = None) -> dict[Key, Matter]:
         found = {}
-        about = [] if number is None else [matters.c.number_id == number.pk]
-        for row in self._by_key(matters, *about, of=of, first=(matters.c.opened_at, matters.c.alert_id)):
+        for row in self._by_key(matters, *conditions, of=of, first=(matters.c.opened_at, matters.c.alert_id)):
             ack = None
             if row.acked_at is not None:
                 ack = Acknowledgement(at=row.acked_at, by=row.acked_by, rank=row.acked_rank)
@@ -87,11 +121,17 @@ class Decisions(Snapshots):
             )
         return found
 
-    def flaps(self, of: Collection[str] | None = None) -> dict[Key, Flap]:
-        """What changed of late, or what of it is about some environments."""
+    def flaps(self, of: Collection[str] | None = None, until: datetime | None = None) -> dict[Key, Flap]:
+        """What changed of late, or of it what is about some environments, or did not change after ``until``."""
+        last = (
+            "times ->> -1"
+            if self.is_postgresql
+            else "json_extract(times, '$[' || (json_array_length(times) - 1) || ']')"
+        )
+        is_quiet = [] if until is None else [literal_column(last) <= write_instant(until)]
         return {
             _key(row): Flap(tuple(datetime.fromisoformat(at) for at in row.times), row.since, Severity(row.worst))
-            for row in self._by_key(flaps, of=of)
+            for row in self._by_key(flaps, *is_quiet, of=of)
         }
 
     def unanswered(self) -> dict[Severity, int]:

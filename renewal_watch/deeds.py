@@ -72,7 +72,7 @@ def open_of_alert(tx: Transaction, alert_id: int) -> Open:
         return Open(called, 0, None, {})
     key = found[0]
     environment_id = tx.watch(key.environment)[0] if key.environment else 0
-    known = tx.fleet(environment_id).get(key.number_id) if key.number_id else None
+    known = tx.fleet(environment_id, [key.number_id]).get(key.number_id) if key.number_id else None
     return Open(called, environment_id, known, dict([found]))
 
 

@@ -47,14 +47,13 @@ def run_once(
         for silence in tx.silences():
             if now >= silence.ends_at:
                 tx.end_silence(silence.pk, BY_TIME, now)
-        known = tx.situation(now)
+        known = tx.matters(of=[""])
         told += _inventory(tx, way, known, inventory_faults, host, now)
         told += _backup(tx, way, known, now)
         if file_faults is not None:
             told += _files(tx, way, known, file_faults, f" on {host}" if host else "", now)
         told += _daemons(tx, way, known, instance, now)
-        known = tx.situation(now) if told else known  # what ended is not reminded of
-        told += _matters(tx, way, known, policies, now)
+        told += _matters(tx, way, policies, now)
         told += _silences(tx, way, now)
         told += _flaps(tx, way, policies, now)
         for channel in way.channels:
@@ -76,10 +75,12 @@ def _stale(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
     return told
 
 
-def _inventory(tx: Transaction, way: Routing, known: Situation, faults: Sequence[str], host: str, now: datetime) -> int:
+def _inventory(
+    tx: Transaction, way: Routing, known: Mapping[Key, Matter], faults: Sequence[str], host: str, now: datetime
+) -> int:
     """That the inventory of a machine cannot be read whole, once, and its end; those of others are theirs to end."""
     here = f"inventory on {host}" if host else "inventory"
-    told = {topic for topic in ("inventory", here) if Key("", "", topic) in known.matters}
+    told = {topic for topic in ("inventory", here) if Key("", "", topic) in known}
     if here in told if faults else not told:
         return 0
     words = messages.inventory_invalid(faults[0], host) if faults else messages.inventory_mended(host)
@@ -93,10 +94,10 @@ def _inventory(tx: Transaction, way: Routing, known: Situation, faults: Sequence
     return tx.tell(alerts, way, now)
 
 
-def _backup(tx: Transaction, way: Routing, known: Situation, now: datetime) -> int:
+def _backup(tx: Transaction, way: Routing, known: Mapping[Key, Matter], now: datetime) -> int:
     """That the database is not backed up, again when it becomes urgent, and its end."""
     place = Key("", "", "backup")
-    matter = known.matters.get(place)
+    matter = known.get(place)
     if not way.backup.directory:
         if matter is not None and not tx.is_postgresql:  # another daemon may be the one that makes them
             tx.close_matters([place])
@@ -116,9 +117,11 @@ def _backup(tx: Transaction, way: Routing, known: Situation, now: datetime) -> i
     return tx.tell([alert], way, now)
 
 
-def _files(tx: Transaction, way: Routing, known: Situation, found: Mapping[str, str], where: str, now: datetime) -> int:
+def _files(
+    tx: Transaction, way: Routing, known: Mapping[Key, Matter], found: Mapping[str, str], where: str, now: datetime
+) -> int:
     """Files of environments that cannot be used, each once, and their ends; those of other machines are theirs to end."""
-    topics = (key.topic.removeprefix(_FILE) for key in known.matters if key.topic.startswith(_FILE))
+    topics = (key.topic.removeprefix(_FILE) for key in known if key.topic.startswith(_FILE))
     told = {file for file in topics if not where or " on " not in file or file.endswith(where)}
     faults = {f"{file}{where}": fault for file, fault in found.items()}
     alerts = []
@@ -135,7 +138,7 @@ def _files(tx: Transaction, way: Routing, known: Situation, found: Mapping[str, 
     return tx.tell(alerts, way, now) if alerts else 0
 
 
-def _daemons(tx: Transaction, way: Routing, known: Situation, instance: str | None, now: datetime) -> int:
+def _daemons(tx: Transaction, way: Routing, known: Mapping[Key, Matter], instance: str | None, now: datetime) -> int:
     """Daemons that are gone without a word: told once, unless one on the same machine has come after it; and its end."""
     at = tx.clock(now)
     if not tx.judges(instance, at):
@@ -157,7 +160,7 @@ def _daemons(tx: Transaction, way: Routing, known: Situation, instance: str | No
             words = messages.daemon_lost(gone.host, gone.pid, gone.seen_at, {one.host for one in living})
             mark, topic = f"{gone.id} {gone.seen_at.isoformat()}", f"{_DAEMON}{gone.host}"
             alerts.append(messages.of_the_watch("watch.daemon_lost", Severity.warning, mark, words, topic=topic))
-    for key, matter in known.matters.items():
+    for key, matter in known.items():
         if not key.topic.startswith(_DAEMON):
             continue
         host = key.topic.removeprefix(_DAEMON)
@@ -174,24 +177,18 @@ def _daemons(tx: Transaction, way: Routing, known: Situation, instance: str | No
 # --- matters ----------------------------------------------------------------------------------------------------------
 
 
-def _matters(tx: Transaction, way: Routing, known: Situation, policies: Mapping[str, Policy], now: datetime) -> int:
+def _matters(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
     """Reminders, escalations, and what was hidden and is not any more."""
-    due: list[tuple[Key, Matter]] = []
-    for key, matter in known.matters.items():
-        if key.topic != "presence" and key._replace(topic="presence") in known.matters:
-            continue  # a missing number is told as missing
-        if matter.told_at is None and matter.hider is None and matter.ack is None:  # an acknowledgement was taken back
-            due.append((key, matter))
-        elif matter.hider is not None:
-            if not routing.still_hides(matter.hider, known.silences, way.mark):
-                due.append((key, matter))
-        elif routing.is_reminder_due(matter, way, now) or routing.is_escalation_due(matter, way, now):
-            due.append((key, matter))
-    if not due:
+    active = [silence for silence in tx.silences() if silence.is_active(now)]
+    found = tx.due_matters(active, way, now)
+    if not found:
         return 0
+    places = sorted({key.environment for key in found})
+    known = Situation(silences=active, lapses=tx.lapsing(of=places))
+    due = [(key, matter) for key, matter in found.items() if routing.is_due(key, matter, known, way, now)]
     alerts: list[Alert] = []
     kept: dict[Key, Matter | None] = {}
-    for environment in sorted({key.environment for key, _ in due}):
+    for environment in places:
         those = [(key, matter) for key, matter in due if key.environment == environment]
         policy = policies.get(environment)
         for key, matter, restated in _restated(tx, way, environment, policy, those, now):
@@ -223,7 +220,7 @@ def _restated(
     of_account = {key.topic for key, _ in those if account.reading_of(key.topic)}
     readings = tx.readings(environment_id) if of_account else {}
     facts = tx.facts(environment, readings, of_account, now) if of_account else account.Facts()
-    fleet = tx.fleet(environment_id)
+    fleet = tx.fleet(environment_id, {key.number_id for key, _ in those if key.number_id})
     parsed = tx.parsed(fleet[key.number_id] for key, _ in those if key.number_id in fleet)
     gone = {name for name, known in fleet.items() if known.missing_at is not None}
     users = tx.users_of((environment, key.number_id) for key, _ in those if key.number_id)
@@ -383,13 +380,13 @@ def _flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
     """What went to and fro has settled: told once, with what holds now."""
     settled = {
         key: flap
-        for key, flap in tx.flaps().items()
+        for key, flap in tx.flaps(until=now - routing.settles_after(way)).items()
         if routing.has_settled(flap, way, now)
         and (not key.environment or key.environment in policies or _is_left(tx, key.environment, now))
     }
     if not settled:
         return 0
-    known = tx.situation(now)
+    known = tx.situation(now, {key.environment for key in settled})
     tx.keep_flaps(dict.fromkeys(settled))
     alerts = []
     kept: dict[Key, Matter | None] = {}

@@ -63,7 +63,7 @@ class Outbox(Readings):
         if not fresh:
             return 0
         of = {alert.environment for _, alert in fresh}
-        made = plan(fresh, routing, self.situation(now, of), now)
+        made = plan(fresh, routing, replace(self.situation(now, of), flaps=self.flaps(of)), now)
         made.decisions = self._with_users(made.decisions)
         judged = dict(fresh)
         self.change(

@@ -101,7 +101,7 @@ class _Ahead:
         """When the next reminder, escalation, end of a silence, digest, or end of quiet hours comes."""
         times = [self.now + _IDLE]
         with self.store.transaction() as tx:
-            known = tx.situation(self.now)
+            known, flaps = tx.situation(self.now), tx.flaps()
             for channel in self.way.channels:
                 due = tx.next_due(channel, self.way.zone, self.now)
                 times += [due] if due else []
@@ -109,7 +109,7 @@ class _Ahead:
                     times.append(schedule.next_fire(self.now, channel.digest, channel.timezone or self.way.zone))
         for matter in known.matters.values():
             times += filter(None, (routing.reminds_at(matter, self.way), routing.escalates_at(matter, self.way)))
-        times += [flap.times[-1] + routing.settles_after(self.way) for flap in known.flaps.values()]
+        times += [flap.times[-1] + routing.settles_after(self.way) for flap in flaps.values()]
         times += [silence.ends_at for silence in known.silences]
         times += [silence.ends_at - routing.SILENCE_WARNING for silence in known.silences]
         return min((at for at in times if at > self.now), default=self.now + _IDLE)

@@ -42,7 +42,8 @@ from renewal_watch.text import plain
 CAP_WINDOW = timedelta(hours=1)
 CAP_CRITICAL = timedelta(minutes=10)  # what is critical is gathered no longer than this
 SILENCE_WARNING = timedelta(days=1)  # a silence's end is told so long before, if it lasts longer than that
-_LAPSING = frozenset({"renewal.upcoming", "renewal.due", "renewal.overdue", "auto_renewal.off"})
+LAPSE = "lapse"  # the hider of what is said of a number that is meant to lapse
+LAPSING = frozenset({"renewal.upcoming", "renewal.due", "renewal.overdue", "auto_renewal.off"})
 _ENDING = frozenset({"inventory", "environments", "backup", "canary"})  # whose end is told only if they are known
 _CHANGES = frozenset(  # what may go to and fro
     {
@@ -210,8 +211,8 @@ def suppressed(
 ) -> Hidden | None:
     """Why alerts of this kind about this number are not wanted now, None if they are."""
     place = (one.environment, one.id or "")
-    if kind in _LAPSING and place in situation.lapses:
-        return Hidden(f"it is meant to lapse ({situation.lapses[place]})", "lapse")
+    if kind in LAPSING and place in situation.lapses:
+        return Hidden(f"it is meant to lapse ({situation.lapses[place]})", LAPSE)
     rule = said.muted_by(kind)
     if rule is not None:
         return Hidden(f"the rule {rule} mutes it", f"rule:{mark}")
@@ -406,6 +407,16 @@ def settles_after(routing: Routing) -> timedelta:
 
 
 # --- matters that go on -----------------------------------------------------------------------------------------------
+
+
+def is_due(key: Key, matter: Matter, situation: Situation, routing: Routing, now: datetime) -> bool:
+    """Whether a matter is to be looked at: nothing hides it any more, an acknowledgement was taken back, or it is time."""
+    if matter.hider == LAPSE:
+        return matter.kind not in LAPSING or key[:2] not in situation.lapses
+    if matter.hider is not None:
+        return not still_hides(matter.hider, situation.silences, routing.mark)
+    is_untold = matter.told_at is None and matter.ack is None
+    return is_untold or is_reminder_due(matter, routing, now) or is_escalation_due(matter, routing, now)
 
 
 def is_reminder_due(matter: Matter, routing: Routing, now: datetime) -> bool:

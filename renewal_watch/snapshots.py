@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -107,17 +107,26 @@ class Snapshots(Leases):
         ).scalar_one()
         return newest
 
-    def fleet(self, environment_id: int) -> dict[str, Known]:
-        """Every number that was ever listed, by provider id, in the order in which they were first seen."""
-        return self._fleet("environment_id", environment_id)
+    def fleet(self, environment_id: int, only: Collection[str] | None = None) -> dict[str, Known]:
+        """Every number that was ever listed, by provider id, in the order in which they were first seen.
 
-    def _fleet(self, column: str, value: int) -> dict[str, Known]:
-        """The numbers with this value in a column, by provider id."""
-        query = f"SELECT {_KNOWN}, NULL, NULL, NULL FROM numbers WHERE {column} = ? ORDER BY id"  # noqa: S608 (own column names)
-        fleet = {known[1]: known for known in map(Known._make, self.rows(query, (value,)))}
-        told = self._of_numbers("cycles", Cycle, column, value)
-        gone = self._of_numbers("absences", Absence, column, value)
-        lapsing = self._of_numbers("lapses", Lapse, column, value)
+        With ``only`` those with these provider ids, in any order.
+        """
+        if only is None:
+            return self._fleet("environment_id = ?", environment_id)
+        found: dict[str, Known] = {}
+        for chunk in chunks(sorted(only)):
+            places = ", ".join("?" * len(chunk))
+            found |= self._fleet(f"environment_id = ? AND provider_id IN ({places})", environment_id, *chunk)
+        return found
+
+    def _fleet(self, where: str, *values: object) -> dict[str, Known]:
+        """The numbers that a condition holds for, by provider id."""
+        query = f"SELECT {_KNOWN}, NULL, NULL, NULL FROM numbers WHERE {where} ORDER BY id"  # noqa: S608 (own words)
+        fleet = {known[1]: known for known in map(Known._make, self.rows(query, values))}
+        told = self._of_numbers("cycles", Cycle, where, values)
+        gone = self._of_numbers("absences", Absence, where, values)
+        lapsing = self._of_numbers("lapses", Lapse, where, values)
         names = {known.pk: name for name, known in fleet.items()} if told or gone or lapsing else {}
         for pk, *cycle in told:
             fleet[names[pk]] = fleet[names[pk]]._replace(cycle=Cycle(*cycle))
@@ -127,11 +136,11 @@ class Snapshots(Leases):
             fleet[names[pk]] = fleet[names[pk]]._replace(lapse=Lapse(*lapse))
         return fleet
 
-    def _of_numbers(self, table: str, kind: type[NamedTuple], column: str, value: int) -> list[Any]:
+    def _of_numbers(self, table: str, kind: type[NamedTuple], where: str, values: Sequence[object]) -> list[Any]:
         """The rows of one of the tables that few numbers have a row in."""
         query = f"SELECT number_id, {', '.join(kind._fields)} FROM {table}"  # noqa: S608 (own column names)
-        query += f" WHERE number_id IN (SELECT id FROM numbers WHERE {column} = ?)"  # noqa: S608 (own column names)
-        found: list[Any] = self.rows(query, (value,)).fetchall()
+        query += f" WHERE number_id IN (SELECT id FROM numbers WHERE {where})"  # noqa: S608 (own words)
+        found: list[Any] = self.rows(query, values).fetchall()
         return found
 
     def parsed(self, those: Iterable[Known]) -> dict[str, PhoneNumber]:
@@ -341,7 +350,7 @@ class Snapshots(Leases):
             )
             msg = f"{wanted!r} fits {len(found)} numbers: {some}{', …' if len(found) > 5 else ''}; write more of it"  # noqa: PLR2004
             raise UsageError(msg)
-        (known,) = self._fleet("id", found[0].id).values()
+        (known,) = self._fleet("id = ?", found[0].id).values()
         return found[0].name, self.watch(found[0].name)[0], known
 
     def snapshot(self, environment_id: int, at: datetime) -> tuple[datetime, list[dict[str, Any]]] | None:

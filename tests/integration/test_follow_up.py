@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 
-from renewal_watch import dispatch, follow_up, poll
+from renewal_watch import dispatch, follow_up, poll, routing
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.config import Channel, Environment, Escalation, Flapping, Reminders
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
 from renewal_watch.model import (
+    Acknowledgement,
     Delivery,
+    Flap,
     Key,
     Listing,
     Match,
@@ -32,9 +34,10 @@ from renewal_watch.model import (
     Policy,
     Record,
     Rule,
+    Severity,
     Silence,
 )
-from renewal_watch.routing import Routing
+from renewal_watch.routing import Routing, Situation
 from renewal_watch.store import Store
 
 pytestmark = BOTH
@@ -45,6 +48,7 @@ BOSS = Channel(name="boss", url="json://127.0.0.1:1", by_rule_only=True)
 RENEWAL = Key("production", "phone-1", "renewal")
 STATUS = Key("production", "phone-1", "status")
 DAY = timedelta(days=1)
+H = timedelta(hours=1)
 ONE = Match(numbers=("+15550000001",))
 
 
@@ -1836,3 +1840,75 @@ def test_two_processes_make_one_digest(world: World) -> None:
     told = [follow_up.run_once(store, world.way, {}, world.now) for store in (world.store, other)]
     other.close()
     assert told == [1, 0]
+
+
+def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: World) -> None:
+    """What the database leaves out is what the rules would: with many thousands open, each turn reads a few."""
+    now, escalation = T0, Escalation(after="4h", channels=("boss",))
+    reminders = Reminders(critical_every="1d", warning_every="2d", max_times=3)
+    way = Routing(channels=(CHAT, BOSS), reminders=reminders, escalation=escalation)
+    hiders = (None, "silence:1", "silence:2", "lapse", "flapping", f"nobody:{way.mark}", "rule:of another time")
+    active = [Silence(pk=2, match=ONE, kinds=(), starts_at=now - DAY, ends_at=now + DAY, author="ops", comment="works")]
+    told = (None, now - DAY + H / 3600, now - DAY, now - 2 * DAY)
+    made = {
+        Key(place, "", f"matter {count}"): Matter(
+            alert_id=count,
+            kind="number.suspended",
+            severity=severity,
+            rank=0,
+            opened_at=now - 3 * DAY,
+            told_at=told_at,
+            reminded=reminded,
+            hidden=hider,
+            hider=hider,
+            ack=ack,
+            urgent_at=urgent_at,
+            escalated_at=escalated_at,
+        )
+        for count, (place, severity, told_at, reminded, hider, ack, urgent_at, escalated_at) in enumerate(
+            product(
+                ("here", "gone"),
+                Severity,
+                told,
+                (0, 3),
+                hiders,
+                (None, Acknowledgement(at=now, by="ops", rank=0)),
+                (None, now - 4 * H + H / 3600, now - 4 * H),
+                (None, now),
+            )
+        )
+    }
+    of_lapsing = Matter(
+        alert_id=1, kind="renewal.upcoming", severity=Severity.warning, rank=0, opened_at=now, hider=routing.LAPSE
+    )
+    made |= {
+        Key("production", number, kind): replace(of_lapsing, kind=kind)
+        for number in ("phone-1", "phone-2")
+        for kind in ("renewal.upcoming", "number.suspended")
+    }
+    world.has("phone-1")
+    world.has("phone-2")
+    world.poll()
+    absence = Matter(alert_id=1, kind="number.missing", severity=Severity.critical, rank=0, opened_at=T0, told_at=now)
+    quiet = {Key("here", "", str(ago)): Flap((now - 3 * DAY, now - ago)) for ago in (H, DAY - H / 3600, DAY, 2 * DAY)}
+    with world.store.transaction() as tx:
+        for name in ("here", "gone"):
+            tx.watch(name)
+        tx.set_lapse(tx.fleet(tx.watch("production")[0])["phone-1"], "ops", "goes", now)
+        tx.keep_matters({**made, Key("gone", "", "presence"): absence})
+        tx.keep_flaps(quiet)
+        known = Situation(silences=active, lapses=tx.lapsing())
+        found = tx.due_matters(active, way, now)
+        assert found == {key: made[key] for key in found}
+        assert found.keys() == {
+            key for key, one in made.items() if key.environment != "gone" and routing.is_due(key, one, known, way, now)
+        }
+        assert [key[1:] for key in found if key.environment == "production"] == [
+            ("phone-1", "number.suspended"),
+            ("phone-2", "number.suspended"),
+            ("phone-2", "renewal.upcoming"),
+        ]
+        assert 0 < len(found) < len(made) / 2
+        assert tx.flaps(until=now - routing.settles_after(way)).keys() == {
+            key for key, flap in quiet.items() if routing.has_settled(flap, way, now)
+        }
