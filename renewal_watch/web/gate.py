@@ -5,6 +5,7 @@ Whatever is not named as open here is closed to those who may not read.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 _OPEN = ("/static/", "/calendar/")  # a calendar is protected by the secret in its address
 _OPEN_PAGES = frozenset({"/login", "/healthz", "/readyz"})
 _FOR_PROGRAMS = ("/api/", "/metrics")
+_ENDING = PlainTextResponse("The server is being stopped.\n", 503, {"Retry-After": "10"})
 LONGEST_TARGET = 8000  # bytes of an address
 
 
@@ -52,8 +54,12 @@ class Gate:
             return
         headers = Headers(scope=scope)
 
+        has_begun = False
+
         async def sends(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 _finish(message)
                 log.debug("%s %s: %s", scope["method"], _loggable(scope["path"]), message["status"])
             await send(message)
@@ -64,7 +70,11 @@ class Gate:
             if not visitor.may_read and not _is_open(scope["path"]):
                 refusal = _sent_away(scope)
             scope.setdefault("state", {})["visitor"] = visitor
-        await (refusal or self.app)(scope, receive, sends)
+        try:
+            await (refusal or self.app)(scope, receive, sends)
+        except asyncio.CancelledError:  # only the end of the whole server does that, to who is too slow for it
+            if not has_begun:
+                await _ENDING(scope, receive, sends)
 
     def _refused(self, headers: Headers, scope: Scope) -> Response | None:
         hosts = headers.getlist("host")

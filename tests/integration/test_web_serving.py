@@ -18,14 +18,19 @@ from pathlib import Path
 
 import pytest
 import requests
+import uvicorn
 from browsing import PASSWORD, password_file
 from click.testing import CliRunner
+from conftest import T0
 from databases import BOTH
 from watched import Watched, one
 
 from renewal_watch.cli import cli
-from renewal_watch.config import Web
+from renewal_watch.config import Web, load
+from renewal_watch.web import serve
+from renewal_watch.web.app import build
 from renewal_watch.web.security import PasswordHash
+from renewal_watch.web.state import State
 
 pytestmark = BOTH
 
@@ -133,27 +138,57 @@ def test_ctrl_c_ends_it_quietly(watched: Watched, tmp_path: Path) -> None:
     assert not [line for line in process.errors if "Traceback" in line]
 
 
-def test_a_request_under_way_is_answered_before_it_ends(watched: Watched, tmp_path: Path) -> None:
-    password = f'password_file = "{password_file(tmp_path / "password")}"\n'
-    process = Served(configured(watched, tmp_path, f'listen = "127.0.0.1:0"\n{password}'))
-    host, _, port = process.base.removeprefix("http://").partition(":")
-    form = f"name=Ada&password={PASSWORD}".encode()
+FORM = f"name=Ada&password={PASSWORD}".encode()
+
+
+@contextmanager
+def logging_in(host: str, port: int) -> Iterator[socket.socket]:
+    """A request that is worked on, and waits for its form."""
     head = (
         "POST /login HTTP/1.1",
         f"Host: localhost:{port}",
         f"Origin: http://localhost:{port}",
         "Content-Type: application/x-www-form-urlencoded",
-        f"Content-Length: {len(form)}",
+        f"Content-Length: {len(FORM)}",
         "Expect: 100-continue",
     )
-    with socket.create_connection((host, int(port)), timeout=15) as slow:
+    with socket.create_connection((host, port), timeout=15) as slow:
         slow.sendall("\r\n".join((*head, "", "")).encode())
-        assert b" 100 " in slow.recv(100)  # the request is worked on, and waits for the form
+        assert b" 100 " in slow.recv(100)
+        yield slow
+
+
+def test_a_request_under_way_is_answered_before_it_ends(watched: Watched, tmp_path: Path) -> None:
+    password = f'password_file = "{password_file(tmp_path / "password")}"\n'
+    process = Served(configured(watched, tmp_path, f'listen = "127.0.0.1:0"\n{password}'))
+    host, _, port = process.base.removeprefix("http://").partition(":")
+    with logging_in(host, int(port)) as slow:
         process.process.send_signal(signal.SIGTERM)
         process.lets_nobody_in(host, int(port))
-        slow.sendall(form)
+        slow.sendall(FORM)
         assert b" 303 " in slow.recv(100)
     assert process.ended() == 0
+
+
+def test_who_is_too_slow_for_the_end_is_told_so(
+    watched: Watched, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = configured(watched, tmp_path, f'password_file = "{password_file(tmp_path / "password")}"')
+    state = State(load(path), lambda: T0)
+    how = serve.configured(build(state))
+    how.timeout_graceful_shutdown = 0
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(how)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        with logging_in(*listening.getsockname()) as slow:
+            server.should_exit = True
+            thread.join()
+            answer = b"".join(iter(lambda: slow.recv(1000), b""))
+    state.close()
+    assert b" 503 " in answer
+    assert answer.endswith(b"The server is being stopped.\n")
+    assert not [one for one in caplog.records if one.exc_info]
 
 
 def over_socket(path: Path, target: str = "/healthz") -> bytes:
