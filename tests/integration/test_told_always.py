@@ -249,7 +249,7 @@ class World:
     def _looked_after(self) -> None:
         """After a turn: whatever is critical was told, or something that still holds hides it, or somebody knows."""
         with self.store.transaction() as tx:
-            known = tx.situation(self.now)
+            known, flaps = tx.situation(self.now), tx.flaps()
             fleet = tx.fleet(tx.watch("prod")[0])
             parsed = tx.parsed(fleet.values())
         for key, matter in known.matters.items():
@@ -270,7 +270,7 @@ class World:
                     for s in known.silences
                 ),
                 "lapse": (key.environment, key.number_id) in known.lapses,
-                "flapping": any(flap.since and place[:2] == key[:2] for place, flap in known.flaps.items()),
+                "flapping": any(flap.since and place[:2] == key[:2] for place, flap in flaps.items()),
                 "rule": matching.effective(self.way.rules, one).muted_by(matter.kind) is not None,
                 "nobody": not any(
                     channel.takes(matter.kind, matter.severity, "prod") and not channel.by_rule_only
