@@ -6,6 +6,7 @@
     account threads  account_poll.run_once after a good poll; threads of their own, so that no poll waits for them
     channel threads  dispatch.run_once, one for each channel, so that a hung one delays nobody
     heartbeat threads  one for each environment with a dead-man's switch
+    digests thread  reads the fleet for the digests that are due
     upkeep thread  backs up and prunes once a day
     presence thread  says to the other daemons on a shared database that this one is there
 
@@ -24,7 +25,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -41,7 +42,7 @@ from renewal_watch.environments import LOOK_S, Directory
 from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, StoreAway, StoreError
 from renewal_watch.heartbeat import Heartbeats
 from renewal_watch.inventory import inventory_of
-from renewal_watch.model import Lease, Message, Severity
+from renewal_watch.model import Lease, Message, Policy, Severity
 from renewal_watch.presence import Presence
 from renewal_watch.rates import Rates
 from renewal_watch.routing import Routing
@@ -66,6 +67,7 @@ STOP_SENDS_S = 6.0  # a send under way may end by itself this long after SIGTERM
 STOP_PINGS_S = 1.0  # and what a dead-man's switch is being told so long
 ACCOUNT_THREADS = 4
 _UPKEEP = "upkeep"
+_DIGESTS = "digests"
 BLIND_AFTER_S = 600.0  # an unwritable database for so long is told without it
 HUNG_AFTER_S = BLIND_AFTER_S + 2 * REFRESH_S  # and one that says nothing at all, not even a fault
 STOOD_S = 30.0  # between two turns of the main thread: the process was paused, or its machine
@@ -418,6 +420,9 @@ class Daemon:
         )
         if told:
             self._wake_workers()
+        if _DIGESTS not in self._busy and follow_up.due_digests(self.store, routing, now):
+            self._busy.add(_DIGESTS)
+            threading.Thread(target=self._send_digests, args=(policies, now), name=_DIGESTS, daemon=True).start()
         if is_heard:  # it may be that the others are quicker at every poll
             self._can_write()
         self._refreshed_at = self._answered_at = time.monotonic()
@@ -546,6 +551,24 @@ class Daemon:
         finally:
             self._give_back(lease)
             self._busy.discard(CANARY)
+            self._wake_workers()
+
+    def _send_digests(self, policies: Mapping[str, Policy], now: datetime) -> None:
+        """They look at every number, which may take a minute and is no hang."""
+        lease = None
+        try:
+            if self.presence:
+                lease = self.presence.take(_DIGESTS, lambda _tx, _at: True)
+                if lease is None:
+                    return
+            follow_up.send_digests(self.store, self.routing(), policies, now)
+        except StoreError as error:
+            self._cannot_write(error)
+        except Exception:
+            log.exception("a digest broke; it is tried again")
+        finally:
+            self._give_back(lease)
+            self._busy.discard(_DIGESTS)
             self._wake_workers()
 
     def _keep_up(self) -> None:

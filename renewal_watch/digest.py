@@ -1,11 +1,13 @@
 """What a digest says beside what was found: what renews next, what it costs, what is not told, how the watch does. Pure.
 
+The numbers are added one at a time and no more of them is kept than is shown: a fleet may have a million.
+
 Lines are those of a message: a heading in capitals, an item after ``• ``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +15,7 @@ from typing import Any
 
 from renewal_watch import messages, rules
 from renewal_watch.messages import instant, money, numbers, span
-from renewal_watch.model import DAY_S, Key, Matter, Policy, Silence, Watch
+from renewal_watch.model import DAY_S, Key, Matter, PhoneNumber, Policy, Silence, Watch
 from renewal_watch.report import Row, matched
 from renewal_watch.report import since as missing_since
 from renewal_watch.text import plain
@@ -22,16 +24,84 @@ SOON_DAYS = 7
 MONTH_DAYS = 30
 MISSED_DAYS = 30  # a missing number is looked for no longer
 LONGEST = 20  # items of a list; what does not fit is counted
+_ROOM = 1000  # rows that are kept before they are sorted
+
+
+class Shortlist:
+    """The first ``LONGEST`` of many in the order of their keys, and how many there were."""
+
+    def __init__(self, key: Callable[[Row], Any]) -> None:
+        self._key = key
+        self._kept: list[Row] = []
+        self.count = 0
+
+    def add(self, row: Row) -> None:
+        """One more."""
+        self.count += 1
+        self._kept.append(row)
+        if len(self._kept) > _ROOM:
+            self._kept = self.rows()
+
+    def rows(self) -> list[Row]:
+        """The first of them, in order."""
+        return sorted(self._kept, key=self._key)[:LONGEST]
+
+
+@dataclass(slots=True)
+class Cost:
+    """What numbers with auto-renewal cost: sums by currency, how many they are, and of how many no price is known."""
+
+    sums: dict[str, Decimal] = field(default_factory=dict)
+    numbers: int = 0
+    unknown: int = 0
+
+    def add(self, number: PhoneNumber) -> None:
+        """One more; nothing is converted."""
+        self.numbers += 1
+        if number.cost is None:
+            self.unknown += 1
+        else:
+            currency = plain(number.currency or "", 10) or "of no stated currency"
+            self.sums[currency] = self.sums.get(currency, Decimal(0)) + number.cost
+
+
+class Summary:
+    """What a digest says of the numbers that are watched and that its channel is told of."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.overdue = 0
+        self.soon = Shortlist(lambda row: (row.days_left or 0, bool(row.number.auto_renewal), row.known.number))
+        self.trouble = Shortlist(Row.urgency)
+        self.costs = {days: Cost() for days in (SOON_DAYS, MONTH_DAYS)}
+
+    def add(self, row: Row) -> None:
+        """One more number, as it is at ``now``."""
+        left, missing_at = row.days_left, row.known.missing_at
+        is_overdue = missing_at is None and left is not None and left < 0
+        self.overdue += is_overdue
+        if missing_at is None and left is not None and left >= 0:
+            if left <= SOON_DAYS:
+                self.soon.add(row)
+            if row.number.auto_renewal:
+                for days, cost in self.costs.items():
+                    if left <= days:
+                        cost.add(row.number)
+        if row.known.lapse is not None:
+            return
+        if missing_at is not None:
+            is_trouble = self.now.timestamp() - missing_at <= MISSED_DAYS * DAY_S
+        else:
+            is_trouble = is_overdue or row.number.status != "active"
+        if is_trouble:
+            self.trouble.add(row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """All that a digest is made of: the numbers that are watched and that its channel is told of.
+    """All that a digest is made of. ``open_beside`` are the headlines of what still holds beside the list."""
 
-    ``open_beside`` are the headlines of what still holds beside the list: releases and funds.
-    """
-
-    rows: Sequence[Row]
+    summary: Summary
     watches: Sequence[tuple[Watch, Policy]]
     open_beside: Sequence[str] = ()
     matters: Mapping[Key, Matter] = field(default_factory=dict)
@@ -41,27 +111,27 @@ class State:
     faults: Mapping[str, tuple[datetime, str]] = field(default_factory=dict)
 
 
-def compose(state: State, changes: int, since: datetime, now: datetime) -> tuple[str, str]:
+def compose(state: State, changes: int, since: datetime) -> tuple[str, str]:
     """``(headline, text)`` of a digest; ``changes`` alerts since ``since`` come after it."""
-    soon = _upcoming(state.rows, SOON_DAYS)
+    now, summary = state.summary.now, state.summary
+    soon = summary.soon.count
     blind = [watch.name for watch, policy in state.watches if _is_blind(watch, policy, now)]
-    overdue = sum(1 for row in state.rows if _is_watched(row) and row.days_left is not None and row.days_left < 0)
     headline = ", ".join(
         [
             f"digest: {changes or 'nothing'} new",
-            f"{numbers(len(soon))} {'renews' if len(soon) == 1 else 'renew'} within {SOON_DAYS} days",
-            *[f"{overdue} overdue"] * bool(overdue),
+            f"{numbers(soon)} {'renews' if soon == 1 else 'renew'} within {SOON_DAYS} days",
+            *[f"{summary.overdue} overdue"] * bool(summary.overdue),
             *[f"blind on {', '.join(blind)}"] * bool(blind),
         ]
     )
-    trouble = _trouble(state, now)
+    trouble = _trouble(state)
     lines = [
         *(["NEEDS SOMEBODY", *trouble, ""] if trouble else []),
         "RENEWS NEXT",
-        *_next(soon),
+        *_next(summary.soon),
         "",
         "COST AHEAD",
-        *_costs(state.rows),
+        *_costs(summary.costs),
         "",
         "NOT TOLD",
         *_not_told(state, now),
@@ -75,37 +145,26 @@ def compose(state: State, changes: int, since: datetime, now: datetime) -> tuple
     return headline, "\n".join(lines)
 
 
-def _is_watched(row: Row) -> bool:
-    return row.known.missing_at is None
-
-
-def _upcoming(rows: Iterable[Row], within: int) -> list[Row]:
-    found = [row for row in rows if _is_watched(row) and row.days_left is not None and 0 <= row.days_left <= within]
-    return sorted(found, key=lambda row: (row.days_left or 0, bool(row.number.auto_renewal), row.known.number))
-
-
-def _trouble(state: State, now: datetime) -> list[str]:
+def _trouble(state: State) -> list[str]:
     """What is not as it should be, as it is now."""
-    lines = [f"• {headline}" for headline in state.open_beside]
-    for row in sorted(state.rows, key=Row.urgency):
-        who = f"• {messages.who(row.number)} ({row.environment})"
-        if row.known.lapse is not None:
-            continue
-        if row.known.missing_at is not None and now.timestamp() - row.known.missing_at > MISSED_DAYS * DAY_S:
-            continue
-        if row.known.missing_at is not None:
-            lines.append(f"{who} is missing since {missing_since(row.known)}")
-        elif row.days_left is not None and row.days_left < 0:
-            lines.append(f"{who} is overdue by {messages.days(-row.days_left)}")
-        elif row.number.status != "active":
-            lines.append(f"{who} is {plain(row.number.status) or 'without a status'}")
-    return _cut(lines)
+    found = state.summary.trouble
+    lines = [*state.open_beside, *map(_needs, found.rows())]
+    return _cut([f"• {line}" for line in lines], len(state.open_beside) + found.count)
 
 
-def _next(soon: Sequence[Row]) -> list[str]:
-    if not soon:
+def _needs(row: Row) -> str:
+    who = f"{messages.who(row.number)} ({row.environment})"
+    if row.known.missing_at is not None:
+        return f"{who} is missing since {missing_since(row.known)}"
+    if row.days_left is not None and row.days_left < 0:
+        return f"{who} is overdue by {messages.days(-row.days_left)}"
+    return f"{who} is {plain(row.number.status) or 'without a status'}"
+
+
+def _next(soon: Shortlist) -> list[str]:
+    if not soon.count:
         return [f"• no number within {SOON_DAYS} days"]
-    return _cut([f"• {_renews(row)}" for row in soon])
+    return _cut([f"• {_renews(row)}" for row in soon.rows()], soon.count)
 
 
 def _renews(row: Row) -> str:
@@ -118,23 +177,13 @@ def _renews(row: Row) -> str:
     )
 
 
-def _costs(rows: Sequence[Row]) -> list[str]:
-    """Sums by currency of what will be charged; nothing is converted."""
+def _costs(costs: Mapping[int, Cost]) -> list[str]:
+    """What will be charged within so many days."""
     lines = []
-    for days in (SOON_DAYS, MONTH_DAYS):
-        sums: dict[str, Decimal] = {}
-        unknown = 0
-        those = [row for row in _upcoming(rows, days) if row.number.auto_renewal]
-        for row in those:
-            cost = row.number.cost
-            if cost is None:
-                unknown += 1
-            else:
-                currency = plain(row.number.currency or "", 10) or "of no stated currency"
-                sums[currency] = sums.get(currency, Decimal(0)) + cost
-        said = [money(amount, currency) for currency, amount in sorted(sums.items())] or ["nothing"]
-        more = f"; {unknown} without a stated cost" if unknown else ""
-        lines.append(f"• within {days} days {' + '.join(said)} for {numbers(len(those))} with auto-renewal{more}")
+    for days, cost in costs.items():
+        said = [money(amount, currency) for currency, amount in sorted(cost.sums.items())] or ["nothing"]
+        more = f"; {cost.unknown} without a stated cost" if cost.unknown else ""
+        lines.append(f"• within {days} days {' + '.join(said)} for {numbers(cost.numbers)} with auto-renewal{more}")
     return lines
 
 
@@ -180,5 +229,7 @@ def _is_blind(watch: Watch, policy: Policy, now: datetime) -> bool:
     return watch.last_success_at is None or rules.is_stale(watch, policy, now)
 
 
-def _cut(lines: list[str]) -> list[str]:
-    return lines if len(lines) <= LONGEST else [*lines[:LONGEST], f"• and {len(lines) - LONGEST} more"]
+def _cut(lines: Sequence[str], count: int | None = None) -> list[str]:
+    """The first lines of ``count``, of which those behind may not be there any more."""
+    count = len(lines) if count is None else count
+    return [*lines[:LONGEST], *[f"• and {count - LONGEST} more"] * (count > LONGEST)]

@@ -1,4 +1,6 @@
-"""One turn of time: what is to be told because time passed, not because a list came. One transaction, cheap when idle.
+"""One turn of time: what is to be told because time passed, not because a list came.
+
+One transaction, cheap when idle; the digests, which look at every number, are a turn of their own:
 
 environments that became stale       reminders of what still holds       matters that nobody acknowledged: escalation
 what a silence hid when it ends      silences about to end               what stopped flapping
@@ -13,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from renewal_watch import account, backups, digest, matching, messages, report, routing, rules, schedule
+from renewal_watch import account, backups, digest, fleet, matching, messages, report, routing, rules, schedule
 from renewal_watch.config import Channel
 from renewal_watch.model import Alert, Key, Matter, PhoneNumber, Policy, Severity, Silence
 from renewal_watch.routing import Routing, Situation
@@ -58,7 +60,6 @@ def run_once(
         told += _flaps(tx, way, policies, now)
         for channel in way.channels:
             tx.stand_in(channel, way.zone, now)
-            told += _digest(tx, way, channel, policies, now)
         return told
 
 
@@ -438,28 +439,57 @@ def _number(tx: Transaction, key: Key) -> PhoneNumber | None:
 # --- digests ----------------------------------------------------------------------------------------------------------
 
 
-def _digest(tx: Transaction, way: Routing, channel: Channel, policies: Mapping[str, Policy], now: datetime) -> int:
-    """The digest of a channel, if its time came since the last one; those missed while nothing ran are one."""
-    if channel.digest is None:
-        return 0
-    name = f"digest {channel.name}"
-    fired = tx.fired_at(name)
-    if fired is None or schedule.was_put_back(fired[0], now):  # the first one comes at its time
-        tx.set_fired(name, now)
-        return 0
-    at = schedule.last_fire(fired[0], now, channel.digest, channel.timezone or way.zone)
-    if at is None:
-        return 0
-    tx.set_fired(name, now)
-    changes = tx.alerts_waiting(channel.name)
-    if not changes and not channel.digest_when_empty:
-        return 0
-    state = _state(tx, channel, way, policies, now)
-    key = f"{channel.name}/{at.isoformat()} at {now.isoformat()}"
-    words = digest.compose(state, len(changes), fired[0], now)
-    alert = messages.of_the_watch("digest.sent", Severity.info, key, words, channels=(channel.name,))
-    tx.put_digest(channel.name, alert, way, now)
+def due_digests(store: Store, way: Routing, now: datetime) -> list[Channel]:
+    """The channels whose digest's time came. The first one comes at its time; those missed while nothing ran are one."""
+    those = [channel for channel in way.channels if channel.digest is not None]
+    if not those:
+        return []
+    with store.transaction() as tx:
+        for channel in those:
+            fired = tx.fired_at(_calendar(channel))
+            if fired is None or schedule.was_put_back(fired[0], now):
+                tx.set_fired(_calendar(channel), now)
+        return [channel for channel in those if _since(tx, channel, way, now) is not None]
+
+
+def send_digests(store: Store, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
+    """Put the digests whose time came, each once; how many. Looks at every number, and keeps nobody waiting for that."""
+    return sum(_send_digest(store, way, channel, policies, now) for channel in due_digests(store, way, now))
+
+
+def _send_digest(store: Store, way: Routing, channel: Channel, policies: Mapping[str, Policy], now: datetime) -> int:
+    calendar = _calendar(channel)
+    with store.reading() as tx:
+        fired = tx.fired_at(calendar)
+        is_wanted = channel.digest_when_empty or tx.waits_for(channel.name) > 0
+    state = _state(store, channel, way, policies, now) if is_wanted else None
+    with store.transaction() as tx:
+        times = _since(tx, channel, way, now)
+        if times is None or tx.fired_at(calendar) != fired:  # another process was quicker
+            return 0
+        since, at = times
+        tx.set_fired(calendar, now)
+        changes = tx.waits_for(channel.name)
+        if state is None or not (changes or channel.digest_when_empty):
+            return 0
+        key = f"{channel.name}/{at.isoformat()} at {now.isoformat()}"
+        words = digest.compose(state, changes, since)
+        alert = messages.of_the_watch("digest.sent", Severity.info, key, words, channels=(channel.name,))
+        tx.put_digest(channel.name, alert, way, now)
     return 1
+
+
+def _calendar(channel: Channel) -> str:
+    return f"digest {channel.name}"
+
+
+def _since(tx: Transaction, channel: Channel, way: Routing, now: datetime) -> tuple[datetime, datetime] | None:
+    """When the last digest was and when this one is due; None where it is not."""
+    fired = tx.fired_at(_calendar(channel))
+    if fired is None or channel.digest is None:
+        return None
+    at = schedule.last_fire(fired[0], now, channel.digest, channel.timezone or way.zone)
+    return None if at is None else (fired[0], at)
 
 
 def _is_for(channel: Channel, environment: str, number: PhoneNumber, way: Routing) -> bool:
@@ -472,23 +502,14 @@ def _open_beside(
     tx: Transaction,
     channel: Channel,
     way: Routing,
-    known: Situation,
+    those: Sequence[tuple[Key, Matter]],
     environment: str,
     policy: Policy,
     now: datetime,
 ) -> list[str]:
-    """The headlines of today of what the account says and nobody hid or acknowledged, the most urgent first."""
-    those = [
-        (key, matter)
-        for key, matter in sorted(known.matters.items(), key=lambda one: (-one[1].severity, one[1].opened_at, one[0]))
-        if key.environment == environment
-        and account.reading_of(key.topic)
-        and key._replace(topic="presence") not in known.matters  # a missing number is told as missing
-        and matter.hider is None
-        and matter.ack is None
-    ]
+    """The headlines of today of what the account says, which are ``those``, as far as the channel is told of them."""
     lines = []
-    for key, matter, restated in _restated(tx, way, environment, policy, those, now) if those else ():
+    for key, matter, restated in _restated(tx, way, environment, policy, those, now):
         if restated is None:
             continue
         said = way.said(way.seen(environment, restated.number))
@@ -498,33 +519,45 @@ def _open_beside(
     return lines
 
 
-def _state(
-    tx: Transaction, channel: Channel, way: Routing, policies: Mapping[str, Policy], now: datetime
-) -> digest.State:
-    """What the digest of ``channel`` is made of."""
-    rows: list[report.Row] = []
-    watches = []
-    beside: list[str] = []
-    known = tx.situation(now)
-    for environment_id, watch, _ in tx.watches():
-        policy = policies.get(watch.name)
-        if policy is None or (channel.environments is not None and watch.name not in channel.environments):
-            continue
-        watches.append((watch, policy))
-        beside += _open_beside(tx, channel, way, known, watch.name, policy, now)
-        rows += [
-            report.row(watch.name, known, number, policy, now)
-            for known, number in tx.listed(environment_id)
-            if rules.is_watched(known, policy) and _is_for(channel, watch.name, number, way)
+def _beside(matters: Mapping[Key, Matter]) -> dict[str, list[tuple[Key, Matter]]]:
+    """What the account says and nobody hid or acknowledged, by environment, the most urgent first."""
+    found: dict[str, list[tuple[Key, Matter]]] = {}
+    for key, matter in sorted(matters.items(), key=lambda one: (-one[1].severity, one[1].opened_at, one[0])):
+        is_open = matter.hider is None and matter.ack is None
+        is_missing = key._replace(topic="presence") in matters  # it is told as missing
+        if is_open and account.reading_of(key.topic) and not is_missing:
+            found.setdefault(key.environment, []).append((key, matter))
+    return found
+
+
+def _state(store: Store, channel: Channel, way: Routing, policies: Mapping[str, Policy], now: datetime) -> digest.State:
+    """What the digest of ``channel`` is made of. Each environment is read by itself: a poll that ends waits for no other."""
+    with store.reading() as tx:
+        known = tx.situation(now)
+        watches = [
+            (watch, policies[watch.name])
+            for _, watch, _ in tx.watches()
+            if watch.name in policies and (channel.environments is None or watch.name in channel.environments)
         ]
+        outbox, faults = tx.outbox(), tx.channel_faults()
+    by_environment = _beside(known.matters)
+    beside: list[str] = []
+    summary = digest.Summary(now)
+    for watch, policy in watches:
+        with store.reading() as tx:
+            if those := by_environment.get(watch.name):
+                beside += _open_beside(tx, channel, way, those, watch.name, policy, now)
+            for one in fleet.every(tx, [watch.name]):
+                if rules.is_watched(one.known, policy) and _is_for(channel, watch.name, one.number, way):
+                    summary.add(report.row(watch.name, one.known, one.number, policy, now))
     names = {watch.name for watch, _ in watches}
     return digest.State(
-        rows=rows,
+        summary=summary,
         watches=watches,
         open_beside=beside,
         matters={key: matter for key, matter in known.matters.items() if key.environment in {*names, ""}},
         silences=known.silences,
         lapses={place: by for place, by in known.lapses.items() if place[0] in names},
-        outbox=tx.outbox(),
-        faults=tx.channel_faults(),
+        outbox=outbox,
+        faults=faults,
     )

@@ -379,13 +379,14 @@ class Outbox(Readings):
             ).scalars()
         )
 
-    def alerts_waiting(self, channel: str) -> list[Alert]:
-        """The alerts that were never offered to a channel, oldest first."""
-        found: list[Alert] = []
+    def waits_for(self, channel: str) -> int:
+        """How many alerts were never offered to a channel, older digests apart."""
+        found = 0
         for chunk in chunks(self._unseen(channel)):
-            query = _ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
-            rows = self.connection.execute(query.where(delivery_alerts.c.delivery_id.in_(chunk)).order_by(alerts.c.id))
-            found += [_alert(one) for one in rows if one.kind != "digest.sent"]
+            query = select(func.count()).select_from(delivery_alerts)
+            query = query.join(alerts, alerts.c.id == delivery_alerts.c.alert_id)
+            query = query.where(delivery_alerts.c.delivery_id.in_(chunk), alerts.c.kind != "digest.sent")
+            found += self.connection.execute(query).scalar_one()
         return found
 
     def stand_in(self, channel: Channel, zone: str, now: datetime) -> int:

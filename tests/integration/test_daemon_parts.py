@@ -146,6 +146,37 @@ def test_no_poll_waits_for_what_is_read_beside_the_list(tmp_path: Path, monkeypa
             provider.closing.set()
 
 
+def test_polls_go_on_and_nothing_hangs_while_a_digest_looks_at_a_large_fleet(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = f'[[channels]]\nname = "office"\nurl = "json://{address.removeprefix("http://")}/office"\ndigest = "daily 00:00"\n'
+    running = Running(tmp_path, address, monkeypatch, f"{more}digest_when_empty = true\n")
+    begun, may_end = threading.Event(), threading.Event()
+    real = follow_up.send_digests
+
+    def slow(*words: Any) -> int:
+        begun.set()
+        may_end.wait(PATIENCE_S)
+        return real(*words)
+
+    monkeypatch.setattr(daemon.follow_up, "send_digests", slow)
+    with running as one:
+        until(lambda: world.requests and not one._busy)
+        assert not begun.is_set()
+        asked = world.requests
+        running.offset = timedelta(days=1, hours=1)
+        until(begun.is_set)
+        until(lambda: world.requests > asked)
+        asked = world.requests
+        running.offset += timedelta(hours=2)
+        until(lambda: world.requests > asked)
+        assert one.stuck() is None
+        assert not [said for said in world.messages if "digest" in str(said["title"])]
+        may_end.set()
+        until(lambda: [said for said in world.messages if "digest" in str(said["title"])])
+    assert len([said for said in world.messages if "digest" in str(said["title"])]) == 1
+
+
 def test_a_hang_is_named_and_withholds_the_watchdog(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

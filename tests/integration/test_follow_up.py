@@ -6,6 +6,7 @@ The time is moved by hand. ``World.poll`` is a real poll of a made-up list, ``Wo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, product
@@ -38,7 +39,7 @@ from renewal_watch.model import (
     Silence,
 )
 from renewal_watch.routing import Routing, Situation
-from renewal_watch.store import Store
+from renewal_watch.store import Store, Transaction
 
 pytestmark = BOTH
 
@@ -119,6 +120,7 @@ class World:
         policies = {"production": self.policy} if self.policies is None else self.policies
         before = self._last()
         told = follow_up.run_once(self.store, self.way, policies, self.now, inventory_faults=faults)
+        told += follow_up.send_digests(self.store, self.way, policies, self.now)
         assert told == self._last() - before, "it says how many alerts are new, so that channels are woken"
         return self.new()
 
@@ -1837,9 +1839,68 @@ def test_two_processes_make_one_digest(world: World) -> None:
     world.turn()
     other = opened(world.path)
     world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-    told = [follow_up.run_once(store, world.way, {}, world.now) for store in (world.store, other)]
+    told = [follow_up.send_digests(store, world.way, {}, world.now) for store in (world.store, other)]
     other.close()
     assert told == [1, 0]
+
+
+def between_readings(world: World, monkeypatch: pytest.MonkeyPatch, done: Callable[[], object]) -> None:
+    """While a digest is made, ``done`` is called once after each of its looks at the database."""
+    real, calls = world.store.reading, []
+
+    @contextmanager
+    def reading() -> Iterator[Transaction]:
+        with real() as tx:
+            yield tx
+        monkeypatch.setattr(world.store, "reading", real)
+        calls.append(done())
+        monkeypatch.setattr(world.store, "reading", reading)
+
+    monkeypatch.setattr(world.store, "reading", reading)
+
+
+def test_polls_go_on_while_a_digest_looks_at_every_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.way = Routing(channels=(MORNING,))
+    policies = dict.fromkeys(("elsewhere", "production"), Policy())
+    with world.store.transaction() as tx:
+        tx.watch("elsewhere")
+    world.has()
+    world.poll()
+    world.turn()
+    world.take(MORNING)
+    world.now = datetime(2026, 11, 24, 7, 59, tzinfo=UTC)
+    world.has("phone-2")
+    world.poll()
+    world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+    looks = []
+
+    def poll_on() -> None:
+        looks.append(len(looks) + 3)
+        world.has(f"phone-{looks[-1]}")
+        world.poll()
+
+    between_readings(world, monkeypatch, poll_on)
+    assert follow_up.send_digests(world.store, world.way, policies, world.now) == 1
+    assert len(looks) == 4, "once for its time, once for what is beside the numbers, once for each environment"
+    (message,) = world.take(MORNING)
+    (digest,) = [one for one in message.alerts if one.kind == "digest.sent"]
+    assert digest.headline.startswith("digest: 5 new")
+    assert [one.kind for one in message.alerts].count("number.added") == 5, "and all that it counts came with it"
+
+
+def test_who_was_still_looking_when_another_sent_the_digest_sends_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.way = Routing(channels=(replace_channel(MORNING, digest_when_empty=True),))
+    world.turn()
+    world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+    other = opened(world.path)
+    told: list[int] = []
+    between_readings(world, monkeypatch, lambda: told.append(follow_up.send_digests(other, world.way, {}, world.now)))
+    assert follow_up.send_digests(world.store, world.way, {}, world.now) == 0
+    other.close()
+    assert told == [1, 0]
+    assert kinds(world.new()) == ["digest.sent"]
 
 
 def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: World) -> None:

@@ -81,7 +81,9 @@ class World:
     def time_passes(self, **length: float) -> None:
         """And follow_up looks what is due by it."""
         self.now += timedelta(**length)
-        follow_up.run_once(self.store, self.routing, dict.fromkeys(ENVIRONMENTS, Policy()), self.now)
+        policies = dict.fromkeys(ENVIRONMENTS, Policy())
+        follow_up.run_once(self.store, self.routing, policies, self.now)
+        follow_up.send_digests(self.store, self.routing, policies, self.now)
 
     def told(self, channel: str = "ops") -> list[tuple[str, str]]:
         """Dispatch; the title and the body of each message that arrived by it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 
 from renewal_watch import digest
-from renewal_watch.digest import LONGEST, State
+from renewal_watch.digest import LONGEST, State, Summary
 from renewal_watch.model import Acknowledgement, Key, Known, Lapse, Match, Matter, Policy, Severity, Silence, Watch
 from renewal_watch.report import Row
 
@@ -75,10 +75,17 @@ def silence(pk: int = 1, **changes: Any) -> Silence:
     return Silence(**made | changes)
 
 
+def summary(rows: Iterable[Row], now: datetime = T0) -> Summary:
+    made = Summary(now)
+    for one in rows:
+        made.add(one)
+    return made
+
+
 def said(*rows: Row, changes: int = 0, now: datetime = T0, **more: Any) -> dict[str, list[str]]:
     """The lines of each part of a digest, by its heading."""
     more.setdefault("watches", [(GOOD, Policy())])
-    _, text = digest.compose(State(rows=rows, **more), changes, SINCE, now)
+    _, text = digest.compose(State(summary=summary(rows, now), **more), changes, SINCE)
     parts = {}
     for part in text.split("\n\n"):
         heading, *lines = part.split("\n")
@@ -87,7 +94,7 @@ def said(*rows: Row, changes: int = 0, now: datetime = T0, **more: Any) -> dict[
 
 
 def headline(*rows: Row, changes: int = 0, watches: Sequence[tuple[Watch, Policy]] = ((GOOD, Policy()),)) -> str:
-    return digest.compose(State(rows=rows, watches=watches), changes, SINCE, T0)[0]
+    return digest.compose(State(summary=summary(rows), watches=watches), changes, SINCE)[0]
 
 
 # --- the whole --------------------------------------------------------------------------------------------------------
@@ -421,6 +428,34 @@ def test_a_long_list_is_cut_and_the_rest_counted(count: int, more: str | None) -
         assert (lines[-1] if more else None) == more, name
 
 
+@settings(max_examples=30)
+@given(st.permutations([(left, auto) for left in range(-30, 30) for auto in (True, False)]), st.integers(1, 15))
+def test_of_many_numbers_the_most_urgent_are_kept_in_whatever_order_they_come(
+    days: list[tuple[int, bool]], times: int
+) -> None:
+    rows = [
+        row(left, name=f"phone-{place}-{time}", number=f"+1555{place:04}{time:03}", auto_renewal=auto)
+        for time in range(times)
+        for place, (left, auto) in enumerate(days)
+    ]
+    made = summary(rows)
+    soon = sorted(
+        (one for one in rows if one.days_left in range(8)),
+        key=lambda one: (one.days_left or 0, bool(one.number.auto_renewal), one.known.number),
+    )
+    assert (made.soon.rows(), made.soon.count) == (soon[:LONGEST], len(soon))
+    late = sorted((one for one in rows if (one.days_left or 0) < 0), key=Row.urgency)
+    assert (made.trouble.rows(), made.trouble.count, made.overdue) == (late[:LONGEST], len(late), len(late))
+
+
+def test_a_digest_of_a_million_numbers_keeps_a_thousand() -> None:
+    one, made = row(3), Summary(T0)
+    for _ in range(5000):
+        made.add(one)
+        assert len(made.soon._kept) <= digest._ROOM
+    assert made.soon.count == 5000
+
+
 def test_sums_have_what_a_cut_list_leaves_out() -> None:
     rows = [row(3, name=f"phone-{one}") for one in range(500)]
     assert said(*rows)["COST AHEAD"][0] == "• within 7 days 500.00 USD for 500 numbers with auto-renewal"
@@ -455,7 +490,7 @@ def test_every_line_is_a_heading_an_item_or_blank() -> None:
     """The renderer knows nothing else."""
     rows = [row(3, number="RENEWS NEXT\n\nCOST"), row(-3), row(3, auto_renewal=False, currency="\n")]
     _, text = digest.compose(
-        State(rows=rows, watches=[(GOOD, Policy())], silences=[silence(comment="a\n\nb")]), 1, SINCE, T0
+        State(summary=summary(rows), watches=[(GOOD, Policy())], silences=[silence(comment="a\n\nb")]), 1, SINCE
     )
     lines = text.split("\n")
     assert all(line == "" or line.startswith(("• ", "FOUND SINCE ")) or line.isupper() for line in lines)
