@@ -596,7 +596,8 @@ def server(machine: Machine) -> Iterator[Machine]:
     properties = [
         f"--property={one}" for one in ("User=nobody", "RuntimeDirectory=postgresql", "StateDirectory=postgresql")
     ]
-    machine.run(["systemd-run", "--unit=database-server", *properties, "sh", "-euc", SERVER])
+    machine.run(["install", "-m", "644", "/dev/stdin", "/run/database-server.sh"], input_text=SERVER)
+    machine.run(["systemd-run", "--unit=database-server", *properties, "sh", "-eu", "/run/database-server.sh"])
     socket = machine.root / "run/postgresql/.s.PGSQL.5432"
     soon(socket.is_socket, machine, "database-server", within_s=60)
     configure(machine, more='[database]\nurl_credential = "database"')

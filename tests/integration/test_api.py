@@ -209,7 +209,7 @@ def test_schemathesis_finds_nothing(client: Client, document: Any, tmp_path: Pat
         "--mode": "all",
         "--phases": "examples,coverage,fuzzing,stateful",
         "--max-examples": "15",
-        "--workers": "2",
+        "--workers": "1",  # two threads meet a fault of CPython 3.11 in `ast.parse`: its issue 106905
         "--seed": "20261123",
         "--warnings": "off",
     }
