@@ -128,6 +128,7 @@ _LAPSING = numbers.c.id.in_(select(lapses.c.number_id))
 _OVERDUE = and_(numbers.c.id.in_(select(cycles.c.number_id).where(cycles.c.overdue_told > 0)), ~_LAPSING)
 # Not the bare column: its index would be taken for a condition that nearly all rows fit, and their order lost.
 _PLACE = numbers.c.environment_id + 0
+_SMALL = 10  # environments with less than this part of all numbers are found by that index after all
 _COST = cast(numbers.c.cost, Float)  # near enough to sort by
 _CORE = [numbers.c["id" if name == "pk" else name] for name in Known._fields[: Known._fields.index("cycle")]]
 _LISTED = (  # in the order of ``_listed``
@@ -149,7 +150,7 @@ def page(tx: Snapshots, query: Query, those: Sequence[str], today: int, *, sandb
 
     While the fleet stays as it is, its pages together show each number that fits exactly once.
     """
-    where = _conditions(query, _ids(tx, those), today, _watched(tx, sandbox))
+    where = _conditions(query, _place(tx, _asked(query, those)), today, _watched(tx, sandbox))
     bounded = select(numbers.c.id).where(*where).limit(COUNTED + 1).subquery()
     total: int = tx.connection.execute(select(func.count()).select_from(bounded)).scalar_one()
     rows = _rows(tx, query, where) if total else []
@@ -183,7 +184,7 @@ def due(tx: Snapshots, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> 
     )
     query = (
         select(*columns, func.count())
-        .where(_PLACE.in_(names), ~_MISSING, _watched(tx, sandbox))
+        .where(_place(tx, those), ~_MISSING, _watched(tx, sandbox))
         .group_by(*columns)
         .order_by(numbers.c.renews_on.asc().nulls_first(), numbers.c.environment_id)
     )
@@ -221,7 +222,7 @@ def facts(tx: Snapshots, those: Sequence[str]) -> Iterator[Fact]:
 
 def counts(tx: Snapshots, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> dict[str, int]:
     """How many numbers need somebody: ``overdue``, ``missing``, and each status but active, by name."""
-    where = [_PLACE.in_(_ids(tx, those).values()), _watched(tx, sandbox)]
+    where = [_place(tx, those), _watched(tx, sandbox)]
     asked: dict[str, list[ColumnElement[bool]]] = {
         "overdue": [_OVERDUE, ~_MISSING],
         "missing": [_MISSING],
@@ -257,6 +258,19 @@ def _ids(tx: Snapshots, those: Sequence[str]) -> dict[str, int]:
     return {row.name: row.id for row in tx.connection.execute(query)}
 
 
+def _asked(query: Query, those: Sequence[str]) -> Sequence[str]:
+    return [name for name in those if query.environment in ("", name)]
+
+
+def _place(tx: Snapshots, those: Sequence[str]) -> ColumnElement[bool]:
+    """In these environments: found by their index, where that leaves nearly all of the fleet out."""
+    pks = _ids(tx, those).values()
+    listed = func.coalesce(func.sum(environments.c.numbers), 0)
+    here = tx.connection.execute(select(listed).where(environments.c.id.in_(pks))).scalar_one()
+    is_part = here * _SMALL < tx.connection.execute(select(listed)).scalar_one()
+    return (numbers.c.environment_id if is_part else _PLACE).in_(pks)
+
+
 def _watched(tx: Snapshots, sandbox: Sequence[str]) -> ColumnElement[bool]:
     """Sandbox numbers are watched only in the environments that say so, which are ``sandbox``."""
     pks = _ids(tx, sandbox).values() if sandbox else ()
@@ -264,11 +278,9 @@ def _watched(tx: Snapshots, sandbox: Sequence[str]) -> ColumnElement[bool]:
 
 
 def _conditions(
-    query: Query, ids: dict[str, int], today: int, watched: ColumnElement[bool]
+    query: Query, place: ColumnElement[bool], today: int, watched: ColumnElement[bool]
 ) -> list[ColumnElement[bool]]:
-    if query.environment:
-        ids = {name: pk for name, pk in ids.items() if name == query.environment}
-    where = [_PLACE.in_(ids.values()), *_SHOWN[query.show]]
+    where = [place, *_SHOWN[query.show]]
     if query.show == "present":
         where.append(watched)
     equal = {

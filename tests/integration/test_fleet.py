@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -94,6 +94,33 @@ def everything(store: Store) -> list[fleet.Listed]:
     with store.transaction() as tx:
         ids = {watch.name: key for key, watch, _ in tx.watches()}
         return [fleet.Listed(name, known, number) for name in NAMES for known, number in tx.listed(ids[name])]
+
+
+@SQLITE_ONLY
+def test_one_of_many_environments_costs_no_more_than_one_of_a_few(tmp_path: Path) -> None:
+    """Counted in steps of SQLite's machine, which are the same on every computer."""
+    steps: dict[str, list[int]] = {}
+    for count in (12, 120):
+        store = opened(tmp_path / f"{count}.db")
+        store.upgrade()
+        for place in range(count):
+            polled(store, f"customer-{place}", T0, *(one(index, index % 40) for index in range(100)))
+        with store.reading() as tx:
+            driver: Any = tx.connection.connection.dbapi_connection
+            asked: dict[str, Callable[[], object]] = {
+                "due": lambda: fleet.due(tx, ["customer-7"]),
+                "page": lambda: fleet.page(tx, fleet.Query(environment="customer-7"), ["customer-7"], TODAY),
+                "by cost": lambda: fleet.page(tx, fleet.Query(order="cost"), ["customer-7"], TODAY),
+            }
+            for name, ask in asked.items():
+                took = itertools.count()
+                driver.set_progress_handler(lambda took=took: next(took) < 0, 100)
+                ask()
+                driver.set_progress_handler(None, 0)
+                steps.setdefault(name, []).append(next(took))
+        store.close()
+    for name, (few, many) in steps.items():
+        assert many < 2 * few, (name, steps)
 
 
 def all_pages(store: Store, query: fleet.Query) -> list[fleet.Listed]:
