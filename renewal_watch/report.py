@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
@@ -32,6 +32,7 @@ from renewal_watch.text import plain, printable
 
 JSON = Any  # what json.dumps takes
 Tone = Literal["head", "mind", "bad", "faint"]
+_FAR = 100_000  # days, as if it were never
 _TONES: Mapping[str, Tone] = {"critical": "bad", "warning": "mind"}  # by severity
 
 
@@ -66,14 +67,36 @@ def dumps(value: JSON) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=other)
 
 
+def pieces(value: JSON) -> Iterator[str]:
+    """What ``dumps`` gives, a piece at a time: an iterator in a document, or for one, is a list of texts that are JSON."""
+    if isinstance(value, Iterator):
+        count = 0
+        for count, text in enumerate(value, 1):
+            yield ("[" if count == 1 else ",") + "\n  " + text.replace("\n", "\n  ")
+        yield "\n]" if count else "[]"
+    elif isinstance(value, Mapping) and value:
+        for place, (key, one) in enumerate(value.items()):
+            yield f"{',' if place else '{'}\n  {dumps(key)}: "
+            yield from (piece.replace("\n", "\n  ") for piece in pieces(one))
+        yield "\n}"
+    else:
+        yield dumps(value)
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Lines of a table with columns as wide as they need be; two blanks between them."""
-    cells = [list(head), *([("" if c is None else str(c)) for c in row] for row in rows)]
+    cells = [list(head), *map(_texts, rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    title, *lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    )
+    title, *lines = (_aligned(row, widths) for row in cells)
     return [Line(title, "head"), *lines]
+
+
+def _texts(row: Iterable[object]) -> list[str]:
+    return ["" if cell is None else str(cell) for cell in row]
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def toned(line: str, tone: Tone | None) -> str:
@@ -119,9 +142,14 @@ class Row:
     def urgency(self) -> tuple[int, int, int, str]:
         """Sorts the most urgent first: overdue, not active, then by days, what will be lost before what renews."""
         gone = self.known.missing_at is not None
-        left = 100_000 if self.days_left is None else self.days_left
+        left = _FAR if self.days_left is None else self.days_left
         first = 0 if left < 0 else 1 if self.number.status != "active" else 2
         return (3 if gone or self.known.is_sandbox else first, left, bool(self.number.auto_renewal), self.known.number)
+
+    def rank(self) -> int:
+        """The same as a whole number below 2**21, in which those that renew alike are equal."""
+        first, left, auto, _ = self.urgency()
+        return (first << 18 | min(max(left, -_FAR), _FAR) + _FAR) << 1 | auto
 
 
 def since(known: Known) -> str | None:
@@ -187,13 +215,12 @@ def instance_lines(found: Sequence[Instance]) -> list[str]:
 
 def status_lines(
     environments: Sequence[Mapping[str, JSON]],
-    rows: Sequence[Row],
     outbox: Mapping[str, JSON],
     orphans: Mapping[str, int],
     faults: Mapping[str, tuple[datetime, str]],
     now: datetime,
 ) -> list[str]:
-    """The fleet for a terminal: the watch's own health first, then the numbers."""
+    """The watch's own health for a terminal."""
     lines = []
     for one in environments:
         polled = f"last good poll {one['last_success_at']}" if one["last_success_at"] else "never read"
@@ -213,11 +240,31 @@ def status_lines(
     lines += [Line(orphaned(name, count), "mind") for name, count in orphans.items()]
     for name, (failing_since, error) in faults.items():
         lines.append(Line(f"channel {name}: failing for {messages.span(now - failing_since)}: {plain(error)}", "bad"))
-    if rows:
-        head = ("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE")
-        title, *body = table(head, map(_cells, rows))
-        lines += ["", title, *map(toned, body, map(_tone, rows))]
     return lines
+
+
+class Columns:
+    """The table of numbers that ``status`` prints, whose rows are kept elsewhere until all widths are known."""
+
+    _HEAD = ("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE")
+
+    def __init__(self) -> None:
+        self._widths = [len(cell) for cell in self._HEAD]
+
+    def packed(self, one: Row) -> str:
+        """The row of a number as a text."""
+        cells = _texts(_cells(one))
+        self._widths = [max(known, len(cell)) for known, cell in zip(self._widths, cells, strict=True)]
+        return json.dumps([_tone(one), cells])
+
+    def title(self) -> Line:
+        """The line above all rows."""
+        return Line(_aligned(self._HEAD, self._widths), "head")
+
+    def line(self, packed: str) -> str:
+        """A row that was packed, as wide as any."""
+        tone, cells = json.loads(packed)
+        return toned(_aligned(cells, self._widths), tone)
 
 
 def _tone(one: Row) -> Tone | None:

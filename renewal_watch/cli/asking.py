@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from renewal_watch.cli import base, completing
 from renewal_watch.errors import UsageError
+
+if TYPE_CHECKING:
+    from renewal_watch.config import Settings
+    from renewal_watch.store import Store
+
+_PAGE = 500  # alerts read at once
 
 
 @base.cli.command()
@@ -21,50 +29,48 @@ from renewal_watch.errors import UsageError
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | None, environment: str | None) -> None:  # noqa: FBT001
     """Show the fleet, most urgent first, and how the watch does."""
-    from renewal_watch import report
+    from renewal_watch import fleet, report
+    from renewal_watch.cli.spool import Spool
+    from renewal_watch.model import Watch
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
     now = base.now()
     wanted = None if wanted is None else wanted.lower()
-    rows: list[report.Row] = []
-    with base.store(settings, write=False) as store, store.transaction() as tx:
-        watches = {watch.name: (key, watch) for key, watch, _ in tx.watches()}
-        environments = []
-        for one in chosen:
-            policy = settings.policy(one)
-            if one.name not in watches:
-                from renewal_watch.model import Watch
-
-                environments.append(report.environment_json(Watch(name=one.name), policy, now))
-                continue
-            key, watch = watches[one.name]
-            environments.append(report.environment_json(watch, policy, now))
-            found = (report.row(one.name, known, number, policy, now) for known, number in tx.listed(key))
-            rows += [row for row in found if row.is_within(within) and wanted in (None, row.number.status)]
-        outbox = tx.outbox()
-        orphans = tx.orphans([channel.name for channel in settings.channels])
-        faults = tx.channel_faults()
-        instances = tx.instances(now)
-    rows.sort(key=report.Row.urgency)
-    if as_json:
-        click.echo(
-            report.dumps(
-                {
-                    "environments": environments,
-                    "numbers": [row.as_json() for row in rows],
-                    "outbox": outbox,
-                    "instances": [report.instance_json(one) for one in instances],
-                }
-            )
-        )
-        return
-    lines = report.status_lines(environments, rows, outbox, orphans, faults, now)
-    base.show([*report.instance_lines(instances), *lines])
-    if not chosen:
-        click.echo(f"no environment is watched: {settings.environments_dir} has no file that can be used")
-    if not rows and (within is not None or wanted is not None):
-        click.echo("no number is like that")
+    columns = report.Columns()
+    environments = []
+    with Spool() as rows:
+        with base.store(settings, write=False) as store:
+            with store.transaction() as tx:
+                watches = {watch.name: watch for _, watch, _ in tx.watches()}
+                outbox = tx.outbox()
+                orphans = tx.orphans([channel.name for channel in settings.channels])
+                faults = tx.channel_faults()
+                instances = tx.instances(now)
+            for one in chosen:
+                policy = settings.policy(one)
+                environments.append(report.environment_json(watches.get(one.name, Watch(name=one.name)), policy, now))
+                with store.transaction() as tx:  # one each: a poll that ends waits for no others
+                    for listed in fleet.every(tx, [one.name]):
+                        row = report.row(one.name, listed.known, listed.number, policy, now)
+                        if row.is_within(within) and wanted in (None, row.number.status):
+                            rows.add(report.dumps(row.as_json()) if as_json else columns.packed(row), row.rank())
+        if as_json:
+            document = {
+                "environments": environments,
+                "numbers": iter(rows),
+                "outbox": outbox,
+                "instances": [report.instance_json(one) for one in instances],
+            }
+            base.show_pieces(report.pieces(document))
+            return
+        base.show([*report.instance_lines(instances), *report.status_lines(environments, outbox, orphans, faults, now)])
+        if not chosen:
+            click.echo(f"no environment is watched: {settings.environments_dir} has no file that can be used")
+        if rows:
+            base.show(itertools.chain(["", columns.title()], map(columns.line, rows)))
+        elif within is not None or wanted is not None:
+            click.echo("no number is like that")
 
 
 @base.cli.command()
@@ -124,18 +130,34 @@ def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> No
     """What was found, and the fate of each delivery, newest first."""
     if ctx.invoked_subcommand:
         return
-    from renewal_watch import reasons, report
+    from renewal_watch import report
 
     states = [state for state, wanted in (("pending", pending), ("failed", failed)) if wanted]
     settings = base.settings(ctx)
-    with base.store(settings, write=False) as store, store.transaction() as tx:
-        found = tx.alerts(states=states)
+    with base.store(settings, write=False) as store:
+        found = _alerts(settings, store, states)
+        if as_json:
+            base.show_pieces(report.pieces(map(report.dumps, found)))
+            return
+        lines = (line for one in found for line in report.alert_lines([one]))
+        base.show(itertools.chain([next(lines, "no alerts")], lines))
+
+
+def _alerts(settings: Settings, store: Store, states: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The newest first, some hundred in a transaction: who reads them slowly holds up no poll."""
+    from renewal_watch import reasons, report
+
+    with store.transaction() as tx:
         held = reasons.held(tx, settings, base.now())
-    report.note_held(found, held)
-    if as_json:
-        click.echo(report.dumps(found))
-    else:
-        base.show(report.alert_lines(found) or ["no alerts"])
+    before = None
+    while True:
+        with store.transaction() as tx:
+            page = tx.alerts(states=states, before=before, most=_PAGE)
+        if not page:
+            return
+        report.note_held(page, held)
+        yield from page
+        before = page[-1]["id"]
 
 
 @alerts.command()

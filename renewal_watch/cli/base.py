@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ ENVIRONMENT = click.option(
 NUMBER = click.argument("number", shell_complete=completing.numbers)
 _WANTS_JSON = "renewal_watch.wants_json"  # in what the contexts of one call share
 _ERRORS = "renewal_watch.errors"
+_AT_ONCE = 1000  # lines printed together
 _COMPLAINTS = 3  # files named before the rest is counted
 _PAINT: dict[str, dict[str, Any]] = {  # a few, and each only says louder what the words say
     "head": {"bold": True},
@@ -152,7 +154,17 @@ def show(lines: Iterable[str]) -> None:
     """Print lines, painted in their tone where a terminal reads them; click takes the paint off for others."""
     from renewal_watch.report import Line
 
-    click.echo("\n".join(click.style(one, **_PAINT[one.tone]) if isinstance(one, Line) else one for one in lines))
+    painted = (click.style(one, **_PAINT[one.tone]) if isinstance(one, Line) else one for one in lines)
+    while part := list(itertools.islice(painted, _AT_ONCE)):
+        click.echo("\n".join(part))
+
+
+def show_pieces(pieces: Iterable[str]) -> None:
+    """Print a text that comes in pieces."""
+    text = iter(pieces)
+    while part := "".join(itertools.islice(text, _AT_ONCE)):
+        click.echo(part, nl=False)
+    click.echo()
 
 
 @click.group(

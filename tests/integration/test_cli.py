@@ -229,6 +229,16 @@ def test_the_database_commands(run: Run, tmp_path: Path) -> None:
     assert "is not a database of renewal-watch" in run("db", "restore", str(tmp_path / "noise"), code=1).output
 
 
+def test_alerts_are_read_some_at_a_time_and_each_is_there_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("poll")
+    shown = {words: run("alerts", *words).output for words in ((), ("--json",), ("--failed", "--json"))}
+    assert len(json.loads(shown["--json",])) > 2
+    for at_once in (1, 2, 3):
+        monkeypatch.setattr("renewal_watch.cli.asking._PAGE", at_once)
+        for words, whole in shown.items():
+            assert run("alerts", *words).output == whole
+
+
 @SQLITE_ONLY
 def test_a_damaged_database_is_named_and_refused(run: Run, tmp_path: Path) -> None:
     run("poll")
