@@ -264,7 +264,7 @@ class _Watched:
 
     def _watched(self) -> ColumnElement[bool]:
         """Numbers of the configured environments that alerts speak of."""
-        with_sandbox = [pk for name, pk in self.ids.items() if self.settings.environment(name).include_sandbox]
+        with_sandbox = [self.ids[name] for name in self.settings.with_sandbox if name in self.ids]
         return and_(
             numbers.c.environment_id.in_(self.ids.values()),
             or_(~numbers.c.is_sandbox, numbers.c.environment_id.in_(with_sandbox) if with_sandbox else false()),
