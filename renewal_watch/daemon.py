@@ -420,9 +420,9 @@ class Daemon:
         )
         if told:
             self._wake_workers()
-        if _DIGESTS not in self._busy and follow_up.due_digests(self.store, routing, now):
+        if _DIGESTS not in self._busy and follow_up.due_digests(self.store, routing, self.clock):
             self._busy.add(_DIGESTS)
-            threading.Thread(target=self._send_digests, args=(policies, now), name=_DIGESTS, daemon=True).start()
+            threading.Thread(target=self._send_digests, args=(policies,), name=_DIGESTS, daemon=True).start()
         if is_heard:  # it may be that the others are quicker at every poll
             self._can_write()
         self._refreshed_at = self._answered_at = time.monotonic()
@@ -553,7 +553,7 @@ class Daemon:
             self._busy.discard(CANARY)
             self._wake_workers()
 
-    def _send_digests(self, policies: Mapping[str, Policy], now: datetime) -> None:
+    def _send_digests(self, policies: Mapping[str, Policy]) -> None:
         """They look at every number, which may take a minute and is no hang."""
         lease = None
         try:
@@ -561,7 +561,7 @@ class Daemon:
                 lease = self.presence.take(_DIGESTS, lambda _tx, _at: True)
                 if lease is None:
                     return
-            follow_up.send_digests(self.store, self.routing(), policies, now)
+            follow_up.send_digests(self.store, self.routing(), policies, self.clock)
         except StoreError as error:
             self._cannot_write(error)
         except Exception:

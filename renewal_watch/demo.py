@@ -172,7 +172,7 @@ every = "1d"
                 settings = self.settings.account
                 account_poll.run_once(self.store, environment, settings, source, policy, self.routing, lambda: self.now)
             follow_up.run_once(self.store, self.routing, {environment.name: policy}, self.now)
-            follow_up.send_digests(self.store, self.routing, {environment.name: policy}, self.now)
+            follow_up.send_digests(self.store, self.routing, {environment.name: policy}, lambda: self.now)
             self._polls += 1
             self._send()
             sys.stdout.flush()

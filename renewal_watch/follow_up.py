@@ -10,7 +10,7 @@ backups that fail
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -439,12 +439,16 @@ def _number(tx: Transaction, key: Key) -> PhoneNumber | None:
 # --- digests ----------------------------------------------------------------------------------------------------------
 
 
-def due_digests(store: Store, way: Routing, now: datetime) -> list[Channel]:
-    """The channels whose digest's time came. The first one comes at its time; those missed while nothing ran are one."""
+def due_digests(store: Store, way: Routing, clock: Callable[[], datetime]) -> list[Channel]:
+    """The channels whose digest's time came. The first one comes at its time; those missed while nothing ran are one.
+
+    The clock is read when nobody else can send one any more: a process that was paused for hours has no old time in hand.
+    """
     those = [channel for channel in way.channels if channel.digest is not None]
     if not those:
         return []
     with store.transaction() as tx:
+        now = clock()
         for channel in those:
             fired = tx.fired_at(_calendar(channel))
             if fired is None or schedule.was_put_back(fired[0], now):
@@ -452,18 +456,21 @@ def due_digests(store: Store, way: Routing, now: datetime) -> list[Channel]:
         return [channel for channel in those if _since(tx, channel, way, now) is not None]
 
 
-def send_digests(store: Store, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
+def send_digests(store: Store, way: Routing, policies: Mapping[str, Policy], clock: Callable[[], datetime]) -> int:
     """Put the digests whose time came, each once; how many. Looks at every number, and keeps nobody waiting for that."""
-    return sum(_send_digest(store, way, channel, policies, now) for channel in due_digests(store, way, now))
+    return sum(_send_digest(store, way, channel, policies, clock) for channel in due_digests(store, way, clock))
 
 
-def _send_digest(store: Store, way: Routing, channel: Channel, policies: Mapping[str, Policy], now: datetime) -> int:
+def _send_digest(
+    store: Store, way: Routing, channel: Channel, policies: Mapping[str, Policy], clock: Callable[[], datetime]
+) -> int:
     calendar = _calendar(channel)
     with store.reading() as tx:
         fired = tx.fired_at(calendar)
         is_wanted = channel.digest_when_empty or tx.waits_for(channel.name) > 0
-    state = _state(store, channel, way, policies, now) if is_wanted else None
+    state = _state(store, channel, way, policies, clock()) if is_wanted else None
     with store.transaction() as tx:
+        now = clock()
         times = _since(tx, channel, way, now)
         if times is None or tx.fired_at(calendar) != fired:  # another process was quicker
             return 0

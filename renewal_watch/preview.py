@@ -74,7 +74,7 @@ class _Ahead:
             if is_turn:
                 polls = self._next_poll()
             follow_up.run_once(self.store, self.way, self.policies, self.now, inventory_faults=self._faults)
-            follow_up.send_digests(self.store, self.way, self.policies, self.now)
+            follow_up.send_digests(self.store, self.way, self.policies, lambda: self.now)
             yield from self._hidden()
             yield from self._sent()
             self.now = max(self.now + _MOMENT, min(polls, self._next_event()))

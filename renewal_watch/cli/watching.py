@@ -182,7 +182,7 @@ def _send_due(settings: Settings, store: Store, answer: base.Answer) -> list[dic
         file_faults=settings.file_faults(base.now()),
         host=socket.gethostname() if store.is_shared else "",
     )
-    follow_up.send_digests(store, routing, policies, base.now())
+    follow_up.send_digests(store, routing, policies, base.now)
     canary.follow(store, routing, base.now())
     if canary.is_due(store, routing.canary, routing.zone, base.now()):
         canary.send(store, routing, base.now, time.sleep)

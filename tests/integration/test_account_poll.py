@@ -126,7 +126,7 @@ class World:
     def turn(self, hours: float = 0) -> list[Told]:
         self.now += hours * H
         follow_up.run_once(self.store, self.way, {"production": self.policy}, self.now)
-        follow_up.send_digests(self.store, self.way, {"production": self.policy}, self.now)
+        follow_up.send_digests(self.store, self.way, {"production": self.policy}, lambda: self.now)
         return self.new()
 
     def new(self) -> list[Told]:

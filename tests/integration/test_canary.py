@@ -514,11 +514,11 @@ def test_a_digest_does_not_speak_of_it(mine: Mine) -> None:
     mine.way = replace(mine.way, channels=(OPS, mail))
     mine.has(entry())
     policies = {"production": Policy()}
-    follow_up.send_digests(mine.store, mine.way, policies, mine.now)
+    follow_up.send_digests(mine.store, mine.way, policies, lambda: mine.now)
     mine.send()
     mine.take()
     mine.now += timedelta(hours=1)
-    follow_up.send_digests(mine.store, mine.way, policies, mine.now)
+    follow_up.send_digests(mine.store, mine.way, policies, lambda: mine.now)
     (digest,) = mine.take("mail")
     assert [one.kind for one in digest.alerts] == ["digest.sent"]
     text = digest.alerts[0].headline + digest.alerts[0].text

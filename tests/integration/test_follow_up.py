@@ -120,7 +120,7 @@ class World:
         policies = {"production": self.policy} if self.policies is None else self.policies
         before = self._last()
         told = follow_up.run_once(self.store, self.way, policies, self.now, inventory_faults=faults)
-        told += follow_up.send_digests(self.store, self.way, policies, self.now)
+        told += follow_up.send_digests(self.store, self.way, policies, lambda: self.now)
         assert told == self._last() - before, "it says how many alerts are new, so that channels are woken"
         return self.new()
 
@@ -1839,7 +1839,7 @@ def test_two_processes_make_one_digest(world: World) -> None:
     world.turn()
     other = opened(world.path)
     world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-    told = [follow_up.send_digests(store, world.way, {}, world.now) for store in (world.store, other)]
+    told = [follow_up.send_digests(store, world.way, {}, lambda: world.now) for store in (world.store, other)]
     other.close()
     assert told == [1, 0]
 
@@ -1880,7 +1880,7 @@ def test_polls_go_on_while_a_digest_looks_at_every_number(world: World, monkeypa
         world.poll()
 
     between_readings(world, monkeypatch, poll_on)
-    assert follow_up.send_digests(world.store, world.way, policies, world.now) == 1
+    assert follow_up.send_digests(world.store, world.way, policies, lambda: world.now) == 1
     assert len(looks) == 4, "once for its time, once for what is beside the numbers, once for each environment"
     (message,) = world.take(MORNING)
     (digest,) = [one for one in message.alerts if one.kind == "digest.sent"]
@@ -1896,11 +1896,37 @@ def test_who_was_still_looking_when_another_sent_the_digest_sends_none(
     world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
     other = opened(world.path)
     told: list[int] = []
-    between_readings(world, monkeypatch, lambda: told.append(follow_up.send_digests(other, world.way, {}, world.now)))
-    assert follow_up.send_digests(world.store, world.way, {}, world.now) == 0
+    between_readings(
+        world, monkeypatch, lambda: told.append(follow_up.send_digests(other, world.way, {}, lambda: world.now))
+    )
+    assert follow_up.send_digests(world.store, world.way, {}, lambda: world.now) == 0
     other.close()
     assert told == [1, 0]
     assert kinds(world.new()) == ["digest.sent"]
+
+
+def test_who_was_paused_for_hours_before_its_turn_sends_no_second_digest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.way = Routing(channels=(replace_channel(MORNING, digest_when_empty=True),))
+    world.turn()
+    world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+    other = opened(world.path)
+    real = world.store.transaction
+
+    @contextmanager
+    def after_a_pause() -> Iterator[Transaction]:
+        monkeypatch.setattr(world.store, "transaction", real)
+        assert follow_up.send_digests(other, world.way, {}, lambda: world.now) == 1
+        world.now += timedelta(hours=3)
+        with real() as tx:
+            yield tx
+
+    monkeypatch.setattr(world.store, "transaction", after_a_pause)
+    assert follow_up.send_digests(world.store, world.way, {}, lambda: world.now) == 0
+    other.close()
+    assert kinds(world.new()) == ["digest.sent"]
+    assert world.after(minutes=1) == []
 
 
 def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: World) -> None:

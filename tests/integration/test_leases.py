@@ -299,7 +299,7 @@ class Machine:
             host=f"host-{self.name}",
             instance=self.name,
         )
-        follow_up.send_digests(self.world.store, self.way, self.policies, self.world.now)
+        follow_up.send_digests(self.world.store, self.way, self.policies, lambda: self.world.now)
         with self.world.store.reading() as tx:
             return [one["kind"] for one in reversed(tx.alerts()) if one["id"] > before]
 

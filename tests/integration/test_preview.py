@@ -144,7 +144,7 @@ class House:
         policies = {one.name: self.settings.policy(one, self.way.inventory) for one in self.settings.environments}
         self.inventory.current()
         follow_up.run_once(self.store, self.way, policies, self.now, inventory_faults=self.inventory.faults)
-        follow_up.send_digests(self.store, self.way, policies, self.now)
+        follow_up.send_digests(self.store, self.way, policies, lambda: self.now)
 
     def take(self, *only: str) -> list[Told]:
         """What every channel is sent now."""

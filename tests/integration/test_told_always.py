@@ -149,7 +149,7 @@ class World:
     def turn(self) -> None:
         with self._watched():
             follow_up.run_once(self.store, self.way, {"prod": self.policy}, self.now)
-            follow_up.send_digests(self.store, self.way, {"prod": self.policy}, self.now)
+            follow_up.send_digests(self.store, self.way, {"prod": self.policy}, lambda: self.now)
         self._looked_after()
 
     def deliver(self, outcome: str) -> None:

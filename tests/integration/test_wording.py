@@ -83,7 +83,7 @@ class World:
         self.now += timedelta(**length)
         policies = dict.fromkeys(ENVIRONMENTS, Policy())
         follow_up.run_once(self.store, self.routing, policies, self.now)
-        follow_up.send_digests(self.store, self.routing, policies, self.now)
+        follow_up.send_digests(self.store, self.routing, policies, lambda: self.now)
 
     def told(self, channel: str = "ops") -> list[tuple[str, str]]:
         """Dispatch; the title and the body of each message that arrived by it."""
