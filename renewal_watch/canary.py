@@ -29,11 +29,15 @@ class _Meanwhile(Exception):
     """Another process sent one at the same time; that one is looked for."""
 
 
-def is_due(store: Store, settings: Canary, zone: str, now: datetime) -> bool:
-    """Whether its time came. The first one comes at its time; those missed while nothing ran are one."""
+def is_due(store: Store, settings: Canary, zone: str, clock: Callable[[], datetime]) -> bool:
+    """Whether its time came. The first one comes at its time; those missed while nothing ran are one.
+
+    The clock is read when nobody else can note one any more, so that none comes twice after a pause.
+    """
     if not settings.channel:
         return False
     with store.transaction() as tx:
+        now = clock()
         kept = tx.fired_at(_CALENDAR)
         if kept is None or schedule.was_put_back(kept[0], now):
             tx.set_fired(_CALENDAR, now, kept[1] if kept else None)

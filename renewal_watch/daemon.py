@@ -394,7 +394,7 @@ class Daemon:
             self._inventory_faults = faults
             log.warning("inventory: %s", faults[0] if faults else "it can be read whole again")
         canary.follow(self.store, routing, self.clock())
-        if CANARY not in self._busy and canary.is_due(self.store, routing.canary, routing.zone, self.clock()):
+        if CANARY not in self._busy and canary.is_due(self.store, routing.canary, routing.zone, self.clock):
             self._busy.add(CANARY)
             self._pool.submit(self._canary)
         if _UPKEEP not in self._busy and upkeep.is_due(self.store, self.settings, self.clock()):
@@ -537,7 +537,7 @@ class Daemon:
             if self.presence:
                 lease = self.presence.take(CANARY, lambda _tx, _at: True)
                 way = self.routing()
-                if lease is None or not canary.is_due(self.store, way.canary, way.zone, self.clock()):
+                if lease is None or not canary.is_due(self.store, way.canary, way.zone, self.clock):
                     return
             fault = canary.send(self.store, self.routing(), self.clock, self._pause)
             if fault:

@@ -184,7 +184,7 @@ def _send_due(settings: Settings, store: Store, answer: base.Answer) -> list[dic
     )
     follow_up.send_digests(store, routing, policies, base.now)
     canary.follow(store, routing, base.now())
-    if canary.is_due(store, routing.canary, routing.zone, base.now()):
+    if canary.is_due(store, routing.canary, routing.zone, base.now):
         canary.send(store, routing, base.now, time.sleep)
 
     def turn(channel: Channel) -> dispatch.Sent:

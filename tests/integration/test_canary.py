@@ -63,7 +63,7 @@ class Mine:
         return canary.send(self.store, self.way, clock or self.clock, lambda _: None)
 
     def is_due(self) -> bool:
-        return canary.is_due(self.store, self.way.canary, self.way.zone, self.now)
+        return canary.is_due(self.store, self.way.canary, self.way.zone, self.clock)
 
     def follow(self, **length: float) -> None:
         self.now += timedelta(**length)
