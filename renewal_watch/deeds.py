@@ -14,7 +14,7 @@ from renewal_watch import fleet, matching, messages, report
 from renewal_watch.errors import UsageError
 from renewal_watch.model import Key, Known, Match, Matter, PhoneNumber, Policy
 from renewal_watch.routing import Routing
-from renewal_watch.store import Transaction
+from renewal_watch.store import Store, Transaction
 
 
 class Open(NamedTuple):
@@ -149,44 +149,51 @@ def _seen(
 # --- silences ---------------------------------------------------------------------------------------------------------
 
 
+def about(store: Store, way: Routing, match: Match, kinds: Sequence[str]) -> int | None:
+    """Of how many of the present numbers a silence would hide alerts; None for one about the watch itself.
+
+    Asked before the transaction of the silence: each environment is read by itself, and no poll waits for them all.
+    """
+    if matching.is_about_the_watch(kinds):
+        return None
+    with store.reading() as tx:
+        those = [
+            watch.name for _, watch, _ in tx.watches() if match.environments is None or watch.name in match.environments
+        ]
+    count = 0
+    for name in those:
+        with store.reading() as tx:
+            found = fleet.every(tx, [name]) if match.ids is None else _named(tx, name, match.ids)
+            count += sum(
+                one.known.missing_at is None and matching.fits(match, matching.subject(name, one.number, way.inventory))
+                for one in found
+            )
+    return count
+
+
+def _named(tx: Transaction, environment: str, ids: Sequence[str]) -> Iterator[fleet.Listed]:
+    return (found for one in ids if (found := fleet.one(tx, environment, one)))
+
+
 def silence(
     tx: Transaction,
-    way: Routing,
     match: Match,
     kinds: Sequence[str],
     ends_at: datetime,
     author: str,
     comment: str,
     now: datetime,
+    numbers: int | None,
 ) -> Silenced:
-    """Hide what matches until ``ends_at``."""
-    is_own = matching.is_about_the_watch(kinds)
+    """Hide what matches until ``ends_at``; ``numbers`` are those that it is ``about``."""
     pk = tx.add_silence(match, kinds, ends_at, author, comment, now)
-    count = 0 if is_own else _matching(tx, way, match)
     what = f" of kinds {', '.join(kinds)}" if kinds else ""
-    about = "" if is_own else f" about {count} of the present numbers"
+    of = "" if numbers is None else f" about {numbers} of the present numbers"
     said = (
-        f"silence {pk}: alerts{what}{about} are hidden until {report.when(ends_at)}; "
+        f"silence {pk}: alerts{what}{of} are hidden until {report.when(ends_at)}; "
         f"end it with: renewal-watch silence end {pk}"
     )
-    return Silenced(pk, None if is_own else count, said)
-
-
-def _matching(tx: Transaction, way: Routing, match: Match) -> int:
-    return sum(
-        matching.fits(match, matching.subject(environment, number, way.inventory))
-        for environment, known, number in _candidates(tx, match)
-        if known.missing_at is None
-    )
-
-
-def _candidates(tx: Transaction, match: Match) -> Iterator[tuple[str, Known, PhoneNumber]]:
-    """All numbers, or those that are named by their ids."""
-    for key, watch, _ in tx.watches():
-        if match.ids is None:
-            yield from ((watch.name, known, number) for known, number in tx.listed(key))
-        else:
-            yield from (found for name in match.ids if (found := fleet.one(tx, watch.name, name)))
+    return Silenced(pk, numbers, said)
 
 
 def end_silence(tx: Transaction, pk: int, author: str, now: datetime) -> str:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from renewal_watch import follow_up, poll, routing, rules, schedule
+from renewal_watch import fleet, follow_up, poll, routing, rules, schedule
 from renewal_watch.config import Environment, Settings
 from renewal_watch.errors import ServerTrouble
 from renewal_watch.model import DAY_S, Entry, Known, Listing, PhoneNumber, Policy
@@ -57,11 +57,11 @@ class _Ahead:
         self.policies = {one.name: settings.policy(one, way.inventory) for one in settings.environments}
         self.sources: dict[str, _Today] = {}
         with store.transaction() as tx:
-            for environment_id, watch, _ in tx.watches():
+            for _, watch, _ in tx.watches():
                 if watch.name in self.policies:
-                    present = dict(_present(tx.listed(environment_id)))
+                    present = dict(_present(fleet.every(tx, [watch.name])))
                     self.sources[watch.name] = _Today(present, self.policies[watch.name], watch.last_error)
-            self._last_alert = max((one["id"] for one in tx.alerts()), default=0)
+            self._last_alert = next((one["id"] for one in tx.alerts(most=1)), 0)
 
     def run(self, until: datetime) -> Iterator[Told]:
         """Event by event."""
@@ -136,8 +136,8 @@ class _Ahead:
                 yield Told(at=self.now, channel=channel.name, alerts=delivery.alerts, note=delivery.note)
 
 
-def _present(listed: Iterator[tuple[Known, PhoneNumber]]) -> Iterator[tuple[str, tuple[Known, PhoneNumber]]]:
-    for known, number in listed:
+def _present(listed: Iterator[fleet.Listed]) -> Iterator[tuple[str, tuple[Known, PhoneNumber]]]:
+    for _, known, number in listed:
         if known.absence is None:
             yield known.provider_id, (known, number)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -306,16 +306,6 @@ class Snapshots(Leases):
                     number = msgspec.structs.replace(number, renewal_date=date.fromordinal(renews_on).isoformat())
                 found[number_id] = number
         return found
-
-    def listed(self, environment_id: int) -> Iterator[tuple[Known, PhoneNumber]]:
-        """Every known number with its last entry, those gone for good included."""
-        query = text(
-            "SELECT n.provider_id, t.entry FROM numbers n JOIN entries t ON t.number_id = n.id "
-            "WHERE n.environment_id = :environment ORDER BY n.id"
-        )
-        fleet = self.fleet(environment_id)
-        for name, entry in self.connection.execute(query, {"environment": environment_id}):
-            yield fleet[name], PARSE.decode(entry)
 
     def find(self, wanted: str, environment: str | None = None) -> tuple[str, int, Known]:
         """``(environment, its id, number)`` by number, provider id, or a unique part of either. Raises UsageError."""

@@ -117,8 +117,10 @@ def silence_add(**given: Any) -> None:
         raise UsageError(msg)
     ends_at = _end(length, until, settings.timezone, now)
     way = base.routing(settings)
-    with base.store(settings, write=True) as store, store.transaction() as tx:
-        done = deeds.silence(tx, way, match, kinds, ends_at, _author(author), comment, now)
+    with base.store(settings, write=True) as store:
+        numbers = deeds.about(store, way, match, kinds)
+        with store.transaction() as tx:
+            done = deeds.silence(tx, match, kinds, ends_at, _author(author), comment, now, numbers)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
     answer.end(id=done.pk, ends_at=ends_at, numbers=done.numbers)

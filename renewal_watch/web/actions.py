@@ -50,6 +50,7 @@ def keep(state: State, tx: Transaction, form: Form, author: str, now: datetime) 
 
 def silence(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
     """Alerts about a number are hidden for a while."""
+    del state
     one = _number(tx, form)
     length = form.get("length", "")
     if length not in LENGTHS:
@@ -57,7 +58,8 @@ def silence(state: State, tx: Transaction, form: Form, author: str, now: datetim
         raise UsageError(msg)
     match = Match(ids=(one.known.provider_id,), environments=(one.environment,))
     ends_at = now + duration(length)
-    return deeds.silence(tx, state.routing(), match, (), ends_at, author, _comment(form), now).said
+    is_present = one.known.missing_at is None
+    return deeds.silence(tx, match, (), ends_at, author, _comment(form), now, int(is_present)).said
 
 
 def end_silence(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:

@@ -93,7 +93,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def everything(store: Store) -> list[fleet.Listed]:
     with store.transaction() as tx:
         ids = {watch.name: key for key, watch, _ in tx.watches()}
-        return [fleet.Listed(name, known, number) for name in NAMES for known, number in tx.listed(ids[name])]
+        known = {name: tx.fleet(ids[name]) for name in NAMES}
+        parsed = {name: tx.parsed(known[name].values()) for name in NAMES}
+        return [
+            fleet.Listed(name, one, parsed[name][one.provider_id]) for name in NAMES for one in known[name].values()
+        ]
 
 
 @SQLITE_ONLY
