@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,13 +18,15 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 from conftest import T0
-from databases import BOTH, SQLITE_ONLY, age, asked, content, copied, remove
+from databases import BOTH, SQLITE_ONLY, age, asked, content, copied, impatient, opened, remove
 from made_up import entry
 from world import TOKEN, World, serving, write_config
 
 import renewal_watch.cli.base
+from renewal_watch import fleet
 from renewal_watch.cli import cli
 from renewal_watch.schema import HEAD
+from renewal_watch.store import Transaction
 
 pytestmark = BOTH
 
@@ -235,6 +237,25 @@ def test_a_silence_says_how_many_numbers_it_is_about_now(
         ), words
     kept = {one["id"]: one["match"] for one in silences(run)}
     assert kept == {pk: match for pk, (_, _, match) in enumerate(MATCHERS, 1)}
+
+
+def test_nobody_waits_while_the_numbers_of_a_silence_are_counted(
+    run: Run, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = opened(database)
+    impatient(other)
+    real = fleet.every
+    begun: list[str] = []
+
+    def beside(tx: Transaction, those: Sequence[str]) -> Iterator[fleet.Listed]:
+        with other.transaction():  # as a poll takes its turn
+            begun.extend(those)
+        yield from real(tx, those)
+
+    monkeypatch.setattr(fleet, "every", beside)
+    run("silence", "add", "--all", "--for", "1h")
+    other.close()
+    assert begun
 
 
 def test_a_missing_number_is_not_counted(run: Run, world: World, clock: Clock) -> None:
