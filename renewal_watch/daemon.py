@@ -561,7 +561,8 @@ class Daemon:
                 lease = self.presence.take(_DIGESTS, lambda _tx, _at: True)
                 if lease is None:
                     return
-            follow_up.send_digests(self.store, self.routing(), policies, self.clock)
+            still = self.settings.channels.__contains__
+            follow_up.send_digests(self.store, self.routing(), policies, self.clock, still)
         except StoreError as error:
             self._cannot_write(error)
         except Exception:

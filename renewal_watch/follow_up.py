@@ -11,6 +11,7 @@ backups that fail
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -456,23 +457,42 @@ def due_digests(store: Store, way: Routing, clock: Callable[[], datetime]) -> li
         return [channel for channel in those if _since(tx, channel, way, now) is not None]
 
 
-def send_digests(store: Store, way: Routing, policies: Mapping[str, Policy], clock: Callable[[], datetime]) -> int:
-    """Put the digests whose time came, each once; how many. Looks at every number, and keeps nobody waiting for that."""
-    return sum(_send_digest(store, way, channel, policies, clock) for channel in due_digests(store, way, clock))
+def send_digests(
+    store: Store,
+    way: Routing,
+    policies: Mapping[str, Policy],
+    clock: Callable[[], datetime],
+    still: Callable[[Channel], bool] = lambda _: True,
+) -> int:
+    """Put the digests whose time came, each once; how many. Looks at every number, and keeps nobody waiting for that.
+
+    ``still`` says whether a channel is as it was: a configuration may be read anew meanwhile.
+    """
+    due = due_digests(store, way, clock)
+    if not due:
+        return 0
+    with closing(store.sibling()) as beside:
+        return sum(_send_digest(store, beside, way, channel, policies, clock, still) for channel in due)
 
 
 def _send_digest(
-    store: Store, way: Routing, channel: Channel, policies: Mapping[str, Policy], clock: Callable[[], datetime]
+    store: Store,
+    beside: Store,
+    way: Routing,
+    channel: Channel,
+    policies: Mapping[str, Policy],
+    clock: Callable[[], datetime],
+    still: Callable[[Channel], bool],
 ) -> int:
     calendar = _calendar(channel)
     with store.reading() as tx:
         fired = tx.fired_at(calendar)
         is_wanted = channel.digest_when_empty or tx.waits_for(channel.name) > 0
-    state = _state(store, channel, way, policies, clock()) if is_wanted else None
+    state = _state(beside, channel, way, policies, clock()) if is_wanted else None
     with store.transaction() as tx:
         now = clock()
         times = _since(tx, channel, way, now)
-        if times is None or tx.fired_at(calendar) != fired:  # another process was quicker
+        if times is None or tx.fired_at(calendar) != fired or not still(channel):  # another process was quicker
             return 0
         since, at = times
         tx.set_fired(calendar, now)
@@ -540,12 +560,12 @@ def _beside(matters: Mapping[Key, Matter]) -> dict[str, list[tuple[Key, Matter]]
 def _state(store: Store, channel: Channel, way: Routing, policies: Mapping[str, Policy], now: datetime) -> digest.State:
     """What the digest of ``channel`` is made of. Each environment is read by itself: a poll that ends waits for no other."""
     with store.reading() as tx:
-        known = tx.situation(now)
         watches = [
             (watch, policies[watch.name])
             for _, watch, _ in tx.watches()
             if watch.name in policies and (channel.environments is None or watch.name in channel.environments)
         ]
+        known = tx.situation(now, ["", *(watch.name for watch, _ in watches)])
         outbox, faults = tx.outbox(), tx.channel_faults()
     by_environment = _beside(known.matters)
     beside: list[str] = []
@@ -557,14 +577,13 @@ def _state(store: Store, channel: Channel, way: Routing, policies: Mapping[str, 
             for one in fleet.every(tx, [watch.name]):
                 if rules.is_watched(one.known, policy) and _is_for(channel, watch.name, one.number, way):
                     summary.add(report.row(watch.name, one.known, one.number, policy, now))
-    names = {watch.name for watch, _ in watches}
     return digest.State(
         summary=summary,
         watches=watches,
         open_beside=beside,
-        matters={key: matter for key, matter in known.matters.items() if key.environment in {*names, ""}},
+        matters=known.matters,
         silences=known.silences,
-        lapses={place: by for place, by in known.lapses.items() if place[0] in names},
+        lapses=known.lapses,
         outbox=outbox,
         faults=faults,
     )

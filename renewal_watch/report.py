@@ -33,6 +33,7 @@ from renewal_watch.text import plain, printable
 JSON = Any  # what json.dumps takes
 Tone = Literal["head", "mind", "bad", "faint"]
 _FAR = 100_000  # days, as if it were never
+_DIGITS = 15  # of a phone number (E.164)
 _TONES: Mapping[str, Tone] = {"critical": "bad", "warning": "mind"}  # by severity
 
 
@@ -99,6 +100,17 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
+def packed(line: str) -> str:
+    """A line with its tone as a text, for a while."""
+    return json.dumps([getattr(line, "tone", None), line])
+
+
+def unpacked(text: str) -> str:
+    """The line that was packed."""
+    tone, line = json.loads(text)
+    return toned(line, tone)
+
+
 def toned(line: str, tone: Tone | None) -> str:
     """The line in a tone, or as it is."""
     return line if tone is None else Line(line, tone)
@@ -147,9 +159,10 @@ class Row:
         return (3 if gone or self.known.is_sandbox else first, left, bool(self.number.auto_renewal), self.known.number)
 
     def rank(self) -> int:
-        """The same as a whole number below 2**21, in which those that renew alike are equal."""
-        first, left, auto, _ = self.urgency()
-        return (first << 18 | min(max(left, -_FAR), _FAR) + _FAR) << 1 | auto
+        """The same as a whole number, in which two numbers of 15 digits or less are equal only if they are the same."""
+        first, left, auto, number = self.urgency()
+        digits = "".join(filter(str.isdecimal, number))[:_DIGITS].ljust(_DIGITS, "0")
+        return int(f"{(first << 18 | min(max(left, -_FAR), _FAR) + _FAR) << 1 | auto}{digits}")
 
 
 def since(known: Known) -> str | None:

@@ -131,20 +131,26 @@ def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> No
     if ctx.invoked_subcommand:
         return
     from renewal_watch import report
+    from renewal_watch.cli.spool import Spool
 
     states = [state for state, wanted in (("pending", pending), ("failed", failed)) if wanted]
     settings = base.settings(ctx)
-    with base.store(settings, write=False) as store:
-        found = _alerts(settings, store, states)
+    with Spool() as found:
+        with base.store(settings, write=False) as store:
+            for one in _alerts(settings, store, states):
+                if as_json:
+                    found.add(report.dumps(one))
+                else:
+                    for line in report.alert_lines([one]):
+                        found.add(report.packed(line))
         if as_json:
-            base.show_pieces(report.pieces(map(report.dumps, found)))
-            return
-        lines = (line for one in found for line in report.alert_lines([one]))
-        base.show(itertools.chain([next(lines, "no alerts")], lines))
+            base.show_pieces(report.pieces(iter(found)))
+        else:
+            base.show(map(report.unpacked, found) if found else ["no alerts"])
 
 
 def _alerts(settings: Settings, store: Store, states: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The newest first, some hundred in a transaction: who reads them slowly holds up no poll."""
+    """The newest first, some hundred in a transaction: no poll waits for them all."""
     from renewal_watch import reasons, report
 
     with store.transaction() as tx:

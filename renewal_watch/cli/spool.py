@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from array import array
 from collections.abc import Iterator
 from typing import Self
 
@@ -15,7 +14,7 @@ _PLACE_BITS = 40  # a terabyte
 
 
 class Spool:
-    """Add them all, then iterate; ``rank`` is a whole number from 0 to 2**24, those of one rank stay as they came.
+    """Add them all, then iterate; ``rank`` is a whole number from 0 on, those of one rank stay as they came.
 
     A text has no NUL, as no JSON and no line for a terminal has.
     Raises RenewalWatchError where the directory for temporary files is full or cannot be written.
@@ -23,14 +22,15 @@ class Spool:
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 (closed at the end)
-        self._order = array("Q")
+        self._order: list[int] = []
         self._end = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk refused is written once more, and not missed
+            self._file.close()
 
     def __len__(self) -> int:
         return len(self._order)
@@ -44,7 +44,8 @@ class Spool:
         self._end += len(line)
 
     def __iter__(self) -> Iterator[str]:
-        for one in sorted(self._order):
+        self._order.sort()
+        for one in self._order:
             with self._kept():
                 self._file.seek(one & (1 << _PLACE_BITS) - 1)
                 line = self._file.readline()
@@ -55,5 +56,5 @@ class Spool:
         try:
             yield
         except OSError as error:
-            msg = f"the temporary directory {tempfile.gettempdir()} cannot be written ({error.strerror}); TMPDIR names another"
+            msg = f"no temporary file can be written ({error.strerror}); TMPDIR names another directory for it"
             raise RenewalWatchError(msg) from None

@@ -5,6 +5,7 @@ The time is moved by hand. ``World.poll`` is a real poll of a made-up list, ``Wo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 
-from renewal_watch import dispatch, follow_up, poll, routing
+from renewal_watch import dispatch, fleet, follow_up, poll, routing
 from renewal_watch.channels import AppriseChannel
 from renewal_watch.config import Channel, Environment, Escalation, Flapping, Reminders
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
@@ -1844,19 +1845,56 @@ def test_two_processes_make_one_digest(world: World) -> None:
     assert told == [1, 0]
 
 
-def between_readings(world: World, monkeypatch: pytest.MonkeyPatch, done: Callable[[], object]) -> None:
+def between_readings(monkeypatch: pytest.MonkeyPatch, done: Callable[[], object]) -> None:
     """While a digest is made, ``done`` is called once after each of its looks at the database."""
-    real, calls = world.store.reading, []
+    real = Store.reading
 
     @contextmanager
-    def reading() -> Iterator[Transaction]:
-        with real() as tx:
+    def reading(store: Store) -> Iterator[Transaction]:
+        with real(store) as tx:
             yield tx
-        monkeypatch.setattr(world.store, "reading", real)
-        calls.append(done())
-        monkeypatch.setattr(world.store, "reading", reading)
+        monkeypatch.setattr(Store, "reading", real)
+        done()
+        monkeypatch.setattr(Store, "reading", reading)
 
-    monkeypatch.setattr(world.store, "reading", reading)
+    monkeypatch.setattr(Store, "reading", reading)
+
+
+def test_no_thread_waits_for_a_connection_while_a_digest_looks_at_every_number(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file has one connection for all threads of a daemon."""
+    world.way = Routing(channels=(replace_channel(MORNING, digest_when_empty=True),))
+    world.has()
+    world.poll()
+    world.turn()
+    world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+    real, seen = fleet.every, []
+
+    def look() -> None:
+        with world.store.reading() as tx:
+            seen.append(len(tx.watches()))
+
+    def meanwhile(tx: Any, those: Sequence[str]) -> Iterator[fleet.Listed]:
+        for one in real(tx, those):
+            thread = threading.Thread(target=look)
+            thread.start()
+            thread.join(20)
+            assert not thread.is_alive(), "it waits"
+            yield one
+
+    monkeypatch.setattr(fleet, "every", meanwhile)
+    policies = {"production": world.policy}
+    assert follow_up.send_digests(world.store, world.way, policies, lambda: world.now) == 1
+    assert seen == [1]
+
+
+def test_a_digest_that_is_not_wanted_any_more_when_it_is_made_is_not_sent(world: World) -> None:
+    world.way = Routing(channels=(replace_channel(MORNING, digest_when_empty=True),))
+    world.turn()
+    world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+    for still, expected in ((lambda _: False, 0), (lambda _: True, 1)):
+        assert follow_up.send_digests(world.store, world.way, {}, lambda: world.now, still) == expected
 
 
 def test_polls_go_on_while_a_digest_looks_at_every_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1879,7 +1917,7 @@ def test_polls_go_on_while_a_digest_looks_at_every_number(world: World, monkeypa
         world.has(f"phone-{looks[-1]}")
         world.poll()
 
-    between_readings(world, monkeypatch, poll_on)
+    between_readings(monkeypatch, poll_on)
     assert follow_up.send_digests(world.store, world.way, policies, lambda: world.now) == 1
     assert len(looks) == 4, "once for its time, once for what is beside the numbers, once for each environment"
     (message,) = world.take(MORNING)
@@ -1896,9 +1934,7 @@ def test_who_was_still_looking_when_another_sent_the_digest_sends_none(
     world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
     other = opened(world.path)
     told: list[int] = []
-    between_readings(
-        world, monkeypatch, lambda: told.append(follow_up.send_digests(other, world.way, {}, lambda: world.now))
-    )
+    between_readings(monkeypatch, lambda: told.append(follow_up.send_digests(other, world.way, {}, lambda: world.now)))
     assert follow_up.send_digests(world.store, world.way, {}, lambda: world.now) == 0
     other.close()
     assert told == [1, 0]
