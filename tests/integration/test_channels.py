@@ -365,7 +365,7 @@ def test_a_hung_channel_holds_up_no_other(web: HttpReceiver, opened: Open, hook:
         began = time.monotonic()
         hung.stop()
         thread.join(PATIENCE_S)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4
     finally:
         hung.stop()
         thread.join(PATIENCE_S)

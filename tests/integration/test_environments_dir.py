@@ -263,15 +263,15 @@ def test_a_thousand_files_are_read_in_good_time(house: House) -> None:
     for number in range(1000):
         (house.directory / f"customer-{number:04}.toml").write_text(GOOD)
     directory = Directory()
-    began = time.perf_counter()
+    began = time.process_time()
     settings = house.load()
-    loaded = time.perf_counter()
+    loaded = time.process_time()
     directory.look(settings, T0)
-    looked = time.perf_counter()
+    looked = time.process_time()
     assert directory.look(settings, T0) is settings
     assert len(settings.environments) == 1000
     assert loaded - began < 3, "0.3 s on two slow cores"
-    assert time.perf_counter() - looked < 0.5, "0.02 s there"
+    assert time.process_time() - looked < 0.5, "0.02 s there"
 
 
 # --- following it -----------------------------------------------------------------------------------------------------

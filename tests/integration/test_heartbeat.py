@@ -307,7 +307,7 @@ def test_a_service_that_hangs_delays_nobody_and_an_old_ping_holds_up_no_new_poll
     began = time.monotonic()
     for _ in range(20):
         one.poll()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5, "the pings alone would take ten"
     until(lambda: len(service.requests) >= 2)
     until(lambda: kept(one.store))
     assert len(service.requests) <= 4, "of twenty polls only the newest is still told"

@@ -220,7 +220,7 @@ def test_a_database_that_is_held_makes_nobody_wait(home: Path, offered: Offered)
         holder.take(from_readers=True)
         began = time.monotonic()
         found = offered("explain", "+1")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8, "a command would wait for 15 s"
     assert found in ([], ["+15550000000", "+15550000001", "+15550000002"])  # a write-ahead log lets readers in
 
 
