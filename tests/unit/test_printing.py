@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import resource
 from collections.abc import Iterator
@@ -64,21 +65,22 @@ def test_a_spool_gives_back_every_text_by_rank_and_then_as_it_came(room: int, te
         assert list(made) == expected, "and again"
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full() -> Iterator[None]:
-    """No file can grow beyond some bytes, as on a full disk."""
+    """No file can grow beyond some bytes, as on a full disk; not for longer than needed, for pytest reports to one."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("full")
 def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "_IN_MEMORY", 10)
 
     def fill() -> None:
-        with Spool() as made:
+        with full(), Spool() as made:
             for _ in range(1000):
                 made.add("a line")
             list(made)
