@@ -561,8 +561,13 @@ class Daemon:
                 lease = self.presence.take(_DIGESTS, lambda _tx, _at: True)
                 if lease is None:
                     return
-            still = self.settings.channels.__contains__
-            follow_up.send_digests(self.store, self.routing(), policies, self.clock, still)
+            follow_up.send_digests(
+                self.store,
+                self.routing(),
+                policies,
+                self.clock,
+                lambda channel: channel in self.settings.channels,  # a reload may have taken it out meanwhile
+            )
         except StoreError as error:
             self._cannot_write(error)
         except Exception:

@@ -146,20 +146,52 @@ def test_no_poll_waits_for_what_is_read_beside_the_list(tmp_path: Path, monkeypa
             provider.closing.set()
 
 
-def test_polls_go_on_and_nothing_hangs_while_a_digest_looks_at_a_large_fleet(
-    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    more = f'[[channels]]\nname = "office"\nurl = "json://{address.removeprefix("http://")}/office"\ndigest = "daily 00:00"\n'
-    running = Running(tmp_path, address, monkeypatch, f"{more}digest_when_empty = true\n")
-    begun, may_end = threading.Event(), threading.Event()
-    real = follow_up.send_digests
+OFFICE = """
+[[channels]]
+name = "office"
+url = "json://{}/office"
+digest = "daily 00:00"
+digest_when_empty = true
+"""
 
-    def slow(*words: Any) -> int:
+
+def held_up(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[threading.Event, threading.Event]:
+    """``(begun, may_end)`` of a part of the follow-up that takes, once begun, until it may end."""
+    begun, may_end = threading.Event(), threading.Event()
+    real = getattr(follow_up, name)
+
+    def slow(*words: Any) -> Any:
         begun.set()
         may_end.wait(PATIENCE_S)
         return real(*words)
 
-    monkeypatch.setattr(daemon.follow_up, "send_digests", slow)
+    monkeypatch.setattr(follow_up, name, slow)
+    return begun, may_end
+
+
+def test_a_channel_that_a_reload_removed_meanwhile_gets_no_digest(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = held_up(monkeypatch, "_state")
+    running = Running(tmp_path, address, monkeypatch, OFFICE.format(address.removeprefix("http://")))
+    with running as one:
+        until(lambda: world.requests and not one._busy)
+        running.offset = timedelta(days=1, hours=1)
+        until(begun.is_set)
+        write_config(tmp_path, address)
+        one.reloading.set()
+        until(lambda: "office" not in [channel.name for channel in one.settings.channels])
+        may_end.set()
+        until(lambda: not one._busy)
+        with running.store.reading() as tx:
+            assert "digest.sent" not in [alert["kind"] for alert in tx.alerts()]
+
+
+def test_polls_go_on_and_nothing_hangs_while_a_digest_looks_at_a_large_fleet(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end = held_up(monkeypatch, "send_digests")
+    running = Running(tmp_path, address, monkeypatch, OFFICE.format(address.removeprefix("http://")))
     with running as one:
         until(lambda: world.requests and not one._busy)
         assert not begun.is_set()
