@@ -37,6 +37,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from renewal_watch import account_poll, canary, config, dispatch, follow_up, messages, poll, upkeep, wording
+from renewal_watch.clock import Clock, utc_now
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.environments import LOOK_S, Directory
 from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, StoreAway, StoreError
@@ -74,11 +75,6 @@ STOOD_S = 30.0  # between two turns of the main thread: the process was paused, 
 AWAY_S = 5.0  # between two tries to reach a server at the start
 LATELY = timedelta(days=7)  # what was polled since then and is not configured any more is missed
 REPEAT_S = 60.0  # how often the log says that the database fails: a thousand environments may each meet it
-
-
-def utc_now() -> datetime:
-    """The real time; the only clock of the daemon."""
-    return datetime.now(UTC)
 
 
 @contextlib.contextmanager
@@ -122,7 +118,7 @@ class Stopped(Exception):
 class Daemon:
     """The running watch. ``run`` returns the exit code when it was asked to stop."""
 
-    def __init__(self, settings: Settings, store: Store, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, settings: Settings, store: Store, clock: Clock = utc_now) -> None:
         self.settings = settings
         self.inventory = inventory_of(settings)
         self.store = store
@@ -169,12 +165,12 @@ class Daemon:
         self.systemd.say("READY=1", "STATUS=watching")
         log.info("watching %d environments, %d channels", len(self.settings.environments), len(self.settings.channels))
         self._look_at_templates()
-        wall, mono = time.time(), time.monotonic()
+        wall, mono = utc_now().timestamp(), time.monotonic()
         while not self.stopping.wait(0.5):
-            step = (time.time() - wall) - (time.monotonic() - mono)
+            step = (utc_now().timestamp() - wall) - (time.monotonic() - mono)
             if time.monotonic() - mono > STOOD_S:  # it is this process that did nothing
                 self._answered_at = time.monotonic()
-            wall, mono = time.time(), time.monotonic()
+            wall, mono = utc_now().timestamp(), time.monotonic()
             if abs(step) > CLOCK_STEP_S:
                 log.warning(
                     "the clock was put %s by %.0f s; the schedule is set anew", "on" if step > 0 else "back", abs(step)

@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from renewal_watch import account_poll, backups, damage, postgresql
+from renewal_watch.clock import Clock
 from renewal_watch.config import Account, Channel, Environment, Settings, has_secret
 from renewal_watch.engine import sqlite_path, wal_is_safe
 from renewal_watch.errors import ApiError, ConfigError, NotOffered, RenewalWatchError
@@ -41,7 +42,7 @@ class Finding:
     text: str
 
 
-def examine(settings: Settings, secret_faults: list[str]) -> list[Finding]:
+def examine(settings: Settings, secret_faults: list[str], clock: Clock) -> list[Finding]:
     """Every finding, in the order in which they are best mended."""
     return [
         Finding(ok=True, text=f"configuration {settings.path}"),
@@ -50,10 +51,11 @@ def examine(settings: Settings, secret_faults: list[str]) -> list[Finding]:
         *([] if settings.channels else [Finding(ok=False, text="no [[channels]]: nobody is told; add one")]),
         *(Finding(ok=False, text=fault) for fault in (*template_faults(settings), *inventory_faults(settings))),
         *_permissions(settings),
-        *([] if _has_fault("database.url", secret_faults) else _database(settings)),
+        *([] if _has_fault("database.url", secret_faults) else _database(settings, clock)),
         *_providers(
             settings,
             [one for one in settings.environments if not _has_fault(f"environments.{one.name}.token", secret_faults)],
+            clock,
         ),
         *_channels([one for one in settings.channels if not _has_fault(f"channels.{one.name}.", secret_faults)]),
         *_heartbeats(settings),
@@ -70,21 +72,21 @@ def _permissions(settings: Settings) -> Iterator[Finding]:
             yield Finding(ok=False, text=f"others can read the secret in {path}; run: chmod 600 {path}")
 
 
-def _database(settings: Settings) -> Iterator[Finding]:
+def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
     url = settings.database_url
     path = sqlite_path(url)
     try:
         if path is not None:
             yield from _file(settings, url, path)
         else:
-            yield from _server(settings, url)
+            yield from _server(settings, url, clock)
     except RenewalWatchError as error:
         yield Finding(ok=False, text=str(error))
 
 
-def _server(settings: Settings, url: str) -> Iterator[Finding]:
+def _server(settings: Settings, url: str, clock: Clock) -> Iterator[Finding]:
     with closing(Store(url, reads_only=True)) as store:
-        for seen in postgresql.look(store, lambda: datetime.now(UTC)):
+        for seen in postgresql.look(store, clock):
             yield Finding(ok=seen.is_fine, text=seen.text)
         if store.revision() is None:
             return
@@ -154,7 +156,7 @@ def _first(entry: InvalidEntry) -> str:
     return f"{plain(entry.number or entry.id or 'one without id and number')}: {plain(entry.reason)}"
 
 
-def _providers(settings: Settings, those: Sequence[Environment]) -> Iterator[Finding]:
+def _providers(settings: Settings, those: Sequence[Environment], clock: Clock) -> Iterator[Finding]:
     """Each provider is asked in its turn, which the daemon on the same database shares, if there is one."""
     with contextlib.ExitStack() as stack:
         rates: Rates | None = None
@@ -163,15 +165,15 @@ def _providers(settings: Settings, those: Sequence[Environment]) -> Iterator[Fin
             if path is None or path.exists():
                 store = stack.enter_context(closing(Store(settings.database_url)))
                 store.require_current()
-                rates = Rates(store, lambda: datetime.now(UTC))
+                rates = Rates(store, clock)
         except (OSError, RenewalWatchError):
             pass  # told with the database
         for one in those:
             pace = rates.pace(one, settings.environments) if rates else None
-            yield from _provider(one, settings.account, Client.of(one, time.sleep, pace=pace, patience=SOON))
+            yield from _provider(one, settings.account, Client.of(one, time.sleep, pace=pace, patience=SOON), clock)
 
 
-def _provider(environment: Environment, account: Account, source: Client) -> Iterator[Finding]:
+def _provider(environment: Environment, account: Account, source: Client, clock: Clock) -> Iterator[Finding]:
     try:
         listing = source.fetch()
     except (ApiError, ConfigError) as error:
@@ -185,7 +187,7 @@ def _provider(environment: Environment, account: Account, source: Client) -> Ite
             )
         yield from _account(environment, account, source)
     if source.server_time is not None:
-        off = abs((datetime.now(UTC) - source.server_time).total_seconds())
+        off = abs((clock() - source.server_time).total_seconds())
         if off > CLOCK_OFF_S:
             text = f"this machine's clock and the provider's differ by {off:.0f} s; set it, or days are counted wrong"
             yield Finding(ok=False, text=text)

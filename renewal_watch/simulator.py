@@ -306,8 +306,3 @@ class Server(ThreadingHTTPServer):
     def start(self) -> None:
         """Serve in a thread until the server is closed."""
         threading.Thread(target=self.serve_forever, args=(0.05,), name="provider", daemon=True).start()
-
-
-def utc_now() -> datetime:
-    """The real time."""
-    return datetime.now(UTC)

@@ -24,7 +24,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -33,6 +33,7 @@ import requests
 from requests.auth import AuthBase
 
 from renewal_watch import wire
+from renewal_watch.clock import utc_now
 from renewal_watch.config import Environment, duration
 from renewal_watch.errors import (
     ApiError,
@@ -311,14 +312,14 @@ class Client:
             session.auth = _Bearer(token)
             if not endpoint.pages:
                 url = f"{self.base_url.rstrip('/')}/{endpoint.path}"
-                return _object(self._patiently(session, url, reading, checked, is_first=True), datetime.now(UTC))
+                return _object(self._patiently(session, url, reading, checked, is_first=True), utc_now())
             for page in range(1, endpoint.pages + 1):
                 if self.monotonic() > ends + reading.paced.total_seconds():
                     msg = f"the {endpoint.title} cannot be read whole within {LONGEST_ASK.total_seconds():g} s"
                     raise ServerTrouble(msg)
                 url = self._url(endpoint.path, page)
                 answer = self._patiently(session, url, reading, checked, is_first=page == 1)
-                envelope, _ = _envelope(answer, datetime.now(UTC))
+                envelope, _ = _envelope(answer, utc_now())
                 before = len(rows)
                 rows |= {_identity(raw): row for raw in envelope.data if isinstance(row := _json(raw), dict)}
                 total, last_page, more = _paging(envelope)
@@ -350,7 +351,7 @@ class Client:
             if reading.size > self.max_bytes:
                 raise _too_large(self.max_bytes)
             try:
-                found = read(answer, datetime.now(UTC))
+                found = read(answer, utc_now())
             except RateLimited as error:
                 wait = max(error.retry_after or NO_WAIT_GIVEN, patience)
                 self.pace.hold(reading.token, wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import databases
@@ -16,6 +16,19 @@ from receivers import HttpReceiver, http_receiver
 from renewal_watch.channels import AppriseChannel
 
 T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday noon
+
+
+class Clock:
+    """The time, moved by hand."""
+
+    def __init__(self, now: datetime = T0) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def on(self, length: timedelta) -> None:
+        self.now += length
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

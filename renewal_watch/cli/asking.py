@@ -35,7 +35,7 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
-    now = base.now()
+    now = base.now(ctx)
     wanted = None if wanted is None else wanted.lower()
     columns = report.Columns()
     environments = []
@@ -100,7 +100,7 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
-    instant = base.now() if at is None else base.instant(at, settings.timezone)
+    instant = base.now(ctx) if at is None else base.instant(at, settings.timezone)
     found: list[dict[str, Any]] = []
     with base.store(settings, write=False) as store, store.transaction() as tx:
         keys = {watch.name: key for key, watch, _ in tx.watches()}
@@ -137,7 +137,7 @@ def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> No
     settings = base.settings(ctx)
     with Spool() as found:
         with base.store(settings, write=False) as store:
-            for one in _alerts(settings, store, states):
+            for one in _alerts(settings, store, states, base.now(ctx)):
                 if as_json:
                     found.add(report.dumps(one))
                 else:
@@ -149,12 +149,12 @@ def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> No
             base.show(map(report.unpacked, found) if found else ["no alerts"])
 
 
-def _alerts(settings: Settings, store: Store, states: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _alerts(settings: Settings, store: Store, states: Sequence[str], now: datetime) -> Iterator[dict[str, Any]]:
     """The newest first, some hundred in a transaction: no poll waits for them all."""
     from renewal_watch import reasons, report
 
     with store.transaction() as tx:
-        held = reasons.held(tx, settings, base.now())
+        held = reasons.held(tx, settings, now)
     before = None
     while True:
         with store.transaction() as tx:
@@ -175,7 +175,7 @@ def retry(ctx: click.Context, ids: tuple[int, ...], as_json: bool) -> None:  # n
     from renewal_watch import deeds
 
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
-        count, said = deeds.retry(tx, ids, base.now())
+        count, said = deeds.retry(tx, ids, base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json or (ctx.parent is not None and ctx.parent.params["as_json"]))
     answer.say(said)
     answer.end(deliveries=count)
@@ -196,7 +196,7 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
     with base.store(settings, write=False) as store, store.transaction() as tx:
         name, _, known = tx.find(number, environment)
         one = Listed(name, known, tx.parsed([known])[known.provider_id])
-        found = reasons.explain(tx, settings, way, one, base.now())
+        found = reasons.explain(tx, settings, way, one, base.now(ctx))
     if as_json:
         click.echo(report.dumps({**found.row.as_json(), "reasons": found.lines, "alerts": found.alerts}))
         return
@@ -220,7 +220,7 @@ def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool)
     from renewal_watch.preview import look_ahead
 
     settings = base.settings(ctx)
-    now = base.now()
+    now = base.now(ctx)
     zone = ZoneInfo(settings.timezone)
     first = now
     if at is not None:

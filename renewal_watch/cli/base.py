@@ -11,15 +11,17 @@ import importlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from click.shell_completion import CompletionItem
 
 from renewal_watch import __version__
 from renewal_watch.cli import completing, contents
+from renewal_watch.clock import Clock, utc_now
 from renewal_watch.errors import ConfigError, RenewalWatchError, UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +45,14 @@ _PAINT: dict[str, dict[str, Any]] = {  # a few, and each only says louder what t
     "bad": {"fg": "red"},
     "faint": {"dim": True},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What all commands of one call stand on. Who gives the group a clock as its ``obj`` has the commands go by it."""
+
+    config_path: str | None
+    clock: Clock
 
 
 class _Commands(click.Group):
@@ -190,7 +200,7 @@ def cli(ctx: click.Context, config_path: str | None, verbose: bool, log_format: 
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":  # https://no-color.org
         ctx.color = False
     logs.set_up(verbose=verbose, form=log_format, speaks=ctx.invoked_subcommand in ("run", "web"))
-    ctx.obj = config_path
+    ctx.obj = Call(config_path, ctx.obj or utc_now)
 
 
 def settings(ctx: click.Context, *, complains: bool = True) -> Settings:
@@ -200,7 +210,7 @@ def settings(ctx: click.Context, *, complains: bool = True) -> Settings:
     """
     from renewal_watch import config
 
-    found = config.load(config.find(ctx.obj))
+    found = config.load(config.find(ctx.obj.config_path))
     if complains:
         for one in found.broken[:_COMPLAINTS]:
             click.echo(f"renewal-watch: {one.place} is left out: {one.faults[0]}", err=True)
@@ -241,9 +251,14 @@ def make_state_dir(settings: Settings, database: Path | None) -> None:
         raise ConfigError([msg]) from None
 
 
-def now() -> datetime:
-    """The one place where commands read the clock."""
-    return datetime.now(UTC)
+def clock(ctx: click.Context) -> Clock:
+    """The clock of this call, for parts that ask it more than once."""
+    return cast("Call", ctx.obj).clock
+
+
+def now(ctx: click.Context) -> datetime:
+    """The present instant, in UTC."""
+    return clock(ctx)()
 
 
 def routing(settings: Settings, inventory: Inventory | None = None) -> Routing:

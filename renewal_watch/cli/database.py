@@ -277,7 +277,7 @@ def prune(ctx: click.Context, older_than: int | None, dry_run: bool, as_json: bo
     from renewal_watch import retention
 
     settings = base.settings(ctx)
-    now = base.now()
+    now = base.now(ctx)
     if older_than is None:
         limits = retention.Limits.of(settings.retention, now)
     else:

@@ -102,7 +102,7 @@ def silence_add(**given: Any) -> None:
 
     ctx = click.get_current_context()
     settings = base.settings(ctx)
-    now = base.now()
+    now = base.now(ctx)
     kinds, everything, length, until, author, comment, as_json = (
         given.pop(name) for name in ("kinds", "everything", "length", "until", "author", "comment", "as_json")
     )
@@ -185,7 +185,7 @@ def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  
     """The silences that hold, and how much each hides now that nobody was told of."""
     from renewal_watch import report
 
-    now = base.now()
+    now = base.now(ctx)
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
         found = tx.silences(since=now - timedelta(days=30) if everything else None)
         hiders = [matter.hider for matter in tx.matters().values()]
@@ -206,7 +206,7 @@ def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) 
     from renewal_watch import deeds
 
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
-        said = deeds.end_silence(tx, pk, _author(author), base.now())
+        said = deeds.end_silence(tx, pk, _author(author), base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(said)
     answer.end(id=pk)
@@ -250,7 +250,7 @@ def ack(
         else:
             one = deeds.open_of_alert(tx, alert_id or 0)
         do = deeds.take_back if withdraw else deeds.acknowledge
-        done = do(tx, one, _author(author), comment, base.now())
+        done = do(tx, one, _author(author), comment, base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
     answer.end(acknowledged=not withdraw, matters=done.as_json())
@@ -281,7 +281,7 @@ def lapse(
         name, _, known = tx.find(number, environment)
         policy = settings.policy(settings.environment(name))
         do = deeds.keep if withdraw else deeds.lapse
-        done = do(tx, name, known, policy, _author(author), comment, base.now())
+        done = do(tx, name, known, policy, _author(author), comment, base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
     if done.mind:

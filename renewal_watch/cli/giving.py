@@ -55,7 +55,7 @@ def forecast(ctx: click.Context, months: int, as_json: bool, environment: str | 
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        found = look(tx, settings, base.now(), months, environment=environment or "")
+        found = look(tx, settings, base.now(ctx), months, environment=environment or "")
     if as_json:
         click.echo(report.dumps(found.as_json()))
     else:
@@ -120,7 +120,7 @@ def calendar(ctx: click.Context, by_day: bool, output: Path | None, environment:
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        text = ics.calendar(tx, settings, base.now(), by_day=by_day, environment=environment or "")
+        text = ics.calendar(tx, settings, base.now(ctx), by_day=by_day, environment=environment or "")
     _give(output, [text])
 
 
@@ -131,7 +131,7 @@ def _export(
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.lasting() as tx:
-        rows = made.rows(what, tx, settings, base.now(), environment=environment or "")
+        rows = made.rows(what, tx, settings, base.now(ctx), environment=environment or "")
         _give(output, made.encoded(what, rows, "csv" if form == "csv" else "jsonl", bom=bom))
 
 

@@ -135,7 +135,7 @@ def _examined(ctx: click.Context, warning: str | None, critical: str | None, env
         settings.environment(environment)
     way = base.routing(settings)
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        return check.examine(tx, settings, way, base.now(), soon=soon, urgent=urgent, environment=environment)
+        return check.examine(tx, settings, way, base.now(ctx), soon=soon, urgent=urgent, environment=environment)
 
 
 @contextlib.contextmanager
@@ -183,7 +183,7 @@ def metrics(ctx: click.Context, textfile: Path | None) -> None:
     from renewal_watch.metrics import exposition
 
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        text = exposition(tx, settings, base.now())
+        text = exposition(tx, settings, base.now(ctx))
     if textfile is None:
         sys.stdout.flush()
         click.echo(text, nl=False)

@@ -28,7 +28,7 @@ def web(ctx: click.Context) -> None:
         return
     from renewal_watch.web.serve import serve
 
-    serve(base.settings(ctx), base.now, lambda line: base.show([line]))
+    serve(base.settings(ctx), base.clock(ctx), lambda line: base.show([line]))
 
 
 @web.command()

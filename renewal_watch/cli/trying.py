@@ -14,6 +14,8 @@ from renewal_watch.cli import base, completing
 from renewal_watch.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from renewal_watch.channels import Limits
     from renewal_watch.config import Channel
     from renewal_watch.model import Message
@@ -33,14 +35,15 @@ def demo(seed: int, numbers: int) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="0 takes a free one.")
 @click.option("--numbers", type=click.IntRange(1, 200_000), default=25, show_default=True, help="How many.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another fleet.")
-def simulator(port: int, numbers: int, seed: int) -> None:
+@click.pass_context
+def simulator(ctx: click.Context, port: int, numbers: int, seed: int) -> None:
     """Serve a made-up provider on loopback, to try a configuration against."""
     from renewal_watch import simulator as made_up
 
-    now = base.now()
+    now = base.now(ctx)
     fleet = made_up.made_up_fleet(numbers, seed, now.date())
     account = made_up.made_up_account(fleet, now)
-    provider = made_up.Provider(now=made_up.utc_now, fleet=fleet, account=account)
+    provider = made_up.Provider(now=base.clock(ctx), fleet=fleet, account=account)
     try:
         server = made_up.Server(provider, port)
     except OSError as error:
@@ -60,7 +63,7 @@ def init(ctx: click.Context, path: Path | None) -> None:
     """Write a commented starting configuration to PATH, readable by its owner only."""
     from renewal_watch import config
 
-    target = path or config.find(ctx.obj)
+    target = path or config.find(ctx.obj.config_path)
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -142,7 +145,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     from renewal_watch.doctor import examine
 
     settings = base.settings(ctx, complains=False)
-    findings = examine(settings, config.secret_faults(settings))
+    findings = examine(settings, config.secret_faults(settings), base.clock(ctx))
     faults = [finding.text for finding in findings if not finding.ok]
     if as_json:
         found = [{"ok": finding.ok, "text": finding.text} for finding in findings]
@@ -172,9 +175,9 @@ def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  
     channels = []
     for channel in chosen:
         message_id = f"rw-test-{secrets.token_hex(4)}"
-        sender = sender_of(channel, base.now)
+        sender = sender_of(channel, base.clock(ctx))
         try:
-            sender.send(partial(_test_message, channel, message_id))
+            sender.send(partial(_test_message, channel, message_id, base.now(ctx)))
             fault = None
             answer.say(f"{channel.name}: sent, message {message_id}; look whether it arrived")
         except ChannelError as error:
@@ -186,12 +189,11 @@ def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  
     answer.end(channels=channels)
 
 
-def _test_message(channel: Channel, message_id: str, limits: Limits) -> Message:
+def _test_message(channel: Channel, message_id: str, now: datetime, limits: Limits) -> Message:
     """The marked alert as the channel is shown alerts."""
     from renewal_watch import messages, wording
     from renewal_watch.routing import Routing
 
-    now = base.now()
     alert = messages.test_alert(channel.name, now)
     if channel.is_hook:
         return wording.event(

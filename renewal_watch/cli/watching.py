@@ -16,6 +16,7 @@ from renewal_watch.cli import base
 from renewal_watch.errors import ConfigError, StoreError, UsageError
 
 if TYPE_CHECKING:
+    from renewal_watch.clock import Clock
     from renewal_watch.config import Channel, Environment, Settings
     from renewal_watch.heartbeat import Heartbeats
     from renewal_watch.poll import Polled
@@ -48,7 +49,7 @@ def run(ctx: click.Context) -> None:
         if path is not None and (found := damage.of_file(path)):
             raise StoreError(str(found[0]))
         with contextlib.closing(Store(settings.database_url)) as store:
-            code = Daemon(settings, store).run()
+            code = Daemon(settings, store, base.clock(ctx)).run()
         sys.stderr.flush()
         os._exit(code)  # threads of a poll under way may wait for a provider; nothing of them is half written
 
@@ -63,13 +64,13 @@ def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool
     """Poll every environment once, now, then send everything that is due. For cron and timers."""
     from renewal_watch.heartbeat import Heartbeats
 
-    settings = base.settings(ctx)
+    settings, clock = base.settings(ctx), base.clock(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
     answer = base.Answer(ctx, as_json=as_json)
     environments = []
-    with base.store(settings, write=True) as store, Heartbeats(store, base.now) as beats:
+    with base.store(settings, write=True) as store, Heartbeats(store, clock) as beats:
         done = []
-        for one, polled in _poll_all(settings, store, chosen, beats, force=force):
+        for one, polled in _poll_all(settings, store, clock, chosen, beats, force=force):
             done.append((one, polled))
             if polled.skipped and polled.error is None:  # another process is at it
                 click.echo(f"{one.name}: not polled: {polled.skipped}", err=True)
@@ -82,7 +83,7 @@ def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool
                     f"{one.name}: {polled.numbers} numbers, {polled.changed} changed, {polled.alerts} new alerts"
                 )
             environments.append(_polled_json(polled))
-        channels = [] if no_send else _send_due(settings, store, answer)
+        channels = [] if no_send else _send_due(settings, store, clock, answer)
         for one, polled in done:
             beats.end(one, polled, settings)
     answer.end(environments=environments, channels=channels)
@@ -101,7 +102,7 @@ def _polled_json(one: Polled) -> dict[str, Any]:
 
 
 def _poll_all(
-    settings: Settings, store: Store, chosen: Sequence[Environment], beats: Heartbeats, *, force: bool
+    settings: Settings, store: Store, clock: Clock, chosen: Sequence[Environment], beats: Heartbeats, *, force: bool
 ) -> Iterator[tuple[Environment, Polled]]:
     """Each with what its poll found, in their order; as many go on side by side as the daemon lets."""
     from concurrent.futures import ThreadPoolExecutor
@@ -109,10 +110,10 @@ def _poll_all(
     from renewal_watch.rates import Rates
 
     routing = base.routing(settings)
-    rates = None if force else Rates(store, base.now)
+    rates = None if force else Rates(store, clock)
     pool = ThreadPoolExecutor(settings.polls.at_once)
     try:
-        turns = [pool.submit(_poll_one, settings, store, one, beats, rates, routing) for one in chosen]
+        turns = [pool.submit(_poll_one, settings, store, clock, one, beats, rates, routing) for one in chosen]
         for one, polled in zip(chosen, turns, strict=True):
             yield one, polled.result()
     finally:
@@ -120,7 +121,13 @@ def _poll_all(
 
 
 def _poll_one(
-    settings: Settings, store: Store, environment: Environment, beats: Heartbeats, rates: Rates | None, routing: Routing
+    settings: Settings,
+    store: Store,
+    clock: Clock,
+    environment: Environment,
+    beats: Heartbeats,
+    rates: Rates | None,
+    routing: Routing,
 ) -> Polled:
     """One poll; without ``rates`` whatever pause the provider asked for."""
     import time
@@ -132,18 +139,18 @@ def _poll_one(
     name = environment.name
     with store.transaction() as tx:
         _, _, schedule = tx.watch(name)
-    why = turn.why_not_now(environment, schedule, base.now()) if rates else None
+    why = turn.why_not_now(environment, schedule, clock()) if rates else None
     if why:
         return turn.Polled(environment=name, skipped=why, error=why)
     beats.begin(environment)
     pace = rates.pace(environment, settings.environments) if rates else None
     source = Client.of(environment, time.sleep, pace=pace, patience=SOON)
-    account_poll.learn_users(store, environment, settings.account, source, base.now)
+    account_poll.learn_users(store, environment, settings.account, source, clock)
     policy = settings.policy(environment, routing.inventory)
-    polled = turn.run_once(store, environment, source, policy, routing, base.now)
+    polled = turn.run_once(store, environment, source, policy, routing, clock)
     if polled.error is None and polled.skipped is None:
         found = account_poll.run_once(
-            store, environment, settings.account, source, policy, routing, base.now, absent=polled.absent > 0
+            store, environment, settings.account, source, policy, routing, clock, absent=polled.absent > 0
         )
         polled = replace(polled, alerts=polled.alerts + found)
     return polled
@@ -157,11 +164,11 @@ def send(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     settings = base.settings(ctx)
     answer = base.Answer(ctx, as_json=as_json)
     with base.store(settings, write=True) as store:
-        channels = _send_due(settings, store, answer)
+        channels = _send_due(settings, store, base.clock(ctx), answer)
     answer.end(channels=channels)
 
 
-def _send_due(settings: Settings, store: Store, answer: base.Answer) -> list[dict[str, Any]]:
+def _send_due(settings: Settings, store: Store, clock: Clock, answer: base.Answer) -> list[dict[str, Any]]:
     """One turn of every channel that has something due, side by side; what each sent."""
     import time
     from concurrent.futures import ThreadPoolExecutor
@@ -177,25 +184,25 @@ def _send_due(settings: Settings, store: Store, answer: base.Answer) -> list[dic
         store,
         routing,
         policies,
-        base.now(),
+        clock(),
         inventory_faults=inventory.faults,
-        file_faults=settings.file_faults(base.now()),
+        file_faults=settings.file_faults(clock()),
         host=socket.gethostname() if store.is_shared else "",
     )
-    follow_up.send_digests(store, routing, policies, base.now)
-    canary.follow(store, routing, base.now())
-    if canary.is_due(store, routing.canary, routing.zone, base.now):
-        canary.send(store, routing, base.now, time.sleep)
+    follow_up.send_digests(store, routing, policies, clock)
+    canary.follow(store, routing, clock())
+    if canary.is_due(store, routing.canary, routing.zone, clock):
+        canary.send(store, routing, clock, time.sleep)
 
     def turn(channel: Channel) -> dispatch.Sent:
-        sender = sender_of(channel, base.now)
+        sender = sender_of(channel, clock)
         try:
-            return dispatch.run_once(store, dispatch.Outlet(channel=channel, sender=sender), routing, base.now)
+            return dispatch.run_once(store, dispatch.Outlet(channel=channel, sender=sender), routing, clock)
         finally:
             sender.close()
 
     with store.transaction() as tx:
-        now = base.now()
+        now = clock()
         waiting = [
             one
             for one in settings.channels
@@ -222,15 +229,15 @@ def canary_command(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 
     from renewal_watch import canary
 
-    settings = base.settings(ctx)
+    settings, clock = base.settings(ctx), base.clock(ctx)
     if not settings.canary.channel:
         msg = 'the configuration has no [canary]; add it with channel = "NAME"'
         raise UsageError(msg)
     answer = base.Answer(ctx, as_json=as_json)
     with base.store(settings, write=True) as store:
         way = base.routing(settings)
-        fault = canary.send(store, way, base.now, time.sleep)
-        channels = _send_due(settings, store, answer)
+        fault = canary.send(store, way, clock, time.sleep)
+        channels = _send_due(settings, store, clock, answer)
         with store.transaction() as tx:
             kept = tx.fired_at("canary")
             sent_at = tx.sent_at("canary.sent", way.canary.channel, kept[0]) if kept else None

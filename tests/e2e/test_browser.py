@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import PASSWORD, Clock, Visitor, pages, password_file
-from conftest import T0
+from browsing import PASSWORD, Visitor, pages, password_file
+from conftest import T0, Clock
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from watched import CHANNEL, Watched, one
 

@@ -10,13 +10,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import requests
 import uvicorn
-from conftest import T0
+from conftest import Clock
 from watched import Watched
 
 from renewal_watch.web.app import build
@@ -25,19 +24,6 @@ from renewal_watch.web.serve import configured
 from renewal_watch.web.state import State
 
 PASSWORD = "a password of the tests"
-
-
-class Clock:
-    """What the pages take for now."""
-
-    def __init__(self, now: datetime = T0) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def on(self, length: timedelta) -> None:
-        self.now += length
 
 
 def password_file(path: Path, password: str = PASSWORD) -> Path:

@@ -10,19 +10,18 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import commands
 import msgspec
 import pytest
-from click.testing import CliRunner
 from conftest import T0
 from databases import BOTH, SQLITE_ONLY, asked, content, opened, section
 from made_up import emptied
 
-import renewal_watch.cli.base
 from renewal_watch import account_poll, follow_up, poll, schema, talkover
-from renewal_watch.cli import cli
 from renewal_watch.config import Account as Settings
 from renewal_watch.config import Channel, Environment, Reminders
 from renewal_watch.errors import ServerTrouble
@@ -668,7 +667,7 @@ def test_agents_are_not_read_where_nothing_is_told(world: World) -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path, server: Server, world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(tmp_path: Path, server: Server, world: World) -> Any:
     path = tmp_path / "config.toml"
     path.touch(mode=0o600)
     path.write_text(
@@ -682,12 +681,7 @@ token = "{TOKEN}"
 user_token = "{USER_TOKEN}"
 """
     )
-    monkeypatch.setattr(renewal_watch.cli.base, "now", lambda: world.now)
-
-    def invoke(*args: str) -> Any:
-        return CliRunner().invoke(cli, ["--config", str(path), *args])
-
-    return invoke
+    return partial(commands.call, path, clock=lambda: world.now, code=None)
 
 
 def test_the_first_alerts_of_all_name_the_agents_already(run: Any, world: World, tmp_path: Path) -> None:

@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import commands
 import pytest
-from click.testing import CliRunner
 from conftest import T0
 from databases import BOTH, remove
 from made_up import entry, listing
 from world import write_config
 
 from renewal_watch import config, poll
-from renewal_watch.cli import cli
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 
@@ -34,6 +33,7 @@ uvicorn = pytest.importorskip("uvicorn")
 jsonschema_rs = pytest.importorskip("jsonschema_rs")
 
 ODD = "id/with ?#%÷"
+NOW = T0 + timedelta(minutes=1)
 
 
 @dataclass
@@ -130,7 +130,7 @@ def client(path: Path) -> Iterator[Client]:
     from renewal_watch.web.app import build
     from renewal_watch.web.state import State
 
-    state = State(config.load(path), lambda: T0 + timedelta(minutes=1))
+    state = State(config.load(path), lambda: NOW)
     ready = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as found:
         options = uvicorn.Config(build(state), lifespan="off", log_config=None, access_log=False, ws="none")
@@ -151,7 +151,7 @@ def document(client: Client) -> Any:
 
 def told(path: Path, *words: str) -> Any:
     """What a command prints with --json."""
-    return json.loads(CliRunner().invoke(cli, ["--config", str(path), *words, "--json"]).output)
+    return json.loads(commands.call(path, *words, "--json", clock=lambda: NOW).output)
 
 
 # --- the document -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any
 import databases
 import msgspec
 import pytest
-from click.testing import CliRunner
+from commands import call as run
 from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, SQLITE_ONLY, changed, opened, section, url_of
 from hypothesis import given
@@ -28,7 +28,6 @@ from test_copying import filled, plain
 from renewal_watch import backups, config, copying, follow_up, health, upkeep
 from renewal_watch import store as stores
 from renewal_watch.backups import CALENDAR, State, keep_up, restore, save, staying
-from renewal_watch.cli import cli
 from renewal_watch.config import Backup, Channel, Settings
 from renewal_watch.daemon import only_one
 from renewal_watch.errors import StoreError, UsageError
@@ -721,12 +720,6 @@ def configuration(full: Path, tmp_path: Path) -> Path:
     )
     path.chmod(0o600)
     return path
-
-
-def run(configuration: Path, *words: str, code: int = 0) -> Any:
-    done = CliRunner().invoke(cli, ["--config", str(configuration), *words], prog_name="renewal-watch")
-    assert done.exit_code == code, done.output
-    return done
 
 
 def test_there_and_back_by_hand(configuration: Path, tmp_path: Path) -> None:

@@ -13,18 +13,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import commands
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import Run
 from conftest import T0
 from databases import BOTH, opened, path_of, section
 from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 
-import renewal_watch.cli.base
 from renewal_watch import canary, config, dispatch, follow_up, poll
 from renewal_watch.channels import AppriseChannel
-from renewal_watch.cli import cli
 from renewal_watch.config import Canary, Channel, Environment
 from renewal_watch.errors import ConfigError, UsageError
 from renewal_watch.model import Delivery, Key, Listing, Match, Policy, Rule
@@ -536,11 +536,9 @@ def test_its_own_digest_channel_gets_it_alone_and_the_digest_without_it(mine: Mi
 
 # --- the commands -------------------------------------------------------------------------------------------------------------
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture
-def run(mine: Mine, post: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(mine: Mine, post: HttpReceiver) -> Run:
     """The commands, on the database of ``mine``; they send through the real Apprise."""
     post.answers(Answer())
     path = path_of(mine.store).with_name("config.toml")
@@ -551,15 +549,11 @@ def run(mine: Mine, post: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> Run:
         f'[[channels]]\nname = "ops"\nurl = "json://127.0.0.1:{post.port}/hook-ops"\n'
         f'[canary]\nchannel = "ops"\n'
     )
-    monkeypatch.setattr(renewal_watch.cli.base, "now", mine.clock)
 
     def call(*words: str, code: int = 0, without: str = "") -> Result:
         if without:
             path.write_text(path.read_text().partition(without)[0])
-        result = CliRunner().invoke(cli, ["--config", str(path), *words], prog_name="renewal-watch")
-        assert result.exit_code == code, (words, result.output, result.exception)
-        assert "Traceback" not in result.output
-        return result
+        return commands.call(path, *words, clock=mine.clock, code=code)
 
     return call
 

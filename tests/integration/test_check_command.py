@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import commands
 import pytest
-from click.testing import CliRunner, Result
-from conftest import T0
+from click.testing import Result
+from conftest import T0, Clock
 from databases import BOTH, SQLITE_ONLY, away, changed, lock, remove
 from made_up import emptied
 from watched import CHANNEL, Watched, one
 
-from renewal_watch.cli import base, cli
 from renewal_watch.model import Match
 
 pytestmark = BOTH
@@ -37,29 +37,28 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 @pytest.fixture
-def watch(shared: Watched, monkeypatch: pytest.MonkeyPatch) -> Watched:
+def watch(shared: Watched) -> Watched:
     emptied(shared.store)
     shared.configure(CHANNEL)
-    clock(monkeypatch, T0)
     return shared
 
 
-def clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
-    monkeypatch.setattr(base, "now", lambda: now)
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def called(*words: str, state: int) -> Result:
-    result = CliRunner().invoke(cli, words, prog_name="renewal-watch")
-    assert result.exit_code == state, result.output
+def called(*words: str, state: int, clock: Clock | None = None) -> Result:
+    result = commands.call(None, *words, code=state, clock=clock)
     assert LINE.fullmatch(result.stdout.splitlines(keepends=True)[0]), result.stdout
     assert result.stderr == ""
     return result
 
 
 @pytest.fixture
-def run(watch: Watched) -> Run:
+def run(watch: Watched, clock: Clock) -> Run:
     def call(*words: str, state: int) -> str:
-        return called("--config", str(watch.path), "check", *words, state=state).stdout
+        return called("--config", str(watch.path), "check", *words, state=state, clock=clock).stdout
 
     return call
 
@@ -112,11 +111,11 @@ def test_days_without_auto_renewal_decide(
     assert value(run(*words, state=state), "days") == str(days)
 
 
-def test_the_day_turns_in_the_configured_zone(watch: Watched, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_day_turns_in_the_configured_zone(watch: Watched, run: Run, clock: Clock) -> None:
     watch.path.write_text('timezone = "Pacific/Auckland"\n' + watch.path.read_text())
     watch.poll(one(0, None, renewal_date="2026-11-28"), at=T0 - 2 * HOUR)
     assert "in 4 days" in run(state=WARNING)  # the 24th has begun there
-    clock(monkeypatch, T0 - timedelta(minutes=70))
+    clock.now = T0 - timedelta(minutes=70)
     assert "in 5 days" in run(state=WARNING)
 
 
@@ -141,13 +140,11 @@ def test_what_is_wrong_whatever_the_days(
     assert value(said, label) == "1"
 
 
-def test_a_day_that_passed_since_the_last_list_is_no_overdue_number(
-    watch: Watched, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_day_that_passed_since_the_last_list_is_no_overdue_number(watch: Watched, run: Run, clock: Clock) -> None:
     """Nearly all have renewed, as the next list will show; only a list that shows the contrary is believed."""
     at = datetime(2026, 11, 23, 23, 30, tzinfo=T0.tzinfo)
     watch.poll(one(0, 0, auto_renewal=True), at=at)
-    clock(monkeypatch, at + HOUR)
+    clock.now = at + HOUR
     run(state=OK)
     watch.poll(one(0, 0, auto_renewal=True, days_until_monthly_renewal=-1), at=at + HOUR)
     assert "1 overdue" in run(state=CRITICAL)
@@ -219,10 +216,10 @@ def test_an_acknowledgement_of_one_thing_hides_no_other(watch: Watched, run: Run
 # --- blind ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_stale_list_is_unknown_whatever_was_in_it(watch: Watched, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_list_is_unknown_whatever_was_in_it(watch: Watched, run: Run, clock: Clock) -> None:
     watch.poll(one(0, 0), at=T0)
     run(state=CRITICAL)
-    clock(monkeypatch, T0 + 7 * HOUR)
+    clock.now = T0 + 7 * HOUR
     said = run(state=UNKNOWN)
     assert said.startswith("RENEWAL UNKNOWN - production: its list was last read 7 h ago, which is stale after 6 h")
     assert value(said, "age") == "25200s"
@@ -273,7 +270,7 @@ def test_wrong_usage_is_unknown_on_standard_output(watch: Watched, words: tuple[
 
 
 def test_wrong_options_before_another_command_are_its_own_matter() -> None:
-    assert CliRunner().invoke(cli, ["--bogus", "config", "check"]).exit_code == 2
+    commands.call(None, "--bogus", "config", "check", code=2)
 
 
 @pytest.mark.parametrize(
@@ -318,8 +315,7 @@ def test_an_error_in_the_program_itself_is_unknown(run: Run, monkeypatch: pytest
 
 @pytest.mark.parametrize("word", ["--help", "-h", "-V", "--version"])
 def test_help_and_version_exit_unknown_as_the_guidelines_want(word: str) -> None:
-    result = CliRunner().invoke(cli, ["check", word], prog_name="renewal-watch")
-    assert result.exit_code == UNKNOWN
+    result = commands.call(None, "check", word, code=UNKNOWN)
     assert ("-w, --warning DAYS" if "h" in word else "renewal-watch check ") in result.output
 
 

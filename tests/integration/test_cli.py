@@ -6,13 +6,18 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import commands
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import Run
+from conftest import T0, Clock
 from databases import BOTH, SQLITE_ONLY, content, opened, remove
 from world import TOKEN, World, serving, write_config
 
@@ -21,14 +26,13 @@ from renewal_watch.cli import cli, contents
 
 pytestmark = BOTH
 
-Run = Callable[..., Result]
 CHANNEL_SECRET = "hook-0"
 
 
 @pytest.fixture
 def world() -> World:
     """Five numbers: one suspended, one overdue, one to be lost in two days."""
-    made = World(numbers=5, restless=False)
+    made = World(numbers=5, restless=False, clock=Clock())
     made.entries[0] |= {"current_status": "suspended"}
     made.entries[1] |= {"days_until_monthly_renewal": -2}
     made.entries[2] |= {"days_until_monthly_renewal": 2, "auto_renewal": False}
@@ -44,15 +48,7 @@ def path(tmp_path: Path, world: World) -> Iterator[Path]:
 @pytest.fixture
 def run(path: Path) -> Run:
     """The command with the test's configuration."""
-
-    def call(*words: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(cli, ["--config", str(path), *words], prog_name="renewal-watch")
-        assert result.exit_code == code, result.output
-        assert "Traceback" not in result.output
-        assert TOKEN not in result.output
-        return result
-
-    return call
+    return partial(commands.call, path, secrets=(TOKEN,))
 
 
 def test_a_poll_finds_tells_and_exits_0(run: Run, world: World) -> None:
@@ -251,8 +247,6 @@ def test_a_damaged_database_is_named_and_refused(run: Run, tmp_path: Path) -> No
 
 
 def test_prune_keeps_the_snapshots_from_its_day_on(run: Run, world: World, tmp_path: Path) -> None:
-    from datetime import UTC, datetime
-
     from renewal_watch import retention
 
     run("poll")
@@ -260,8 +254,8 @@ def test_prune_keeps_the_snapshots_from_its_day_on(run: Run, world: World, tmp_p
     run("poll")
     before = run("snapshot", "--json").output
     store = opened(tmp_path / "renewal-watch.db")
-    now = datetime.now(UTC)
-    done = retention.prune(store, retention.Limits.all_before(now), now, lambda _: None)
+    later = T0 + timedelta(hours=1)
+    done = retention.prune(store, retention.Limits.all_before(later), later, lambda _: None)
     store.close()
     assert (done.changes, done.alerts) == (1, 0), "what the alerts are about is still open"
     assert json.loads(run("snapshot", "--json").output)[0]["numbers"] == json.loads(before)[0]["numbers"]
@@ -309,13 +303,10 @@ def test_config_show_hides_secrets_and_schema_is_json(run: Run) -> None:
 
 def test_init_writes_once_for_its_owner_only(tmp_path: Path) -> None:
     target = tmp_path / "new.toml"
-    made = CliRunner().invoke(cli, ["init", str(target)])
-    assert made.exit_code == 0
+    commands.call(None, "init", str(target))
     assert target.stat().st_mode & 0o777 == 0o600
     config.load(target)
-    again = CliRunner().invoke(cli, ["init", str(target)])
-    assert again.exit_code == 2
-    assert "is there already" in again.output
+    assert "is there already" in commands.call(None, "init", str(target), code=2).output
 
 
 def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import commands
 import databases
 import pytest
-from click.testing import CliRunner
+from click.testing import Result
 from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, changed, opened, url_of
 from hypothesis import HealthCheck, given, settings
@@ -28,7 +29,6 @@ from hypothesis import strategies as st
 from sqlalchemy import JSON, Boolean, Integer, LargeBinary, Table, insert
 
 from renewal_watch import copying
-from renewal_watch.cli import cli
 from renewal_watch.copying import TABLES, Copied, Shape, Side, copy
 from renewal_watch.daemon import only_one
 from renewal_watch.errors import StoreError
@@ -364,10 +364,8 @@ def configuration(file: Store, tmp_path: Path) -> Path:
     return path
 
 
-def run(configuration: Path, *words: str, code: int = 0, **env: str) -> Any:
-    done = CliRunner().invoke(cli, ["--config", str(configuration), *words], prog_name="renewal-watch", env=env)
-    assert done.exit_code == code, done.output
-    return done
+def run(configuration: Path, *words: str, code: int = 0, **env: str) -> Result:
+    return commands.call(configuration, *words, code=code, env=env)
 
 
 def test_db_copy_says_what_it_did_and_what_to_write_into_the_configuration(configuration: Path, tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 
 import databases
 import pytest
-from click.testing import CliRunner
+from commands import call as run
 from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, SQLITE_ONLY, Chosen, changed, opened
 from watched import Watched, one
 
 from renewal_watch import damage
-from renewal_watch.cli import cli
 from renewal_watch.damage import Fault
 from renewal_watch.errors import StoreError
 from renewal_watch.store import Store
@@ -364,12 +363,6 @@ def configured(folder: Path) -> Path:
     )
     path.chmod(0o600)
     return path
-
-
-def run(configuration: Path, *words: str, code: int = 0) -> Any:
-    done = CliRunner().invoke(cli, ["--config", str(configuration), *words], prog_name="renewal-watch")
-    assert done.exit_code == code, done.output
-    return done
 
 
 def test_each_fault_is_a_line_and_in_the_document(path: Path, tmp_path: Path) -> None:

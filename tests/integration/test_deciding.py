@@ -11,20 +11,20 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import commands
 import pytest
-from click.testing import CliRunner, Result
-from conftest import T0
+from click.testing import Result
+from commands import Run
+from conftest import T0, Clock
 from databases import BOTH, SQLITE_ONLY, age, asked, content, copied, impatient, opened, remove
 from made_up import entry
 from world import TOKEN, World, serving, write_config
 
-import renewal_watch.cli.base
 from renewal_watch import fleet
-from renewal_watch.cli import cli
 from renewal_watch.schema import HEAD
 from renewal_watch.store import Transaction
 
@@ -38,8 +38,6 @@ PLAIN, COSTLY, CHEAP, SUSPENDED, LOST = range(5)  # the numbers of the world
 OPEN = "+15550000003"  # suspended, which was told
 ENDING = "+15550000004"  # will be lost in two days, which was told
 QUIET = "+15550000000"  # of which nothing was told
-
-Run = Callable[..., Result]
 
 
 def numbers() -> list[dict[str, Any]]:
@@ -55,19 +53,6 @@ def numbers() -> list[dict[str, Any]]:
     ]
 
 
-class Clock:
-    """What the command line takes for now."""
-
-    def __init__(self) -> None:
-        self.now = T0
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def on(self, length: timedelta) -> None:
-        self.now += length
-
-
 class Made(NamedTuple):
     """The world, its address, and the database after the first poll."""
 
@@ -81,19 +66,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     folder = tmp_path_factory.mktemp("first-poll")
     world = World(numbers=0, restless=False)
     world.entries = numbers()
-    with serving(world) as address, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(renewal_watch.cli.base, "now", Clock())
-        path = write_config(folder, address)
-        done = CliRunner().invoke(cli, ["--config", str(path), "poll"])
-        assert done.exit_code == 0, done.output
+    with serving(world) as address:
+        commands.call(write_config(folder, address), "poll")
         yield Made(world, address, folder / "renewal-watch.db")
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(renewal_watch.cli.base, "now", made)
-    return made
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture
@@ -125,11 +105,7 @@ def run(path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.delenv("SUDO_USER", raising=False)
 
     def call(*words: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(cli, ["--config", str(path), *words], prog_name="renewal-watch")
-        assert result.exit_code == code, (words, result.output, result.exception)
-        assert "Traceback" not in result.output
-        for secret in (TOKEN, CHANNEL_SECRET):
-            assert secret not in result.output
+        result = commands.call(path, *words, clock=clock, code=code, secrets=(TOKEN, CHANNEL_SECRET))
         assert BELL not in result.output
         return result
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import databases
 import pytest
-from conftest import T0
+from conftest import T0, Clock
 from databases import BOTH, Lock, copied, impatient, lock, opened, unwritable
 from receivers import Answer, HttpReceiver, Request
 
@@ -32,19 +32,6 @@ pytestmark = BOTH
 OPS = Channel(name="ops")
 DESK = Channel(name="desk")
 CHANNELS = (OPS, DESK)
-
-
-class Clock:
-    """The time, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = T0
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def goes_on(self, **length: float) -> None:
-        self.now += timedelta(**length)
 
 
 class World:
@@ -197,7 +184,7 @@ def test_a_message_that_fails_holds_up_none_behind_it(world: World) -> None:
 
 def test_a_message_delivered_late_says_when_its_alerts_were_found(world: World) -> None:
     world.tell("one")
-    world.clock.goes_on(hours=5)
+    world.clock.on(timedelta(hours=5))
     world.run()
     assert "found 2026-11-23 12:00 UTC, delivered late" in world.web.requests[0].json["message"]
 
@@ -228,7 +215,7 @@ def test_after_three_days_a_message_is_given_up_visibly_and_told_to_the_others(w
     world.clock.now = T0 + GIVE_UP_AFTER - timedelta(minutes=1)
     world.run()
     assert world.rows()[0]["state"] == "pending"
-    world.clock.goes_on(hours=2)
+    world.clock.on(timedelta(hours=2))
     world.run()
     assert [row["state"] for row in world.rows()] == ["failed"]
     with world.store.transaction() as tx:
@@ -245,11 +232,11 @@ def test_many_messages_given_up_on_one_day_are_told_once_a_day(world: World) -> 
     world.web.answers(Answer(500))
     world.tell(*(f"n{i}" for i in range(5)))
     assert world.run().failed == 5, "the days of trying begin with the first one"
-    world.clock.goes_on(days=3)
+    world.clock.on(timedelta(days=3))
     assert world.run().failed == 5
     world.tell("late")
     world.run()
-    world.clock.goes_on(days=3)
+    world.clock.on(timedelta(days=3))
     world.run()
     given_up = [one for one in world.told("channel.failing") if "given up" in one["key"]]
     assert [one["created_at"].date().isoformat() for one in given_up] == ["2026-11-29", "2026-11-26"]
@@ -261,7 +248,7 @@ def test_a_failed_message_is_delivered_when_it_is_retried_on_demand(world: World
     world.web.answers(Answer(500))
     world.tell("one")
     world.run()
-    world.clock.goes_on(days=3)
+    world.clock.on(timedelta(days=3))
     world.run()
     world.web.answers(HttpReceiver.ok)
     with world.store.transaction() as tx:
@@ -281,7 +268,7 @@ def test_half_an_hour_of_failing_is_told_once_and_only_through_the_other_channel
     world.run()
     assert world.told("channel.failing") == []
     for _ in range(4):
-        world.clock.goes_on(hours=1.3)
+        world.clock.on(timedelta(hours=1.3))
         assert world.run().failed == 2
     (alert,) = world.told("channel.failing")
     assert [to["channel"] for to in alert["deliveries"]] == ["desk"]
@@ -293,10 +280,10 @@ def test_a_channel_that_takes_messages_again_is_told_once(world: World) -> None:
     world.web.answers(Answer(500))
     world.tell("one")
     world.run()
-    world.clock.goes_on(hours=1)
+    world.clock.on(timedelta(hours=1))
     world.run()
     world.web.answers(HttpReceiver.ok)
-    world.clock.goes_on(hours=2)
+    world.clock.on(timedelta(hours=2))
     assert world.run().sent == 1
     world.tell("two")
     world.run()
@@ -311,7 +298,7 @@ def test_a_short_failure_is_not_told_and_begins_anew_after_a_success(world: Worl
     world.tell("one")
     for status in (500, 200) * 4:
         world.web.answers(Answer(status))
-        world.clock.goes_on(minutes=20)
+        world.clock.on(timedelta(minutes=20))
         world.run()
         if status == 200:
             world.tell("more")
@@ -326,7 +313,7 @@ def test_no_secret_and_no_markup_of_an_error_gets_into_what_the_others_are_told(
     world.outlet = Outlet(channel=OPS, sender=hostile)
     world.tell("one")
     world.run()
-    world.clock.goes_on(hours=1)
+    world.clock.on(timedelta(hours=1))
     world.run()
     (alert,) = world.told("channel.failing")
     said = json.dumps(world.rows()) + str(alert)
@@ -345,7 +332,7 @@ def test_a_message_that_breaks_the_sending_itself_fails_visibly(world: World, ca
     assert (bad["state"], bad["lease"]) == ("pending", None)
     assert "a fault of renewal-watch (IndexError)" in bad["last_error"]
     assert "Traceback" in caplog.text
-    world.clock.goes_on(days=3)
+    world.clock.on(timedelta(days=3))
     world.run()
     assert world.rows()[0]["state"] == "failed"
 
@@ -368,7 +355,7 @@ def test_who_lost_a_lease_neither_marks_nor_delays_the_message_of_the_new_holder
     world.tell("one")
     with world.store.transaction() as tx:
         late = tx.claim(OPS, "UTC", world.clock.now)
-    world.clock.goes_on(minutes=5)
+    world.clock.on(timedelta(minutes=5))
     with world.store.transaction() as tx:
         holder = tx.claim(OPS, "UTC", world.clock.now)
     assert late is not None
@@ -438,7 +425,7 @@ def test_a_claim_is_given_back_when_the_daemon_stops(world: World) -> None:
 
 
 def test_a_clock_put_back_holds_up_a_message_for_little_more_than_an_hour(world: World) -> None:
-    world.clock.goes_on(days=400)
+    world.clock.on(timedelta(days=400))
     world.web.answers(Answer(500))
     world.tell("one")
     world.run()
@@ -451,7 +438,7 @@ def test_a_clock_put_back_holds_up_a_message_for_little_more_than_an_hour(world:
 
 def test_a_clock_put_on_by_years_gives_nothing_up_that_can_be_delivered(world: World) -> None:
     world.tell("one")
-    world.clock.goes_on(days=4000)
+    world.clock.on(timedelta(days=4000))
     assert world.run() == Sent(sent=1)
 
 
@@ -533,7 +520,7 @@ def test_what_waits_for_a_channel_that_is_not_configured_any_more_stays_and_is_s
     assert [row["state"] for row in world.rows("gone")] == ["pending"]
     with world.store.transaction() as tx:
         assert tx.outbox()["pending"] == 1
-    world.clock.goes_on(days=30)
+    world.clock.on(timedelta(days=30))
     back = Outlet(channel=gone, sender=world.outlet.sender)
     assert world.run(outlet=back) == Sent(sent=1), "and is delivered when it is configured again"
 

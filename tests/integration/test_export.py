@@ -12,13 +12,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
-from click.testing import CliRunner, Result
+from commands import Run
+from conftest import T0
 from databases import BOTH
 from hypothesis import example, given
 from hypothesis import settings as few
@@ -27,7 +30,6 @@ from made_up import entry, listing
 from world import write_config
 
 from renewal_watch import config, export, poll
-from renewal_watch.cli import cli
 from renewal_watch.engine import BUSY_TIMEOUT_S
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.routing import Routing
@@ -36,9 +38,7 @@ from renewal_watch.text import from_cell, to_cell
 
 pytestmark = BOTH
 
-Run = Callable[..., Result]
-NOW = datetime.now(UTC).replace(microsecond=0)  # the commands read the clock
-LISTED = (NOW - timedelta(hours=2)).replace(minute=0)  # and half an hour later, on the same day whatever the hour
+LISTED = T0 - timedelta(hours=2)  # and half an hour later
 FORMULA = '=HYPERLINK("http://127.0.0.1/";"click")'
 
 
@@ -83,13 +83,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(path: Path) -> Run:
-    def call(*words: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(cli, ["--config", str(path), *words], prog_name="renewal-watch")
-        assert result.exit_code == code, result.output
-        assert "Traceback" not in result.output
-        return result
-
-    return call
+    return partial(commands.call, path)
 
 
 def table(text: bytes) -> list[dict[str, str]]:
@@ -317,7 +311,7 @@ def test_rows_are_read_as_they_are_written(path: Path) -> None:
             yield one
 
     with store.transaction() as tx:
-        pieces = export.encoded("numbers", watched(export.rows("numbers", tx, settings, NOW)), "csv")
+        pieces = export.encoded("numbers", watched(export.rows("numbers", tx, settings, T0)), "csv")
         assert next(pieces).count(b"\r\n") == 2
         assert len(asked) == 1
         assert sum(1 for _ in pieces) == 14
@@ -338,13 +332,13 @@ def test_an_export_that_nobody_reads_on_holds_up_no_poll(tmp_path: Path) -> None
     source = type("Source", (), {"fetch": lambda _: listing(*(entry(f"phone-{index}") for index in range(1500)))})()
     (environment,) = settings.environments
     policy = settings.policy(environment)
-    poll.run_once(store, environment, source, policy, Routing(), lambda: NOW)
+    poll.run_once(store, environment, source, policy, Routing(), lambda: T0)
     words = (sys.executable, "-m", "renewal_watch", "--config", str(path), "export", "numbers", "--format", "jsonl")
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.read(1) == b"{"
         began = time.monotonic()
-        poll.run_once(store, environment, source, policy, Routing(), lambda: NOW + timedelta(hours=1))
+        poll.run_once(store, environment, source, policy, Routing(), lambda: T0 + timedelta(hours=1))
         assert time.monotonic() - began < BUSY_TIMEOUT_S, "it did not wait for the reader"
         rest = process.stdout.read()
     assert len(rest.splitlines()) == 1500

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 import vobject
-from click.testing import CliRunner
 from conftest import T0
 from databases import BOTH
 from hypothesis import given
@@ -21,7 +22,6 @@ from made_up import emptied, entry, listing
 from world import write_config
 
 from renewal_watch import config, ics, poll
-from renewal_watch.cli import cli
 from renewal_watch.errors import UsageError
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
@@ -385,17 +385,11 @@ def test_a_placeholder_at_the_end_of_time_is_no_event(watched: Watched) -> None:
 
 
 def test_the_command_writes_the_same_bytes(watched: Watched, tmp_path: Path) -> None:
-    now = datetime.now(UTC)
-    watched.polls(now, one(1, 3, now))
-    watched.polls(now, environment="staging")
-    run = CliRunner()
-    words = ["--config", str(watched.settings.path), "export", "calendar"]
-    said = run.invoke(cli, words)
-    assert said.exit_code == 0
-    assert said.stdout_bytes == watched.text(now)
-    done = run.invoke(cli, [*words, "--by-day", "--output", str(tmp_path / "renewals.ics")])
-    assert (done.exit_code, done.output) == (0, "")
-    assert (tmp_path / "renewals.ics").read_bytes() == watched.text(now, by_day=True)
+    watched.polls(T0, one(1, 3, T0))
+    watched.polls(T0, environment="staging")
+    run = partial(commands.call, watched.settings.path, "export", "calendar")
+    assert run().stdout_bytes == watched.text(T0)
+    assert run("--by-day", "--output", str(tmp_path / "renewals.ics")).output == ""
+    assert (tmp_path / "renewals.ics").read_bytes() == watched.text(T0, by_day=True)
     assert (tmp_path / "renewals.ics").stat().st_mode & 0o777 == 0o600
-    refused = run.invoke(cli, [*words, "--environment", "elsewhere"])
-    assert (refused.exit_code, "there is no environment called elsewhere" in refused.output) == (2, True)
+    assert "there is no environment called elsewhere" in run("--environment", "elsewhere", code=2).output

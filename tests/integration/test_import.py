@@ -7,12 +7,13 @@ import io
 import json
 import re
 import stat
-from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+import commands
 import pytest
-from click.testing import CliRunner, Result
+from commands import Run
+from conftest import T0
 from databases import BOTH
 from hypothesis import given
 from hypothesis import settings as few
@@ -21,15 +22,12 @@ from made_up import entry, listing
 from world import write_config
 
 from renewal_watch import config, intake, inventory, poll
-from renewal_watch.cli import cli
 from renewal_watch.model import Record
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 from renewal_watch.text import to_cell
 
 pytestmark = BOTH
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -41,13 +39,7 @@ def here(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(here: Path) -> Run:
-    def call(*words: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(cli, ["--config", str(here / "config.toml"), *words], prog_name="renewal-watch")
-        assert result.exit_code == code, result.output
-        assert "Traceback" not in result.output
-        return result
-
-    return call
+    return partial(commands.call, here / "config.toml")
 
 
 def put(here: Path, text: str, name: str = "new.csv") -> str:
@@ -149,7 +141,7 @@ def test_an_export_is_taken_back_unchanged(run: Run, here: Path) -> None:
     one = settings.environment("production")
     entries = (entry("phone-1"), entry("twin", number="+15550000001"), entry("phone-2", number="004930555"))
     source = type("Source", (), {"fetch": lambda _: listing(*entries, entry("none", number=None))})()
-    poll.run_once(store, one, source, settings.policy(one), Routing.of(settings, {}), lambda: datetime.now(UTC))
+    poll.run_once(store, one, source, settings.policy(one), Routing.of(settings, {}), lambda: T0)
     store.close()
     before = records(here)
     for number, words in enumerate((("--bom",), (), ("--format", "jsonl"))):
@@ -252,6 +244,5 @@ def test_an_inventory_that_cannot_be_merged_into_is_a_sentence(run: Run, here: P
 
 def test_without_a_place_for_the_inventory_the_configuration_is_wrong(tmp_path: Path) -> None:
     path = write_config(tmp_path, "http://127.0.0.1:1")
-    words = ["--config", str(path), "import", "inventory", put(tmp_path, "number\n")]
-    said = CliRunner().invoke(cli, words, prog_name="renewal-watch")
-    assert (said.exit_code, "inventory.file is not set" in said.output) == (78, True)
+    said = commands.call(path, "import", "inventory", put(tmp_path, "number\n"), code=78)
+    assert "inventory.file is not set" in said.output

@@ -10,9 +10,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import commands
 import prometheus_client
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from conftest import T0
 from databases import BOTH, away
 from hypothesis import given, settings
@@ -23,7 +24,6 @@ from promtool import promtool
 from watched import CHANNEL, Watched, one
 
 from renewal_watch import config, errors, metrics
-from renewal_watch.cli import cli
 from renewal_watch.model import Match
 from renewal_watch.routing import Routing
 from renewal_watch.schema import HEAD
@@ -364,9 +364,7 @@ def test_promtool_finds_nothing(watch: Watched, labels: str, state: str) -> None
 
 
 def run(watch: Watched, *words: str, code: int = 0) -> Result:
-    result = CliRunner().invoke(cli, ["--config", str(watch.path), *words], prog_name="renewal-watch")
-    assert result.exit_code == code, result.output
-    return result
+    return commands.call(watch.path, *words, code=code)
 
 
 def test_the_command_prints_what_prometheus_reads(watch: Watched) -> None:

@@ -13,13 +13,16 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import commands
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import Run
 from conftest import T0
 from databases import BOTH, Chosen, content, opened, path_of, section, url_of
 from hypothesis import HealthCheck, given
@@ -28,9 +31,7 @@ from hypothesis import strategies as st
 from made_up import emptied, entry, listing
 from receivers import HttpReceiver, http_receiver
 
-import renewal_watch.cli.base
 from renewal_watch import config, follow_up, poll
-from renewal_watch.cli import cli
 from renewal_watch.errors import ApiError, ServerTrouble, StoreError, TokenRejected
 from renewal_watch.inventory import Inventory
 from renewal_watch.model import Known, Listing, Match, PhoneNumber, Policy
@@ -752,8 +753,6 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_copy(build: Build, temporary:
 
 # --- the command ----------------------------------------------------------------------------------------------------------
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture
 def post() -> Iterator[HttpReceiver]:
@@ -762,26 +761,19 @@ def post() -> Iterator[HttpReceiver]:
 
 
 @pytest.fixture
-def house(build: Build, post: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> House:
+def house(build: Build, post: HttpReceiver) -> House:
     """In Berlin, with three numbers and a channel that would take what is sent."""
     made = build(zone="Europe/Berlin", channels=channel("chat", port=post.port))
     made.has("phone-1", 3)
     made.has("phone-2", 5, auto_renewal=True)
     made.has("phone-3", 40, current_status="suspended")
     made.settle()
-    monkeypatch.setattr(renewal_watch.cli.base, "now", lambda: made.now)
     return made
 
 
 @pytest.fixture
 def run(house: House) -> Run:
-    def call(*words: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(cli, ["--config", str(house.path), "preview", *words], prog_name="renewal-watch")
-        assert result.exit_code == code, (words, result.output, result.exception)
-        assert "Traceback" not in result.output
-        return result
-
-    return call
+    return partial(commands.call, house.path, "preview", clock=lambda: house.now)
 
 
 def told(result: Result) -> list[dict[str, Any]]:

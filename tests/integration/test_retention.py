@@ -14,8 +14,8 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
-from click.testing import CliRunner
 from conftest import T0
 from databases import BOTH, SQLITE_ONLY, copied, opened
 from hypothesis import HealthCheck, given
@@ -25,7 +25,6 @@ from made_up import emptied, entry, listing
 from sqlalchemy import exists, func, insert, select, update
 
 from renewal_watch import config, poll, retention, upkeep
-from renewal_watch.cli import cli
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.errors import ServerTrouble
 from renewal_watch.model import Key, Match, Policy
@@ -686,15 +685,14 @@ def command(tmp_path: Path, watch: Settings) -> Callable[..., Any]:
     store = opened(tmp_path / "renewal-watch.db")
     store.upgrade()
     store.hurry()
-    begin = datetime.now(UTC) - 240 * DAY
+    begin = T0 - 240 * DAY
     for day in range(60):
         at = begin + day * DAY
         Past(store).polls(at, one("phone-1", at, begin + 300 * DAY, current_price=day))
     store.close()
 
     def run(*words: str, code: int = 0) -> Any:
-        found = CliRunner().invoke(cli, ["--config", str(watch.path), "db", "prune", *words])
-        assert found.exit_code == code, found.output
+        found = commands.call(watch.path, "db", "prune", *words, code=code)
         return json.loads(found.stdout) if "--json" in words and code == 0 else found.output
 
     return run

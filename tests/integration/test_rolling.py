@@ -8,22 +8,23 @@ from __future__ import annotations
 import ast
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+import commands
 import pytest
-from browsing import Clock, pages
-from click.testing import CliRunner, Result
-from conftest import T0
+from browsing import pages
+from commands import Run
+from conftest import T0, Clock
 from databases import BOTH, asked, changed, content, opened, url_of
 from made_up import entry, listing
 from watched import Source, Watched
 from world import World, serving, write_config
 
 from renewal_watch import follow_up, poll
-from renewal_watch.cli import cli
 from renewal_watch.config import Channel, Environment
 from renewal_watch.model import Policy
 from renewal_watch.routing import Routing
@@ -32,7 +33,6 @@ from renewal_watch.schema import HEAD, LEAST, metadata
 pytestmark = BOTH
 
 NEXT = f"{int(HEAD) + 1:04d}"
-Run = Callable[..., Result]
 
 
 def become_next(path: Path, least: str = LEAST) -> None:
@@ -57,7 +57,7 @@ def kept(path: Path) -> list[str]:
 
 @pytest.fixture
 def world() -> World:
-    made = World(numbers=5, restless=False)
+    made = World(numbers=5, restless=False, clock=Clock())
     made.entries[2] |= {"days_until_monthly_renewal": 2, "auto_renewal": False}
     return made
 
@@ -70,13 +70,7 @@ def config(tmp_path: Path, world: World) -> Iterator[Path]:
 
 @pytest.fixture
 def run(config: Path) -> Run:
-    def call(*words: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(cli, ["--config", str(config), *words], prog_name="renewal-watch")
-        assert result.exit_code == code, (words, result.output, result.exception)
-        assert "Traceback" not in result.output
-        return result
-
-    return call
+    return partial(commands.call, config)
 
 
 COMMANDS = (

@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from browsing import Clock, Visitor, pages
-from conftest import T0
+from browsing import Visitor, pages
+from conftest import T0, Clock
 from databases import BOTH, SQLITE_ONLY, Chosen, changed, opened, remove
 from watched import CHANNEL, Watched, one
 

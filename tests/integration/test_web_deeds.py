@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from browsing import Clock, Visitor, pages, password_file
-from conftest import T0
+from browsing import Visitor, pages, password_file
+from conftest import T0, Clock
 from databases import BOTH, impatient
 from watched import CHANNEL, Watched, one
 

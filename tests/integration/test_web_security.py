@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import PASSWORD, Clock, Visitor, pages, password_file, said
-from conftest import T0
+from browsing import PASSWORD, Visitor, pages, password_file, said
+from conftest import T0, Clock
 from databases import BOTH
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,0 +1,39 @@
+"""The commands as the tests call them: in this process, at an instant that the test gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from conftest import Clock
+
+from renewal_watch.cli import cli
+
+Run = Callable[..., Result]
+
+
+def call(
+    config: Path | None,
+    *words: str,
+    clock: Callable[[], datetime] | None = None,
+    code: int | None = 0,
+    secrets: tuple[str, ...] = (),
+    given: str | None = None,
+    env: Mapping[str, str | None] | None = None,
+) -> Result:
+    """What a command did that was called at the time of ``clock``, noon of ``T0`` by default.
+
+    ``code`` is the exit code that it must have, None for any; ``secrets`` are words that it must not print.
+    """
+    before = ["--config", str(config)] if config else []
+    result = CliRunner().invoke(
+        cli, [*before, *words], prog_name="renewal-watch", obj=clock or Clock(), input=given, env=env
+    )
+    assert code is None or result.exit_code == code, (words, result.output, result.exception)
+    assert "Traceback" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), words
+    for secret in secrets:
+        assert secret not in result.output
+    return result
