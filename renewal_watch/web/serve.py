@@ -111,8 +111,11 @@ def _opened(web: Web) -> Iterator[socket.socket]:
         return
     host, port = web.address
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        found = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, protocol, _, address = places[0]
+        # Named, not 0: asyncio switches Nagle's algorithm off only for a socket whose protocol says TCP, and with it
+        # each answer on a kept connection waits some 40 ms for the client's delayed acknowledgement.
+        found = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, protocol)
     except OSError as error:
         raise CannotServe(_why(web, error)) from None
     with found:

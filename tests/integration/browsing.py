@@ -6,7 +6,6 @@ import base64
 import hashlib
 import html
 import re
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +17,10 @@ import uvicorn
 from conftest import Clock
 from watched import Watched
 
+from renewal_watch.config import Web
+from renewal_watch.web import serve
 from renewal_watch.web.app import build
 from renewal_watch.web.security import Tries
-from renewal_watch.web.serve import configured
 from renewal_watch.web.state import State
 
 PASSWORD = "a password of the tests"
@@ -40,8 +40,8 @@ def pages(watched: Watched, clock: Clock, *, is_exposed: bool = False) -> Iterat
     """Somebody who looks at the pages of ``watched``."""
     state = State(watched.settings, clock, is_exposed=is_exposed)
     gate = build(state)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(configured(gate))
+    with serve._opened(Web(listen="127.0.0.1:0")) as listening:
+        server = uvicorn.Server(serve.configured(gate))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         visitor = Visitor(f"http://127.0.0.1:{listening.getsockname()[1]}", state, gate.tries)

@@ -229,6 +229,15 @@ def test_a_file_that_is_no_socket_is_left_alone(watched: Watched, tmp_path: Path
     assert "is there and is no socket" in said
 
 
+def test_answers_do_not_wait_for_the_acknowledgement_of_their_first_half(watched: Watched, tmp_path: Path) -> None:
+    """Asyncio sends at once only on sockets whose protocol is named, and an accepted one has that of its listener."""
+    settings = load(configured(watched, tmp_path, 'listen = "127.0.0.1:0"'))
+    with serve._opened(settings.web) as found, socket.create_connection(found.getsockname()):
+        taken, _ = found.accept()
+        with taken:
+            assert taken.proto == socket.IPPROTO_TCP
+
+
 def test_an_address_in_use_is_said(watched: Watched, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
