@@ -65,6 +65,7 @@ _SECRETS = (
     ("web", "calendar_secret"),
 )
 LARGEST_FILE = 2**20  # bytes of a file of environments_dir
+SHORTEST_POLL_S = 10
 MOST_AT_ONCE = 256  # polls side by side
 SETTLES_AFTER = timedelta(seconds=20)  # a file that was changed less long ago may still be written
 LONGEST = timedelta(seconds=60)  # of a command or webhook: with room below the lease of a message (outbox.LEASE)
@@ -1212,8 +1213,8 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
     if one.get("poll_every") is not None and one.get("poll_cron") is not None:
         faults.append(f"{place}: poll_every and poll_cron exclude each other; keep one")
     every = one.get("poll_every")
-    if isinstance(every, str) and re.fullmatch(r"[1-9][0-9]*s", every) and int(every[:-1]) < 10:  # noqa: PLR2004
-        faults.append(f"{place}.poll_every: the shortest interval is 10s")
+    if isinstance(every, str) and re.fullmatch(r"[1-9][0-9]*s", every) and int(every[:-1]) < SHORTEST_POLL_S:
+        faults.append(f"{place}.poll_every: the shortest interval is {SHORTEST_POLL_S}s")
     cron = one.get("poll_cron")
     if isinstance(cron, str):
         from renewal_watch.schedule import cron_fault  # noqa: PLC0415 (the scheduler's parser is read only for a cron line)

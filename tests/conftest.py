@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import databases
-import hypothesis
 import pytest
+import rounds
 from databases import Chosen
 from receivers import HttpReceiver, http_receiver
 
@@ -32,34 +35,69 @@ class Clock:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--postgresql", action="store_true", help="run what holds on both engines on PostgreSQL")
+    parser.addoption(
+        "--postgresql", action="store_true", help="run on PostgreSQL the tests in which the engine matters"
+    )
+    parser.addoption(
+        "--whole", action="store_true", help="with --postgresql: also those that do the same on either engine"
+    )
+    rounds.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault
-    hypothesis.settings.load_profile("unhurried")
+    rounds.choose(config)
     Chosen.is_postgresql = bool(config.getoption("--postgresql"))
-    config.addinivalue_line("markers", "both_engines: holds on SQLite and on PostgreSQL")
+    mine = getattr(config, "workerinput", None)
+    Chosen.worker = mine["workerid"] if mine else "alone"
+    config.addinivalue_line("markers", "both_engines: the engine matters, so it runs on SQLite and on PostgreSQL")
+    config.addinivalue_line("markers", "either_engine: does the same on SQLite and on PostgreSQL")
     config.addinivalue_line("markers", "sqlite_only: is about a file")
     config.addinivalue_line("markers", "postgresql_only: is about a server")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests wait for processes and servers more than they compute."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     other = "sqlite_only" if Chosen.is_postgresql else "postgresql_only"
-    wanted = [
-        one
-        for one in items
-        if (one.get_closest_marker("both_engines") or not Chosen.is_postgresql) and not one.get_closest_marker(other)
-    ]
-    chosen = set(wanted)
-    config.hook.pytest_deselected(items=[one for one in items if one not in chosen])
-    items[:] = wanted
+    wanted = {"both_engines", "either_engine"} if config.getoption("--whole") else {"both_engines"}
+    chosen, left = [], []
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        is_mine = other not in marks and (not Chosen.is_postgresql or bool(marks & wanted))
+        (chosen if is_mine else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = chosen
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Those who run tests side by side are given one server."""
+    if Chosen.is_postgresql:
+        node.workerinput["server"] = _started()
+
+
+@functools.cache
+def _started() -> str:
+    """Where the server of this run is, or why there is none; where every test must run, that is an error."""
+    try:
+        return databases.start()
+    except databases.NoServer as error:
+        if os.environ.get("RENEWAL_WATCH_TEST_ALL"):
+            raise
+        return f"!{error}"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _server() -> Iterator[None]:
-    if Chosen.is_postgresql and (why := databases.start()):
-        pytest.skip(why)
+def _server(request: pytest.FixtureRequest) -> Iterator[None]:
+    if Chosen.is_postgresql:
+        given = getattr(request.config, "workerinput", None)
+        where = given["server"] if given else _started()
+        if where.startswith("!"):
+            pytest.skip(where[1:])
+        databases.use(where)
     yield
     databases.tidy(set())
 

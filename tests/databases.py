@@ -1,15 +1,17 @@
 """The databases that tests open: SQLite files, or with ``pytest --postgresql`` databases of a real server.
 
-Tests that hold on both engines are marked ``pytestmark = BOTH``; with ``--postgresql`` these alone run, on a server from
-a wheel that listens on a socket in a folder of its own. A path stands for the database in either case, and no test waits
-for a disk: none of them pulls the plug.
+Tests in which the engine matters are marked ``pytestmark = BOTH``: what reads and writes many rows, leases, maintenance,
+copies, several at once, the long stories. With ``--postgresql`` these alone run. What would do the same on either engine
+(pages, formats, shells, hooks) is marked ``EITHER``, and runs on the server in a campaign, with ``--whole`` as well. The
+server comes from a wheel and listens on a socket in a folder of its own; those who run tests side by side share it, each
+with databases of its own. A path stands for the database in either case, and no test waits for a disk: none of them
+pulls the plug.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -32,6 +34,7 @@ from renewal_watch.schema import HEAD, metadata
 from renewal_watch.store import Store, _migrations
 
 BOTH = pytest.mark.both_engines
+EITHER = pytest.mark.either_engine
 SQLITE_ONLY = pytest.mark.sqlite_only  # in a file that is marked BOTH: what is about a file
 POSTGRESQL_ONLY = pytest.mark.postgresql_only  # and what is about a server
 COUNTED = [one.name for one in metadata.sorted_tables if "id" in one.c and one.c.id.type.python_type is int]  # with ids
@@ -46,14 +49,16 @@ _STRUCTURE = """
         UNION ALL SELECT concat(conname, contype, convalidated) FROM pg_constraint WHERE conrelid IN (TABLE ours)
         UNION ALL SELECT concat(indexrelid::regclass, indisvalid, indisready) FROM pg_index WHERE indexrelid IN (TABLE ours)
         UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-        UNION ALL SELECT concat(setdatabase, setrole, setconfig) FROM pg_db_role_setting) AS all_of_it"""
+        UNION ALL SELECT concat(setrole, setconfig) FROM pg_db_role_setting
+            WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS all_of_it"""
 _SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
 
 
 class Chosen:
-    """Which engine this run is for; set by conftest."""
+    """Which engine this run is for, and who of those that run side by side this is; set by conftest."""
 
     is_postgresql = False
+    worker = "alone"
 
 
 class _Made:
@@ -66,6 +71,7 @@ class _Made:
     count = 0
     structure: Any = None  # of a database as it is made
     about: ClassVar[list[tuple[str, str]]] = []  # what it says of itself
+
     stores: ClassVar[list[Store]] = []
     connections: ClassVar[list[tuple[str, Any]]] = []  # of all stores, each with the name of its database
     asking: ClassVar[dict[str, psycopg.Connection[Any]]] = {}
@@ -189,6 +195,10 @@ def age(path: Path, revision: str) -> None:
     full.unlink()
 
 
+class NoServer(Exception):
+    """That this machine cannot start a server."""
+
+
 class Lock:
     """Somebody else who keeps the whole database locked while he likes."""
 
@@ -273,8 +283,11 @@ def _from_now_on(store: Store, statement: str) -> None:
 # --- the server -------------------------------------------------------------------------------------------------------
 
 
-def start() -> str | None:
-    """Start the server, or say why this machine cannot; where every test must run, that is an error."""
+def start() -> str:
+    """Start the server and make a database with all tables; the folder of its socket.
+
+    Raises ``NoServer`` where this machine cannot.
+    """
     try:
         with warnings.catch_warnings():  # that a machine has no folder for sockets of its user
             warnings.simplefilter("ignore")
@@ -284,10 +297,8 @@ def start() -> str | None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         server = get_server(folder / "data", cleanup_mode="delete")
     except (ImportError, OSError, subprocess.SubprocessError) as error:
-        if os.environ.get("RENEWAL_WATCH_TEST_ALL"):
-            raise
-        return f"no PostgreSQL server can be started here: {' '.join(str(error).split())}"
-    event.listen(Pool, "connect", _note)
+        msg = f"no PostgreSQL server can be started here: {' '.join(str(error).split())}"
+        raise NoServer(msg) from error
     _Made.folder = Path(str(make_url(server.get_uri()).query["host"]))
     for name, value in _SETTINGS.items():
         _run(f"ALTER SYSTEM SET {name} = '{value}'")
@@ -296,10 +307,16 @@ def start() -> str | None:
     store = Store(_url(_TEMPLATE))
     store.upgrade()
     store.close()
+    return str(_Made.folder)
+
+
+def use(folder: str) -> None:
+    """Use the server whose socket is in ``folder`` from now on."""
+    event.listen(Pool, "connect", _note)
+    _Made.folder = Path(folder)
     with psycopg.connect(_libpq(_TEMPLATE)) as connection:
         _Made.structure = connection.execute(_STRUCTURE).fetchone()
         _Made.about[:] = connection.execute("SELECT name, value FROM about").fetchall()
-    return None
 
 
 def _note(raw: Any, _: object) -> None:
@@ -358,7 +375,7 @@ def _create(path: Path | str, template: str) -> None:
         _Made.names[str(path)] = _Made.spare.pop()
         return
     _Made.count += 1
-    _Made.names[str(path)] = f"watch_{_Made.count}"
+    _Made.names[str(path)] = f"watch_{Chosen.worker}_{_Made.count}"
     _make(_name(path), template)
 
 

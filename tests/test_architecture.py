@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import functools
 from pathlib import Path
 
 import pytest
@@ -167,11 +167,12 @@ FILES = {path.stem: [path] for path in PACKAGE.glob("*.py")} | {
 MODULES = sorted(FILES)
 
 
-def nodes(module: str) -> Iterator[ast.AST]:
-    for path in FILES[module]:
-        yield from ast.walk(ast.parse(path.read_text()))
+@functools.cache
+def nodes(module: str) -> tuple[ast.AST, ...]:
+    return tuple(node for path in FILES[module] for node in ast.walk(ast.parse(path.read_text())))
 
 
+@functools.cache
 def imported(module: str) -> set[str]:
     """Every module imported anywhere in ``module``, own ones as ``renewal_watch.NAME``."""
     names: set[str] = set()

@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import databases
+import many
 import pytest
 import zygote
+from rounds import Chosen, note, rounds
 from world import World, serving, write_config
 
 from renewal_watch import damage, dispatch
@@ -22,8 +25,6 @@ from renewal_watch.channels import AppriseChannel
 from renewal_watch.config import load
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
-
-RANDOM_KILLS = 100
 
 
 class Zygote:
@@ -98,24 +99,59 @@ def assert_promise(store: Store, world: World, kills: int) -> int:
     return duplicates
 
 
-def test_a_hundred_kills_at_random_lose_nothing(tmp_path: Path, forker: Zygote) -> None:
-    """SIGKILL between 0 and 1 s after the start, a hundred times, on one database and two channels."""
+def test_polls_killed_at_random_lose_nothing(tmp_path: Path, forker: Zygote) -> None:
+    """SIGKILL between 0 and 1 s after the start, again and again, on one database and two channels."""
+    count = rounds(10)
     world = World()
-    chance = random.Random(20261123)
+    chance = random.Random(Chosen.seed)
     with serving(world) as address:
         config = write_config(tmp_path, address, channels=2)
-        for _ in range(RANDOM_KILLS):
+        for _ in range(count):
             pid = forker.start(config)
             timer = threading.Timer(chance.uniform(0.0, 1.0), os.kill, (pid, signal.SIGKILL))
             timer.start()
             assert os.WTERMSIG(forker.ended()) == signal.SIGKILL
             timer.join()
         store = settle(config)
-        duplicates = assert_promise(store, world, RANDOM_KILLS)
+        duplicates = assert_promise(store, world, count)
         with store.transaction() as tx:
             alerts = len(tx.alerts())
         store.close()
-    print(f"{RANDOM_KILLS} kills, {world.requests} polls, {alerts} alerts: 0 lost, {duplicates} duplicates")
+    note("kills of a poll", count, f"{world.requests} polls, {alerts} alerts on 2 channels, {duplicates} duplicates")
+
+
+def test_a_daemon_killed_at_random_loses_nothing(tmp_path: Path) -> None:
+    """SIGKILL up to two seconds after the start, again and again, also before it watches; then it comes to rest."""
+    count = rounds(6)
+    world = many.World(latency_s=0.05)
+    chance = random.Random(Chosen.seed)
+    url = f"sqlite:///{tmp_path}/renewal-watch.db"
+    with serving(world, many.Handler) as address:
+        daemon = many.Daemon(many.write_config(tmp_path, url, address), "daemon")
+        with many.running([daemon]):
+            many.until(lambda: len(world.requests) == many.ENVIRONMENTS, "a first poll of each")
+            for _ in range(count):
+                threading.Event().wait(chance.uniform(0, 2))
+                daemon.kill()
+                daemon.start()
+            world.is_restless = False
+            asked = {name: len(times) for name, times in world.requests.items()}
+            many.until(lambda: all(len(world.requests[name]) >= asked[name] + 2 for name in asked), "that all was read")
+            pending = "SELECT count(*) FROM deliveries WHERE state = 'pending'"
+            many.until(lambda: databases.asked(tmp_path / "renewal-watch.db", pending) == [(0,)], "that all was told")
+            daemon.ends()
+        assert "Traceback" not in daemon.text(), daemon.text()
+        found, duplicates = many.assert_all_told_once(url, world)
+        store = Store(url)
+        assert damage.look(store) == []
+        store.close()
+    assert duplicates <= count * len(many.CHANNELS), "what was sent and not marked when a channel died, one each"
+    polls = sum(map(len, world.requests.values()))
+    note(
+        "kills of the daemon",
+        count,
+        f"{polls} polls, {found} alerts on {len(many.CHANNELS)} channels, {duplicates} duplicates",
+    )
 
 
 @pytest.mark.parametrize("step", list(zygote.STEPS))

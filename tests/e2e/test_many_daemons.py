@@ -2,7 +2,7 @@
 
 The oracle is what others noted: the provider each request, the receivers each message, and triggers in the database each
 lease that began, ended or was taken over. Daemons are killed, paused, cut off and ended, the network splits, the server
-is stopped and crashes, at random by a seed. ``RENEWAL_WATCH_TEST_ROUNDS`` makes it longer.
+is stopped and crashes, at random by a seed.
 """
 
 from __future__ import annotations
@@ -22,37 +22,29 @@ import threading
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from made_up import entry
-from world import Answers, serving
+import quick
+from many import CHANNELS, ENVIRONMENTS, Daemon, Handler, World, assert_all_told_once, running, until, write_config
+from rounds import Chosen, note, rounds
+from world import serving
 
 from renewal_watch import messages, schema
 from renewal_watch.config import Channel
-from renewal_watch.leases import ALIVE
 from renewal_watch.model import Severity
 from renewal_watch.routing import Routing
 from renewal_watch.schema import HEAD
 from renewal_watch.store import Store
 
-ROUNDS = int(os.environ.get("RENEWAL_WATCH_TEST_ROUNDS", "50"))
-SEED = int(os.environ.get("RENEWAL_WATCH_TEST_SEED", "20261123"))
 DAEMONS = 3
-ENVIRONMENTS = 12
-INTERVAL = timedelta(seconds=10)  # the shortest there is
-SPREAD = INTERVAL / 10  # by so much an environment may come earlier, to get to its own place
-TAKEN_OVER_WITHIN = timedelta(seconds=60)
-STOP_S = 20.0  # TimeoutStopSec of the unit
-PATIENCE_S = 90.0
-TOKEN = "talq_of_many_daemons"
-CHANNELS = ("chat", "hook")
+SPREAD = quick.INTERVAL / 10  # by so much an environment may come earlier, to get to its own place
+TAKEN_OVER_WITHIN = timedelta(seconds=15)  # of 60, as the intervals are shorter
 
 NOTES = """
 CREATE SCHEMA noted;
@@ -205,144 +197,6 @@ class Wire:
                 one.shutdown(socket.SHUT_RDWR)
 
 
-# --- the world around -------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class World:
-    """Environments whose numbers change at each request, and receivers; both note all that comes."""
-
-    latency_s: float = 0.0
-    is_restless: bool = True
-    fleets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    requests: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
-    messages: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def listed(self, environment: str) -> dict[str, Any]:
-        with self.lock:
-            fleet = self.fleets.setdefault(environment, [entry(f"{environment}-{i}") for i in range(3)])
-            asked = self.requests[environment]
-            asked.append(datetime.now(UTC))
-            if self.is_restless:
-                one = fleet[len(asked) % len(fleet)]
-                one["current_status"] = "suspended" if one["current_status"] == "active" else "active"
-            copy = [dict(one) for one in fleet]
-        threading.Event().wait(random.uniform(0, self.latency_s))
-        return {"success": True, "data": copy, "meta": {"total": len(copy), "last_page": 1}}
-
-    def told(self, channel: str, said: dict[str, Any]) -> None:
-        message_id = said.get("message_id") or str(said["message"]).rsplit("message ", 1)[-1].strip()
-        threading.Event().wait(random.uniform(0, self.latency_s))
-        with self.lock:
-            self.messages[channel].append(message_id)
-
-    def got(self) -> dict[str, Counter[str]]:
-        """How often each message arrived, by channel."""
-        with self.lock:
-            return {channel: Counter(self.messages[channel]) for channel in CHANNELS}
-
-
-class _Handler(Answers):
-    world: World
-
-    def do_GET(self) -> None:
-        place = self.path.partition("?")[0].split("/")
-        if place[-1] == "phone-numbers":
-            self.reply(200, self.world.listed(place[1]))
-        else:
-            self.reply(404, {"success": False, "message": "Not found."})
-
-    def do_POST(self) -> None:
-        self.world.told(self.path.strip("/"), json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.reply(200, {})
-
-
-def write_config(
-    folder: Path, url: str, address: str, environments: int = ENVIRONMENTS, name: str = "config", more: str = ""
-) -> Path:
-    path = folder / f"{name}.toml"
-    path.touch(mode=0o600)
-    path.write_text(
-        f'state_dir = "{folder}"\n[database]\nurl = "{url}"\n[flapping]\nchanges = 1000\n'
-        + "".join(
-            f'[[environments]]\nname = "e{i}"\nbase_url = "{address}/e{i}/api/v1"\ntoken = "{TOKEN}{i}"\n'
-            f'poll_every = "{INTERVAL.total_seconds():g}s"\npoll_jitter = "0s"\n'
-            for i in range(environments)
-        )
-        + f'[[channels]]\nname = "chat"\nmax_per_hour = 10000\nurl = "json://{address.removeprefix("http://")}/chat"\n'
-        + f'[[channels]]\nname = "hook"\nwebhook = "{address}/hook"\n{more}'
-    )
-    return path
-
-
-class Daemon:
-    """One place where a daemon runs, again and again; its log goes on."""
-
-    def __init__(self, config: Path, name: str, wire: Wire | None = None, **environment: str) -> None:
-        self.config = config
-        self.name = name
-        self.wire = wire
-        self.log = config.parent / f"{name}.log"
-        self.environment = {**os.environ, "PGAPPNAME": name, **environment}
-        self.process: subprocess.Popen[bytes] | None = None
-        self.continues_at: float | None = None  # paused until then
-        self.heals_at: float | None = None  # cut off from the server until then
-        self.began = 0  # where the log of this one begins
-
-    def start(self) -> None:
-        self.began = len(self.text()) if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "renewal_watch", "--config", str(self.config), "run"],
-                stdout=log,
-                stderr=log,
-                env=self.environment,
-            )
-
-    def kill(self) -> None:
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-        self.continues_at = None
-
-    def send(self, number: signal.Signals) -> None:
-        assert self.process
-        self.process.send_signal(number)
-
-    def ends(self) -> float:
-        """SIGTERM; the seconds until it ended, cleanly."""
-        assert self.process
-        began = time.monotonic()
-        self.send(signal.SIGTERM)
-        assert self.process.wait(STOP_S) == 0, self.text()[-3000:]
-        return time.monotonic() - began
-
-    def text(self) -> str:
-        return self.log.read_text(errors="replace")
-
-
-def until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-    ends = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < ends, f"it never came: {what}"
-        threading.Event().wait(0.1)
-
-
-@contextmanager
-def running(those: Sequence[Daemon]) -> Iterator[None]:
-    """All of them, until the end of the block."""
-    for one in those:
-        one.start()
-    try:
-        yield
-    finally:
-        for one in those:
-            one.kill()
-            if one.wire:
-                one.wire.close()
-
-
 # --- the campaign -----------------------------------------------------------------------------------------------------
 
 
@@ -352,7 +206,7 @@ class Campaign:
     def __init__(self, server: Server, those: list[Daemon]) -> None:
         self.server = server
         self.those = those
-        self.chance = random.Random(SEED)
+        self.chance = random.Random(Chosen.seed)
         self.done: Counter[str] = Counter()
         self.outages: list[tuple[datetime, datetime]] = []
 
@@ -371,7 +225,7 @@ class Campaign:
         (deed,) = self.chance.choices(list(deeds), list(deeds.values()))
         self.done[deed.__name__] += 1
         deed()
-        self.wait(self.chance.uniform(1.5, 4))
+        self.wait(self.chance.uniform(0.3, 1))
 
     def wait(self, seconds: float) -> None:
         """Time passes; who was paused or cut off for long and is due goes on."""
@@ -409,13 +263,13 @@ class Campaign:
     def kill(self) -> None:
         one = self.chance.choice(self.those)
         one.kill()
-        self.wait(self.chance.choice([0, 0, 2, 6]))
+        self.wait(self.chance.choice([0, 0, 0.5, 1.5]))
         one.start()
 
     def pause(self) -> None:
         one = self.one_of_them()
         one.send(signal.SIGSTOP)
-        self.wait(self.chance.uniform(0.2, 4))
+        self.wait(self.chance.uniform(0.2, 1))
         one.send(signal.SIGCONT)
 
     def pause_for_long(self) -> None:
@@ -423,7 +277,7 @@ class Campaign:
             return
         one = self.one_of_them()
         one.send(signal.SIGSTOP)
-        one.continues_at = time.monotonic() + ALIVE.total_seconds() + self.chance.uniform(2, 12)
+        one.continues_at = time.monotonic() + quick.ALIVE.total_seconds() + self.chance.uniform(0.5, 3)
 
     def split(self) -> None:
         """The network between one of them and the server swallows everything, for a moment or for long."""
@@ -432,7 +286,7 @@ class Campaign:
         one = self.one_of_them()
         assert one.wire
         one.wire.is_whole.clear()
-        one.heals_at = time.monotonic() + self.chance.uniform(2, ALIVE.total_seconds() + 15)
+        one.heals_at = time.monotonic() + self.chance.uniform(0.5, quick.ALIVE.total_seconds() + 4)
 
     def cut_off_one(self) -> None:
         self._cut_off(self.one_of_them().name)
@@ -453,14 +307,14 @@ class Campaign:
     def _stop_server(self, mode: str) -> None:
         began = datetime.now(UTC)
         self.server.stop(mode)
-        self.wait(self.chance.choice([0, 1, 5]))
+        self.wait(self.chance.choice([0, 0.3, 1.5]))
         self.server.start()
         self.outages.append((began, datetime.now(UTC)))
 
     def end(self) -> None:
         one = self.one_of_them()
         one.ends()
-        self.wait(self.chance.choice([0, 1, 4]))
+        self.wait(self.chance.choice([0, 0.3, 1]))
         one.start()
 
     def go_on_all(self) -> None:
@@ -494,25 +348,26 @@ def all_told(server: Server) -> bool:
     return bool(server.ask(query, [(datetime.now(UTC) + timedelta(minutes=30)).isoformat()]) == [(0,)])
 
 
-def settle(server: Server, world: World) -> None:
+def settle(server: Server, world: World, daemons: int = DAEMONS) -> None:
     """The numbers stay as they are; until all of it was read and told, and the dead are forgotten."""
     world.is_restless = False
     asked = {name: len(times) for name, times in world.requests.items()}
 
     def is_quiet() -> bool:
         is_read = all(len(world.requests[name]) >= count + 2 for name, count in asked.items())
-        return is_read and all_told(server) and server.ask("SELECT count(*) FROM instances") == [(DAEMONS,)]
+        return is_read and all_told(server) and server.ask("SELECT count(*) FROM instances") == [(daemons,)]
 
     until(is_quiet, "that all was told")
 
 
-def test_fifty_deaths_lose_nothing(server: Server, tmp_path: Path) -> None:
+def test_deaths_at_random_lose_nothing(server: Server, tmp_path: Path) -> None:
     """See the module; what may be told twice is bounded by the claims that were taken over or had no known outcome."""
-    world = World(latency_s=0.5)
+    count = rounds(8)
+    world = World(latency_s=0.1)
     with closing(Store(server.url)) as store:
         store.upgrade()
     server.ask(NOTES)
-    with serving(world, _Handler) as address:
+    with serving(world, Handler) as address:
         those = []
         for name in (f"daemon-{i}" for i in range(DAEMONS)):
             wire = Wire(server)
@@ -522,13 +377,13 @@ def test_fifty_deaths_lose_nothing(server: Server, tmp_path: Path) -> None:
             until(lambda: len(world.requests) == ENVIRONMENTS, "a first poll of each")
             campaign = Campaign(server, those)
             began = time.monotonic()
-            for _ in range(ROUNDS):
+            for _ in range(count):
                 campaign.round()
             campaign.go_on_all()
             lasted = time.monotonic() - began
             settle(server, world)
             longest_end = max(one.ends() for one in those)
-        cli = [sys.executable, "-m", "renewal_watch", "--config", str(config), "db", "check"]
+        cli = [sys.executable, quick.__file__, "--config", str(config), "db", "check"]
         checked = subprocess.run(cli, capture_output=True, text=True, timeout=60)
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -537,30 +392,7 @@ def test_fifty_deaths_lose_nothing(server: Server, tmp_path: Path) -> None:
     assert server.ask("SELECT * FROM leases") == [], "no lease is left over"
     assert server.ask("SELECT * FROM instances") == [], "and no instance"
 
-    # every change was found once, and told on every channel
-    with closing(Store(server.url)) as store, store.reading() as tx:
-        found = tx.alerts()
-    assert {one["kind"] for one in found} == {"status.changed"}
-    arrived = world.got()
-    for alert in found:
-        assert sorted(one["channel"] for one in alert["deliveries"]) == sorted(CHANNELS), alert
-        for one in alert["deliveries"]:
-            assert one["state"] == "sent"
-            assert arrived[one["channel"]][one["message_id"]], f"lost: {alert}"
-    told: dict[str, list[str]] = defaultdict(list)
-    for alert in reversed(found):
-        told[alert["number_id"]].append("suspended" if ") is suspended" in alert["text"] else "active")
-    for number, states in told.items():
-        assert all(one != other for one, other in itertools.pairwise(states)), f"{number}: a change lost or told twice"
-    now = {one["id"]: one["current_status"] for fleet in world.fleets.values() for one in fleet}
-    assert {number: states[-1] for number, states in told.items()} == {number: now[number] for number in told}
-
-    # what came twice
-    attempts = dict(server.ask("SELECT message_id, attempts FROM deliveries"))
-    for counts in arrived.values():
-        for message_id, count in counts.items():
-            assert count <= attempts[message_id], "each attempt sends once at most"
-    duplicates = sum(count - 1 for counts in arrived.values() for count in counts.values())
+    found, duplicates = assert_all_told_once(server.url, world)
     notes = Counter(row[0] for row in server.ask("SELECT what FROM noted.notes"))
     assert duplicates <= notes["claimed anew"] + notes["not delivered"]
     done = campaign.done
@@ -576,14 +408,16 @@ def test_fifty_deaths_lose_nothing(server: Server, tmp_path: Path) -> None:
         asked = world.requests[name]
         polls += len(times)
         assert len(asked) <= taken[f"environment {name}"], f"{name}: each lease asks the provider once at most"
-        assert min(gaps(times, ())) >= INTERVAL - 1.1 * SPREAD, f"{name}: a slot was polled twice"
+        assert min(gaps(times, ())) >= quick.INTERVAL - 1.1 * SPREAD, f"{name}: a slot was polled twice"
         longest = max([longest, *gaps(times, campaign.outages)])
-    assert longest <= 1.1 * INTERVAL + TAKEN_OVER_WITHIN, "somebody else goes on within a minute"
-    print(
-        f"\n{ROUNDS} rounds in {lasted:.0f} s ({', '.join(f'{count} {name}' for name, count in sorted(done.items()))}): "
-        f"{polls} polls, {sum(map(len, world.requests.values()))} requests, {len(found)} alerts on {len(CHANNELS)} "
-        f"channels; 0 lost, {duplicates} duplicates, {moved.total()} polls and {notes['claimed anew']} messages taken "
-        f"over, longest gap between two polls {longest.total_seconds():.0f} s, longest stop {longest_end:.1f} s"
+    assert longest <= 1.1 * quick.INTERVAL + TAKEN_OVER_WITHIN, "somebody else goes on within a minute"
+    done_words = ", ".join(f"{times} {name.replace('_', ' ')}" for name, times in sorted(done.items()))
+    note(
+        "three daemons on PostgreSQL",
+        count,
+        f"{lasted:.0f} s ({done_words}): {polls} polls, {found} alerts on {len(CHANNELS)} channels, {duplicates} "
+        f"duplicates, {moved.total()} polls and {notes['claimed anew']} messages taken over, longest gap between two "
+        f"polls {longest.total_seconds():.0f} s, longest stop {longest_end:.1f} s",
     )
 
 
@@ -606,7 +440,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
     world = World()
     step = tmp_path / "time"
     step.write_text("+0")
-    with serving(world, _Handler) as address:
+    with serving(world, Handler) as address:
         later = f'[[channels]]\nname = "later"\nwebhook = "{address}/later"\n'
         config = write_config(tmp_path, server.url, address, environments=4, more=later)
         with closing(Store(server.url)) as store:
@@ -639,7 +473,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
             ended = datetime.now(UTC)
     for name, times in polled(server).items():
         assert began <= times[0] <= times[-1] <= ended, f"{name}: told by the database's clock"
-        assert min(gaps(times, ())) >= INTERVAL - 1.1 * SPREAD
+        assert min(gaps(times, ())) >= quick.INTERVAL - 1.1 * SPREAD
         assert len(world.requests[name]) == len(times)
     assert world.messages["later"], "the others of that channel came"
     assert message.message_id not in world.messages["later"], "this one comes in three quarters of an hour"
@@ -651,7 +485,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
 def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_path: Path) -> None:
     """An environment that only one knows is polled by that one, a channel that only one has is sent to by that one."""
     world = World()
-    with serving(world, _Handler) as address:
+    with serving(world, Handler) as address:
         one = write_config(tmp_path, server.url, address, environments=2, name="one")
         other = write_config(tmp_path, server.url, address, environments=1, name="other")
         text = other.read_text().replace('name = "e0"', 'name = "e9"').replace("/e0/", "/e9/")
@@ -661,7 +495,7 @@ def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_pat
             until(lambda: {"e0", "e1", "e9"} <= world.requests.keys(), "a poll of each")
             until(lambda: min(map(len, world.requests.values())) >= 2, "another poll of each")
             until(lambda: all_told(server), "that all was told")
-            command = [sys.executable, "-m", "renewal_watch", "--config", str(one), "status", "--json"]
+            command = [sys.executable, quick.__file__, "--config", str(one), "status", "--json"]
             shown = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
             assert sorted((there["pid"], there["alive"]) for there in shown["instances"]) == sorted(
                 (daemon.process.pid, True) for daemon in both if daemon.process
@@ -708,7 +542,7 @@ def test_the_next_release_upgrades_the_database_while_this_one_uses_it(server: S
     tables = [table.name for table in schema.metadata.sorted_tables]
     (migrations / "versions" / "next.py").write_text(NEXT_MIGRATION.format(next=after, head=HEAD, tables=tables))
     world = World()
-    with serving(world, _Handler) as address:
+    with serving(world, Handler) as address:
         config = write_config(tmp_path, server.url, address, environments=4)
         first, second = Daemon(config, "first"), Daemon(config, "second")
         with running([first, second]):
@@ -721,7 +555,7 @@ def test_the_next_release_upgrades_the_database_while_this_one_uses_it(server: S
             first.ends()
             first.start()
             until(lambda: first.text().count("watching") == 2, "that it can be started again")
-            until(lambda: all_told(server), "that all was told")
+            settle(server, world, daemons=2)
             for one in (first, second):
                 one.ends()
                 assert "ERROR" not in one.text(), one.text()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,15 @@ from typing import Any
 import databases
 from made_up import entry
 
-from renewal_watch.clock import utc_now
-
 TOKEN = "talq_of_the_test_world"
 
 
 class World:
-    """``restless`` numbers change their status at each request in turn; the rest renews in a month.
+    """``restless`` numbers change their status at each request in turn; the rest renews in a month."""
 
-    ``clock`` is the time that its answers are dated with.
-    """
-
-    def __init__(self, *, numbers: int = 20, restless: bool = True, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, *, numbers: int = 20, restless: bool = True) -> None:
         self.entries = [entry(f"phone-{i}") for i in range(numbers)]
         self.restless = restless
-        self.clock = clock
         self.requests = 0
         self.fault: int | None = None
         self.messages: list[dict[str, Any]] = []
@@ -73,9 +66,6 @@ class Answers(BaseHTTPRequestHandler):
 
 class _Handler(Answers):
     world: World
-
-    def date_time_string(self, timestamp: float | None = None) -> str:
-        return super().date_time_string(self.world.clock().timestamp() if timestamp is None else timestamp)
 
     def do_GET(self) -> None:
         if self.path == "/suspend":  # for scripts that run beside the test

@@ -21,8 +21,8 @@ from commands import call as run
 from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, SQLITE_ONLY, changed, opened, section, url_of
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
+from rounds import few
 from test_copying import filled, plain
 
 from renewal_watch import backups, config, copying, follow_up, health, upkeep
@@ -441,7 +441,7 @@ def test_which_backups_stay(keep: tuple[int, int, int], made: list[str], stay: l
     assert staying(named(*made), plan, "Europe/Berlin") == set(stay)
 
 
-@examples(max_examples=60, deadline=None)
+@few(60)
 @given(
     days=st.lists(st.integers(0, 900), unique=True, min_size=1, max_size=80),
     keep=st.tuples(st.integers(0, 9), st.integers(0, 6), st.integers(0, 14)),

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from click.testing import Result
 from commands import Run
-from conftest import T0, Clock
+from conftest import T0
 from databases import BOTH, SQLITE_ONLY, content, opened, remove
 from world import TOKEN, World, serving, write_config
 
@@ -32,7 +32,7 @@ CHANNEL_SECRET = "hook-0"
 @pytest.fixture
 def world() -> World:
     """Five numbers: one suspended, one overdue, one to be lost in two days."""
-    made = World(numbers=5, restless=False, clock=Clock())
+    made = World(numbers=5, restless=False)
     made.entries[0] |= {"current_status": "suspended"}
     made.entries[1] |= {"days_until_monthly_renewal": -2}
     made.entries[2] |= {"days_until_monthly_renewal": 2, "auto_renewal": False}

@@ -24,8 +24,9 @@ import pytest
 from click.testing import Result
 from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, changed, opened, url_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from rounds import few
 from sqlalchemy import JSON, Boolean, Integer, LargeBinary, Table, insert
 
 from renewal_watch import copying
@@ -172,7 +173,7 @@ def test_and_back_again(file: Store, target: Store, tmp_path: Path) -> None:
     back.close()
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few(10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     words=st.lists(
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40),

@@ -24,9 +24,9 @@ from commands import Run
 from conftest import T0
 from databases import BOTH
 from hypothesis import example, given
-from hypothesis import settings as few
 from hypothesis import strategies as st
 from made_up import entry, listing
+from rounds import few
 from world import write_config
 
 from renewal_watch import config, export, poll
@@ -129,7 +129,7 @@ def test_a_cell_is_kept_whole_and_calculates_nothing(text: str) -> None:
 
 @given(st.text(alphabet="'=+-@\t\r\n; 1a＝,(eE.") | st.text())
 @example("'\t=")
-@few(max_examples=300, deadline=None)
+@few(300)
 def test_every_text_comes_back(text: str) -> None:
     cell = to_cell(text)
     assert from_cell(cell) == text

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from conftest import T0
 from databases import BOTH, SQLITE_ONLY, age, asked, opened
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_up import entry, listing
+from rounds import few
 
 from renewal_watch import damage, fleet, poll, report, schema
 from renewal_watch.config import Environment
@@ -123,8 +124,8 @@ def test_one_of_many_environments_costs_no_more_than_one_of_a_few(tmp_path: Path
                 driver.set_progress_handler(None, 0)
                 steps.setdefault(name, []).append(next(took))
         store.close()
-    for name, (few, many) in steps.items():
-        assert many < 2 * few, (name, steps)
+    for name, (small, many) in steps.items():
+        assert many < 2 * small, (name, steps)
 
 
 def all_pages(store: Store, query: fleet.Query) -> list[fleet.Listed]:
@@ -181,7 +182,7 @@ QUERIES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@few(60)
 @given(query=QUERIES)
 def test_pages_together_show_each_number_that_fits_once_and_no_other(
     query: fleet.Query, store: Store, everything: list[fleet.Listed]

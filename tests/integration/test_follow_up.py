@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from conftest import T0
 from databases import BOTH, opened, path_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
+from rounds import few
 
 from renewal_watch import dispatch, fleet, follow_up, poll, routing
 from renewal_watch.channels import AppriseChannel
@@ -585,7 +586,7 @@ def test_an_overdue_number_is_told_by_its_ladder_and_by_reminders_but_never_twic
     assert days_told(world, reminders, 15, poll_every=24, turn_every=12) == expected
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few(6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     every=st.sampled_from([24, 36]),
     poll_every=st.integers(9, 30),

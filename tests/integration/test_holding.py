@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from conftest import T0
 from databases import BOTH, opened, path_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made_up import emptied
 from receivers import Answer, HttpReceiver, http_receiver
+from rounds import few
 
 from renewal_watch import damage, dispatch, report
 from renewal_watch.channels import AppriseChannel
@@ -641,7 +642,7 @@ def test_the_soonest_of_several_is_due(world: World) -> None:
     assert world.would_go(due)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few(15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

@@ -16,9 +16,9 @@ import vobject
 from conftest import T0
 from databases import BOTH
 from hypothesis import given
-from hypothesis import settings as few
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
+from rounds import few
 from world import write_config
 
 from renewal_watch import config, ics, poll
@@ -148,7 +148,7 @@ def test_an_empty_calendar_is_none(watched: Watched) -> None:
 
 
 @given(st.text(max_size=300), st.text(max_size=60))
-@few(max_examples=25, deadline=None)
+@few(25)
 def test_whatever_the_inventory_says_the_calendar_can_be_read(made: Watched, note: str, status: str) -> None:
     emptied(made.store)
     inventory = made.settings.inventory_path
@@ -257,7 +257,7 @@ def test_an_unchanged_fleet_gives_the_same_bytes(watched: Watched) -> None:
 
 
 @given(st.lists(st.sampled_from(["move", "price", "gone", "back", "lapse", "keep", "nothing"]), min_size=3, max_size=8))
-@few(max_examples=15, deadline=None)
+@few(15)
 def test_a_sequence_never_falls_and_grows_with_every_change(made: Watched, steps: list[str]) -> None:
     """Of the number's own event as of its day's, whatever happens."""
     emptied(made.store)

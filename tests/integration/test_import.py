@@ -16,9 +16,9 @@ from commands import Run
 from conftest import T0
 from databases import BOTH
 from hypothesis import given
-from hypothesis import settings as few
 from hypothesis import strategies as st
 from made_up import entry, listing
+from rounds import few
 from world import write_config
 
 from renewal_watch import config, intake, inventory, poll
@@ -170,7 +170,7 @@ WORDS = st.text("ab =+-@'\t;,|\"\r\n0", max_size=12).map(str.strip)
         st.from_regex(r"\+[1-9][0-9]{6,13}", fullmatch=True), st.tuples(WORDS, WORDS).filter(any), max_size=5
     )
 )
-@few(max_examples=25, deadline=None)
+@few(25)
 def test_what_is_exported_safely_is_imported_exactly(
     tmp_path_factory: pytest.TempPathFactory, told: dict[str, tuple[str, str]]
 ) -> None:

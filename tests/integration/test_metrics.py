@@ -16,11 +16,12 @@ import pytest
 from click.testing import Result
 from conftest import T0
 from databases import BOTH, away
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_up import emptied
 from prometheus_client.parser import text_string_to_metric_families
 from promtool import promtool
+from rounds import few
 from watched import CHANNEL, Watched, one
 
 from renewal_watch import config, errors, metrics
@@ -312,7 +313,7 @@ def test_numbers_that_are_alike_are_told_apart_by_their_ids(watch: Watched) -> N
 
 
 @given(st.text(max_size=30).filter(str.strip))
-@settings(max_examples=20, deadline=None)
+@few(20)
 def test_text_of_the_provider_stays_one_label_value(shared: Watched, written: str) -> None:
     emptied(shared.store)
     shared.configure(CHANNEL)

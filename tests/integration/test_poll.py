@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, Chosen, asked, changed, impatient, lock, opened
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made_up import entry, listing
+from rounds import few
 
 from renewal_watch import damage, engine, follow_up, poll, rows
 from renewal_watch.config import Channel, Environment
@@ -236,7 +237,7 @@ def _shown(value: Any) -> Any:
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.dictionaries(

@@ -26,10 +26,10 @@ from commands import Run
 from conftest import T0
 from databases import BOTH, Chosen, content, opened, path_of, section, url_of
 from hypothesis import HealthCheck, given
-from hypothesis import settings as how
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
 from receivers import HttpReceiver, http_receiver
+from rounds import few
 
 from renewal_watch import config, follow_up, poll
 from renewal_watch.errors import ApiError, ServerTrouble, StoreError, TokenRejected
@@ -369,7 +369,7 @@ def test_the_change_of_the_clocks_moves_no_day_of_a_lonely_number(build: Build, 
     assert kinds(lived)
 
 
-@how(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few(3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     zone=st.sampled_from(["UTC", "America/Los_Angeles", "Asia/Kolkata"]),
     fleet=st.lists(

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from conftest import T0
 from databases import BOTH, SQLITE_ONLY, opened
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from receivers import Answer, HttpReceiver, http_receiver
+from rounds import few
 
 from renewal_watch import account_poll, engine, poll
 from renewal_watch.config import Account, Environment
@@ -73,7 +74,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 # --- the rule, pure ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@few(60)
 @given(st.integers(1, 1000), st.lists(st.sampled_from([0.0, 0.01, 0.3, 2.0, 61.0]), min_size=20, max_size=300))
 def test_no_minute_ever_has_more_requests_than_the_limit(per_minute: int, pauses: list[float]) -> None:
     kept, now, went = None, T0, []

@@ -19,9 +19,9 @@ import pytest
 from conftest import T0
 from databases import BOTH, SQLITE_ONLY, copied, opened
 from hypothesis import HealthCheck, given
-from hypothesis import settings as few
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
+from rounds import few
 from sqlalchemy import exists, func, insert, select, update
 
 from renewal_watch import config, poll, retention, upkeep
@@ -267,7 +267,7 @@ def _steady(entry_of: dict[str, Any]) -> dict[str, Any]:
     st.lists(st.integers(0, 6), max_size=3),
     st.integers(2, 5),
 )
-@few(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@few(8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_lists_of_polls_that_stay_are_what_they_were(
     made: Past,
     monkeypatch: pytest.MonkeyPatch,

@@ -57,7 +57,7 @@ def kept(path: Path) -> list[str]:
 
 @pytest.fixture
 def world() -> World:
-    made = World(numbers=5, restless=False, clock=Clock())
+    made = World(numbers=5, restless=False)
     made.entries[2] |= {"days_until_monthly_renewal": 2, "auto_renewal": False}
     return made
 

@@ -26,10 +26,11 @@ from unittest.mock import ANY
 import pytest
 import trustme
 from conftest import T0
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from integration.fault_server import FaultServer, Handler, Line, Request, answer, documented
 from made_up import entry
+from rounds import few
 
 from renewal_watch import talkover
 from renewal_watch.config import Environment
@@ -548,7 +549,7 @@ def test_a_list_that_never_holds_still_is_an_error_and_no_list() -> None:
 EDITS = st.dictionaries(st.integers(2, 9), st.integers(0, 60), max_size=4)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@few(40, suppress_health_check=[HealthCheck.too_slow])
 @given(shape=st.sampled_from(sorted(SHAPES)), count=st.integers(0, 60), edits=EDITS, grows=st.booleans())
 def test_a_number_that_was_there_all_the_time_is_in_the_list_or_there_is_none(
     shape: str, count: int, edits: dict[int, int], *, grows: bool
@@ -1312,7 +1313,7 @@ def read(body: bytes) -> object:
         return error
 
 
-@settings(deadline=None, max_examples=40)
+@few(40)
 @given(ENVELOPES)
 def test_any_envelope_is_a_list_or_an_api_error(said: dict[str, Any]) -> None:
     found = read(json.dumps(said).encode())
@@ -1320,13 +1321,13 @@ def test_any_envelope_is_a_list_or_an_api_error(said: dict[str, Any]) -> None:
         assert isinstance(found, ApiError)
 
 
-@settings(deadline=None, max_examples=40)
+@few(40)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_a_list_or_an_api_error(body: bytes) -> None:
     assert isinstance(read(body), ApiError | Listing)
 
 
-@settings(deadline=None, max_examples=40)
+@few(40)
 @given(st.lists(JSON | st.dictionaries(st.sampled_from(sorted(entry())), JSON), max_size=5))
 def test_every_entry_is_read_or_set_aside(entries: list[Any]) -> None:
     found = read(json.dumps({"success": True, "data": [*entries, entry("phone-77")]}).encode())
@@ -1340,13 +1341,13 @@ def test_every_entry_is_read_or_set_aside(entries: list[Any]) -> None:
         f"{aside.id}{aside.number}{aside.reason}".encode()
 
 
-@settings(deadline=None, max_examples=40)
+@few(40)
 @given(st.integers(min_value=0, max_value=len(SAMPLE) - 2))
 def test_no_beginning_of_the_sample_is_a_list(length: int) -> None:
     assert isinstance(read(SAMPLE[:length]), ApiError)
 
 
-@settings(deadline=None, max_examples=40)
+@few(40)
 @given(st.text(max_size=30), JSON, st.integers(200, 599))
 def test_any_answer_to_the_status_is_an_api_error_with_a_bounded_wait(header: str, said: Any, status: int) -> None:
     headers = {"Retry-After": header, "X-RateLimit-Reset": header[::-1], "Location": header}

@@ -15,8 +15,9 @@ from typing import Any
 import jinja2
 import markdown
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from rounds import few
 
 from renewal_watch import templates
 from renewal_watch.templates import BODY_LIMIT, FORMATS, SUBJECT_LIMIT, Job, Words, faults_of, harmless, render
@@ -464,7 +465,7 @@ SOURCES = st.text() | st.lists(st.sampled_from(TOKENS), max_size=12).map("".join
 PRINTED = st.lists(st.sampled_from(TOKENS), max_size=6).map(lambda found: "{{ " + " ".join(found) + " }}")
 
 
-@settings(max_examples=4, deadline=None)
+@few(4)
 @given(st.lists(st.tuples(SOURCES | PRINTED, SOURCES | PRINTED, st.sampled_from(FORMATS)), min_size=50, max_size=100))
 def test_any_text_as_template_gives_words_or_a_fault_of_one_line(sources: list[tuple[str, str, str]]) -> None:
     words = render([job(body, subject, each) for body, subject, each in sources])

@@ -2,13 +2,10 @@
 
 ``World`` is the watch with its real parts (SQLite on disk, polls, turns of time, claims) around a made-up provider, and
 people who silence, acknowledge and change their minds. It looks after every step whether the promises are kept.
-
-``TOLD_ALWAYS_EXAMPLES=500`` tries more than the few sequences of every run, and makes one that fails smaller.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,9 +18,10 @@ from typing import Any, NamedTuple
 import pytest
 from conftest import T0
 from databases import BOTH, copied, opened
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, given, note
 from hypothesis import strategies as st
 from made_up import entry, listing
+from rounds import few
 from sqlalchemy import select
 
 from renewal_watch import damage, follow_up, matching, poll, rules
@@ -52,10 +50,6 @@ WAY = Routing(
 MUTING = replace(WAY, rules=(Rule(name="renews", match=Match(auto_renewal=True), mute=("status.*",)),))
 NARROW = replace(WAY, channels=(Channel(name="chat", kinds=("renewal.*", "number.*")), DESK, BOSS))
 PLAIN = Routing(channels=(Channel(name="chat"),))
-EXAMPLES = int(os.environ.get("TOLD_ALWAYS_EXAMPLES", "15"))
-PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # making a failing example smaller takes minutes
-if "TOLD_ALWAYS_EXAMPLES" in os.environ:
-    PHASES = tuple(Phase)
 AGAIN = ("reminder", "repeat")
 
 
@@ -443,10 +437,8 @@ def act(world: World, what: str, *given: Any) -> None:
             world.lapse(name, withdraw=("prod", name) in lapses)
 
 
-@settings(
-    max_examples=EXAMPLES,
-    phases=PHASES,
-    deadline=None,
+@few(
+    15,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(first=PHONES, second=PHONES, steps=STEPS)

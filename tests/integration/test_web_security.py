@@ -14,8 +14,9 @@ import pytest
 from browsing import PASSWORD, Visitor, pages, password_file, said
 from conftest import T0, Clock
 from databases import BOTH
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rounds import few
 from watched import CHANNEL, Watched, one
 
 from renewal_watch import config
@@ -548,7 +549,7 @@ def test_what_systemd_gives_to_the_service_alone_is_taken_with_its_mode(
     assert found.is_of(PASSWORD)
 
 
-@settings(max_examples=2, deadline=None)
+@few(2)
 @given(password=st.text(min_size=12, max_size=30))
 def test_every_password_is_known_again_and_no_other(password: str) -> None:
     import tempfile
@@ -564,7 +565,7 @@ def test_every_password_is_known_again_and_no_other(password: str) -> None:
     assert not found.is_of(password + "x")
 
 
-@settings(max_examples=200, deadline=None)
+@few(200)
 @given(header=st.text(max_size=60))
 def test_no_host_but_our_own_is_ours(header: str) -> None:
     allowed = security.own_hosts(Web())
@@ -574,7 +575,7 @@ def test_no_host_but_our_own_is_ours(header: str) -> None:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@few(200)
 @given(wanted=st.text(alphabet="/\\.:@ehttpsx\t\n\r%?#&=", max_size=20))
 def test_a_way_back_never_leaves_this_server(wanted: str) -> None:
     from urllib.parse import urljoin, urlsplit

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import T0
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_up import entry
+from rounds import few
 
 from renewal_watch import account, answers, messages
 from renewal_watch.account import Facts, Renews, Subject
@@ -593,7 +594,7 @@ FIELDS = sorted(
 ROW = st.dictionaries(st.sampled_from(FIELDS), ANY, max_size=len(FIELDS))
 
 
-@settings(max_examples=150, deadline=None)
+@few(150)
 @given(rows=st.lists(ROW, max_size=3), more=st.lists(ROW, max_size=3), one=ROW)
 def test_whatever_the_provider_says_is_judged_kept_and_restated(rows: Any, more: Any, one: Any) -> None:
     world = World()

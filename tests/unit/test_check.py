@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rounds import few
 
 from renewal_watch import check
 from renewal_watch.check import (
@@ -80,7 +81,7 @@ def test_days_or_a_range_say_what_is_too_few(
 
 
 @given(st.integers(-100, 400), st.integers(-100, 400))
-@settings(max_examples=100, deadline=None)
+@few(100)
 def test_the_range_in_the_performance_data_alerts_exactly_when_the_plugin_does(days: int, left: int) -> None:
     bare = Threshold.parse(str(days), "-w")
     assert Threshold.parse(bare.text, "-w").is_hit(left) == bare.is_hit(left)
@@ -237,7 +238,7 @@ def test_verbose_lists_every_number_and_what_was_looked_at() -> None:
 
 
 @given(st.text(max_size=900))
-@settings(max_examples=60, deadline=None)
+@few(60)
 def test_no_text_breaks_the_line_or_is_taken_for_performance_data(text: str) -> None:
     (line,) = check.unknown(text).lines()
     assert "|" not in line

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
+from rounds import few
 
 from renewal_watch import config, matching
 from renewal_watch.config import (
@@ -609,7 +610,7 @@ def use(found: Settings) -> None:
     assert "client_of_another_brand" not in json.dumps(config.shown(found))
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@few(80, suppress_health_check=list(HealthCheck))
 @given(odd_files())
 @example({"rules": [{"name": "r", "match": {"cost_at_least": float("nan")}}]})
 @example({"rules": [{"name": "r", "match": {"cost_at_most": "sNaN"}}]})

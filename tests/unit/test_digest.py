@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_up import entry, listing
+from rounds import few
 
 from renewal_watch import digest
 from renewal_watch.digest import LONGEST, State, Summary
@@ -249,7 +250,7 @@ def test_numbers_without_a_cost_are_counted_apart(rows: list[int | None], week: 
 PRICES = st.decimals(min_value=0, max_value=10**6, places=4).map(str)
 
 
-@settings(max_examples=25, deadline=None)
+@few(25)
 @given(
     st.lists(st.tuples(st.integers(-3, 40), PRICES, st.sampled_from(["USD", "EUR", "JPY"]), st.booleans()), max_size=8)
 )
@@ -428,7 +429,7 @@ def test_a_long_list_is_cut_and_the_rest_counted(count: int, more: str | None) -
         assert (lines[-1] if more else None) == more, name
 
 
-@settings(max_examples=30)
+@few(30)
 @given(st.permutations([(left, auto) for left in range(-30, 30) for auto in (True, False)]), st.integers(1, 15))
 def test_of_many_numbers_the_most_urgent_are_kept_in_whatever_order_they_come(
     days: list[tuple[int, bool]], times: int

@@ -11,9 +11,9 @@ import pytest
 from conftest import T0
 from databases import BOTH, opened
 from hypothesis import given
-from hypothesis import settings as few
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
+from rounds import few
 from world import write_config
 
 from renewal_watch import config, forecast, poll, retention
@@ -217,7 +217,7 @@ def test_last_month_is_what_renewed_in_it(watched: Watched, form: str) -> None:
 
 
 @given(st.dictionaries(st.integers(1, 20), st.integers(0, 30), min_size=1, max_size=5), st.sampled_from(sorted(FORMS)))
-@few(max_examples=10, deadline=None)
+@few(10)
 def test_every_renewal_is_found_and_none_twice(made: Watched, days: dict[int, int], form: str) -> None:
     emptied(made.store)
     numbers = {index: date(2026, 10, 1) + offset * DAY for index, offset in days.items()}

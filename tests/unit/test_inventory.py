@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from rounds import few
 
 from renewal_watch import config, matching
 from renewal_watch.inventory import LARGEST, Inventory, inventory_faults, parse, read
 from renewal_watch.model import PhoneNumber, Record
 
 ANN = Record(owner="Ann Meyer", labels=("vip", "hotline"), note="front desk")
-QUICK = settings(max_examples=25, deadline=None)
+QUICK = few(25)
 
 
 def write(path: Path, text: str, *, at: int = 1) -> Path:

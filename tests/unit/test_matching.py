@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rounds import few
 from test_rules import World, on, phone
 
 from renewal_watch import matching
@@ -17,7 +18,7 @@ from renewal_watch.matching import Effective, digits, effective, fits, hides, is
 from renewal_watch.model import KINDS, OWN, Match, PhoneNumber, Policy, Record, Rule, Severity
 
 D = timedelta(days=1)
-QUICK = settings(max_examples=25, deadline=None)
+QUICK = few(25)
 
 NUMBER = PhoneNumber(
     id="phone-1",

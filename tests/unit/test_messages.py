@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_up import entry, listing
+from rounds import few
 
 from renewal_watch import messages
 from renewal_watch.model import KINDS, Alert, InvalidEntry, Message, PhoneNumber, Severity
@@ -295,7 +296,7 @@ ALERTS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@few(80)
 @given(
     alerts=ALERTS,
     body_limit=st.one_of(st.integers(130, 400), st.integers(130, 5000)),
@@ -317,7 +318,7 @@ def test_a_message_keeps_its_limits_ends_with_its_id_and_accounts_for_every_aler
     assert message == render(*reversed(alerts), body=body_limit, title=title_limit, late=timedelta(hours=late))
 
 
-@settings(max_examples=40, deadline=None)
+@few(40)
 @given(alerts=ALERTS, body_limit=st.integers(0, 129), title_limit=st.sampled_from([0, 10, 250]))
 def test_no_limit_however_small_raises_or_loses_the_id(alerts: list[Alert], body_limit: int, title_limit: int) -> None:
     message = render(*alerts, body=body_limit, title=title_limit)

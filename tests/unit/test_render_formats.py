@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from hypothesis import Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from rounds import few
 
 from renewal_watch import messages
 from renewal_watch.messages import Own
@@ -21,7 +22,6 @@ from renewal_watch.model import KINDS, Alert, Message, Severity
 from renewal_watch.text import plain
 
 FORMS = ("text", "markdown", "html")
-PHASES = [Phase.explicit, Phase.generate]  # a failure takes seconds, not the minutes of making it shorter
 ID = "message rw-0123456789"
 SHEET = """RENEWS NEXT
 • +15550000001 (production) renews in 3 days, on Thu 26 Nov 2026: 1.00 USD
@@ -371,7 +371,7 @@ def counted(message: Message) -> int:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=25, deadline=None, phases=PHASES)
+@few(25)
 @given(
     alerts=ALERTS,
     body_limit=st.one_of(st.integers(0, 300), st.integers(0, 5000)),
@@ -402,7 +402,7 @@ def test_a_message_keeps_its_limits_ends_with_its_id_and_accounts_for_every_aler
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=15, deadline=None, phases=PHASES)
+@few(15)
 @given(
     alerts=ALERTS,
     limit=st.integers(500, 4000),
@@ -421,7 +421,7 @@ def test_so_does_one_in_the_users_words(
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=15, deadline=None, phases=PHASES)
+@few(15)
 @given(alerts=ALERTS, limit=st.integers(0, 4000), title_limit=st.sampled_from([0, 250]), items=st.integers(0, 60))
 @example(alerts=[alert(f"sentence {i}") for i in range(60)], limit=0, title_limit=0, items=9)  # an SMS
 def test_so_does_a_digest(form: str, alerts: list[Alert], limit: int, title_limit: int, items: int) -> None:
@@ -435,7 +435,7 @@ def test_so_does_a_digest(form: str, alerts: list[Alert], limit: int, title_limi
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=20, deadline=None, phases=PHASES)
+@few(20)
 @given(
     alerts=ALERTS, body_limit=st.integers(0, 159), title_limit=st.sampled_from([0, 10, 250]), with_digest=st.booleans()
 )
@@ -448,7 +448,7 @@ def test_no_limit_however_small_raises_or_loses_the_id(
     assert size(message) + above <= max(body_limit, len(f"{ID}<br/>" if form == "html" else ID))
 
 
-@settings(max_examples=25, deadline=None, phases=PHASES)
+@few(25)
 @given(text=SENTENCES)
 def test_html_says_what_the_sentence_says_and_has_no_tag_of_it(text: str) -> None:
     message = render(alert(text), form="html")

@@ -8,15 +8,16 @@ from datetime import date, timedelta
 from typing import Any
 
 from conftest import T0
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from made_up import entry, listing
+from rounds import few
 from test_rules import World
 
 from renewal_watch import rules
 from renewal_watch.model import Policy
 
-QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = few(20, suppress_health_check=[HealthCheck.too_slow])
 NAMES = ("a", "b", "c", "d")
 THRESHOLDS = st.lists(st.integers(0, 30), max_size=4, unique=True).map(tuple)
 POLICIES = st.builds(

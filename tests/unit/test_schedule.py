@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import T0
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from rounds import few
 
 from renewal_watch.schedule import (
     calendar_fault,
@@ -416,7 +417,7 @@ def test_quiet_hours_that_were_not_checked_raise_what_is_wrong(windows: list[str
         quiet_until(T0, windows, "Europe/Berlin")
 
 
-@settings(deadline=None, max_examples=60)
+@few(60)
 @example(utc("2027-03-21T00:00"), ["mon-sat 00:00-24:00", "sun 04:00-00:59"], "Europe/Berlin", 0.5)
 @given(instants(), WINDOWS, st.sampled_from(ZONES), st.floats(0, 1, exclude_max=True))
 def test_quiet_time_ends_once_and_for_all_within_it(now: datetime, windows: list[str], zone: str, part: float) -> None:
@@ -444,7 +445,7 @@ def lies_in(window: str, wall: datetime) -> bool:
     return (today in begins and now >= start) or (yesterday in begins and now < end)
 
 
-@settings(deadline=None, max_examples=60)
+@few(60)
 @given(instants(), WINDOWS, st.sampled_from(ZONES))
 def test_it_is_quiet_if_and_only_if_the_wall_clock_is_in_a_window(now: datetime, windows: list[str], zone: str) -> None:
     wall = now.astimezone(ZoneInfo(zone))
@@ -560,7 +561,7 @@ def test_the_last_digest_is_not_in_the_repeat_of_its_hour() -> None:
     assert last_fire(first, repeat + HOUR, "daily 02:30", "Europe/Berlin") is None
 
 
-@settings(deadline=None, max_examples=60)
+@few(60)
 @given(instants(), LINES, st.sampled_from(ZONES), st.floats(0, 1, exclude_max=True))
 def test_every_instant_before_a_digest_knows_the_same_next_one(
     after: datetime, line: str, zone: str, part: float
@@ -572,7 +573,7 @@ def test_every_instant_before_a_digest_knows_the_same_next_one(
         assert next_fire(min(before, fire - timedelta(microseconds=1)), line, zone) == fire
 
 
-@settings(deadline=None, max_examples=60)
+@few(60)
 @given(instants(), st.timedeltas(-DAY, 40 * DAY) | st.timedeltas(-DAY, 10_000 * DAY), LINES, st.sampled_from(ZONES))
 def test_after_the_last_digest_there_is_none(after: datetime, span: timedelta, line: str, zone: str) -> None:
     until = after + span
@@ -585,7 +586,7 @@ def test_after_the_last_digest_there_is_none(after: datetime, span: timedelta, l
         assert next_fire(last, line, zone) > until
 
 
-@settings(deadline=None, max_examples=60)
+@few(60)
 @given(instants(), CRONS, st.sampled_from(ZONES))
 def test_on_other_days_a_digest_comes_when_a_poll_by_the_same_line_would(after: datetime, line: str, zone: str) -> None:
     poll = next_poll(after, every=HOUR, cron=line, zone=zone)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import T0
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rounds import few
 
 from renewal_watch import poll
 from renewal_watch.config import Environment
@@ -26,7 +27,7 @@ instants = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(lambda a
 # --- places within the interval ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@few(200)
 @given(instants, intervals, names)
 def test_no_environment_waits_a_tenth_longer_or_less_than_its_interval(
     began: datetime, every: timedelta, name: str
@@ -38,7 +39,7 @@ def test_no_environment_waits_a_tenth_longer_or_less_than_its_interval(
         at = after
 
 
-@settings(max_examples=100, deadline=None)
+@few(100)
 @given(instants, intervals, names)
 def test_after_five_polls_it_is_at_its_place_and_stays_there(began: datetime, every: timedelta, name: str) -> None:
     at = began
@@ -141,7 +142,7 @@ def test_a_poll_that_takes_long_for_the_first_time_counts_as_slow() -> None:
     assert len(to_begin(due(9), [SLOW_S + 1.0] * 12, 16)) == 4
 
 
-@settings(max_examples=100, deadline=None)
+@few(100)
 @given(
     st.integers(1, 40),
     st.lists(st.sampled_from([0.0, 30.0, None]), max_size=60),

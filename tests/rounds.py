@@ -1,0 +1,73 @@
+"""How much a run does of what is random: a little in `make test`, the same way each time; much in `make campaign`.
+
+``pytest --rounds N`` makes more of it: N kills, N fuzzed answers, N times as many examples of each property. With
+``--seed`` they are others. ``--report FILE`` takes what each campaign counted, a line of JSON each.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import hypothesis
+import pytest
+from hypothesis import Phase
+
+SEED = 20261123
+
+
+class Chosen:
+    """What this run was asked for; set before any test is read."""
+
+    rounds: ClassVar[int | None] = None
+    seed: ClassVar[int] = SEED
+    report: ClassVar[Path | None] = None
+    examples: ClassVar[int] = 0  # that properties were tried with, at most
+
+
+def add_options(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rounds", type=int, help="how many rounds of what is random, or how many times the usual examples"
+    )
+    parser.addoption("--seed", type=int, help="others than those of every other run")
+    parser.addoption("--report", type=Path, help="where campaigns write what they counted")
+
+
+def choose(config: pytest.Config) -> None:
+    Chosen.rounds = config.getoption("--rounds")
+    Chosen.seed = config.getoption("--seed") or SEED
+    Chosen.report = config.getoption("--report")
+    is_usual = config.getoption("--seed") is None
+    hypothesis.settings.register_profile(
+        "ours",
+        deadline=None,  # a busy machine is no fault
+        derandomize=is_usual,  # what is red once is red again
+        phases=(Phase.explicit, Phase.generate) if is_usual else tuple(Phase),  # to make it smaller takes minutes
+        database=None,
+        max_examples=_more(50),
+        print_blob=not is_usual,
+    )
+    hypothesis.settings.load_profile("ours")
+
+
+def _more(examples: int) -> int:
+    return examples * (Chosen.rounds or 1)
+
+
+def few(examples: int, **more: Any) -> hypothesis.settings:
+    """The settings of a property that is tried with so many examples, or in a campaign with many times as many."""
+    return hypothesis.settings(max_examples=_more(examples), **more)
+
+
+def rounds(usual: int) -> int:
+    """How many rounds a campaign has: ``usual`` in `make test`."""
+    return Chosen.rounds or usual
+
+
+def note(campaign: str, count: int, said: str, *, lost: int = 0) -> None:
+    """What a campaign did and what was lost in it, for the report and on standard output."""
+    print(f"{campaign}: {count} rounds, {lost} lost; {said}")
+    if Chosen.report:
+        with Chosen.report.open("a", encoding="utf-8") as report:
+            report.write(json.dumps({"campaign": campaign, "rounds": count, "lost": lost, "said": said}) + "\n")
