@@ -371,6 +371,7 @@ def _make(store: Store, plan: Backup, zone: str, now: datetime) -> tuple[Path, i
     try:
         if not folder.is_dir():
             folder.mkdir(mode=0o700)  # not its parents: a disk that is not mounted must not become a folder of another
+            _give(folder, folder.parent)
     except FileNotFoundError:
         msg = f"backup.directory: {folder.parent} does not exist; make it, or mount what it is on"
         raise StoreError(msg) from None
@@ -384,6 +385,7 @@ def _make(store: Store, plan: Backup, zone: str, now: datetime) -> tuple[Path, i
     try:
         sweep(folder, f"{of}-")
         save(store, made)
+        _give(made, folder)
         names = [path.name for path in folder.iterdir()]
         gone = sorted(set(_ours(names, of)) - staying(_ours(names, of), plan, zone) - {made.name})
         for name in gone:
@@ -392,6 +394,13 @@ def _make(store: Store, plan: Backup, zone: str, now: datetime) -> tuple[Path, i
         msg = f"backup.directory: {folder} cannot be kept in order: {error.strerror or error}"
         raise StoreError(msg) from None
     return made, len(gone)
+
+
+def _give(made: Path, like: Path) -> None:
+    """What root makes by hand belongs to whom the folder is: the service's user must be able to write and delete it."""
+    if os.geteuid() == 0:
+        owner = like.stat()
+        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _of(store: Store) -> str:

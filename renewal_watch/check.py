@@ -34,6 +34,7 @@ from renewal_watch.messages import numbers as counted
 from renewal_watch.model import Key, PhoneNumber, Severity, Watch
 from renewal_watch.routing import Routing, Situation
 from renewal_watch.schema import absences, cycles, environments, lapses, numbers
+from renewal_watch.selections import MISSING
 from renewal_watch.store import Transaction
 from renewal_watch.text import plain
 
@@ -324,7 +325,7 @@ def examine(
     )
     total = None
     if fresh:
-        query = select(func.count()).select_from(numbers).where(watched, ~_MISSING)
+        query = select(func.count()).select_from(numbers).where(watched, ~MISSING)
         total = int(tx.connection.execute(query).scalar_one())
     ages = [(now - at).total_seconds() for one in watches.values() if (at := one.last_success_at)]
     age = int(max([0.0, *ages])) if len(ages) == len(names) else None
@@ -334,9 +335,6 @@ def examine(
         _performance(concerns, next_lost, total, age, soon, urgent),
         _fine(total or 0, next_lost, age),
     )
-
-
-_MISSING = numbers.c.id.in_(select(absences.c.number_id).where(absences.c.missing_at.is_not(None)))
 
 
 def _watched(settings: Settings, names: Sequence[str]) -> ColumnElement[bool]:

@@ -6,8 +6,7 @@
     account threads  account_poll.run_once after a good poll; threads of their own, so that no poll waits for them
     channel threads  dispatch.run_once, one for each channel, so that a hung one delays nobody
     heartbeat threads  one for each environment with a dead-man's switch
-    digests thread  reads the fleet for the digests that are due
-    upkeep thread  backs up and prunes once a day
+    task threads  one for each of ``turn.TASKS`` that is due: the canary, digests, the daily upkeep
     presence thread  says to the other daemons on a shared database that this one is there
 
 What is due next lives in the database. The scheduler's own job store is in memory: a persistent one would pickle jobs
@@ -25,7 +24,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -36,24 +35,25 @@ from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from renewal_watch import account_poll, canary, config, dispatch, follow_up, messages, poll, upkeep, wording
+from renewal_watch import account_poll, config, dispatch, messages, poll, turn, wording
 from renewal_watch.clock import Clock, utc_now
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.environments import LOOK_S, Directory
 from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, StoreAway, StoreError
 from renewal_watch.heartbeat import Heartbeats
 from renewal_watch.inventory import inventory_of
-from renewal_watch.model import Lease, Message, Policy, Severity
+from renewal_watch.model import Lease, Message, Severity
 from renewal_watch.presence import Presence
 from renewal_watch.rates import Rates
 from renewal_watch.routing import Routing
 from renewal_watch.schedule import Due, to_begin
 from renewal_watch.senders import channel_faults, sender_of
-from renewal_watch.snapshots import CANARY, Schedule
+from renewal_watch.snapshots import Schedule
 from renewal_watch.store import Store, Transaction
 from renewal_watch.systemd import Systemd
 from renewal_watch.talkover import Client
 from renewal_watch.text import REDACTOR
+from renewal_watch.turn import Task, Turn
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +67,6 @@ STUCK_S = 300.0  # no progress of a thread for so long is a hang: three times it
 STOP_SENDS_S = 6.0  # a send under way may end by itself this long after SIGTERM
 STOP_PINGS_S = 1.0  # and what a dead-man's switch is being told so long
 ACCOUNT_THREADS = 4
-_UPKEEP = "upkeep"
-_DIGESTS = "digests"
 BLIND_AFTER_S = 600.0  # an unwritable database for so long is told without it
 HUNG_AFTER_S = BLIND_AFTER_S + 2 * REFRESH_S  # and one that says nothing at all, not even a fault
 STOOD_S = 30.0  # between two turns of the main thread: the process was paused, or its machine
@@ -384,18 +382,10 @@ class Daemon:
             watches = tx.watches()
         self._schedules = {watch.name: schedule for _, watch, schedule in watches}
         routing = self.routing()
-        policies = {one.name: self.settings.policy(one, routing.inventory) for one in self.settings.environments}
         faults = self.inventory.faults
         if faults != self._inventory_faults:
             self._inventory_faults = faults
             log.warning("inventory: %s", faults[0] if faults else "it can be read whole again")
-        canary.follow(self.store, routing, self.clock())
-        if CANARY not in self._busy and canary.is_due(self.store, routing.canary, routing.zone, self.clock):
-            self._busy.add(CANARY)
-            self._pool.submit(self._canary)
-        if _UPKEEP not in self._busy and upkeep.is_due(self.store, self.settings, self.clock()):
-            self._busy.add(_UPKEEP)
-            threading.Thread(target=self._keep_up, name=_UPKEEP, daemon=True).start()
         now = self.clock()
         file_faults = self.settings.file_faults(now)
         lately = [one.name for _, one, _ in watches if one.last_poll_at is not None and now - one.last_poll_at < LATELY]
@@ -404,21 +394,14 @@ class Daemon:
             some = "1 environment was" if len(lately) == 1 else f"{len(lately)} environments were"
             fault = f"it is empty, so nothing is watched; {some} polled in the last days"
             file_faults = {config.readable(directory.name): fault, **file_faults}
-        told = follow_up.run_once(
-            self.store,
-            routing,
-            policies,
-            now,
-            inventory_faults=faults,
-            file_faults=file_faults,
-            host=self.presence.host if self.presence else "",
-            instance=self.presence.id if self.presence else None,
-        )
-        if told:
+        due = self._turn(routing)
+        host = self.presence.host if self.presence else ""
+        if turn.follow(due, file_faults, host=host, instance=self.presence.id if self.presence else None):
             self._wake_workers()
-        if _DIGESTS not in self._busy and follow_up.due_digests(self.store, routing, self.clock):
-            self._busy.add(_DIGESTS)
-            threading.Thread(target=self._send_digests, args=(policies,), name=_DIGESTS, daemon=True).start()
+        for task in turn.TASKS:
+            if task.name not in self._busy and task.is_due(due):
+                self._busy.add(task.name)
+                threading.Thread(target=self._do, args=(task,), name=task.name, daemon=True).start()
         if is_heard:  # it may be that the others are quicker at every poll
             self._can_write()
         self._refreshed_at = self._answered_at = time.monotonic()
@@ -527,70 +510,37 @@ class Daemon:
             self._busy.discard(name)
             self._wake_workers()
 
-    def _canary(self) -> None:
+    def _turn(self, routing: Routing) -> Turn:
+        """What is due goes by the settings of now; a channel that a reload takes out meanwhile is noticed."""
+        return Turn(
+            store=self.store,
+            settings=self.settings,
+            routing=routing,
+            clock=self.clock,
+            pause=self._pause,
+            inventory_faults=self.inventory.faults,
+            still=lambda channel: channel in self.settings.channels,
+        )
+
+    def _do(self, task: Task) -> None:
+        """Do what may take minutes, which is no hang; where several daemons share the database, one does it."""
         lease = None
         try:
+            due = self._turn(self.routing())
             if self.presence:
-                lease = self.presence.take(CANARY, lambda _tx, _at: True)
-                way = self.routing()
-                if lease is None or not canary.is_due(self.store, way.canary, way.zone, self.clock):
+                lease = self.presence.take(task.name, lambda _tx, _at: True)
+                if lease is None or not task.is_due(due):
                     return
-            fault = canary.send(self.store, self.routing(), self.clock, self._pause)
-            if fault:
-                log.error("the canary failed: %s", fault)
+            task.run(due)
         except Stopped:
             pass
         except StoreError as error:
             self._cannot_write(error)
         except Exception:
-            log.exception("the canary broke")
+            log.exception("%s broke; it is tried again", task.name)
         finally:
             self._give_back(lease)
-            self._busy.discard(CANARY)
-            self._wake_workers()
-
-    def _send_digests(self, policies: Mapping[str, Policy]) -> None:
-        """They look at every number, which may take a minute and is no hang."""
-        lease = None
-        try:
-            if self.presence:
-                lease = self.presence.take(_DIGESTS, lambda _tx, _at: True)
-                if lease is None:
-                    return
-            follow_up.send_digests(
-                self.store,
-                self.routing(),
-                policies,
-                self.clock,
-                lambda channel: channel in self.settings.channels,  # a reload may have taken it out meanwhile
-            )
-        except StoreError as error:
-            self._cannot_write(error)
-        except Exception:
-            log.exception("a digest broke; it is tried again")
-        finally:
-            self._give_back(lease)
-            self._busy.discard(_DIGESTS)
-            self._wake_workers()
-
-    def _keep_up(self) -> None:
-        """The daily tasks: a backup, and what is let go by age. They may take minutes, which is no hang."""
-        lease = None
-        try:
-            if self.presence:
-                lease = self.presence.take(_UPKEEP, lambda _tx, _at: True)
-                if lease is None:
-                    return
-            upkeep.run_once(self.store, self.settings, self.clock, self._pause)
-        except Stopped:
-            pass
-        except StoreError as error:
-            self._cannot_write(error)
-        except Exception:
-            log.exception("the upkeep broke; it is tried again")
-        finally:
-            self._give_back(lease)
-            self._busy.discard(_UPKEEP)
+            self._busy.discard(task.name)
             self._wake_workers()
 
     def _alive(self, name: str) -> None:

@@ -78,8 +78,7 @@ class Summary:
     def add(self, row: Row) -> None:
         """One more number, as it is at ``now``."""
         left, missing_at = row.days_left, row.known.missing_at
-        is_overdue = missing_at is None and left is not None and left < 0
-        self.overdue += is_overdue
+        self.overdue += row.known.is_overdue(left)
         if missing_at is None and left is not None and left >= 0:
             if left <= SOON_DAYS:
                 self.soon.add(row)
@@ -92,7 +91,7 @@ class Summary:
         if missing_at is not None:
             is_trouble = self.now.timestamp() - missing_at <= MISSED_DAYS * DAY_S
         else:
-            is_trouble = is_overdue or row.number.status != "active"
+            is_trouble = (left is not None and left < 0) or row.number.status != "active"
         if is_trouble:
             self.trouble.add(row)
 
@@ -157,7 +156,10 @@ def _needs(row: Row) -> str:
     if row.known.missing_at is not None:
         return f"{who} is missing since {missing_since(row.known)}"
     if row.days_left is not None and row.days_left < 0:
-        return f"{who} is overdue by {messages.days(-row.days_left)}"
+        ago = messages.days(-row.days_left)
+        if row.known.is_overdue(row.days_left):
+            return f"{who} is overdue by {ago}"
+        return f"{who} had its renewal day {ago} ago; no list since shows whether it renewed"
     return f"{who} is {plain(row.number.status) or 'without a status'}"
 
 

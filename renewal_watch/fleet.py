@@ -14,12 +14,13 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import ColumnElement, Float, Row, Select, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Float, Row, Select, cast, func, or_, select
 
 from renewal_watch.errors import UsageError
 from renewal_watch.model import Absence, Cycle, Known, Lapse, PhoneNumber
 from renewal_watch.rows import chunks
 from renewal_watch.schema import NOT_ACTIVE, absences, cycles, entries, environments, lapses, numbers
+from renewal_watch.selections import LAPSING, MISSING, overdue
 from renewal_watch.snapshots import PARSE, Snapshots
 
 COUNTED = 10_000  # more rows than this that fit are "more than": counting them all would be a wait
@@ -122,10 +123,6 @@ class Fact(NamedTuple):
     currency: str
 
 
-_MISSING = numbers.c.id.in_(select(absences.c.number_id).where(absences.c.missing_at.is_not(None)))
-_LAPSING = numbers.c.id.in_(select(lapses.c.number_id))
-# As it was found by a list that was read after the renewal day, in the provider's days; not by our calendar alone.
-_OVERDUE = and_(numbers.c.id.in_(select(cycles.c.number_id).where(cycles.c.overdue_told > 0)), ~_LAPSING)
 # Not the bare column: its index would be taken for a condition that nearly all rows fit, and their order lost.
 _PLACE = numbers.c.environment_id + 0
 _SMALL = 10  # environments with less than this part of all numbers are found by that index after all
@@ -178,13 +175,13 @@ def due(tx: Snapshots, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> 
         numbers.c.renews_on,
         numbers.c.status,
         numbers.c.auto_renewal,
-        _LAPSING,
+        LAPSING,
         func.coalesce(numbers.c.currency, ""),
         numbers.c.cost,
     )
     query = (
         select(*columns, func.count())
-        .where(_place(tx, those), ~_MISSING, _watched(tx, sandbox))
+        .where(_place(tx, those), ~MISSING, _watched(tx, sandbox))
         .group_by(*columns)
         .order_by(numbers.c.renews_on.asc().nulls_first(), numbers.c.environment_id)
     )
@@ -204,8 +201,8 @@ def facts(tx: Snapshots, those: Sequence[str]) -> Iterator[Fact]:
             numbers.c.renews_on,
             numbers.c.auto_renewal,
             numbers.c.is_sandbox,
-            _MISSING.label("is_missing"),
-            _LAPSING.label("is_lapsing"),
+            MISSING.label("is_missing"),
+            LAPSING.label("is_lapsing"),
             numbers.c.status,
             numbers.c.cost,
             func.coalesce(numbers.c.currency, ""),
@@ -220,15 +217,24 @@ def facts(tx: Snapshots, those: Sequence[str]) -> Iterator[Fact]:
         yield fact._replace(is_missing=bool(row.is_missing), is_lapsing=bool(row.is_lapsing), cost=_money(row.cost))
 
 
-def counts(tx: Snapshots, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> dict[str, int]:
-    """How many numbers need somebody: ``overdue``, ``missing``, and each status but active, by name."""
+def overdue_of(tx: Snapshots, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> int:
+    """How many numbers are overdue. ``today`` is an ordinal."""
+    where = [_place(tx, those), _watched(tx, sandbox), overdue(today)]
+    return int(tx.connection.execute(select(func.count()).select_from(numbers).where(*where)).scalar_one())
+
+
+def counts(tx: Snapshots, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> dict[str, int]:
+    """How many numbers need somebody: ``overdue``, ``missing``, and each status but active, by name.
+
+    ``today`` is an ordinal.
+    """
     where = [_place(tx, those), _watched(tx, sandbox)]
     asked: dict[str, list[ColumnElement[bool]]] = {
-        "overdue": [_OVERDUE, ~_MISSING],
-        "missing": [_MISSING],
+        "overdue": [overdue(today)],
+        "missing": [MISSING],
     }
     asked |= {
-        status or "none stated": [NOT_ACTIVE, numbers.c.status == status, ~_MISSING]
+        status or "none stated": [NOT_ACTIVE, numbers.c.status == status, ~MISSING]
         for status in statuses(tx)
         if status != "active"
     }
@@ -299,7 +305,7 @@ def _conditions(
     if query.renews_on is not None:
         where.append(numbers.c.renews_on == query.renews_on.toordinal())
     if query.overdue:
-        where.append(_OVERDUE)
+        where.append(overdue(today))
     if search := query.search.strip():
         digits = "".join(c for c in search if c not in " -()./")
         by_number = numbers.c.number.contains(digits, autoescape=True) if digits else None
@@ -309,10 +315,10 @@ def _conditions(
 
 
 _SHOWN: dict[Show, list[ColumnElement[bool]]] = {
-    "present": [~_MISSING],
-    "missing": [_MISSING],
-    "sandbox": [numbers.c.is_sandbox, ~_MISSING],
-    "lapsing": [_LAPSING, ~_MISSING],
+    "present": [~MISSING],
+    "missing": [MISSING],
+    "sandbox": [numbers.c.is_sandbox, ~MISSING],
+    "lapsing": [LAPSING, ~MISSING],
     "all": [],
 }
 _ORDERS: dict[Order, ColumnElement[Any]] = {

@@ -31,16 +31,14 @@ from renewal_watch.config import Settings
 from renewal_watch.model import STATUSES, Severity, Watch
 from renewal_watch.schema import (
     HEAD,
-    absences,
-    cycles,
     deliveries,
     environments,
-    lapses,
     matters,
     numbers,
     polls,
 )
 from renewal_watch.schema import channels as channel_states
+from renewal_watch.selections import LAPSING, MISSING, overdue
 from renewal_watch.store import Transaction
 from renewal_watch.text import plain
 
@@ -302,7 +300,7 @@ class _Watched:
 
     def _fleet(self) -> Iterator[Metric]:
         query = select(numbers.c.environment_id, numbers.c.status, func.count().label("count"))
-        query = query.where(self._watched(), ~_MISSING).group_by(numbers.c.environment_id, numbers.c.status)
+        query = query.where(self._watched(), ~MISSING).group_by(numbers.c.environment_id, numbers.c.status)
         found: dict[str, Counter[str]] = {name: Counter(dict.fromkeys(sorted(STATUSES), 0)) for name in self.names}
         names = {pk: name for name, pk in self.ids.items()}
         for row in self._rows(query):
@@ -317,29 +315,24 @@ class _Watched:
             "Numbers whose renewal day passed without a renewal, as a good list showed; those meant to lapse are not.",
             "numbers_overdue",
             "renewal",
-            ~_MISSING,
-            ~_LAPSING,
-            numbers.c.renews_on < self.today,
-            numbers.c.id.in_(select(cycles.c.number_id).where(cycles.c.overdue_told > 0)),
+            overdue(self.today),
         )
         yield self._by_state(
             "Numbers that are gone from the list and nothing explains it: no approved release, not meant to lapse.",
             "numbers_missing",
             "presence",
-            _MISSING,
+            MISSING,
             exists().where(
                 matters.c.environment_id == numbers.c.environment_id,
                 matters.c.number_id == numbers.c.id,
                 matters.c.topic == "presence",
             ),
         )
-        yield self._by_environment(
-            "Numbers in the list that are meant to lapse.", "numbers_lapsing", ~_MISSING, _LAPSING
-        )
+        yield self._by_environment("Numbers in the list that are meant to lapse.", "numbers_lapsing", ~MISSING, LAPSING)
         yield self._by_environment(
             "Numbers in the list without a known renewal day: nothing can be said about when they renew.",
             "numbers_undated",
-            ~_MISSING,
+            ~MISSING,
             numbers.c.renews_on.is_(None),
         )
 
@@ -349,8 +342,8 @@ class _Watched:
         columns = (numbers.c.environment_id, numbers.c.renews_on, numbers.c.auto_renewal)
         query = select(*columns, func.count()).where(
             self._watched(),
-            ~_MISSING,
-            ~_LAPSING,
+            ~MISSING,
+            ~LAPSING,
             numbers.c.renews_on.between(self.today, self.today + max(AHEAD)),
         )
         names = {pk: name for name, pk in self.ids.items()}
@@ -424,7 +417,7 @@ class _Watched:
         """The samples of single numbers, as text, a thousand at a time."""
         if self.settings.metrics.labels == "none":
             return
-        dated = self._watched(), ~_MISSING, numbers.c.renews_on.is_not(None)
+        dated = self._watched(), ~MISSING, numbers.c.renews_on.is_not(None)
         yield from self._lines(
             "number_renewal_timestamp_seconds",
             "When the renewal day of a number begins, in the configured time zone; no sample while it is not known.",
@@ -435,7 +428,7 @@ class _Watched:
             "The same, for numbers that will not renew by themselves and are not meant to lapse.",
             *dated,
             ~numbers.c.auto_renewal,
-            ~_LAPSING,
+            ~LAPSING,
         )
 
     def _lines(self, name: str, said: str, *conditions: ColumnElement[bool]) -> Iterator[bytes]:
@@ -459,8 +452,6 @@ class _Watched:
         return self.tx.connection.execute(query)
 
 
-_MISSING = numbers.c.id.in_(select(absences.c.number_id).where(absences.c.missing_at.is_not(None)))
-_LAPSING = numbers.c.id.in_(select(lapses.c.number_id))
 _HIDDEN = or_(matters.c.hider == "lapse", matters.c.hider.like("silence:%"), matters.c.hider.like("rule:%"))
 _STATE = case((matters.c.acked_at.is_not(None), "acknowledged"), (_HIDDEN, "hidden"), else_="open")
 

@@ -267,6 +267,14 @@ class Known(NamedTuple):
         """Since when it counts as missing, an epoch second."""
         return None if self.absence is None else self.absence.missing_at
 
+    def is_overdue(self, days_left: int | None) -> bool:
+        """Whether its renewal day passed without a renewal, of a listed number that is not meant to lapse.
+
+        A list that was read after the day showed it, in the provider's days: our calendar alone is no evidence.
+        """
+        is_shown = self.cycle is not None and self.cycle.overdue_told > 0
+        return is_shown and days_left is not None and days_left < 0 and self.missing_at is None and self.lapse is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:

@@ -18,11 +18,13 @@ from renewal_watch.errors import ConfigError, StoreError, UsageError
 if TYPE_CHECKING:
     from renewal_watch.clock import Clock
     from renewal_watch.config import Channel, Environment, Settings
+    from renewal_watch.dispatch import Sent
     from renewal_watch.heartbeat import Heartbeats
     from renewal_watch.poll import Polled
     from renewal_watch.rates import Rates
     from renewal_watch.routing import Routing
     from renewal_watch.store import Store
+    from renewal_watch.turn import Turn
 
 
 @base.cli.command()
@@ -83,7 +85,7 @@ def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool
                     f"{one.name}: {polled.numbers} numbers, {polled.changed} changed, {polled.alerts} new alerts"
                 )
             environments.append(_polled_json(polled))
-        channels = [] if no_send else _send_due(settings, store, clock, answer)
+        channels = [] if no_send else _do_due(settings, store, clock, answer)
         for one, polled in done:
             beats.end(one, polled, settings)
     answer.end(environments=environments, channels=channels)
@@ -164,60 +166,81 @@ def send(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     settings = base.settings(ctx)
     answer = base.Answer(ctx, as_json=as_json)
     with base.store(settings, write=True) as store:
-        channels = _send_due(settings, store, base.clock(ctx), answer)
+        channels = _do_due(settings, store, base.clock(ctx), answer)
     answer.end(channels=channels)
 
 
-def _send_due(settings: Settings, store: Store, clock: Clock, answer: base.Answer) -> list[dict[str, Any]]:
-    """One turn of every channel that has something due, side by side; what each sent."""
-    import time
-    from concurrent.futures import ThreadPoolExecutor
+def _do_due(settings: Settings, store: Store, clock: Clock, answer: base.Answer) -> list[dict[str, Any]]:
+    """All that is due beside polls, as the daemon does it: what each channel sent.
 
-    from renewal_watch import canary, dispatch, follow_up
+    The daily tasks come last, so that no alert waits for a backup; what they found to tell is sent after them.
+    """
+    import time
+
+    from renewal_watch.dispatch import Sent
     from renewal_watch.inventory import inventory_of
-    from renewal_watch.senders import sender_of
+    from renewal_watch.turn import UPKEEP, Turn
 
     inventory = inventory_of(settings)
     routing = base.routing(settings, inventory)
-    policies = {one.name: settings.policy(one, routing.inventory) for one in settings.environments}
-    follow_up.run_once(
-        store,
-        routing,
-        policies,
-        clock(),
+    now = Turn(
+        store=store,
+        settings=settings,
+        routing=routing,
+        clock=clock,
+        pause=time.sleep,
         inventory_faults=inventory.faults,
-        file_faults=settings.file_faults(clock()),
-        host=socket.gethostname() if store.is_shared else "",
     )
-    follow_up.send_digests(store, routing, policies, clock)
-    canary.follow(store, routing, clock())
-    if canary.is_due(store, routing.canary, routing.zone, clock):
-        canary.send(store, routing, clock, time.sleep)
-
-    def turn(channel: Channel) -> dispatch.Sent:
-        sender = sender_of(channel, clock)
+    sent = _send_due(now)
+    if UPKEEP.is_due(now):
         try:
-            return dispatch.run_once(store, dispatch.Outlet(channel=channel, sender=sender), routing, clock)
-        finally:
-            sender.close()
-
-    with store.transaction() as tx:
-        now = clock()
-        waiting = [
-            one
-            for one in settings.channels
-            if (due := tx.next_due(one, settings.timezone, now)) is not None and due <= now
-        ]
-    if not waiting:
-        return []
-    with ThreadPoolExecutor(len(waiting)) as pool:
-        done = dict(zip([one.name for one in waiting], pool.map(turn, waiting), strict=True))
-    for name, one in done.items():
+            for sentence in UPKEEP.run(now):
+                answer.say(sentence)
+        except StoreError as error:
+            answer.fail(str(error))
+        for name, more in _send_due(now).items():
+            before = sent.get(name, Sent())
+            sent[name] = Sent(sent=before.sent + more.sent, failed=before.failed + more.failed)
+    for name, one in sent.items():
         if one.failed:
             answer.fail(f"{name}: {one.sent} sent, {one.failed} not delivered, tried again later")
         else:
             answer.say(f"{name}: {one.sent} sent")
-    return [{"channel": name, "sent": one.sent, "failed": one.failed} for name, one in done.items()]
+    return [{"channel": name, "sent": one.sent, "failed": one.failed} for name, one in sent.items()]
+
+
+def _send_due(now: Turn) -> dict[str, Sent]:
+    """What time made due, then one turn of every channel that has something to send, side by side; what each sent."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from renewal_watch import dispatch, turn
+    from renewal_watch.senders import sender_of
+
+    store, settings, clock = now.store, now.settings, now.clock
+    host = socket.gethostname() if store.is_shared else ""
+    turn.follow(now, settings.file_faults(clock()), host=host)
+    for task in turn.SENDING:
+        if task.is_due(now):
+            task.run(now)
+
+    def send(channel: Channel) -> Sent:
+        sender = sender_of(channel, clock)
+        try:
+            return dispatch.run_once(store, dispatch.Outlet(channel=channel, sender=sender), now.routing, clock)
+        finally:
+            sender.close()
+
+    with store.transaction() as tx:
+        at = clock()
+        waiting = [
+            one
+            for one in settings.channels
+            if (due := tx.next_due(one, settings.timezone, at)) is not None and due <= at
+        ]
+    if not waiting:
+        return {}
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        return dict(zip([one.name for one in waiting], pool.map(send, waiting), strict=True))
 
 
 @base.cli.command("canary")
@@ -237,7 +260,7 @@ def canary_command(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     with base.store(settings, write=True) as store:
         way = base.routing(settings)
         fault = canary.send(store, way, clock, time.sleep)
-        channels = _send_due(settings, store, clock, answer)
+        channels = _do_due(settings, store, clock, answer)
         with store.transaction() as tx:
             kept = tx.fired_at("canary")
             sent_at = tx.sent_at("canary.sent", way.canary.channel, kept[0]) if kept else None

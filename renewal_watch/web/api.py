@@ -124,7 +124,9 @@ def _status(asked: Asked) -> Any:
             for one in settings.environments
         ],
         "outbox": tx.outbox(),
-        "counts": fleet.counts(tx, asked.names, sandbox=settings.with_sandbox),
+        "counts": fleet.counts(
+            tx, asked.names, rules.today(asked.now, settings.timezone), sandbox=settings.with_sandbox
+        ),
     }
 
 

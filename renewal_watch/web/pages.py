@@ -161,7 +161,7 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
         _line(report.row(one.environment, one.known, one.number, policies[one.environment], now)) for one in found.rows
     ]
     kept = {key: value for key, value in params.items() if value and key in _KEYS}
-    counts = fleet.counts(tx, names, sandbox=settings.with_sandbox)
+    counts = fleet.counts(tx, names, today, sandbox=settings.with_sandbox)
     first = (query.page - 1) * query.per_page
     is_last = first + len(lines) >= found.total and not found.is_more
     return FleetPage(
@@ -285,6 +285,7 @@ class CalendarPage:
     days: Sequence[Day]
     weeks: Sequence[Sequence[Day | None]]
     overdue: int
+    passed: int  # whose day has passed and that are not overdue: meant to lapse, or no list since shows them
     undated: int
     later: int
     totals: Sequence[tuple[str, int, int, int, list[str]]]  # span, numbers, of them ending, again, costs
@@ -310,16 +311,18 @@ def calendar_page(tx: Transaction, settings: Settings, params: Params, now: date
         if on in days:
             _put(days[on], one)
         else:
-            outside["overdue" if on < today else "later"] += one.numbers
+            outside["past" if on < today else "later"] += one.numbers
         if one.auto_renewal and not one.is_lapsing and on >= today:
             _put_again(days, on, one)
+    overdue = fleet.overdue_of(tx, those, today.toordinal(), sandbox=settings.with_sandbox)
     listed = list(days.values())
     padded: list[Day | None] = [None] * today.weekday() + [*listed]
     padded += [None] * (-len(padded) % 7)
     return CalendarPage(
         days=listed,
         weeks=[padded[start : start + 7] for start in range(0, len(padded), 7)],
-        overdue=outside["overdue"],
+        overdue=overdue,
+        passed=outside["past"] - overdue,
         undated=outside["undated"],
         later=outside["later"],
         totals=[_total(f"{length} days", listed[:length]) for length in (7, 30, AHEAD)],

@@ -249,7 +249,7 @@ def test_a_database_that_answers_nothing_is_told_past_it_once(
             may_end.wait(PATIENCE_S)
             return real(*words, **named)
 
-        monkeypatch.setattr(daemon.follow_up, "run_once", hangs)
+        monkeypatch.setattr(follow_up, "run_once", hangs)
         monkeypatch.setattr(daemon, "BLIND_AFTER_S", 0.0)
         monkeypatch.setattr(daemon, "HUNG_AFTER_S", 0.5)
         until(lambda: world.messages)

@@ -139,7 +139,7 @@ def all_pages(store: Store, query: fleet.Query) -> list[fleet.Listed]:
 
 def is_overdue(row: fleet.Listed) -> bool:
     """As an alert told it: by the provider's days, once a list showed it."""
-    return row.known.cycle is not None and row.known.cycle.overdue_told > 0 and row.known.lapse is None
+    return row.known.is_overdue(None if row.known.renews_on is None else row.known.renews_on - TODAY)
 
 
 def fits(query: fleet.Query, row: fleet.Listed) -> bool:
@@ -286,7 +286,7 @@ def test_what_needs_somebody_is_counted(store: Store, everything: list[fleet.Lis
     watched = [row for row in everything if not row.known.is_sandbox]
     present = [row for row in watched if row.known.missing_at is None]
     with store.transaction() as tx:
-        found = fleet.counts(tx, NAMES)
+        found = fleet.counts(tx, NAMES, TODAY)
         assert fleet.statuses(tx) == ["", "active", "pending", "suspended"]
     statuses = Counter(row.number.status or "none stated" for row in present if row.number.status != "active")
     assert found == {
@@ -310,8 +310,8 @@ def test_sandbox_numbers_count_where_they_are_watched(tmp_path: Path) -> None:
             rows = fleet.page(tx, query, NAMES, TODAY, sandbox=["one"]).rows
             found = [(row.environment, row.known.provider_id) for row in rows if row.known.provider_id == "phone-1"]
             assert found == [("one", "phone-1")]
-        assert fleet.counts(tx, NAMES, sandbox=["one"])["overdue"] == 1
-        assert fleet.counts(tx, NAMES)["overdue"] == 0
+        assert fleet.counts(tx, NAMES, TODAY, sandbox=["one"])["overdue"] == 1
+        assert fleet.counts(tx, NAMES, TODAY)["overdue"] == 0
         assert sum(group.numbers for group in fleet.due(tx, NAMES, sandbox=["one"])) == 3
         assert sum(group.numbers for group in fleet.due(tx, NAMES)) == 2
     store.close()

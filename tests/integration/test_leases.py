@@ -22,7 +22,7 @@ from receivers import HttpReceiver
 from world import TOKEN, serving
 from world import World as Around
 
-from renewal_watch import canary, channels, config, dispatch, engine, follow_up, poll, presence, report
+from renewal_watch import canary, channels, config, dispatch, engine, follow_up, poll, presence, report, turn
 from renewal_watch.channels import AppriseChannel, Limits
 from renewal_watch.config import Canary, Channel, Environment, Escalation, Flapping, Reminders
 from renewal_watch.daemon import Daemon
@@ -1129,7 +1129,7 @@ def test_two_daemons_send_one_canary(pair: list[Daemon], world: World) -> None:
         assert one.presence
         one.presence.beat()
     for _ in range(2):
-        together(*(one._canary for one in pair))
+        together(*(lambda one=one: one._do(turn.SENDING[0]) for one in pair))
     with world.store.reading() as tx:
         assert [one["kind"] for one in tx.alerts()] == ["canary.sent"]
 

@@ -17,7 +17,19 @@ from rounds import few
 
 from renewal_watch import digest
 from renewal_watch.digest import LONGEST, State, Summary
-from renewal_watch.model import Acknowledgement, Key, Known, Lapse, Match, Matter, Policy, Severity, Silence, Watch
+from renewal_watch.model import (
+    Acknowledgement,
+    Cycle,
+    Key,
+    Known,
+    Lapse,
+    Match,
+    Matter,
+    Policy,
+    Severity,
+    Silence,
+    Watch,
+)
 from renewal_watch.report import Row
 
 SINCE = T0 - timedelta(days=1)
@@ -35,9 +47,10 @@ def row(
     missing_at: datetime | None = None,
     sandbox: bool = False,
     lapses: bool = False,
+    shown: bool = True,
     **changes: Any,
 ) -> Row:
-    """A number whose day comes ``left`` days from today."""
+    """A number whose day comes ``left`` days from today; if it has passed, a list ``shown`` it."""
     number = listing(entry(name, is_sandbox=sandbox, **changes)).entries[name].parsed
     on = None if left is None else TODAY + timedelta(days=left)
     known = Known(
@@ -45,6 +58,8 @@ def row(
     )
     if missing_at is not None:
         known = known._replace(absence=known.absence or _absence(missing_at))
+    if shown and on and on < TODAY:
+        known = known._replace(cycle=Cycle(on.toordinal(), overdue_told=1))
     if lapses:
         known = known._replace(lapse=Lapse(known.renews_on))
     return Row(environment=environment, known=known, number=number, days_left=left, renews_on=on, disagreement=None)
@@ -126,6 +141,8 @@ def test_what_was_found_comes_after_the_digest_and_is_not_called_nothing() -> No
         ([row(0), row(7), row(8)], 12, [], "digest: 12 new, 2 numbers renew within 7 days"),
         ([row(-1), row(-30), row(1)], 0, [], "digest: nothing new, 1 number renews within 7 days, 2 overdue"),
         ([row(None)], 0, [], "digest: nothing new, 0 numbers renew within 7 days"),
+        ([row(-1, lapses=True), row(-1, shown=False)], 0, [], "digest: nothing new, 0 numbers renew within 7 days"),
+        ([row(-1, missing_at=T0), row(-1)], 0, [], "digest: nothing new, 0 numbers renew within 7 days, 1 overdue"),
         (
             [],
             0,
@@ -277,6 +294,10 @@ def test_sums_are_exact_and_have_every_number_that_will_be_charged_once(made: li
     [
         (row(-1), "+15550000001 (production) is overdue by 1 day"),
         (row(-12, auto_renewal=False), "+15550000001 (production) is overdue by 12 days"),
+        (
+            row(-1, shown=False),
+            "+15550000001 (production) had its renewal day 1 day ago; no list since shows whether it renewed",
+        ),
         (row(20, current_status="suspended"), "+15550000001 (production) is suspended"),
         (row(None, current_status="odd <b>"), "+15550000001 (production) is odd ‹b›"),
         (row(20, current_status=None), "+15550000001 (production) is without a status"),
