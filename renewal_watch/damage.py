@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import sqlite3
 from collections import Counter
@@ -56,6 +55,7 @@ from renewal_watch.schema import (
 )
 from renewal_watch.snapshots import PARSE
 from renewal_watch.store import Store
+from renewal_watch.text import from_json
 
 RESTORE = "put a backup back: renewal-watch db restore FILE"
 BY_HAND = "put a backup back (renewal-watch db restore FILE) or correct these rows by hand"
@@ -471,7 +471,7 @@ def _not_json(text: Any) -> str | None:
         msgspec.json.decode(text)
     except (ValueError, RecursionError, TypeError):
         try:
-            json.loads(text)  # knows NaN, and halves of surrogate pairs
+            from_json(text)
         except (ValueError, RecursionError, TypeError):
             return "is no JSON"
     return None

@@ -28,7 +28,7 @@ from renewal_watch.matching import NOBODY, digits
 from renewal_watch.model import Policy, Record
 from renewal_watch.schema import changes, environments, numbers, polls
 from renewal_watch.store import Transaction
-from renewal_watch.text import to_cell
+from renewal_watch.text import from_json, to_cell
 
 Row = dict[str, Any]
 What = Literal["numbers", "history", "alerts"]
@@ -128,7 +128,7 @@ def _history(tx: Transaction, names: Sequence[str]) -> Iterator[Row]:
             "seen_at": report.when(seen_at),
             "not_yet_at": report.when(not_yet_at),
             "what": what,
-            "fields": json.loads(row.fields) if row.fields else {},
+            "fields": from_json(row.fields) if row.fields else {},
         }
 
 

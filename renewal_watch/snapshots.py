@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,7 +17,7 @@ from renewal_watch.leases import Leases
 from renewal_watch.model import DAY_S, Absence, Cycle, Entry, Known, Lapse, PhoneNumber, Verdict, Watch
 from renewal_watch.rows import chunks
 from renewal_watch.schema import absences, changes, cycles, entries, environments, lapses, numbers, polls
-from renewal_watch.text import plain
+from renewal_watch.text import from_json, plain
 
 _CORE = Known._fields[: Known._fields.index("cycle")]  # the columns of the table numbers
 _COLUMNS = tuple("id" if name == "pk" else name for name in _CORE)
@@ -474,11 +473,11 @@ class _State(NamedTuple):
 
 
 def _decode(entry: str) -> dict[str, Any]:
-    """The entry as Python values; the standard library takes numbers that msgspec finds too large."""
+    """The entry as Python values, also with numbers that msgspec finds too large."""
     try:
         decoded: dict[str, Any] = msgspec.json.decode(entry)
     except msgspec.DecodeError:
-        decoded = json.loads(entry)
+        decoded = from_json(entry)
     return decoded
 
 

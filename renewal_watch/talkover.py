@@ -46,7 +46,7 @@ from renewal_watch.errors import (
     TokenRejected,
 )
 from renewal_watch.model import Entry, InvalidEntry, Listing, PhoneNumber
-from renewal_watch.text import REDACTOR, plain
+from renewal_watch.text import REDACTOR, from_json, plain
 from renewal_watch.wire import Answer
 
 log = logging.getLogger(__name__)
@@ -606,7 +606,7 @@ def _json5(body: bytearray) -> Any:
     try:
         text = body.decode("utf-8")
         try:
-            said = json.loads(text)  # knows NaN and half surrogate pairs, which spoil one entry only
+            said = from_json(text)  # NaN and half surrogate pairs spoil one entry only
         except ValueError:
             said = pyjson5.decode(text)
         json.dumps(said)  # nested deeper than can be written again
@@ -666,7 +666,7 @@ def _identity(raw: msgspec.Raw) -> bytes:
     """What makes two entries the same one: the id, or the whole text where there is none."""
     try:
         return str(_ENTRY_ID.decode(raw).id).encode()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError, UnicodeError):  # it will be set aside
         return bytes(raw)
 
 
@@ -704,7 +704,7 @@ def _without_nul(raw: msgspec.Raw) -> bytes:
 
 def _set_aside(raw: msgspec.Raw, error: Exception) -> InvalidEntry:
     try:
-        said = json.loads(bytes(raw).lstrip(b"!").decode("utf-8", "replace"))
+        said = from_json(bytes(raw).lstrip(b"!").decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         said = None
     said = said if isinstance(said, dict) else {}

@@ -11,6 +11,7 @@ import logging
 import re
 import unicodedata
 from functools import lru_cache
+from typing import Any
 from urllib.parse import quote
 
 _LONGEST = 200  # characters of provider text in one sentence; longer is cut with an ellipsis
@@ -51,6 +52,21 @@ _FORMULA_WITHIN = rf"(?='*{_CALCULATES})"  # after what another locale's spreads
 _TO_CELL = re.compile(rf"^{_FORMULA}|(?<=[;\t\r\n]){_FORMULA_WITHIN}")
 _FROM_CELL = re.compile(rf"^'{_FORMULA}|(?<=[;\t\r\n])'{_FORMULA_WITHIN}")
 _COUNTS = re.compile(r"\+?[0-9(][0-9 ().,/:-]*(?:[eE][+-]?[0-9]+)?")  # read as a number, a time or a day
+
+
+def from_json(text: str) -> Any:
+    """JSON as Python values. A whole number with more digits than Python reads is given back as the text it is.
+
+    Knows NaN, and halves of surrogate pairs. Raises ValueError, RecursionError.
+    """
+    return json.loads(text, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | str:
+    try:
+        return int(digits)
+    except ValueError:  # Python's limit against slow conversions, 4300 digits: sys.int_info
+        return digits
 
 
 def plain(value: object, longest: int = _LONGEST) -> str:

@@ -286,8 +286,11 @@ def _shut(one: socket.socket) -> None:
 
 
 def host(url: str) -> str:
-    """The host of an address, with its port."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    """The host of an address, with its port; empty where it has none or is no address."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def seconds(value: object, now: datetime) -> float | None:

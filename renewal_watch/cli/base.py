@@ -31,10 +31,30 @@ if TYPE_CHECKING:
     from renewal_watch.store import Store
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+def text(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """What is looked for or kept must be text: a terminal of another encoding sends bytes that are none."""
+    del ctx
+    name = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(one, str) and any("\ud800" <= c <= "\udfff" for c in one):
+            msg = f"{name}: it holds a character that is no text in UTF-8"
+            raise UsageError(msg)
+        if isinstance(value, tuple) and one == "":
+            msg = f"{name}: it is empty"
+            raise UsageError(msg)
+    return value
+
+
 ENVIRONMENT = click.option(
-    "--environment", metavar="NAME", shell_complete=completing.environments, help="Only this environment."
+    "--environment",
+    metavar="NAME",
+    callback=text,
+    shell_complete=completing.environments,
+    help="Only this environment.",
 )
-NUMBER = click.argument("number", shell_complete=completing.numbers)
+NUMBER = click.argument("number", callback=text, shell_complete=completing.numbers)
 _WANTS_JSON = "renewal_watch.wants_json"  # in what the contexts of one call share
 _ERRORS = "renewal_watch.errors"
 _AT_ONCE = 1000  # lines printed together

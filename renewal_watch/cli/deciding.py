@@ -26,21 +26,8 @@ def _author(given: str | None) -> str:
         return f"user {os.getuid()}"
 
 
-def _text(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """What is kept must be text: a terminal of another encoding sends bytes that are none."""
-    del ctx
-    for one in value if isinstance(value, tuple) else (value,):
-        if isinstance(one, str) and any("\ud800" <= c <= "\udfff" for c in one):
-            msg = f"{option.opts[0]}: it holds a character that is no text in UTF-8"
-            raise UsageError(msg)
-        if isinstance(value, tuple) and one == "":
-            msg = f"{option.opts[0]}: it is empty"
-            raise UsageError(msg)
-    return value
-
-
-_AUTHOR = click.option("--author", metavar="NAME", callback=_text, help="Default: the user who calls.")
-_COMMENT = click.option("--comment", default="", metavar="TEXT", callback=_text, help="Why.")
+_AUTHOR = click.option("--author", metavar="NAME", callback=base.text, help="Default: the user who calls.")
+_COMMENT = click.option("--comment", default="", metavar="TEXT", callback=base.text, help="Why.")
 
 
 @base.cli.group()
@@ -57,7 +44,7 @@ def silence() -> None:
     shell_complete=completing.numbers,
     help="A number, or its beginning and a star: '+4930*'.",
 )
-@click.option("--id", "ids", multiple=True, callback=_text, metavar="ID", help="The provider's id of a number.")
+@click.option("--id", "ids", multiple=True, callback=base.text, metavar="ID", help="The provider's id of a number.")
 @click.option(
     "--environment",
     "environments",
@@ -66,8 +53,10 @@ def silence() -> None:
     shell_complete=completing.environments,
     help="An environment of the configuration.",
 )
-@click.option("--country", "countries", multiple=True, callback=_text, metavar="CC", help="A country code, such as DE.")
-@click.option("--type", "types", multiple=True, callback=_text, metavar="TYPE", help="Such as local or toll-free.")
+@click.option(
+    "--country", "countries", multiple=True, callback=base.text, metavar="CC", help="A country code, such as DE."
+)
+@click.option("--type", "types", multiple=True, callback=base.text, metavar="TYPE", help="Such as local or toll-free.")
 @click.option(
     "--capability",
     "capabilities",
@@ -75,12 +64,12 @@ def silence() -> None:
     type=click.Choice(["voice", "sms", "mms", "fax", "whatsapp"]),
     help="What a number can do.",
 )
-@click.option("--label", "labels", multiple=True, callback=_text, metavar="LABEL", help="A label of the inventory.")
-@click.option("--owner", "owners", multiple=True, callback=_text, metavar="NAME", help="An owner of the inventory.")
+@click.option("--label", "labels", multiple=True, callback=base.text, metavar="LABEL", help="A label of the inventory.")
+@click.option("--owner", "owners", multiple=True, callback=base.text, metavar="NAME", help="An owner of the inventory.")
 @click.option("--auto-renewal", type=click.Choice(["on", "off"]), help="Whether it renews by itself.")
 @click.option("--cost-at-least", metavar="AMOUNT", help="A month, in the number's currency.")
 @click.option("--cost-at-most", metavar="AMOUNT", help="A month, in the number's currency.")
-@click.option("--currency", "currencies", multiple=True, callback=_text, metavar="CUR", help="Such as EUR.")
+@click.option("--currency", "currencies", multiple=True, callback=base.text, metavar="CUR", help="Such as EUR.")
 @click.option(
     "--kind",
     "kinds",
@@ -213,7 +202,7 @@ def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) 
 
 
 @base.cli.command()
-@click.argument("number", required=False, shell_complete=completing.numbers)
+@click.argument("number", required=False, callback=base.text, shell_complete=completing.numbers)
 @click.option(
     "--alert",
     "alert_id",

@@ -156,7 +156,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 
 
 @base.cli.command("test-channel")
-@click.argument("name", required=False, shell_complete=completing.channels)
+@click.argument("name", required=False, callback=base.text, shell_complete=completing.channels)
 @base.JSON
 @click.pass_context
 def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  # noqa: FBT001
