@@ -483,8 +483,12 @@ def _aligned(left: Iterator[Row], right: Iterator[Row], width: int) -> Iterator[
 def appearing(target: Path) -> Iterator[Path]:
     """A new file to write into, which stands as ``target``, on the disk, when the block ended well; else nothing does.
 
-    It is readable by its owner only. What was called so before is replaced. Raises StoreError when it cannot be written.
+    It is readable by its owner only. A file that was called so before is replaced. Raises StoreError when it cannot be
+    written, and for a name that a device or another thing has: root would put a file in the place of /dev/null.
     """
+    if target.exists() and not target.is_file():
+        msg = f"{target} is there and is no file; name another one"
+        raise StoreError(msg)
     part: Path | None = None
     try:
         sweep(target.parent, f"{target.name}.")

@@ -341,8 +341,6 @@ def tidy(kept: set[str]) -> None:
             raw.close()
     _Made.connections[:] = [one for one in _Made.connections if not one[1].closed]
     for path, name in gone.items():
-        _stop_asking(name)
-        _run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
         if _is_as_new(name):
             _Made.spare.append(name)
         else:
@@ -357,16 +355,18 @@ def _is_as_new(name: str) -> bool:
     counters = ", ".join(f"setval('{table}_id_seq', 1, false)" for table in COUNTED)
     about = [f"INSERT INTO about VALUES ('{name}', '{value}')" for name, value in _Made.about]
     all_ = ["BEGIN", "SET LOCAL session_replication_role = replica", *empty, f"SELECT {counters}", *about, "COMMIT"]
+    others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
     try:
-        with psycopg.connect(_libpq(name), autocommit=True) as connection:
-            if connection.execute(_STRUCTURE).fetchone() != _Made.structure:
-                return False
-            connection.execute("; ".join(all_))
-            row = connection.execute("SELECT version_num, pg_database_size(current_database()) FROM alembic_version")
-            version, size = row.fetchone() or ("", 0)
-            return version == HEAD and size < _LARGE
+        connection = _asking(name)  # kept, for the test that gets the database next
+        connection.execute(f"{others} AND pid <> pg_backend_pid()")
+        if connection.execute(_STRUCTURE).fetchone() != _Made.structure:
+            return False
+        connection.execute("; ".join(all_))
+        row = connection.execute("SELECT version_num, pg_database_size(current_database()) FROM alembic_version")
+        version, size = row.fetchone() or ("", 0)
     except psycopg.Error:  # there are no tables, or nobody is let in
         return False
+    return bool(version == HEAD and size < _LARGE)
 
 
 def _create(path: Path | str, template: str) -> None:

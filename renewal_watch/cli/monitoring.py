@@ -179,6 +179,9 @@ def metrics(ctx: click.Context, textfile: Path | None) -> None:
         if not textfile.parent.is_dir():
             msg = f"--textfile: the directory {textfile.parent} does not exist; make it or correct the path"
             raise UsageError(msg)
+        if textfile.exists() and not textfile.is_file():
+            msg = f"--textfile: {textfile} cannot be written: it is there and is no file"
+            raise RenewalWatchError(msg)
     settings = base.settings(ctx)
     from renewal_watch.metrics import exposition
 

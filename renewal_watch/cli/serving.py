@@ -38,6 +38,9 @@ def password(file: Path, force: bool) -> None:  # noqa: FBT001
     """Ask for a password and write its hash to FILE, readable by its owner only."""
     from renewal_watch.web import security
 
+    if file.exists() and not file.is_file():
+        msg = f"{file} is there and is no file; name another one"
+        raise UsageError(msg)
     if file.exists() and not force:
         msg = f"{file} is there already; to set another password, which ends every login: --force"
         raise UsageError(msg)

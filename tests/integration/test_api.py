@@ -18,7 +18,7 @@ from urllib.parse import quote
 import commands
 import pytest
 from conftest import T0
-from databases import BOTH, remove
+from databases import EITHER, remove
 from made_up import entry, listing
 from rounds import Chosen, note
 from world import write_config
@@ -27,7 +27,7 @@ from renewal_watch import config, poll
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 uvicorn = pytest.importorskip("uvicorn")
 jsonschema_rs = pytest.importorskip("jsonschema_rs")

@@ -751,3 +751,19 @@ def test_restore_refuses_a_running_daemon(configuration: Path, tmp_path: Path) -
 def test_faults_of_the_section_are_named(configuration: Path, lines: str, said: str) -> None:
     configuration.write_text(f"{configuration.read_text()}\n[backup]\n{lines}\n")
     assert said in run(configuration, "config", "check", code=78).output
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
+def test_what_is_no_file_is_not_replaced_by_a_backup(configuration: Path, tmp_path: Path, kind: str) -> None:
+    """Root could put a file in the place of a device, and then everything that uses it fails."""
+    target = tmp_path / "there"
+    if kind == "pipe":
+        os.mkfifo(target)
+    elif kind == "directory":
+        target.mkdir()
+    else:
+        target.symlink_to("/dev/zero")
+    before = target.stat()
+    said = run(configuration, "db", "backup", str(target), code=1 if kind != "directory" else None).output
+    assert kind == "directory" or "is there and is no file; name another one" in said
+    assert target.stat() == before

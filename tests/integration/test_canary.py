@@ -19,7 +19,7 @@ import pytest
 from click.testing import Result
 from commands import Run
 from conftest import T0
-from databases import BOTH, opened, path_of, section
+from databases import EITHER, opened, path_of, section
 from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 
@@ -33,7 +33,7 @@ from renewal_watch.routing import Routing
 from renewal_watch.snapshots import CANARY
 from renewal_watch.store import Store
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)

@@ -14,13 +14,13 @@ import commands
 import pytest
 from click.testing import Result
 from conftest import T0, Clock
-from databases import BOTH, SQLITE_ONLY, away, changed, lock, remove
+from databases import BOTH, EITHER, SQLITE_ONLY, away, changed, lock, remove
 from made_up import emptied
 from watched import CHANNEL, Watched, one
 
 from renewal_watch.model import Match
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -288,6 +288,7 @@ def test_a_wrong_configuration_is_unknown(tmp_path: Path, text: str | None, said
     assert said in called("--config", str(path), "check", state=UNKNOWN).stdout
 
 
+@BOTH
 def test_a_database_that_is_not_there_not_ours_or_of_another_release_is_unknown(tmp_path: Path) -> None:
     watch = Watched(tmp_path)
     watch.store.close()
@@ -334,6 +335,7 @@ def test_a_real_process_answers_with_the_exit_code_and_one_line(watch: Watched) 
     assert LINE.fullmatch(done.stdout)
 
 
+@BOTH
 def test_a_locked_database_is_unknown_after_the_timeout(watch: Watched) -> None:
     watch.poll(one(0, 2), at=datetime.now(T0.tzinfo))
     with lock(watch.database) as other:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from databases import BOTH, close
+from databases import EITHER, close
 from world import World, serving, write_config
 
 from renewal_watch import config, daemon
@@ -23,7 +23,7 @@ from renewal_watch.daemon import Daemon
 from renewal_watch.model import Match
 from renewal_watch.store import Store
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 PATIENCE_S = 60.0
 HELD = 'digest = "weekly sun 23:59"\ncritical_at_once = false\n'  # nothing is sent, which saves a child process

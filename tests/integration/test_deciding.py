@@ -20,7 +20,7 @@ import pytest
 from click.testing import Result
 from commands import Run
 from conftest import T0, Clock
-from databases import BOTH, SQLITE_ONLY, age, asked, content, copied, impatient, opened, remove
+from databases import BOTH, EITHER, SQLITE_ONLY, age, asked, content, copied, impatient, opened, remove
 from made_up import entry
 from world import TOKEN, World, serving, write_config
 
@@ -28,7 +28,7 @@ from renewal_watch import fleet
 from renewal_watch.schema import HEAD
 from renewal_watch.store import Transaction
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 H = timedelta(hours=1)
 D = timedelta(days=1)
@@ -215,6 +215,7 @@ def test_a_silence_says_how_many_numbers_it_is_about_now(
     assert kept == {pk: match for pk, (_, _, match) in enumerate(MATCHERS, 1)}
 
 
+@BOTH
 def test_nobody_waits_while_the_numbers_of_a_silence_are_counted(
     run: Run, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import commands
 import pytest
 from conftest import T0
-from databases import BOTH, away, close, copied, opened
+from databases import BOTH, EITHER, away, close, copied, opened
 from receivers import Answer, HttpReceiver, Request, closed_port, http_receiver
 from world import TOKEN, World, serving, write_config
 
@@ -27,7 +27,7 @@ from renewal_watch.poll import Polled
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 PATIENCE_S = 30.0
 GOOD = Polled(environment="production", numbers=3, changed=1, alerts=0)
@@ -224,6 +224,7 @@ def test_a_watch_that_just_started_has_time_to_send_what_it_finds_waiting(
     assert one.outcome(service).path == f"{BEAT}/fail"
 
 
+@BOTH
 def test_a_database_that_cannot_be_read_is_a_failure(
     house: Callable[..., House], service: HttpReceiver, tmp_path: Path
 ) -> None:

@@ -24,7 +24,7 @@ import commands
 import databases
 import pytest
 from conftest import T0
-from databases import BOTH, close, copied, opened
+from databases import EITHER, close, copied, opened
 from made_up import entry, listing
 from receivers import Answer, HttpReceiver, Request, closed_port
 from world import TOKEN, World, serving, write_config
@@ -42,7 +42,7 @@ from renewal_watch.senders import sender_of
 from renewal_watch.store import Store
 from renewal_watch.text import REDACTOR
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30.0

@@ -14,7 +14,7 @@ import commands
 import pytest
 import vobject
 from conftest import T0
-from databases import BOTH
+from databases import EITHER
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
@@ -26,7 +26,7 @@ from renewal_watch.errors import UsageError
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 HOUR = timedelta(hours=1)
 

@@ -14,7 +14,7 @@ import commands
 import pytest
 from commands import Run
 from conftest import T0
-from databases import BOTH
+from databases import EITHER
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up import entry, listing
@@ -27,7 +27,7 @@ from renewal_watch.routing import Routing
 from renewal_watch.store import Store
 from renewal_watch.text import to_cell
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 
 @pytest.fixture

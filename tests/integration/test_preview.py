@@ -24,7 +24,7 @@ import pytest
 from click.testing import Result
 from commands import Run
 from conftest import T0
-from databases import BOTH, Chosen, content, opened, path_of, section, url_of
+from databases import EITHER, Chosen, content, opened, path_of, section, url_of
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
@@ -41,7 +41,7 @@ from renewal_watch.routing import Routing
 from renewal_watch.simulator import next_month
 from renewal_watch.store import Store
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

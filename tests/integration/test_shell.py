@@ -19,13 +19,13 @@ from urllib.parse import quote
 import click
 import pytest
 from click.shell_completion import ShellComplete
-from databases import BOTH, SQLITE_ONLY, away, changed, copied, lock, opened, remove, section
+from databases import BOTH, EITHER, SQLITE_ONLY, away, changed, copied, lock, opened, remove, section
 from world import World, serving, write_config
 
 from renewal_watch import config, engine, schema
 from renewal_watch.cli import cli, contents, manual
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 Offered = Callable[..., list[str]]
 ESCAPE = "\x1b["
@@ -182,6 +182,7 @@ def _another_database(folder: Path) -> None:
     changed(folder / "renewal-watch.db", "CREATE TABLE numbers (of_somebody_else text)")
 
 
+@BOTH
 @pytest.mark.parametrize(
     "spoilt",
     [
@@ -214,6 +215,7 @@ def completed(folder: Path, path: Path) -> subprocess.CompletedProcess[str]:
     return run(folder, **asked)
 
 
+@BOTH
 def test_a_database_that_is_held_makes_nobody_wait(home: Path, offered: Offered) -> None:
     """A writer holds it for as long as a first poll takes; TAB answers with nothing instead."""
     with lock(home / "renewal-watch.db") as holder:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from browsing import Visitor, pages
 from conftest import T0, Clock
-from databases import BOTH, SQLITE_ONLY, Chosen, changed, opened, remove
+from databases import EITHER, SQLITE_ONLY, Chosen, changed, opened, remove
 from watched import CHANNEL, Watched, one
 
 from renewal_watch import backups, config
@@ -18,7 +18,7 @@ from renewal_watch.errors import ChannelError
 from renewal_watch.model import Known
 from renewal_watch.routing import Routing
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 H = timedelta(hours=1)
 D = timedelta(days=1)

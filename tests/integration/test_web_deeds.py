@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from browsing import Visitor, pages, password_file
 from conftest import T0, Clock
-from databases import BOTH, impatient
+from databases import BOTH, EITHER, impatient
 from watched import CHANNEL, Watched, one
 
 from renewal_watch.model import Matter
 from renewal_watch.routing import Routing
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 HERE = "/numbers/production/phone-1"
 NUMBER = {"environment": "production", "id": "phone-1", "back": HERE}
@@ -131,6 +131,7 @@ def test_a_number_that_is_not_known_is_said(visitor: Visitor, deed: str) -> None
     assert visitor.do(deed, environment="production", id="nobody", length="4h") == "bad: this number is not known"
 
 
+@BOTH
 def test_a_database_that_is_being_written_is_said_and_nothing_is_lost(visitor: Visitor, watched: Watched) -> None:
     impatient(visitor.state._writes.store())
     with watched.store.transaction() as tx:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from browsing import PASSWORD, Visitor, pages, password_file, said
 from conftest import T0, Clock
-from databases import BOTH
+from databases import EITHER
 from hypothesis import given
 from hypothesis import strategies as st
 from rounds import few
@@ -24,7 +24,7 @@ from renewal_watch.config import Web
 from renewal_watch.errors import ConfigError
 from renewal_watch.web import security
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 SECRET = "calendar-secret-of-the-tests"
 PAGES = ("/", "/calendar", "/alerts", "/health", "/numbers/production/phone-1")

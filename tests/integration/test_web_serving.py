@@ -22,7 +22,7 @@ import requests
 import uvicorn
 from browsing import PASSWORD, password_file
 from conftest import T0
-from databases import BOTH
+from databases import EITHER
 from watched import Watched, one
 
 from renewal_watch.config import Web, load
@@ -31,7 +31,7 @@ from renewal_watch.web.app import build
 from renewal_watch.web.security import PasswordHash
 from renewal_watch.web.state import State
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 RUN = [sys.executable, "-m", "renewal_watch"]
 
@@ -359,6 +359,10 @@ def test_a_password_is_set_and_not_replaced_unasked(tmp_path: Path) -> None:
     code, said = web_password(str(path), given="another one of these\n")
     assert (code, PasswordHash.read(Web(password_file=str(path)))) == (2, found)
     assert "--force" in said
+    os.mkfifo(tmp_path / "pipe")
+    code, said = web_password("--force", str(tmp_path / "pipe"), given="another one of these\n")
+    assert (code, stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)) == (2, True)
+    assert "is no file" in said
     assert web_password("--force", str(path), given="another one of these\n")[0] == 0
     assert PasswordHash.read(Web(password_file=str(path))).is_of("another one of these")
 
