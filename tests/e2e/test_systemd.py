@@ -253,6 +253,7 @@ def test_the_installed_service_polls_and_tells_and_says_so(machine: Machine) -> 
     assert {(one["channel"], one["state"]) for one in told} == {("ops-slack", "sent"), ("ops-mail", "sent")}
 
 
+@pytest.mark.lengthy
 def test_the_shipped_configuration_needs_the_three_secrets_and_nothing_else(machine: Machine) -> None:
     shutil.copy(CHECKOUT / "systemd/config.toml", machine.root / "etc/renewal-watch/config.toml")
     assert "is right: 1 environment, channels: ops-slack, ops-mail" in ask(machine, "config", "check")
@@ -269,6 +270,7 @@ def test_a_missing_secret_is_named_and_not_tried_again(machine: Machine) -> None
     assert "channels.ops-slack.url_credential" in machine.journal(DAEMON).removeprefix(before)
 
 
+@pytest.mark.lengthy
 def test_a_secret_sealed_to_the_machine_is_taken_instead(machine: Machine) -> None:
     configure(machine, channels="ops-slack")
     machine.run(["rm", "/etc/credstore/ops-slack"])
@@ -280,6 +282,7 @@ def test_a_secret_sealed_to_the_machine_is_taken_instead(machine: Machine) -> No
     soon(lambda: messages(machine) != [], machine)
 
 
+@pytest.mark.lengthy
 def test_installing_again_keeps_everything_and_a_failed_upgrade_changes_nothing(machine: Machine) -> None:
     start(machine)
     before = machine.run(["readlink", "/opt/renewal-watch/current"]).stdout
@@ -341,6 +344,7 @@ def test_a_wrong_configuration_at_reload_is_refused_and_the_right_one_taken(mach
     assert found["MainPID"] == pid
 
 
+@pytest.mark.lengthy
 def test_a_wrong_configuration_at_the_start_is_not_tried_again(machine: Machine) -> None:
     configure(machine, more="colour = 1")
     machine.run(["systemctl", "start", DAEMON], check=False)
@@ -357,6 +361,7 @@ def test_a_killed_daemon_comes_back_with_its_database(machine: Machine) -> None:
     assert status(machine)["environments"][0]["numbers"] == 30
 
 
+@pytest.mark.lengthy
 def test_a_hung_daemon_is_replaced_and_its_last_place_is_in_the_journal(machine: Machine) -> None:
     drop_in(machine, "RestartSec=100ms\nWatchdogSec=2\nTimeoutAbortSec=10")
     start(machine)
@@ -369,6 +374,7 @@ def test_a_hung_daemon_is_replaced_and_its_last_place_is_in_the_journal(machine:
     assert "Fatal Python error: Aborted" in said
 
 
+@pytest.mark.lengthy
 def test_it_stops_within_ten_seconds_though_the_provider_does_not_answer(machine: Machine) -> None:
     configure(machine, base_url="http://127.0.0.1:8702/api/v1")
     start(machine)
@@ -379,6 +385,7 @@ def test_it_stops_within_ten_seconds_though_the_provider_does_not_answer(machine
     assert machine.show(DAEMON)["Result"] == "success"
 
 
+@pytest.mark.lengthy
 def test_a_second_daemon_is_refused_and_the_first_goes_on(machine: Machine) -> None:
     pid = start(machine)["MainPID"]
     assert "another daemon" in ask(machine, "run", exit_code=1)
@@ -389,6 +396,7 @@ def test_a_second_daemon_is_refused_and_the_first_goes_on(machine: Machine) -> N
 # --- the administrator's commands -------------------------------------------------------------------------------------
 
 
+@pytest.mark.lengthy
 def test_what_root_did_before_the_first_start_does_not_keep_the_service_from_its_database(machine: Machine) -> None:
     assert "30 numbers" in ask(machine, "poll", "--no-send")
     assert start(machine, ONCE)["Result"] == "success"  # writes one poll more, as the service's user
@@ -454,6 +462,7 @@ def test_the_timer_polls_and_sends_with_the_same_database(machine: Machine) -> N
     assert status(machine)["environments"][0]["numbers"] == 30
 
 
+@pytest.mark.lengthy
 def test_timer_and_daemon_replace_each_other(machine: Machine) -> None:
     start(machine)
     start(machine, TIMER)
@@ -481,6 +490,7 @@ def page(machine: Machine, path: str = "/") -> str:
     return machine.run([python(), "-c", ASK, PAGES + path]).stdout
 
 
+@pytest.mark.lengthy
 def test_the_first_request_starts_the_pages_and_they_wait_for_the_database(machine: Machine) -> None:
     machine.run(["systemctl", "enable", "--now", WEB_SOCKET])
     assert machine.show(WEB)["ActiveState"] == "inactive"
@@ -549,6 +559,7 @@ print(post("/do/silence", token=token, environment="production", id=place[2], le
 """
 
 
+@pytest.mark.lengthy
 def test_pages_that_others_could_reach_need_a_password(machine: Machine) -> None:
     folder = machine.root / f"etc/systemd/system/{WEB_SOCKET}.d"
     folder.mkdir(exist_ok=True)
@@ -715,6 +726,7 @@ def test_both_services_are_confined_alike() -> None:
 # --- the machine itself -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.lengthy
 def test_a_killed_test_run_takes_its_machine_along(installed: Machine, tmp_path: Path) -> None:
     del installed  # says whether machines can be made here
     code = f"""

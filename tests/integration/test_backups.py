@@ -543,7 +543,8 @@ def test_the_daily_turn_makes_it_before_anything_is_let_go(nights: Nights) -> No
     upkeep.run_once(nights.store, nights.settings, lambda: T0, lambda _: None)
     nights.now = T0 + DAY
     said = upkeep.run_once(nights.store, nights.settings, lambda: nights.now, lambda _: None)
-    assert [one.split()[0] for one in said] == ["backup", "let"]
+    assert [one.split()[0] for one in said] == ["backup"], "and nothing was old enough"
+    assert not upkeep.is_due(nights.store, nights.settings, nights.now)
 
 
 def test_rotation_takes_only_its_own(nights: Nights) -> None:

@@ -308,6 +308,22 @@ def test_a_poll_that_breaks_is_repeated_and_takes_nothing_down(
     assert world.requests == 0
 
 
+def test_a_stop_in_the_middle_of_a_tick_is_no_fault(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool of the polls may be shut while the scheduler's thread is about to fill it."""
+    with Running(tmp_path, address, monkeypatch) as one:
+        until(lambda: not one._busy)
+        due = one.settings.environments[0]
+
+        def stops() -> list[Any]:
+            one._pool.shutdown(wait=True)
+            return [due]
+
+        monkeypatch.setattr(one, "_due", stops)
+        one._tick()
+
+
 def test_only_one_holds_the_lock(tmp_path: Path) -> None:
     database = tmp_path / "renewal-watch.db"
     with only_one(database), pytest.raises(AlreadyRunning, match="another daemon"), only_one(database):

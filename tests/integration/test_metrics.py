@@ -411,7 +411,7 @@ def test_only_a_file_that_the_collector_would_read_is_written(watch: Watched, tm
     assert "does not exist; make it or correct the path" in said.stderr
     (tmp_path / "folder.prom").mkdir()
     said = run(watch, "metrics", "--textfile", str(tmp_path / "folder.prom"), code=1)
-    assert "cannot be written: Is a directory" in said.stderr
+    assert "cannot be written: it is there and is no file" in said.stderr
     assert [found.name for found in tmp_path.iterdir()] == ["folder.prom"]
 
 

@@ -305,7 +305,7 @@ BROKEN = [
     (json.dumps(entry("bad", days_until_monthly_renewal=[1])).encode(), "bad", "+15550000bad"),
     (json.dumps(entry("bad", currency="\ud83d")).encode(), "bad", "+15550000bad"),
     (json.dumps(entry("bad", currency="@@")).encode().replace(b"@@", b"\xff\xfe"), "bad", "+15550000bad"),
-    (b'{"id": ' + b"9" * 5000 + b', "number": "+1555"}', None, None),
+    (b'{"id": ' + b"9" * 5000 + b', "number": "+1555"}', "9" * 5000, "+1555"),
     (b"null", None, None),
     (b'"text"', None, None),
     (b"[]", None, None),
