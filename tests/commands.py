@@ -33,7 +33,8 @@ def call(
     result = CliRunner().invoke(cli, [*before, *words], prog_name="renewal-watch", obj=now, input=given, env=env)
     assert code is None or result.exit_code == code, (words, result.output, result.exception)
     assert "Traceback" not in result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit), words
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
     for secret in secrets:
         assert secret not in result.output
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import re
@@ -90,6 +91,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = sorted(chosen, key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
+def pytest_collection_finish() -> None:
+    """Some thousand tests with all that they import are never garbage: nobody looks at them again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Those who run tests side by side are given one server."""
@@ -106,6 +113,13 @@ def _started() -> str:
         if os.environ.get("RENEWAL_WATCH_TEST_ALL"):
             raise
         return f"!{error}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """How many examples a property is tried with goes into the report of a campaign."""
+    tried = getattr(getattr(item, "function", None), "_hypothesis_internal_use_settings", None)
+    if tried is not None:
+        item.user_properties.append(("examples", tried.max_examples))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,7 +23,6 @@ class Chosen:
     rounds: ClassVar[int | None] = None
     seed: ClassVar[int] = SEED
     report: ClassVar[Path | None] = None
-    examples: ClassVar[int] = 0  # that properties were tried with, at most
 
 
 def add_options(parser: pytest.Parser) -> None:

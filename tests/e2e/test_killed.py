@@ -101,7 +101,7 @@ def assert_promise(store: Store, world: World, kills: int) -> int:
 
 def test_polls_killed_at_random_lose_nothing(tmp_path: Path, forker: Zygote) -> None:
     """SIGKILL between 0 and 1 s after the start, again and again, on one database and two channels."""
-    count = rounds(10)
+    count = rounds(8)
     world = World()
     chance = random.Random(Chosen.seed)
     with serving(world) as address:
@@ -122,7 +122,7 @@ def test_polls_killed_at_random_lose_nothing(tmp_path: Path, forker: Zygote) -> 
 
 def test_a_daemon_killed_at_random_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL up to two seconds after the start, again and again, also before it watches; then it comes to rest."""
-    count = rounds(6)
+    count = rounds(4)
     world = many.World(latency_s=0.05)
     chance = random.Random(Chosen.seed)
     url = f"sqlite:///{tmp_path}/renewal-watch.db"

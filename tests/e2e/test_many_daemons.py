@@ -362,7 +362,7 @@ def settle(server: Server, world: World, daemons: int = DAEMONS) -> None:
 
 def test_deaths_at_random_lose_nothing(server: Server, tmp_path: Path) -> None:
     """See the module; what may be told twice is bounded by the claims that were taken over or had no known outcome."""
-    count = rounds(8)
+    count = rounds(6)
     world = World(latency_s=0.1)
     with closing(Store(server.url)) as store:
         store.upgrade()
@@ -442,7 +442,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
     step.write_text("+0")
     with serving(world, Handler) as address:
         later = f'[[channels]]\nname = "later"\nwebhook = "{address}/later"\n'
-        config = write_config(tmp_path, server.url, address, environments=4, more=later)
+        config = write_config(tmp_path, server.url, address, environments=2, more=later)
         with closing(Store(server.url)) as store:
             store.upgrade()
             only = Routing(channels=(Channel(name="later", webhook=f"{address}/later"),))
@@ -461,9 +461,9 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
         ]
         with running(those):
             until(lambda: all("watching" in one.text() for one in those), "that all run")
-            until(lambda: all(len(world.requests[f"e{i}"]) >= 2 for i in range(4)), "two polls of each")
+            until(lambda: all(len(world.requests[f"e{i}"]) >= 2 for i in range(2)), "two polls of each")
             step.write_text("+7200s")
-            until(lambda: all(len(world.requests[f"e{i}"]) >= 3 for i in range(4)), "another poll of each")
+            until(lambda: all(len(world.requests[f"e{i}"]) >= 3 for i in range(2)), "another poll of each")
             until(lambda: all_told(server), "that all was told")
             (dated,) = {line[:13] for line in those[0].text().splitlines()[-1:]}
             assert dated > datetime.now(UTC).isoformat()[:13], "its own clock is ahead, as its log shows"

@@ -404,6 +404,7 @@ def test_what_root_did_before_the_first_start_does_not_keep_the_service_from_its
     assert roots_files(machine) == ""
 
 
+@pytest.mark.lengthy
 def test_what_root_does_beside_the_service_leaves_it_everything_writable(machine: Machine) -> None:
     start(machine, ONCE)  # not the daemon, so that root is the one who makes the lock
     ask(machine, "db", "backup", "/run/backup")
@@ -618,7 +619,9 @@ def server(machine: Machine) -> Iterator[Machine]:
 
 
 @pytest.mark.parametrize(
-    ("url", "needs_network"), [(BY_PASSWORD, True), (BY_PEER, False)], ids=["by password", "by peer"]
+    ("url", "needs_network"),
+    [pytest.param(BY_PASSWORD, True, marks=pytest.mark.lengthy), (BY_PEER, False)],
+    ids=["by password", "by peer"],
 )
 def test_the_service_and_the_pages_use_a_server_within_their_confinement(
     server: Machine, url: str, needs_network: bool
