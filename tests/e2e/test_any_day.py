@@ -31,7 +31,13 @@ DAYS = {  # where the change of the clocks comes at midnight, as it did in Sao P
 QUICK = tuple(  # what a clock could matter to, in seconds
     f"tests/{name}.py"
     for name in (
-        *("test_docs", "unit/test_forecast", "unit/test_schedule", "unit/test_digest", "integration/test_selections"),
+        *(
+            "test_docs",
+            "unit/test_schedule",
+            "unit/test_digest",
+            "integration/test_forecast",
+            "integration/test_selections",
+        ),
         *("integration/test_export", "integration/test_ics", "integration/test_import", "integration/test_health"),
         *("integration/test_check_command", "integration/test_metrics"),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from browsing import Visitor, pages, password_file
 from conftest import T0, Clock
 from databases import BOTH, EITHER, impatient
+from made_up import emptied
 from watched import CHANNEL, Watched, one
 
 from renewal_watch.model import Matter
@@ -22,25 +22,49 @@ HERE = "/numbers/production/phone-1"
 NUMBER = {"environment": "production", "id": "phone-1", "back": HERE}
 
 
-@pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
-    web = f'[web]\npassword_file = "{password_file(tmp_path / "password")}"\n'
-    made = Watched(tmp_path, CHANNEL + web)
-    made.poll(one(1, 3), one(2, 30))
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("deeds")
+    made = Watched(folder, f'{CHANNEL}[web]\npassword_file = "{password_file(folder / "password")}"\n')
     yield made
     made.store.close()
 
 
-@pytest.fixture
-def clock() -> Clock:
+@pytest.fixture(scope="module")
+def ticking() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def visitor(watched: Watched, clock: Clock) -> Iterator[Visitor]:
-    with pages(watched, clock) as found:
-        found.login("Anna")
+@pytest.fixture(scope="module")
+def served(shared: Watched, ticking: Clock) -> Iterator[Visitor]:
+    with pages(shared, ticking) as found:
         yield found
+
+
+@pytest.fixture
+def watched(shared: Watched) -> Watched:
+    emptied(shared.store)
+    shared.poll(one(1, 3), one(2, 30))
+    return shared
+
+
+@pytest.fixture
+def clock(ticking: Clock) -> Clock:
+    ticking.now = T0
+    return ticking
+
+
+@pytest.fixture
+def stranger(served: Visitor, watched: Watched, clock: Clock) -> Visitor:
+    assert (watched.path.exists(), clock.now) == (True, T0)
+    served.forget()
+    return served
+
+
+@pytest.fixture
+def visitor(stranger: Visitor) -> Visitor:
+    stranger.login("Anna")
+    return stranger
 
 
 def matter(visitor: Visitor) -> Matter:
@@ -49,11 +73,10 @@ def matter(visitor: Visitor) -> Matter:
     return found
 
 
-def test_who_is_not_logged_in_sees_no_buttons(watched: Watched, clock: Clock) -> None:
-    with pages(watched, clock) as visitor:
-        page = visitor.get(HERE).text
-        assert "<button" not in re.sub(r"(?s)<footer.*</footer>", "", page)
-        assert "Log in to acknowledge" in visitor.text(HERE)
+def test_who_is_not_logged_in_sees_no_buttons(stranger: Visitor) -> None:
+    page = stranger.get(HERE).text
+    assert "<button" not in re.sub(r"(?s)<footer.*</footer>", "", page)
+    assert "Log in to acknowledge" in stranger.text(HERE)
 
 
 def test_an_acknowledgement_and_its_end(visitor: Visitor) -> None:
