@@ -17,6 +17,7 @@ import pytest
 import rounds
 from databases import Chosen
 from receivers import HttpReceiver, http_receiver
+from world import World, serving
 
 from renewal_watch.channels import AppriseChannel
 
@@ -178,6 +179,19 @@ def _forgotten_loudness() -> Iterator[None]:
     REDACTOR.masks_numbers = False
     yield
     REDACTOR.masks_numbers = False
+
+
+@pytest.fixture
+def world() -> World:
+    """A provider of three numbers and a channel that notes what it was told; see ``address``."""
+    return World(numbers=3, restless=False)
+
+
+@pytest.fixture
+def address(world: World) -> Iterator[str]:
+    """Where the world is served."""
+    with serving(world) as where:
+        yield where
 
 
 @pytest.fixture(scope="module")

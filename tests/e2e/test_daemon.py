@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from world import TOKEN, World, serving, write_config
+from world import TOKEN, World, write_config
 
 PATIENCE_S = 20.0
 
@@ -65,12 +65,6 @@ def daemon(config: Path, folder: Path, **environment: str) -> Iterator[Process]:
 @pytest.fixture
 def world() -> World:
     return World(restless=False)
-
-
-@pytest.fixture
-def address(world: World) -> Iterator[str]:
-    with serving(world) as where:
-        yield where
 
 
 def cli(config: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, away, close
 from receivers import Answer, http_receiver
-from world import TOKEN, World, serving, write_config
+from world import TOKEN, World, write_config
 
 from renewal_watch import config, daemon, follow_up
 from renewal_watch.daemon import Daemon, only_one
@@ -65,17 +65,6 @@ class Running:
         self.daemon._pool.shutdown(wait=True)
         self.daemon._account_pool.shutdown(wait=True)
         close(self.store)
-
-
-@pytest.fixture
-def world() -> World:
-    return World(numbers=3, restless=False)
-
-
-@pytest.fixture
-def address(world: World) -> Iterator[str]:
-    with serving(world) as where:
-        yield where
 
 
 def test_a_dead_scheduler_is_started_again(

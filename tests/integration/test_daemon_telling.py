@@ -87,11 +87,6 @@ Build = Callable[..., House]
 
 
 @pytest.fixture
-def world() -> World:
-    return World(numbers=3, restless=False)
-
-
-@pytest.fixture
 def build(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
     monkeypatch.setattr(daemon, "TICK_S", 0.05)

@@ -16,7 +16,7 @@ import pytest
 from conftest import T0
 from databases import BOTH, EITHER, away, close, copied, opened
 from receivers import Answer, HttpReceiver, Request, closed_port, http_receiver
-from world import TOKEN, World, serving, write_config
+from world import TOKEN, World, write_config
 
 from renewal_watch import config, daemon, heartbeat
 from renewal_watch.config import Channel, Environment, Settings
@@ -369,17 +369,6 @@ def test_a_push_monitor_is_told_up_and_down(house: Callable[..., House], service
 
 
 # --- the daemon and the command ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def world() -> World:
-    return World(numbers=3, restless=False)
-
-
-@pytest.fixture
-def address(world: World) -> Iterator[str]:
-    with serving(world) as where:
-        yield where
 
 
 @pytest.fixture

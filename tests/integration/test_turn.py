@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 from commands import Run
 from conftest import T0, Clock
 from databases import BOTH
-from world import World, serving, write_config
+from world import World, write_config
 
 from renewal_watch import turn
 from renewal_watch.turn import TASKS
@@ -21,17 +21,6 @@ from renewal_watch.turn import TASKS
 pytestmark = BOTH
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def world() -> World:
-    return World(numbers=3, restless=False)
-
-
-@pytest.fixture
-def address(world: World) -> Iterator[str]:
-    with serving(world) as where:
-        yield where
 
 
 @pytest.fixture
