@@ -195,12 +195,12 @@ def test_systemd_hears_ready_status_watchdog_reload_and_stopping(tmp_path: Path,
         with daemon(config, tmp_path, NOTIFY_SOCKET=str(path), WATCHDOG_USEC="2000000") as one:
             one.wait_for(lambda: hear("READY=1"), "READY")
             one.wait_for(lambda: hear("WATCHDOG=1"), "WATCHDOG")
+            one.wait_for(lambda: world.requests, "the first poll")
             one.process.send_signal(signal.SIGHUP)
             one.wait_for(lambda: hear("RELOADING=1"), "RELOADING")
             one.wait_for(lambda: hear("READY=1") and sum("READY=1" in s for s in said) == 2, "READY again")
             one.stop()
             assert hear("STOPPING=1")
-    assert world.requests
 
 
 def test_a_log_line_is_json_when_asked_for(tmp_path: Path, address: str) -> None:
