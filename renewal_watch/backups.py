@@ -13,10 +13,12 @@ import os
 import re
 import secrets
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -331,8 +333,15 @@ def is_due(kept: tuple[datetime, str | None] | None, settings: Backup, zone: str
     return has_failed or schedule.last_fire(kept[0], now, settings.schedule, zone) is not None
 
 
-def keep_up(store: Store, settings: Settings, clock: Callable[[], datetime]) -> str | None:
-    """Make the backup that is due and take away those that need not stay; a sentence on what was done, None for nothing.
+class Done(NamedTuple):
+    """What came of a daily task, in a sentence."""
+
+    said: str
+    is_good: bool = True
+
+
+def keep_up(store: Store, settings: Settings, clock: Callable[[], datetime]) -> Done | None:
+    """Make the backup that is due and take away those that need not stay; None where none is due.
 
     That one failed is written into the calendar, from which ``follow_up`` and ``health`` tell it; it raises StoreError only
     where that cannot be written. A database of a newer release is left to the daemons of that release.
@@ -344,29 +353,28 @@ def keep_up(store: Store, settings: Settings, clock: Callable[[], datetime]) -> 
         return None
     state = State.of(kept)
     try:
-        made, gone = _make(store, plan, settings.timezone, now)
+        made, size, gone = _make(store, plan, settings.timezone, now)
     except StoreError as error:
         is_retry = state.fault is not None and kept is not None and not _fires(kept[0], now, plan, settings.timezone)
         state = msgspec.structs.replace(state, fault=str(error), missed=state.missed + (not is_retry))
-        said = f"the backup failed: {error}"
-        log.error("%s", said)  # noqa: TRY400 (a sentence says it all)
+        done = Done(f"the backup failed: {error}", is_good=False)
+        log.error("%s", done.said)  # noqa: TRY400 (a sentence says it all)
     else:
         next_at = schedule.next_fire(now, plan.schedule, settings.timezone)
-        size = made.stat().st_size
         state = State(good_at=clock(), next_at=next_at, file=str(made), size=size)
-        said = f"backup {made}, {size} bytes, checked" + (f"; {gone} older ones deleted" if gone else "")
-        log.info("%s", said)
+        done = Done(f"backup {made}, {size} bytes, checked" + (f"; {gone} older ones deleted" if gone else ""))
+        log.info("%s", done.said)
     with store.transaction() as tx:
         tx.set_fired(CALENDAR, now, msgspec.json.encode(state).decode())
-    return said
+    return done
 
 
 def _fires(since: datetime, until: datetime, plan: Backup, zone: str) -> bool:
     return since <= until and schedule.last_fire(since, until, plan.schedule, zone) is not None
 
 
-def _make(store: Store, plan: Backup, zone: str, now: datetime) -> tuple[Path, int]:
-    """A new backup in the directory, and how many others were deleted. Raises StoreError."""
+def _make(store: Store, plan: Backup, zone: str, now: datetime) -> tuple[Path, int, int]:
+    """A new backup in the directory, its bytes, and how many others were deleted. Raises StoreError."""
     folder = plan.path
     try:
         if not folder.is_dir():
@@ -381,11 +389,12 @@ def _make(store: Store, plan: Backup, zone: str, now: datetime) -> tuple[Path, i
         )
         raise StoreError(msg) from None
     of = _of(store)
-    made = _free_name(folder, of, now)
     try:
+        made = _free_name(folder, of, now)
         sweep(folder, f"{of}-")
         save(store, made)
         _give(made, folder)
+        size = made.stat().st_size
         names = [path.name for path in folder.iterdir()]
         gone = sorted(set(_ours(names, of)) - staying(_ours(names, of), plan, zone) - {made.name})
         for name in gone:
@@ -393,14 +402,21 @@ def _make(store: Store, plan: Backup, zone: str, now: datetime) -> tuple[Path, i
     except OSError as error:
         msg = f"backup.directory: {folder} cannot be kept in order: {error.strerror or error}"
         raise StoreError(msg) from None
-    return made, len(gone)
+    return made, size, len(gone)
 
 
 def _give(made: Path, like: Path) -> None:
     """What root makes by hand belongs to whom the folder is: the service's user must be able to write and delete it."""
-    if os.geteuid() == 0:
-        owner = like.stat()
-        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    if os.geteuid() != 0:
+        return
+    owner = like.stat()
+    descriptor = os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:  # what is open, and has this one name: the user may put another thing into the folder meanwhile
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    finally:
+        os.close(descriptor)
 
 
 def _of(store: Store) -> str:

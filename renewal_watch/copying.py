@@ -486,11 +486,11 @@ def appearing(target: Path) -> Iterator[Path]:
     It is readable by its owner only. A file that was called so before is replaced. Raises StoreError when it cannot be
     written, and for a name that a device or another thing has: root would put a file in the place of /dev/null.
     """
-    if target.exists() and not target.is_file():
-        msg = f"{target} is there and is no file; name another one"
-        raise StoreError(msg)
     part: Path | None = None
     try:
+        if target.exists() and not target.is_file():
+            msg = f"{target} is there and is no file; name another one"
+            raise StoreError(msg)
         sweep(target.parent, f"{target.name}.")
         descriptor, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent)
         part = Path(name)

@@ -348,7 +348,11 @@ class Daemon:
             self._polling[environment.name] = time.monotonic()
             try:
                 self._pool.submit(self._poll, environment)
-            except RuntimeError:  # the daemon was stopped meanwhile, and begins nothing more
+            except RuntimeError:  # the daemon was stopped meanwhile, and begins nothing more; or no thread is to be had
+                self._busy.discard(environment.name)
+                self._polling.pop(environment.name, None)
+                if not self.stopping.is_set():
+                    raise
                 return
 
     def _due(self) -> list[Environment]:
@@ -404,7 +408,11 @@ class Daemon:
         for task in turn.TASKS:
             if task.name not in self._busy and task.is_due(due):
                 self._busy.add(task.name)
-                threading.Thread(target=self._do, args=(task,), name=task.name, daemon=True).start()
+                try:
+                    threading.Thread(target=self._do, args=(task,), name=task.name, daemon=True).start()
+                except RuntimeError:  # no thread is to be had
+                    self._busy.discard(task.name)
+                    raise
         if is_heard:  # it may be that the others are quicker at every poll
             self._can_write()
         self._refreshed_at = self._answered_at = time.monotonic()

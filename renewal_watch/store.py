@@ -6,7 +6,9 @@ nothing of it happened. On SQLite a transaction holds the write lock from its st
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -139,6 +141,27 @@ class Store:
         """
         with self._connected() as connection, holding(connection, "", waits=True):
             yield connection
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[bool]:
+        """Whether no other process does ``what`` with this database; none begins it until the end of the block.
+
+        Raises StoreError.
+        """
+        if self.path is None:
+            with self._connected() as connection, holding(connection, what, waits=False) as is_ours:
+                yield is_ours
+            return
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # no file that somebody owns
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except OSError:
+            is_ours = False
+        try:
+            yield is_ours
+        finally:
+            os.close(folder)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from renewal_watch import canary, follow_up, upkeep
+from renewal_watch.backups import Done
 from renewal_watch.clock import Clock
 from renewal_watch.config import Channel, Settings
 from renewal_watch.model import Policy
@@ -44,14 +45,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something that its calendar makes due. ``run`` gives a sentence on each thing done; what fails becomes an alert.
+    """Something that its calendar makes due. ``run`` says what came of it; what fails becomes an alert as well.
 
     Both raise StoreError.
     """
 
     name: str
     is_due: Callable[[Turn], bool]
-    run: Callable[[Turn], list[str]]
+    run: Callable[[Turn], list[Done]]
 
 
 def follow(turn: Turn, file_faults: Mapping[str, str], *, host: str = "", instance: str | None = None) -> int:
@@ -69,18 +70,18 @@ def follow(turn: Turn, file_faults: Mapping[str, str], *, host: str = "", instan
     )
 
 
-def _send_canary(turn: Turn) -> list[str]:
+def _send_canary(turn: Turn) -> list[Done]:
     if fault := canary.send(turn.store, turn.routing, turn.clock, turn.pause):
         log.error("the canary failed: %s", fault)
     return []
 
 
-def _send_digests(turn: Turn) -> list[str]:
+def _send_digests(turn: Turn) -> list[Done]:
     follow_up.send_digests(turn.store, turn.routing, turn.policies, turn.clock, turn.still)
     return []
 
 
-def _keep_up(turn: Turn) -> list[str]:
+def _keep_up(turn: Turn) -> list[Done]:
     return upkeep.run_once(turn.store, turn.settings, turn.clock, turn.pause)
 
 

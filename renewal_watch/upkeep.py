@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from renewal_watch import backups, retention, schedule
+from renewal_watch.backups import Done
 from renewal_watch.config import Settings
 from renewal_watch.store import Store
 
@@ -44,20 +45,23 @@ def _is_prune_due(store: Store, settings: Settings, now: datetime) -> bool:
 
 def run_once(
     store: Store, settings: Settings, clock: Callable[[], datetime], pause: Callable[[float], None]
-) -> list[str]:
-    """Do what is due; a sentence for each thing done, none where nothing was old enough to go.
+) -> list[Done]:
+    """Do what is due; nothing where another process is at it. Of what was deleted nothing is said if nothing was old enough.
 
     ``pause`` is given the seconds between two of many short transactions, and may end it all by raising.
     Raises StoreError.
     """
-    saved = backups.keep_up(store, settings, clock)
-    done = [saved] if saved else []
-    return [*done, *_prune(store, settings, clock, pause)] if _is_prune_due(store, settings, clock()) else done
+    with store.alone("upkeep") as is_alone:
+        if not is_alone:
+            return []
+        saved = backups.keep_up(store, settings, clock)
+        done = [saved] if saved else []
+        return [*done, *_prune(store, settings, clock, pause)] if _is_prune_due(store, settings, clock()) else done
 
 
 def _prune(
     store: Store, settings: Settings, clock: Callable[[], datetime], pause: Callable[[float], None]
-) -> list[str]:
+) -> list[Done]:
     now = clock()
     with store.transaction() as tx:
         kept = tx.fired_at(_PRUNING)
@@ -68,4 +72,4 @@ def _prune(
     with store.transaction() as tx:
         tx.set_fired(_PRUNING, now)
     log.info("let go by age: %s", done)
-    return [f"let go by age: {done}"] if any(done.rows().values()) else []
+    return [Done(f"let go by age: {done}")] if any(done.rows().values()) else []

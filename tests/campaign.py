@@ -84,23 +84,21 @@ def run(campaign: Campaign, seed: int, size: float) -> Row:
         tests = list(ET.parse(xml).iter("testcase")) if xml.exists() else []
         noted = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
     examples = sum(int(one.get("value", 0)) for test in tests for one in test.iter("property"))
-    failed = [
-        test.get("name", "") for test in tests if test.find("failure") is not None or test.find("error") is not None
-    ]
+    fates = {f"{test.get('classname')}::{test.get('name')}": {part.tag for part in test} for test in tests}
+    failed = [name for name, fate in fates.items() if fate & {"failure", "error", "skipped"}]
     lost = (
         str(sum(one["lost"] for one in noted))
         if done.returncode == 0
         else f"failed: {', '.join(failed) or 'see above'}"
     )
-    rounds = sum(one["rounds"] for one in noted) or examples or (asked if campaign.rounds else len(tests))
+    count = sum(one["rounds"] for one in noted) or (asked if campaign.rounds else len(tests))
+    rounds = f"at most {examples:,}" if examples and not noted else f"{count:,}"
     said = (
         "; ".join(dict.fromkeys(one["said"] for one in noted))
         or f"{len(tests) - len(failed)} of {len(tests)} tests passed"
     )
     minutes = (time.monotonic() - began) / 60
-    return Row(
-        campaign.name, f"{rounds:,}", lost, f"{said}; {minutes:.1f} min", f"{datetime.now(UTC):%Y-%m-%d}", str(seed)
-    )
+    return Row(campaign.name, rounds, lost, f"{said}; {minutes:.1f} min", f"{datetime.now(UTC):%Y-%m-%d}", str(seed))
 
 
 def write(rows: list[Row]) -> None:

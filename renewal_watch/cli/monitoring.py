@@ -179,9 +179,6 @@ def metrics(ctx: click.Context, textfile: Path | None) -> None:
         if not textfile.parent.is_dir():
             msg = f"--textfile: the directory {textfile.parent} does not exist; make it or correct the path"
             raise UsageError(msg)
-        if textfile.exists() and not textfile.is_file():
-            msg = f"--textfile: {textfile} cannot be written: it is there and is no file"
-            raise RenewalWatchError(msg)
     settings = base.settings(ctx)
     from renewal_watch.metrics import exposition
 
@@ -198,6 +195,9 @@ def _replace(path: Path, content: bytes) -> None:
     """Put ``content`` in the place of ``path``, readable by all. Raises RenewalWatchError."""
     part: str | None = None
     try:
+        if path.exists() and not path.is_file():
+            msg = f"--textfile: {path} cannot be written: it is there and is no file"
+            raise RenewalWatchError(msg)
         descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # its name does not end in .prom
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -85,10 +85,12 @@ def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool
                     f"{one.name}: {polled.numbers} numbers, {polled.changed} changed, {polled.alerts} new alerts"
                 )
             environments.append(_polled_json(polled))
-        channels = [] if no_send else _do_due(settings, store, clock, answer)
+        now = _turn(settings, store, clock)
+        sent = {} if no_send else _send_due(now)
         for one, polled in done:
             beats.end(one, polled, settings)
-    answer.end(environments=environments, channels=channels)
+        told = {"channels": [], "upkeep": []} if no_send else _keep_up(now, sent, answer)
+    answer.end(environments=environments, **told)
 
 
 def _polled_json(one: Polled) -> dict[str, Any]:
@@ -166,47 +168,56 @@ def send(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     settings = base.settings(ctx)
     answer = base.Answer(ctx, as_json=as_json)
     with base.store(settings, write=True) as store:
-        channels = _do_due(settings, store, base.clock(ctx), answer)
-    answer.end(channels=channels)
+        now = _turn(settings, store, base.clock(ctx))
+        told = _keep_up(now, _send_due(now), answer)
+    answer.end(**told)
 
 
-def _do_due(settings: Settings, store: Store, clock: Clock, answer: base.Answer) -> list[dict[str, Any]]:
-    """All that is due beside polls, as the daemon does it: what each channel sent.
-
-    The daily tasks come last, so that no alert waits for a backup; what they found to tell is sent after them.
-    """
+def _turn(settings: Settings, store: Store, clock: Clock) -> Turn:
+    """What is due goes by the settings and the inventory as their files are now."""
     import time
 
-    from renewal_watch.dispatch import Sent
     from renewal_watch.inventory import inventory_of
-    from renewal_watch.turn import UPKEEP, Turn
+    from renewal_watch.turn import Turn
 
     inventory = inventory_of(settings)
-    routing = base.routing(settings, inventory)
-    now = Turn(
+    return Turn(
         store=store,
         settings=settings,
-        routing=routing,
+        routing=base.routing(settings, inventory),
         clock=clock,
         pause=time.sleep,
         inventory_faults=inventory.faults,
     )
-    sent = _send_due(now)
-    if UPKEEP.is_due(now):
-        try:
-            for sentence in UPKEEP.run(now):
-                answer.say(sentence)
-        except StoreError as error:
-            answer.fail(str(error))
-        for name, more in _send_due(now).items():
-            before = sent.get(name, Sent())
-            sent[name] = Sent(sent=before.sent + more.sent, failed=before.failed + more.failed)
-    for name, one in sent.items():
-        if one.failed:
-            answer.fail(f"{name}: {one.sent} sent, {one.failed} not delivered, tried again later")
+
+
+def _keep_up(now: Turn, sent: dict[str, Sent], answer: base.Answer) -> dict[str, Any]:
+    """The daily tasks, after all else, so that nothing waits for a backup; then what they found to tell is sent.
+
+    What was ``sent`` before and then is told, and given as keys of the document.
+    """
+    from renewal_watch.dispatch import Sent
+    from renewal_watch.turn import UPKEEP
+
+    done = []
+    try:
+        if UPKEEP.is_due(now):
+            done = UPKEEP.run(now)
+            for name, more in _send_due(now).items():
+                sent[name] = Sent(sent=sent.get(name, Sent()).sent + more.sent, failed=more.failed)
+    except StoreError as error:
+        answer.fail(str(error))
+    for one in done:
+        (answer.say if one.is_good else answer.fail)(one.said)
+    for name, told in sent.items():
+        if told.failed:
+            answer.fail(f"{name}: {told.sent} sent, {told.failed} not delivered, tried again later")
         else:
-            answer.say(f"{name}: {one.sent} sent")
-    return [{"channel": name, "sent": one.sent, "failed": one.failed} for name, one in sent.items()]
+            answer.say(f"{name}: {told.sent} sent")
+    return {
+        "channels": [{"channel": name, "sent": told.sent, "failed": told.failed} for name, told in sent.items()],
+        "upkeep": [one.said for one in done],
+    }
 
 
 def _send_due(now: Turn) -> dict[str, Sent]:
@@ -260,7 +271,8 @@ def canary_command(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     with base.store(settings, write=True) as store:
         way = base.routing(settings)
         fault = canary.send(store, way, clock, time.sleep)
-        channels = _do_due(settings, store, clock, answer)
+        now = _turn(settings, store, clock)
+        told = _keep_up(now, _send_due(now), answer)
         with store.transaction() as tx:
             kept = tx.fired_at("canary")
             sent_at = tx.sent_at("canary.sent", way.canary.channel, kept[0]) if kept else None
@@ -269,4 +281,4 @@ def canary_command(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
         answer.say(f"the canary reached {way.canary.channel}; look whether it arrived")
     else:
         answer.fail(f"the canary did not arrive: {fault or 'its message waits; see: renewal-watch alerts'}")
-    answer.end(channel=way.canary.channel, sent_at=sent_at if arrived else None, channels=channels)
+    answer.end(channel=way.canary.channel, sent_at=sent_at if arrived else None, **told)

@@ -474,7 +474,8 @@ class Nights:
         self.way = Routing(channels=(Channel(name="chat", url="json://127.0.0.1:1"),), backup=self.settings.backup)
 
     def turn(self) -> str | None:
-        return keep_up(self.store, self.settings, lambda: self.now)
+        done = keep_up(self.store, self.settings, lambda: self.now)
+        return done and done.said
 
     def told(self) -> list[tuple[str, str]]:
         """What a turn of time tells: kinds and severities."""
@@ -543,7 +544,7 @@ def test_the_daily_turn_makes_it_before_anything_is_let_go(nights: Nights) -> No
     upkeep.run_once(nights.store, nights.settings, lambda: T0, lambda _: None)
     nights.now = T0 + DAY
     said = upkeep.run_once(nights.store, nights.settings, lambda: nights.now, lambda _: None)
-    assert [one.split()[0] for one in said] == ["backup"], "and nothing was old enough"
+    assert [one.said.split()[0] for one in said] == ["backup"], "and nothing was old enough"
     assert not upkeep.is_due(nights.store, nights.settings, nights.now)
 
 

@@ -310,7 +310,31 @@ def test_a_stop_in_the_middle_of_a_tick_is_no_fault(
             return [due]
 
         monkeypatch.setattr(one, "_due", stops)
+        one.stopping.set()
+        monkeypatch.setattr(one.stopping, "is_set", iter([False, True]).__next__)
         one._tick()
+        monkeypatch.undo()
+        assert not one._busy
+
+
+def test_a_machine_without_threads_is_no_end_of_the_polls(
+    tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be begun is begun with a later tick, and the log says what was missing."""
+    with Running(tmp_path, address, monkeypatch) as one:
+        until(lambda: world.requests and not one._busy)
+        due, asked = one.settings.environments[0], world.requests
+        with monkeypatch.context() as bare:
+            bare.setattr(one, "_due", lambda: [due])
+            bare.setattr(one._pool, "submit", _no_thread)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                one._tick()
+        assert due.name not in one._busy
+        assert world.requests == asked
+
+
+def _no_thread(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_only_one_holds_the_lock(tmp_path: Path) -> None:

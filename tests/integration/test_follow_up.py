@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from databases import BOTH, opened, path_of
+from databases import EITHER, opened, path_of
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made_up import emptied, entry, listing
@@ -43,7 +43,7 @@ from renewal_watch.model import (
 from renewal_watch.routing import Routing, Situation
 from renewal_watch.store import Store, Transaction
 
-pytestmark = BOTH
+pytestmark = EITHER
 
 ENVIRONMENT = Environment(name="production", base_url="http://127.0.0.1:1/api/v1", token="talq_x", poll_jitter="0s")
 CHAT = Channel(name="chat", url="json://127.0.0.1:1")

@@ -561,7 +561,7 @@ def test_it_says_what_was_let_go(past: Past, watch: Settings, caplog: pytest.Log
     two_months(past)
     now = JANUARY + 95 * DAY
     upkeep.is_due(past.store, watch, now)
-    (said,) = upkeep.run_once(past.store, watch, lambda: now + DAY, lambda _: None)
+    ((said, _),) = upkeep.run_once(past.store, watch, lambda: now + DAY, lambda _: None)
     assert said.startswith("let go by age: 56 changes, 56 poll lines, 0 deliveries")
     assert [record.getMessage() for record in caplog.records if record.name == upkeep.__name__] == [said]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ import commands
 import pytest
 from commands import Run
 from conftest import T0, Clock
-from databases import BOTH
+from databases import BOTH, opened
 from world import World, write_config
 
 from renewal_watch import turn
@@ -82,13 +84,38 @@ def test_a_backup_that_fails_is_told_in_the_same_call(
     configured: Callable[[Path], Path], tmp_path: Path, world: World, clock: Clock
 ) -> None:
     path = configured(tmp_path / "no" / "such" / "folder")
-    said = commands.call(path, "poll", clock=clock)
-    assert "the backup failed: backup.directory" in said.output
+    said = commands.call(path, "poll", "--json", clock=clock, code=1)
+    assert "the backup failed: backup.directory" in said.stderr
+    (error,) = json.loads(said.stdout)["errors"]
+    assert error.startswith("the backup failed"), "and the document is whole"
     (message,) = world.messages
     assert "is tried again every hour" in str(message["message"]), "told at once, not at the next call"
     clock.on(timedelta(minutes=5))
     commands.call(path, "poll", clock=clock)
     assert len(world.messages) == 1
+
+
+@pytest.mark.parametrize("words", [["poll"], ["send"]], ids=" ".join)
+def test_nothing_daily_is_done_where_another_process_is_at_it(
+    run: Run, tmp_path: Path, words: list[str], world: World
+) -> None:
+    """A daemon may be, or a second timer; what is due stays due."""
+    assert world.requests == 0
+    with closing(opened(tmp_path / "renewal-watch.db")) as store:
+        store.upgrade()
+        with store.alone("upkeep") as is_alone:
+            assert is_alone
+            assert "backup " not in run(*words).output
+    assert "backup " in run(*words).output
+
+
+def test_a_directory_that_cannot_be_looked_into_is_a_sentence(run: Run, tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "backups").write_text("no folder")
+    said = run("poll", "--json", code=1)
+    assert json.loads(said.stdout)["environments"][0]["polled"] is True
+    assert "backup.directory" in said.stderr
+    clock.on(DAY)
+    assert "backup.directory" in run("poll", code=1).stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to others")
