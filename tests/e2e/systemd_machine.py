@@ -49,7 +49,7 @@ BOOT_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 10.0
 """Orderly power-off, measured 0.1 s for an idle machine; after it the machine is killed."""
 
-RUN_TIMEOUT_S: Final = 30.0
+RUN_TIMEOUT_S: Final = 120.0
 POLL_EVERY_S: Final = 0.02
 
 # Runs as process 1 of the new namespaces and becomes systemd. $1 root, $2 control group, then
@@ -186,7 +186,7 @@ class Machine:
         lines = self.run(["systemctl", "show", "--all", unit]).stdout.splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
-    def wait_for(self, unit: str, *, timeout_s: float = 10.0, **expected: str) -> dict[str, str]:
+    def wait_for(self, unit: str, *, timeout_s: float = 60.0, **expected: str) -> dict[str, str]:
         """Wait until all the named properties of a unit have these values; return all of them.
 
         Raises `MachineError` after `timeout_s` seconds, with what they were and the journal.

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from world import TOKEN, World, write_config
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 class Process:

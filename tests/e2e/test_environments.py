@@ -20,7 +20,7 @@ import pytest
 from made_up import entry
 from receivers import Answer, HttpReceiver, http_receiver
 
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 TOKEN = "talq_of_one_customer"
 
 

@@ -156,7 +156,7 @@ def why_no_python() -> str | None:
 def install(machine: Machine) -> str:
     """Run ``make service`` as its instructions say; what it printed."""
     pip = ["env", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels"]
-    done = machine.run([*pip, "make", "-C", "/src", "service", f"PYTHON={python()}"], timeout_s=60)
+    done = machine.run([*pip, "make", "-C", "/src", "service", f"PYTHON={python()}"], timeout_s=300)
     assert done.stderr == ""
     return done.stdout
 
@@ -219,7 +219,7 @@ def status(machine: Machine) -> dict[str, Any]:
     return found
 
 
-def soon(condition: Callable[[], bool], machine: Machine, unit: str = DAEMON, *, within_s: float = 15) -> None:
+def soon(condition: Callable[[], bool], machine: Machine, unit: str = DAEMON, *, within_s: float = 60) -> None:
     """Wait until it is so; else fail with the journal."""
     deadline = time.monotonic() + within_s
     while not condition():

@@ -71,7 +71,7 @@ class Visitor:
 
     def get(self, path: str, **given: Any) -> requests.Response:
         """A page; redirects are left to the test."""
-        return self.http.get(self.base + path, allow_redirects=False, timeout=20, **given)
+        return self.http.get(self.base + path, allow_redirects=False, timeout=60, **given)
 
     def text(self, path: str, status: int = 200, **given: Any) -> str:
         """What a page says to people: without tags and layout."""
@@ -81,7 +81,7 @@ class Visitor:
 
     def post(self, path: str, data: dict[str, Any], **given: Any) -> requests.Response:
         """A form as it stands in ``data``."""
-        return self.http.post(self.base + path, data=data, allow_redirects=False, timeout=20, **given)
+        return self.http.post(self.base + path, data=data, allow_redirects=False, timeout=60, **given)
 
     def login(self, name: str = "Anna", password: str = PASSWORD) -> requests.Response:
         """As the form does it."""

@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 
 from aiosmtpd.smtp import SMTP
 
-PATIENCE_S = 20.0  # how long a test waits for what must come
+PATIENCE_S = 90.0  # how long a test waits for what must come
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from renewal_watch.store import Store
 
 pytestmark = BOTH
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -25,7 +25,7 @@ from renewal_watch.store import Store
 
 pytestmark = EITHER
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 HELD = 'digest = "weekly sun 23:59"\ncritical_at_once = false\n'  # nothing is sent, which saves a child process
 
 

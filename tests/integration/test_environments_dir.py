@@ -34,7 +34,7 @@ from renewal_watch.text import REDACTOR
 from renewal_watch.web.state import State
 
 MINUTE = timedelta(minutes=1)
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 BASE = "http://127.0.0.1:1/api/v1"
 GOOD = f'base_url = "{BASE}"\ntoken_env = "TOKEN_OF_ALL"\n'
 CHANNEL = '[[channels]]\nname = "ops"\nurl = "json://127.0.0.1:1/"\n'

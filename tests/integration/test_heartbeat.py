@@ -29,7 +29,7 @@ from renewal_watch.store import Store
 
 pytestmark = EITHER
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 GOOD = Polled(environment="production", numbers=3, changed=1, alerts=0)
 BEAT = "/0e1f2d3c-secret"
 

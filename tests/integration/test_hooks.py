@@ -45,7 +45,7 @@ from renewal_watch.text import REDACTOR
 pytestmark = EITHER
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 SECRET = "CanarySecret42"
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 SHORT = timedelta(seconds=0.4)

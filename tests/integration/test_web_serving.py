@@ -116,7 +116,7 @@ def served(config: Path) -> Iterator[Served]:
 
 def refused(config: Path, **env: str) -> tuple[int, str]:
     done = subprocess.run(
-        [*RUN, "--config", str(config), "web"], capture_output=True, text=True, timeout=30, env={**os.environ, **env}
+        [*RUN, "--config", str(config), "web"], capture_output=True, text=True, timeout=90, env={**os.environ, **env}
     )
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
@@ -125,7 +125,7 @@ def refused(config: Path, **env: str) -> tuple[int, str]:
 def test_it_says_where_it_is_answers_and_ends_with_zero(watched: Watched, tmp_path: Path) -> None:
     with served(configured(watched, tmp_path, 'listen = "127.0.0.1:0"')) as process:
         assert process.first.startswith("the pages are at http://127.0.0.1:")
-        answer = requests.get(process.base, timeout=10)
+        answer = requests.get(process.base, timeout=60)
         assert "+15550000001" in answer.text
         process.says("GET /: 200")
 
@@ -151,7 +151,7 @@ def logging_in(host: str, port: int) -> Iterator[socket.socket]:
         f"Content-Length: {len(FORM)}",
         "Expect: 100-continue",
     )
-    with socket.create_connection((host, port), timeout=15) as slow:
+    with socket.create_connection((host, port), timeout=60) as slow:
         slow.sendall("\r\n".join((*head, "", "")).encode())
         assert b" 100 " in slow.recv(100)
         yield slow
@@ -265,8 +265,8 @@ def test_beyond_this_machine_reading_needs_the_password(watched: Watched, tmp_pa
     password = f'password_file = "{password_file(tmp_path / "password")}"\n'
     with served(configured(watched, tmp_path, f'{password}listen = "0.0.0.0:0"')) as process:
         base = f"http://127.0.0.1:{process.base.rpartition(':')[2]}"
-        assert requests.get(base, timeout=10, allow_redirects=False).status_code == 303
-        assert requests.get(f"{base}/metrics", timeout=10, auth=("x", PASSWORD)).status_code == 200
+        assert requests.get(base, timeout=60, allow_redirects=False).status_code == 303
+        assert requests.get(f"{base}/metrics", timeout=60, auth=("x", PASSWORD)).status_code == 200
 
 
 def test_a_password_file_that_cannot_be_used_is_said_at_once(watched: Watched, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_socket_of_systemd_is_used_whatever_listen_says(watched: Watched, tmp_
     with listening("127.0.0.1") as (_, port):
         process = Served(config, *HAND_OVER, env={"LISTEN_FDS": "1"}, fds=(3,))
     assert process.first == f"the pages are at http://127.0.0.1:{port}/\n"
-    assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).status_code == 200
+    assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=60).status_code == 200
     assert process.ended() == 0
 
 
@@ -316,7 +316,7 @@ def test_a_socket_of_systemd_that_others_reach_needs_a_password(watched: Watched
 def test_sockets_meant_for_another_process_are_left_alone(watched: Watched, tmp_path: Path) -> None:
     config = configured(watched, tmp_path, 'listen = "127.0.0.1:0"')
     process = Served(config, env={"LISTEN_FDS": "1", "LISTEN_PID": "1"})
-    assert requests.get(f"{process.base}/healthz", timeout=10).status_code == 200
+    assert requests.get(f"{process.base}/healthz", timeout=60).status_code == 200
     assert process.ended() == 0
 
 
@@ -326,16 +326,16 @@ def test_sockets_meant_for_another_process_are_left_alone(watched: Watched, tmp_
 def test_a_reload_takes_the_right_and_refuses_the_wrong(watched: Watched, tmp_path: Path) -> None:
     config = configured(watched, tmp_path, 'listen = "127.0.0.1:0"')
     with served(config) as process:
-        assert requests.get(process.base, timeout=10, headers={"Host": "watch.example"}).status_code == 400
+        assert requests.get(process.base, timeout=60, headers={"Host": "watch.example"}).status_code == 400
         text = config.read_text()
         config.write_text(f'{text}\nhosts = ["watch.example"]\n')
         process.process.send_signal(signal.SIGHUP)
         process.says("reloaded")
-        assert requests.get(process.base, timeout=10, headers={"Host": "watch.example"}).status_code == 200
+        assert requests.get(process.base, timeout=60, headers={"Host": "watch.example"}).status_code == 200
         config.write_text(f"{text}\ncolour = 1\n")
         process.process.send_signal(signal.SIGHUP)
         process.says("reload refused, the old settings stay")
-        assert requests.get(process.base, timeout=10, headers={"Host": "watch.example"}).status_code == 200
+        assert requests.get(process.base, timeout=60, headers={"Host": "watch.example"}).status_code == 200
 
 
 # --- the password -----------------------------------------------------------------------------------------------------
