@@ -665,7 +665,7 @@ def test_a_disk_that_is_full_loses_no_older_one(nights: Nights) -> None:
     before = nights.files()
     nights.now += DAY
     with smallest_files(20_000):
-        said = keep_up(nights.store, nights.settings, lambda: nights.now) if nights.store.is_shared else None
+        said = nights.turn() if nights.store.is_shared else None
         if not nights.store.is_shared:  # the database itself must not grow either; here it does not have to
             with pytest.raises(StoreError):
                 backups._make(nights.store, nights.settings.backup, "UTC", nights.now)
