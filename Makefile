@@ -28,7 +28,7 @@ check: install
 	$(PYTEST) --postgresql
 
 unit: install  # the pure parts alone, in seconds
-	$(PYTEST) tests/unit
+	$(PYTEST) -n 2 tests/unit
 
 campaign: install  # random kills, fuzzing and the like, for an hour; SEED=7 SIZE=0.1 ONLY="answers daemon"
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python tests/campaign.py $(if $(SEED),--seed $(SEED)) $(if $(SIZE),--size $(SIZE)) $(if $(ONLY),--only $(ONLY))

@@ -483,7 +483,8 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
     for name, times in polled(server).items():
         assert began <= times[0] <= times[-1] <= ended, f"{name}: told by the database's clock"
         assert min(gaps(times, ())) >= quick.INTERVAL - 1.1 * SPREAD
-        assert len(world.requests[name]) == len(times)
+        dropped = len(world.requests[name]) - len(times)  # a daemon that ends writes nothing of the poll that it is at
+        assert 0 <= dropped <= len(those), name
     assert world.messages["later"], "the others of that channel came"
     assert message.message_id not in world.messages["later"], "this one comes in three quarters of an hour"
     assert all(count == 1 for counts in world.got().values() for count in counts.values())

@@ -594,7 +594,7 @@ FIELDS = sorted(
 ROW = st.dictionaries(st.sampled_from(FIELDS), ANY, max_size=len(FIELDS))
 
 
-@few(150)
+@few(60)
 @given(rows=st.lists(ROW, max_size=3), more=st.lists(ROW, max_size=3), one=ROW)
 def test_whatever_the_provider_says_is_judged_kept_and_restated(rows: Any, more: Any, one: Any) -> None:
     world = World()
