@@ -29,6 +29,7 @@ from renewal_watch.inventory import inventory_of
 from renewal_watch.matching import NOBODY, digits
 from renewal_watch.model import Record, Watch
 from renewal_watch.schema import absences, actions, changes, entries, environments, lapses, numbers, polls
+from renewal_watch.selections import MISSING
 from renewal_watch.store import Transaction
 from renewal_watch.text import plain
 
@@ -108,7 +109,7 @@ def calendar(
 _PRESENT = (
     ~numbers.c.is_sandbox,
     numbers.c.renews_on < date.max.toordinal(),  # no day comes after that one, and an event ends on the day after
-    numbers.c.id.not_in(select(absences.c.number_id).where(absences.c.missing_at.is_not(None))),
+    ~MISSING,
 )
 
 

@@ -64,9 +64,9 @@ def rounds(usual: int) -> int:
     return Chosen.rounds or usual
 
 
-def note(campaign: str, count: int, said: str, *, lost: int = 0) -> None:
-    """What a campaign did and what was lost in it, for the report and on standard output."""
-    print(f"{campaign}: {count} rounds, {lost} lost; {said}")
+def note(campaign: str, count: int, said: str) -> None:
+    """What a campaign did that lost nothing, for the report and on standard output; one that lost something has failed."""
+    print(f"{campaign}: {count} rounds, nothing lost; {said}")
     if Chosen.report:
         with Chosen.report.open("a", encoding="utf-8") as report:
-            report.write(json.dumps({"campaign": campaign, "rounds": count, "lost": lost, "said": said}) + "\n")
+            report.write(json.dumps({"campaign": campaign, "rounds": count, "said": said}) + "\n")
