@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from renewal_watch import messages, rules
+from renewal_watch import messages, rules, signs
 from renewal_watch.errors import TokenRejected
 from renewal_watch.model import (
     Alert,
@@ -95,7 +95,7 @@ class _Turn:
 
     @property
     def on_day(self) -> int:
-        return rules.today(self.now, self.policy.zone)
+        return signs.today(self.now, self.policy.zone)
 
     def tell(
         self,
@@ -266,10 +266,8 @@ def _release_words(
     left, on, number = None, None, None
     if subject is not None:
         known, number = subject
-        countdown = None if known.zero_at is None else rules.countdown_at(known.zero_at, int(now.timestamp()))
-        cycle_on = None if known.cycle is None else known.cycle.renews_on
-        found = rules.renewal(number, rules.today(now, policy.zone), countdown, cycle_on)
-        left, on = found or (None, None)
+        on = known.renews_on
+        left = signs.days_left(number, known, signs.today(now, policy.zone), int(now.timestamp()))
     if request.status == "pending":
         return messages.release_requested(number, request, at, left, on, note), left
     return messages.release_approved(number, request, at, left, on, note, is_gone=is_gone), left
@@ -524,7 +522,7 @@ def restate(key: Key, readings: Mapping[str, Reading], facts: Facts, policy: Pol
     if key.topic not in reading.told:
         return None
     settings = readings["topup"].content if "topup" in readings else None
-    on_day = rules.today(now, policy.zone)
+    on_day = signs.today(now, policy.zone)
     if name == "topup":
         return Restated(words=messages.topup_off(key.environment, key.topic, reading.content, note, still=True))
     if name == "charges":

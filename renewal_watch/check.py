@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from renewal_watch import health, routing, rules
+from renewal_watch import health, routing, rules, signs
 from renewal_watch.config import Settings
 from renewal_watch.errors import UsageError
 from renewal_watch.health import Finding
@@ -232,9 +232,10 @@ def of_lists(watches: Iterable[Watch]) -> Iterator[Concern]:
         if one.shrunk_at is not None:
             detail = "lost so many numbers at once that the list is in doubt"
             yield Concern(State.CRITICAL, "", one.name, "", "watch.list_shrunk", "list", one.name, detail)
-        if count := len(one.invalid):
-            detail = f"{'1 entry' if count == 1 else f'{count} entries'} of the list cannot be read"
-            yield Concern(State.WARNING, "", one.name, "", "data.invalid", "data", f"{one.name}:", detail)
+        for kind, flaw in one.flaws.items():
+            topic = kind if kind in (rules.DAYS, rules.SIGNS) else "data"
+            alert = {rules.DAYS: "data.unknown", rules.SIGNS: "data.contradiction"}.get(kind, "data.invalid")
+            yield Concern(State.WARNING, "", one.name, "", alert, topic, f"{one.name}:", flaw.text)
 
 
 def outcome(
@@ -301,7 +302,7 @@ def examine(
     blind = {one.environment for one in findings if one.is_blind}
     fresh = [name for name in names if name not in blind]
     situation = tx.situation(now)
-    on_day = rules.today(now, settings.timezone)
+    on_day = signs.today(now, settings.timezone)
 
     def called(one: Number) -> str:
         name = {"number": plain(one.number) or plain(one.provider_id), "id": plain(one.provider_id), "none": ""}

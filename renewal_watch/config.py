@@ -119,6 +119,7 @@ class Renewals(_Section, frozen=True):
 
     warn_days: Annotated[tuple[Days, ...], Meta(min_length=1)] = (14, 7, 3, 1, 0)
     auto_renewal_warn_days: tuple[Days, ...] = (3,)
+    grace: Duration = "12h"  # the night after the day, wherever the provider is
     missing_after_polls: Annotated[int, Meta(ge=1, le=1000)] = 3
     stale_after: Duration = "6h"
 
@@ -519,6 +520,7 @@ class Settings(_Section, frozen=True, kw_only=True):
             zone=self.timezone,
             warn_days=self.renewals.warn_days,
             auto_renewal_warn_days=self.renewals.auto_renewal_warn_days,
+            grace=duration(self.renewals.grace),
             missing_after_polls=self.renewals.missing_after_polls,
             stale_after=max(duration(self.renewals.stale_after), 2 * environment.interval),
             include_sandbox=environment.include_sandbox,

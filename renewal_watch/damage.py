@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import msgspec
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -36,6 +35,7 @@ from sqlalchemy.schema import CreateIndex
 
 from renewal_watch.copying import COPYING, Shape, Side, cause, integrity, misfit, unhurried
 from renewal_watch.engine import BUSY_TIMEOUT_S
+from renewal_watch.entries import decode, read
 from renewal_watch.errors import StoreError
 from renewal_watch.schema import (
     HEAD,
@@ -53,9 +53,7 @@ from renewal_watch.schema import (
     metadata,
     numbers,
 )
-from renewal_watch.snapshots import PARSE
 from renewal_watch.store import Store
-from renewal_watch.text import from_json
 
 RESTORE = "put a backup back: renewal-watch db restore FILE"
 BY_HAND = "put a backup back (renewal-watch db restore FILE) or correct these rows by hand"
@@ -460,18 +458,15 @@ def _not_an_instant(text: Any) -> str | None:
 
 def _no_entry(text: Any) -> str | None:
     try:
-        PARSE.decode(text)
-    except (ValueError, RecursionError, TypeError):
+        read(text.encode())
+    except (ValueError, RecursionError, AttributeError):
         return _not_json(text) or "is no entry of a number"
     return None
 
 
 def _not_json(text: Any) -> str | None:
     try:
-        msgspec.json.decode(text)
-    except (ValueError, RecursionError, TypeError):
-        try:
-            from_json(text)
-        except (ValueError, RecursionError, TypeError):
-            return "is no JSON"
+        decode(text.encode())
+    except (ValueError, RecursionError, AttributeError):
+        return "is no JSON"
     return None

@@ -14,7 +14,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from renewal_watch import account_poll, backups, damage, postgresql
+from renewal_watch import account_poll, backups, damage, messages, postgresql, rules
 from renewal_watch.clock import Clock
 from renewal_watch.config import Account, Channel, Environment, Settings, has_secret
 from renewal_watch.engine import sqlite_path, wal_is_safe
@@ -22,13 +22,11 @@ from renewal_watch.errors import ApiError, ConfigError, NotOffered, RenewalWatch
 from renewal_watch.heartbeat import calendar
 from renewal_watch.inventory import inventory_faults
 from renewal_watch.messages import instant, numbers
-from renewal_watch.model import InvalidEntry
 from renewal_watch.rates import Rates
 from renewal_watch.report import orphaned
 from renewal_watch.senders import faults_of
 from renewal_watch.store import Store, Transaction
 from renewal_watch.talkover import FURTHER, SOON, Client
-from renewal_watch.text import plain
 from renewal_watch.wording import template_faults
 
 CLOCK_OFF_S = 300  # days are counted, so minutes do no harm; more is a clock that nobody sets
@@ -152,10 +150,6 @@ def _backups(settings: Settings, state: backups.State) -> Iterator[Finding]:
         yield Finding(ok=True, text=f"last backup {state.file}, of {instant(state.good_at)}")
 
 
-def _first(entry: InvalidEntry) -> str:
-    return f"{plain(entry.number or entry.id or 'one without id and number')}: {plain(entry.reason)}"
-
-
 def _providers(settings: Settings, those: Sequence[Environment], clock: Clock) -> Iterator[Finding]:
     """Each provider is asked in its turn, which the daemon on the same database shares, if there is one."""
     with contextlib.ExitStack() as stack:
@@ -180,11 +174,10 @@ def _provider(environment: Environment, account: Account, source: Client, clock:
         yield Finding(ok=False, text=f"{environment.name}: {error}")
     else:
         yield Finding(ok=True, text=f"{environment.name}: token accepted, {numbers(len(listing.entries))}")
-        if listing.invalid:
-            yield Finding(
-                ok=False,
-                text=f"{environment.name}: {len(listing.invalid)} entries cannot be read, the first: {_first(listing.invalid[0])}",
-            )
+        if not listing.entries:
+            yield Finding(ok=False, text=f"{environment.name}: {messages.empty_why(environment.query)}")
+        for flaw in rules.unreadable(listing).values():
+            yield Finding(ok=False, text=f"{environment.name}: {flaw.text}")
         yield from _account(environment, account, source)
     if source.server_time is not None:
         off = abs((clock() - source.server_time).total_seconds())

@@ -16,12 +16,13 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, Float, Row, Select, cast, func, or_, select
 
+from renewal_watch.entries import read
 from renewal_watch.errors import UsageError
-from renewal_watch.model import Absence, Cycle, Known, Lapse, PhoneNumber
+from renewal_watch.model import Absence, Cycle, Doubt, Known, Lapse, PhoneNumber
 from renewal_watch.rows import chunks
-from renewal_watch.schema import NOT_ACTIVE, absences, cycles, entries, environments, lapses, numbers
+from renewal_watch.schema import NOT_ACTIVE, absences, cycles, doubts, entries, environments, lapses, numbers
 from renewal_watch.selections import LAPSING, MISSING, overdue
-from renewal_watch.snapshots import PARSE, Snapshots
+from renewal_watch.snapshots import Snapshots
 
 COUNTED = 10_000  # more rows than this that fit are "more than": counting them all would be a wait
 PER_PAGE = 50
@@ -130,13 +131,14 @@ _COST = cast(numbers.c.cost, Float)  # near enough to sort by
 _CORE = [numbers.c["id" if name == "pk" else name] for name in Known._fields[: Known._fields.index("cycle")]]
 _LISTED = (  # in the order of ``_listed``
     select(environments.c.name, entries.c.entry, *_CORE, *cycles.c, *absences.c)
-    .add_columns(lapses.c.number_id, lapses.c.renews_on, lapses.c.reminded_on)
+    .add_columns(lapses.c.number_id, lapses.c.renews_on, lapses.c.reminded_on, *doubts.c)
     .select_from(numbers)
     .join(environments, environments.c.id == numbers.c.environment_id)
     .join(entries, entries.c.number_id == numbers.c.id)
     .outerjoin(cycles, cycles.c.number_id == numbers.c.id)
     .outerjoin(absences, absences.c.number_id == numbers.c.id)
     .outerjoin(lapses, lapses.c.number_id == numbers.c.id)
+    .outerjoin(doubts, doubts.c.number_id == numbers.c.id)
 )
 
 
@@ -365,13 +367,15 @@ def _listed(row: Row[Any]) -> Listed:
     values: Iterator[Any] = iter(row)
     name, entry = next(values), next(values)
     known = Known(*islice(values, len(_CORE)))
-    cycle, absence, lapse = (list(islice(values, len(kind._fields) + 1)) for kind in (Cycle, Absence, Lapse))
+    rare = (list(islice(values, len(kind._fields) + 1)) for kind in (Cycle, Absence, Lapse, Doubt))
+    cycle, absence, lapse, doubt = rare
     known = known._replace(
         cycle=None if cycle[0] is None else Cycle(*cycle[1:]),
         absence=None if absence[0] is None else Absence(*absence[1:]),
         lapse=None if lapse[0] is None else Lapse(*lapse[1:]),
+        doubt=None if doubt[0] is None else Doubt(*doubt[1:]),
     )
-    return Listed(name, known, PARSE.decode(entry))
+    return Listed(name, known, read(entry.encode()).parsed)
 
 
 def _money(text: str | None) -> Decimal | None:

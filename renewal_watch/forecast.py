@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import func, select
 
-from renewal_watch import fleet, messages, rules
+from renewal_watch import fleet, messages, rules, signs
 from renewal_watch.config import Settings
 from renewal_watch.fleet import Due
 from renewal_watch.model import PhoneNumber
@@ -455,11 +455,11 @@ def _months_between(
         PhoneNumber(id="-", renewal_date=one, days_until_monthly_renewal=days)
         for one, days in ((stated, count), (stated_now, count_now))
     )
-    old, new = (rules.renewal(one, on, one.countdown, None) for one in (before, now))
-    if old is None or new is None or old[0] > EARLY.days:
+    old, new = (signs.plainly(one, on) for one in (before, now))
+    if old is None or new is None or old - on > EARLY.days:
         return ()
-    days = (_add_months(date.fromordinal(old[1]), step) for step in range(LONGEST))
-    passed = takewhile(lambda day: new[1] - day.toordinal() >= rules.RENEWED_DAYS, days)
+    days = (_add_months(date.fromordinal(old), step) for step in range(LONGEST))
+    passed = takewhile(lambda day: new - day.toordinal() >= rules.RENEWED_DAYS, days)
     return tuple(day.replace(day=1) for day in passed)
 
 

@@ -16,13 +16,33 @@ from html import escape
 from itertools import accumulate
 from typing import NamedTuple
 
-from renewal_watch.model import Alert, Card, Charge, InvalidEntry, Message, PhoneNumber, Release, Severity, TopUp
+from renewal_watch import signs
+from renewal_watch.model import (
+    Alert,
+    Card,
+    Charge,
+    Flaw,
+    InvalidEntry,
+    Known,
+    Message,
+    PhoneNumber,
+    Release,
+    Severity,
+    TopUp,
+)
+from renewal_watch.signs import Moment
 from renewal_watch.text import plain, unmarked
 
 DASHBOARD = "the provider's dashboard"
 _OLD_NEWS = timedelta(seconds=20)  # less than the first back-off: what a younger message may have overtaken says so
 _BRIEF = 72  # characters of a headline in a subject
 _DIGITS = 30  # an amount with more before or after the point is no price and is not written out
+_CENTS = {  # decimals of currencies that have other than two (ISO 4217)
+    **dict.fromkeys(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"], 0),
+    **dict.fromkeys(["RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"], 0),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+    **dict.fromkeys(["CLF", "UYW"], 4),
+}
 _TITLE = 250  # bytes of a title that stands above the body
 _ESCAPES = "&<>\"'"
 _AGENTS = 5  # that are named; the others are counted
@@ -40,6 +60,8 @@ _GROUPS = {
     "price.changed": "with another price",
     "capability.lost": "with a lost capability",
     "capability.gained": "with a new capability",
+    "data.unknown": "on renewal days that are not known",
+    "data.contradiction": "on lists that contradict themselves",
     "flapping.started": "to and fro",
     "flapping.ended": "settled",
     "lapse.last_chance": "about to lapse",
@@ -89,16 +111,15 @@ def span(length: timedelta) -> str:
 
 @lru_cache(maxsize=1024)
 def money(amount: Decimal | None, currency: str | None) -> str:
-    """``1.00 USD``: at least two decimals, never rounded."""
-    if amount is None:
+    """``1.00 USD``, ``1500 JPY``, ``1.234 KWD``: at least as many decimals as the currency has, never rounded."""
+    if amount is None or not amount.is_finite():
         return "an unknown amount"
-    if not amount.is_finite():
-        return "an unknown amount"
+    name = plain(currency or "")
     if abs(amount.adjusted()) > _DIGITS:  # written out it could fill the memory
-        return f"{amount} {plain(currency or '')}".rstrip()
-    text = f"{amount:f}"
-    whole, _, cents = text.partition(".")
-    return f"{whole}.{cents:0<2} {plain(currency or '')}".rstrip()
+        return f"{amount} {name}".rstrip()
+    whole, _, cents = f"{amount:f}".partition(".")
+    cents = cents.rstrip("0").ljust(_CENTS.get(name.upper(), 2), "0")
+    return f"{whole}{'.' * bool(cents)}{cents} {name}".rstrip()
 
 
 def who(number: PhoneNumber) -> str:
@@ -144,7 +165,37 @@ def unread(as_of: datetime | None) -> str:
 
 
 UNLISTED = " (as last known; it is not in the list now)"
-UNREADABLE = " (as last known; its entry in the list cannot be read now)"
+UNREADABLE = " (as last known; its entry in the list may be one that cannot be read now)"
+UNSTATED = " (as last known; the list does not state its renewal day any more)"
+
+
+def disagreement(known: Known, number: PhoneNumber, countdown: int | None, on_day: int, zone: str) -> str | None:
+    """What is in doubt of a number's renewal day, None where nothing is; ``countdown`` went on since it was listed."""
+    if known.doubt is not None and known.doubt.is_unstated and known.renews_on is not None:
+        return f"its renewal day is not stated any more; last known {day(known.renews_on)}"
+    stated = signs.stated(number, zone)
+    if countdown is None or stated is None or abs(stated - on_day - countdown) <= signs.WOBBLE_DAYS:
+        if known.doubt is None or known.doubt.counted is None or known.renews_on is None:
+            return None
+        return f"its countdown stands still, so that {day(known.renews_on)} is believed, as first read"
+    left = stated - on_day
+    when_said = "today" if left == 0 else f"in {days(left)}" if left > 0 else f"{days(-left)} ago"
+    counts = f"{days(countdown)} until" if countdown >= 0 else f"{days(-countdown)} since"
+    said = f"the provider counts {counts} renewal, but its renewal_date is {date.fromordinal(stated)}, {when_said}"
+    return said if known.renews_on is None else f"{said}; {day(known.renews_on)} is believed"
+
+
+def which_day(number: PhoneNumber, on: int, at: Moment) -> str:
+    """Which sign of a number's renewal day counts, where they contradict each other or what was believed before."""
+    stated, counted = signs.stated(number, at.zone), signs.counted(number, at)
+    date_said = "" if stated is None else f"its renewal_date is {day(stated)}"
+    count_said = "" if counted is None else f"its countdown stands at {days(number.countdown or 0)}"
+    if stated is not None and abs(stated - on) <= signs.WOBBLE_DAYS:
+        return f"by its renewal_date; {count_said}" if count_said else "by its renewal_date"
+    if counted is not None and abs(counted - on) <= signs.WOBBLE_DAYS:
+        return f"by its countdown; {date_said}" if date_said else "by its countdown"
+    said = " and ".join(filter(None, (count_said, date_said)))
+    return f"as first read; {said}, which moved on without a sign of a renewal"
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -176,6 +227,24 @@ def due(number: PhoneNumber, at: str, left: int, on: int, note: str = "") -> tup
     verb = headline.removeprefix(who(number))
     flag = "" if left == 0 else "; the provider flags it as due"
     return headline, f"{who(number)} ({at}){verb}, {day(on)}{flag}: {_auto(number)}, {todo}.{note}"
+
+
+def due_by_flag(number: PhoneNumber, at: str) -> tuple[str, str]:
+    """The provider flags as due a number of which it states no day."""
+    todo = (
+        f"{_cost(number)} will be charged" if number.auto_renewal else f"Renew it in {DASHBOARD} now, or it may be lost"
+    )
+    return f"{who(number)} is due for renewal", (
+        f"{who(number)} ({at}) is due for renewal; the provider flags it so and states no day: {_auto(number)}, a renewal "
+        f"costs {_cost(number)}. {todo}."
+    )
+
+
+def not_due(number: PhoneNumber, at: str) -> tuple[str, str]:
+    """The end of ``due_by_flag``."""
+    return f"{who(number)} is not due any more", (
+        f"{who(number)} ({at}) is not flagged as due any more. If it was not renewed, ask in {DASHBOARD} why."
+    )
 
 
 def overdue(number: PhoneNumber, at: str, late: int, on: int, note: str = "") -> tuple[str, str]:
@@ -591,14 +660,91 @@ def consequence(fleet: int, soon: int) -> str:
     return f"{numbers(fleet)} {verb} not being watched; {renew}"
 
 
-def invalid(entries: Sequence[InvalidEntry], at: str) -> tuple[str, str]:
-    """Entries that could not be read."""
-    named = [f"{plain(e.number or e.id or 'an entry without id and number')}: {plain(e.reason)}" for e in entries[:10]]
-    more = f"; and {len(entries) - 10} more" if len(entries) > 10 else ""  # noqa: PLR2004
-    count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'} of the list cannot be read"
-    return f"{count} ({at})", (
-        f"{count} ({at}) and {'is' if len(entries) == 1 else 'are'} judged by what was last known, if anything: "
-        f"{'; '.join(named)}{more}. Ask the provider."
+def _some(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
+def _of(count: int, whole: str = "") -> str:
+    """``of 5 numbers``, ``of 1 number``."""
+    return f"of {numbers(count)}{whole}"
+
+
+def field_unreadable(field: str, form: str, those: Sequence[tuple[PhoneNumber, str]]) -> str:
+    """A field that cannot be read: what it is, of how many numbers, and one as it came."""
+    number, shown = min(those, key=lambda one: (who(one[0]), one[1]))  # the same one, however the list is ordered
+    return f"{field} {_of(len(those))} cannot be read: it is {plain(form)}, {plain(shown)} for {who(number)}"
+
+
+def entries_skipped(entries: Sequence[InvalidEntry]) -> str:
+    """Entries that nobody can tell the number of."""
+    count = f"{len(entries)} {'entry has' if len(entries) == 1 else 'entries have'}"
+    return f"{count} neither id nor number and cannot be watched: {plain(entries[0].reason)}"
+
+
+def empty_why(filters: Mapping[str, str]) -> str:
+    """What a list without any number may mean."""
+    if filters:
+        asked = ", ".join(f"{plain(key)}={plain(value)}" for key, value in filters.items())
+        return f"the list is empty; perhaps nothing fits its filters ({asked})"
+    return "the list is empty; perhaps the token is that of another environment or account"
+
+
+def invalid(flaws: Sequence[Flaw], at: str) -> tuple[str, str]:
+    """Fields that cannot be read, and entries that are skipped."""
+    said = "; ".join(flaw.text for flaw in flaws[:10])
+    more = f"; and {len(flaws) - 10} more kinds of faults" if len(flaws) > 10 else ""  # noqa: PLR2004
+    count = sum(flaw.entries for flaw in flaws)
+    return f"{count} {'entry' if count == 1 else 'entries'} of the list cannot be read whole ({at})", (
+        f"The list of {at}: {said}{more}. A field that cannot be read counts as unknown, all else is judged as ever. Ask the "
+        f"provider."
+    )
+
+
+def days_unknown(count: int) -> str:
+    """How many numbers have lost their renewal day."""
+    return f"the renewal day {_of(count)} is not known any more"
+
+
+def unstated(those: Sequence[tuple[PhoneNumber, Known]], at: str) -> tuple[str, str]:
+    """Numbers of which the list states no renewal day any more; the last known days go on."""
+    named = [
+        f"{who(number)} (last known {day(known.renews_on)})" for number, known in those if known.renews_on is not None
+    ]
+    said = days_unknown(len(those))
+    return f"{at}: {said}", (
+        f"{at}: {said}. The list states neither countdown nor date of {_some(named)}. Their countdown goes on from what was "
+        f"last known, but nobody can see whether they renew. Ask the provider, and look in {DASHBOARD} until it is back."
+    )
+
+
+def dayless(those: Sequence[PhoneNumber], fleet: int, at: str) -> tuple[str, str]:
+    """Numbers of the first list that have no renewal day."""
+    whole = "any number" if len(those) == fleet else numbers(len(those))
+    return f"{at}: no renewal day is known of {whole}", (
+        f"{at}: no renewal day is known of {whole}: the list states neither days_until_monthly_renewal nor renewal_date of "
+        f"{_some([who(number) for number in those])}. No renewal of theirs can be told ahead, all else is watched."
+    )
+
+
+def signs_contradict(count: int) -> str:
+    """How many numbers have signs that contradict each other."""
+    return f"the signs of the renewal day {_of(count)} contradict each other"
+
+
+def contradiction(those: Sequence[tuple[PhoneNumber, Known]], at: str, moment: Moment) -> tuple[str, str]:
+    """Numbers whose signs contradict each other, or stand still, for three lists in a row."""
+    named = [
+        f"{who(number)} renews on {day(known.renews_on)} ({which_day(number, known.renews_on, moment)})"
+        for number, known in those
+        if known.renews_on is not None
+    ]
+    said = signs_contradict(len(those))
+    return f"{at}: {said}", (
+        f"{at}: {said} for three lists in a row. The day that loses no number is believed: {'; '.join(named[:5])}"
+        f"{f'; and {len(named) - 5} more' if len(named) > 5 else ''}. The list may be an old one: ask the provider, and look "  # noqa: PLR2004
+        f"in {DASHBOARD} when they renew."
     )
 
 

@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, or_, select
 
-from renewal_watch import __version__, errors, health, rules
+from renewal_watch import __version__, errors, health, signs
 from renewal_watch.config import Settings
 from renewal_watch.model import STATUSES, Severity, Watch
 from renewal_watch.schema import (
@@ -93,7 +93,7 @@ class _Watched:
         self.tx = tx
         self.settings = settings
         self.now = now
-        self.today = rules.today(now, settings.timezone)
+        self.today = signs.today(now, settings.timezone)
         self.names = [one.name for one in settings.environments]
         known = {watch.name: (pk, watch) for pk, watch, _ in tx.watches()}
         self.ids = {name: known[name][0] for name in self.names if name in known}
@@ -159,9 +159,9 @@ class _Watched:
         )
         yield _gauge(
             "invalid_entries",
-            "Entries of the last list that cannot be read.",
+            "Entries of the last list of which something cannot be read or believed, counted once for each kind of fault.",
             label,
-            (((w.name,), len(w.invalid)) for w in all_of_them),
+            (((w.name,), sum(flaw.entries for flaw in w.flaws.values())) for w in all_of_them),
         )
 
     def _polls(self) -> Iterator[Metric]:

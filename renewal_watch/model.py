@@ -8,6 +8,7 @@ Instants are aware UTC datetimes, money is Decimal, days are whole numbers.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,6 +16,7 @@ from decimal import Decimal
 from enum import IntEnum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
@@ -26,6 +28,9 @@ STATUSES = frozenset({"active", "inactive", "pending", "suspended"})  # document
 LONGEST_COUNTDOWN = 36_500  # days; a hundred years are no renewal
 LONGEST_PRICE = 15  # digits before the point, or zeros after it; longer is no sum of money
 FIRST_YEAR = 2000  # an earlier renewal day is a placeholder, such as 0001-01-01
+_DATE = len("2026-11-23")
+_CODE = re.compile(r"\s*[A-Za-z]{3}\s*")  # of a currency, ISO 4217
+_DECIMALS = 6  # of a price; more are a binary fraction that was written out, 1.1499999999999999
 
 KINDS = (
     "renewal.upcoming",
@@ -42,6 +47,8 @@ KINDS = (
     "capability.lost",
     "capability.gained",
     "data.invalid",
+    "data.unknown",
+    "data.contradiction",
     "watch.token_rejected",
     "watch.api_failing",
     "watch.list_shrunk",
@@ -83,14 +90,54 @@ class Severity(IntEnum):
 
 
 @lru_cache(maxsize=4096)  # a fleet of any size renews on some thirty days
-def _day(text: str) -> date | None:
+def day_of(text: str, zone: str = "UTC") -> date | None:
+    """The calendar day in ``zone`` of a date, or of a time: one with an offset is that instant, one without a day as it is.
+
+    None for an empty text. Raises ValueError for what is no date, or one of no renewal (0000-00-00, 0001-01-01).
+    """
     text = text.strip()
     if not text:
         return None
-    day = date.fromisoformat(text[:10])
+    day = date.fromisoformat(text[:_DATE])
+    if len(text) > _DATE:
+        at = _instant(text)
+        if at is not None:
+            day = at.astimezone(ZoneInfo(zone)).date()
     if day.year < FIRST_YEAR:
         raise ValueError(text)
     return day
+
+
+def _instant(text: str) -> datetime | None:
+    """The instant that a time with an offset stands for; None where there is no offset, or nothing that can be read."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else at
+
+
+def is_countdown(value: float | str | msgspec.UnsetType | None) -> bool:
+    """Whether it is a number of days that a renewal may be away, or nothing."""
+    if value is None or value is msgspec.UNSET or value == "":
+        return True
+    try:
+        return -LONGEST_COUNTDOWN <= float(value) <= LONGEST_COUNTDOWN
+    except (ValueError, OverflowError):
+        return False
+
+
+def is_price(amount: Decimal | None) -> bool:
+    """Whether it is a sum of money, or nothing."""
+    return amount is None or (amount.is_finite() and (amount == 0 or abs(amount.adjusted()) < LONGEST_PRICE))
+
+
+def is_day(text: str | None) -> bool:
+    """Whether it is a day that a renewal may be on, or nothing."""
+    try:
+        return text is None or day_of(text) is not None or True
+    except ValueError:
+        return False
 
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
@@ -101,8 +148,8 @@ Texts = Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_lengt
 class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of the list, as documented on the list page; anything but ``id`` may be null.
 
-    Unknown fields are not here: they live on in the stored entry.
-    Raises ValueError (msgspec: ValidationError) for a date or countdown that cannot be read.
+    Fields that it does not name are not here: they live on in the stored entry. ``entries.read`` makes one of any entry.
+    Raises ValueError (msgspec: ValidationError) for a price, day or countdown that cannot be read.
     """
 
     id: str | int
@@ -123,31 +170,25 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     monthly_renewal_cost: Decimal | None = None
     days_until_monthly_renewal: float | str | msgspec.UnsetType | None = msgspec.UNSET
     is_due_for_monthly_renewal: bool | None = None
+    updated_at: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse now what would fail later, so that the entry is set aside and reported."""
-        if self.id == "":
-            msg = "id is empty"
-            raise ValueError(msg)
+        """Refuse now what would fail later, so that the entry is read field by field."""
         days = self.days_until_monthly_renewal
-        try:
-            count = days if type(days) is float else self.countdown or 0
-            is_credible = -LONGEST_COUNTDOWN <= count <= LONGEST_COUNTDOWN
-        except (ValueError, OverflowError):
-            is_credible = False
-        if not is_credible:
-            msg = f"days_until_monthly_renewal {days!r} is not a number of days"
+        if self.id == "" or not (
+            (type(days) is float and -LONGEST_COUNTDOWN <= days <= LONGEST_COUNTDOWN)
+            or (type(days) is not float and is_countdown(days))
+        ):
+            msg = "the id is empty, or the countdown is no number of days"
             raise ValueError(msg)
-        for price in (self.current_price, self.monthly_renewal_cost):
-            if price is not None and not (price.is_finite() and (price == 0 or abs(price.adjusted()) < LONGEST_PRICE)):
-                msg = "the price is not a sum of money"
-                raise ValueError(msg)
-        if self.renewal_date is not None:
-            try:
-                _day(self.renewal_date)
-            except ValueError:
-                msg = f"renewal_date {self.renewal_date!r} is not a date"
-                raise ValueError(msg) from None
+        if not (is_price(self.current_price) and is_price(self.monthly_renewal_cost) and is_day(self.renewal_date)):
+            msg = "a price is no sum of money, or the renewal day no day"
+            raise ValueError(msg)
+        for name, price in (("current_price", self.current_price), ("monthly_renewal_cost", self.monthly_renewal_cost)):
+            if price is not None and -price.as_tuple().exponent > _DECIMALS:  # type: ignore[operator]  # finite: an int
+                msgspec.structs.force_setattr(self, name, round(price, _DECIMALS).normalize())
+        if self.currency and not self.currency.isupper() and _CODE.fullmatch(self.currency):
+            msgspec.structs.force_setattr(self, "currency", self.currency.strip().upper())
 
     @property
     def countdown(self) -> int | None:
@@ -164,11 +205,10 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         text = str(value).strip()
         return math.trunc(float(text)) if text else None
 
-    @property
-    def renewal_on(self) -> date | None:
-        """The day of ``renewal_date``, which may be a date or a datetime; the clock time is not used."""
+    def renewal_on(self, zone: str) -> date | None:
+        """The day of ``renewal_date`` in ``zone``; see ``day_of``."""
         text = self.renewal_date
-        return None if text is None else _day(text)
+        return None if text is None else day_of(text, zone)
 
     @property
     def status(self) -> str:
@@ -187,25 +227,32 @@ class PhoneNumber(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.current_price if self.monthly_renewal_cost is None else self.monthly_renewal_cost
 
 
+class Fault(NamedTuple):
+    """A field of an entry that cannot be read and counts as unknown: what it is instead, and as it came."""
+
+    field: str
+    form: str
+    shown: str
+
+
 class Entry(NamedTuple):
-    """A readable entry: the parsed number and its JSON text as the provider sent it."""
+    """An entry of the list: the parsed number, its JSON text as the provider sent it, and what of it cannot be read."""
 
     parsed: PhoneNumber
     raw: bytes | msgspec.Raw
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidEntry:
-    """An entry that could not be read; ``id`` and ``number`` as far as they could be made out."""
+    """An entry that has neither id nor number, so that nobody can say which number it is about."""
 
-    id: str | None
-    number: str | None
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The complete list at one instant, by provider id; what cannot be read stands in ``invalid``."""
+    """The complete list at one instant, by provider id; what is skipped stands in ``invalid``."""
 
     entries: Mapping[str, Entry]
     invalid: tuple[InvalidEntry, ...] = ()
@@ -215,7 +262,8 @@ class Listing:
 class Cycle(NamedTuple):
     """What was told of a number in its present cycle; a number of which nothing was told has none.
 
-    ``renews_on`` is the renewal day when it was first told, an ordinal; ``overdue_at`` an epoch second.
+    ``renews_on`` is the renewal day when it was first told, an ordinal; ``overdue_at`` an epoch second. ``course`` is the epoch
+    second at which the day went back to an earlier one, 0 where it did not: what is told of it then is told anew.
     """
 
     renews_on: int
@@ -223,6 +271,7 @@ class Cycle(NamedTuple):
     told_due_flag: bool = False
     overdue_at: int | None = None
     overdue_told: int = 0
+    course: int = 0
 
 
 class Absence(NamedTuple):
@@ -243,11 +292,29 @@ class Lapse(NamedTuple):
     reminded_on: int | None = None
 
 
+class Doubt(NamedTuple):
+    """What is in doubt of a number's renewal day; ``signs.believe`` says which day is believed meanwhile.
+
+    ``lists`` counts the complete lists in a row, up to the third, that contradict themselves or what was believed, ``since``
+    the epoch second of the first. ``old_date`` (an ordinal) and ``old_countdown`` are answers taken for old while they stay.
+    ``counted`` is the later day that a countdown means without having moved on to it, ``counted_at`` since when it is that
+    day. ``is_unstated``: the list states no day any more.
+    """
+
+    lists: int = 0
+    since: int = 0
+    old_date: int | None = None
+    old_countdown: int | None = None
+    counted: int | None = None
+    counted_at: int | None = None
+    is_unstated: bool = False
+
+
 class Known(NamedTuple):
     """What is kept of a number between two polls; up to ``is_sandbox`` the columns of the table ``numbers``.
 
     ``zero_at``: the epoch second at which the countdown becomes 0, None without a countdown.
-    ``renews_on``: the renewal day as last known, an ordinal (``date.toordinal``), None without one.
+    ``renews_on``: the renewal day that is believed, an ordinal (``date.toordinal``), None where none was ever known.
     """
 
     pk: int
@@ -261,6 +328,7 @@ class Known(NamedTuple):
     cycle: Cycle | None = None
     absence: Absence | None = None
     lapse: Lapse | None = None
+    doubt: Doubt | None = None
 
     @property
     def missing_at(self) -> int | None:
@@ -276,13 +344,20 @@ class Known(NamedTuple):
         return is_shown and days_left is not None and days_left < 0 and self.missing_at is None and self.lapse is None
 
 
+class Flaw(NamedTuple):
+    """What cannot be read in how many entries of the list, in a sentence."""
+
+    entries: int
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """What is kept of an environment between two polls: how well the watch itself does.
 
     ``told`` holds the kinds of ``watch.*`` alerts that were told and have not ended.
     ``turn_s`` is the second of the UTC day at which the provider turns its day, as far as it was seen.
-    ``invalid`` holds the sentences on unreadable entries that were told and still hold.
+    ``flaws`` holds what cannot be read or believed in the last list, by the kind of fault; all of it was told.
     """
 
     name: str
@@ -295,7 +370,7 @@ class Watch:
     failing_since: datetime | None = None
     told: frozenset[str] = frozenset()
     shrunk_at: datetime | None = None
-    invalid: frozenset[str] = frozenset()
+    flaws: Mapping[str, Flaw] = field(default_factory=dict)
     turn_s: int | None = None
 
 
@@ -509,6 +584,7 @@ class Policy:
     zone: str = "UTC"
     warn_days: tuple[int, ...] = (14, 7, 3, 1, 0)
     auto_renewal_warn_days: tuple[int, ...] = (3,)
+    grace: timedelta = timedelta(hours=12)
     missing_after_polls: int = 3
     stale_after: timedelta = timedelta(hours=6)
     include_sandbox: bool = False
@@ -533,7 +609,8 @@ class Alert:
     ``headline`` is the few words for a subject; ``text`` the whole line with what to do. ``topic`` names the matter that
     the alert opens or, with ``ends``, closes; an alert without topic is about nothing that lasts. ``nature`` says why it
     is told now. ``channels`` are given where it is for these and no others, whatever they usually take. ``about`` is the
-    number as it was judged; it is not kept.
+    number as it was judged, and ``said_by`` the key of an alert of the same batch that says the same to those who are told
+    of it; they are not kept.
     """
 
     key: str
@@ -550,6 +627,7 @@ class Alert:
     nature: Literal["new", "repeat", "reminder", "release", "escalation"] = "new"
     channels: tuple[str, ...] | None = None
     about: PhoneNumber | None = field(default=None, repr=False)
+    said_by: str | None = None
 
     @property
     def place(self) -> Key:

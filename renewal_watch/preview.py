@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from renewal_watch import fleet, follow_up, poll, routing, rules, schedule
+from renewal_watch import fleet, follow_up, poll, routing, schedule, signs
 from renewal_watch.config import Environment, Settings
 from renewal_watch.errors import ServerTrouble
 from renewal_watch.model import DAY_S, Entry, Known, Listing, PhoneNumber, Policy
@@ -150,7 +150,7 @@ class _Today:
     ) -> None:
         self.turns = {known.zero_at % DAY_S for known, _ in numbers.values() if known.zero_at is not None}
         self._error = error  # an environment that cannot be read stays so
-        self._anchors = {name: _anchor(known, number) for name, (known, number) in numbers.items()}
+        self._anchors = {name: _anchor(known, number, policy.zone) for name, (known, number) in numbers.items()}
         failed = (name for name, (known, _) in numbers.items() if known.cycle is not None and known.cycle.overdue_told)
         self._failed = frozenset(failed)  # what did not renew by itself will not
         self.now = datetime.fromtimestamp(0, UTC)
@@ -163,37 +163,39 @@ class _Today:
         if self._error is not None:
             raise ServerTrouble(self._error)
         now_s = int(self.now.timestamp())
-        on_day = rules.today(self.now, self._policy.zone)
+        zone = self._policy.zone
+        on_day = signs.today(self.now, zone)
         entries = {}
         for name, (number, zero_at) in self._numbers.items():
             shown, zero = number, zero_at
-            while shown.auto_renewal and name not in self._failed and _is_past(shown, zero, now_s, on_day):
-                shown, zero = _renewed(shown, zero, on_day, self._anchors[name])
+            while shown.auto_renewal and name not in self._failed and _is_past(shown, zero, now_s, on_day, zone):
+                shown, zero = _renewed(shown, zero, on_day, self._anchors[name], zone)
                 self._numbers[name] = shown, zero
                 self._raw[name] = msgspec.json.encode(shown)
             if zero is not None:
-                countdown = float(rules.countdown_at(zero, now_s))
+                countdown = float(signs.countdown_at(zero, now_s))
                 shown = msgspec.structs.replace(shown, days_until_monthly_renewal=countdown)
             entries[name] = Entry(shown, self._raw[name])
         return Listing(entries=entries)
 
 
-def _is_past(number: PhoneNumber, zero_at: int | None, now_s: int, on_day: int) -> bool:
+def _is_past(number: PhoneNumber, zero_at: int | None, now_s: int, on_day: int, zone: str) -> bool:
     if zero_at is not None:
-        return rules.countdown_at(zero_at, now_s) < 0
-    return number.renewal_on is not None and number.renewal_on.toordinal() < on_day
+        return signs.countdown_at(zero_at, now_s) < 0
+    on = signs.stated(number, zone)
+    return on is not None and on < on_day
 
 
-def _anchor(known: Known, number: PhoneNumber) -> int | None:
+def _anchor(known: Known, number: PhoneNumber, zone: str) -> int | None:
     """The day of the month that a number renews on, where the month has one."""
-    on = number.renewal_on or (None if known.renews_on is None else date.fromordinal(known.renews_on))
+    on = number.renewal_on(zone) or (None if known.renews_on is None else date.fromordinal(known.renews_on))
     return None if on is None else on.day
 
 
 def _renewed(
-    number: PhoneNumber, zero_at: int | None, on_day: int, anchor: int | None
+    number: PhoneNumber, zero_at: int | None, on_day: int, anchor: int | None, zone: str
 ) -> tuple[PhoneNumber, int | None]:
-    before = number.renewal_on or date.fromordinal(on_day - 1)
+    before = number.renewal_on(zone) or date.fromordinal(on_day - 1)
     after = next_month(before, anchor or before.day)
     moved = (after - before).days
     on = None if number.renewal_date is None else after.isoformat()

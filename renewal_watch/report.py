@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from renewal_watch import messages, rules
+from renewal_watch import messages, rules, signs
 from renewal_watch.matching import Effective
 from renewal_watch.model import (
     Alert,
@@ -172,16 +172,15 @@ def since(known: Known) -> str | None:
 
 def row(environment: str, known: Known, number: PhoneNumber, policy: Policy, now: datetime) -> Row:
     """The number as it stands at ``now``; its countdown went on since the last poll."""
-    on_day = rules.today(now, policy.zone)
-    countdown = None if known.zero_at is None else rules.countdown_at(known.zero_at, int(now.timestamp()))
-    found = rules.renewal(number, on_day, countdown, None if known.cycle is None else known.cycle.renews_on)
+    on_day = signs.today(now, policy.zone)
+    countdown = signs.went_on(known, int(now.timestamp()))
     return Row(
         environment=environment,
         known=known,
         number=number,
-        days_left=None if found is None else found[0],
-        renews_on=None if found is None else date.fromordinal(found[1]),
-        disagreement=rules.disagreement(number, on_day, countdown),
+        days_left=signs.days_left(number, known, on_day, int(now.timestamp())),
+        renews_on=None if known.renews_on is None else date.fromordinal(known.renews_on),
+        disagreement=messages.disagreement(known, number, countdown, on_day, policy.zone),
     )
 
 
@@ -425,10 +424,11 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective) -> list[str
             *lines,
             "It has neither a countdown nor a renewal date, so no renewal alert can come; other changes are told.",
         ]
-    source = "the provider's countdown" if known.zero_at is not None else "its renewal_date"
+    is_dated = number.renewal_on(policy.zone) == one.renews_on and (known.zero_at is None or one.disagreement)
+    source = "its renewal_date" if is_dated else "the provider's countdown"
     lines.append(f"{one.days_left} days left, by {source}; renewal day {messages.day(one.renews_on.toordinal())}.")
     if one.disagreement:
-        lines.append(f"Mind: {one.disagreement}. The countdown is used.")
+        lines.append(f"Mind: {one.disagreement}.")
     if one.days_left < 0:
         lines.append(_next_overdue(known))
         return lines

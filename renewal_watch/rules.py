@@ -14,14 +14,13 @@ Days are counted as ordinals (``date.toordinal``) in the policy's zone.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
-from itertools import count
-from zoneinfo import ZoneInfo
 
-from renewal_watch import matching, messages
+from renewal_watch import matching, messages, signs
 from renewal_watch.messages import who
 from renewal_watch.model import (
     DAY_S,
@@ -30,7 +29,7 @@ from renewal_watch.model import (
     Alert,
     Cycle,
     Entry,
-    InvalidEntry,
+    Flaw,
     Key,
     Known,
     Lapse,
@@ -43,12 +42,16 @@ from renewal_watch.model import (
     Verdict,
     Watch,
 )
+from renewal_watch.signs import Moment
 from renewal_watch.text import plain
 
 WOBBLE_DAYS = 2  # one day either way is no other renewal day, and both ways are two apart
-RENEWED_DAYS = 7  # the shortest move of a renewal day that is a renewal; less is a postponement
+RENEWED_DAYS = signs.MOVED_DAYS
 CRITICAL_DAYS = 3  # a number that will be lost is critical from here on
-CLAMPED_DAYS = 2  # a countdown that stays at 0 is believed against the date for one day of another time zone
+DAYS, SIGNS = (
+    "renewal days",
+    "contradictions",
+)  # kinds of flaws, and topics: days that are not known, signs that disagree
 OVERDUE_REPEATS_DAYS = (1, 2, 4, 7)  # after the first telling; weekly from there
 SHRUNK_NUMBERS = 3  # fewer gone at once are single losses, not a fault of the list
 SHRUNK_SHARE = 0.3
@@ -61,6 +64,9 @@ BACKOFF_FIRST = timedelta(seconds=30)
 BACKOFF_LONGEST = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
 CHANNEL_FAILING_AFTER = timedelta(minutes=30)
+GONE = re.compile(  # words that plainly mean that a number is gone, in a status that is not documented
+    r"releas|expir|cancel|terminat|delet|clos|disconnect|deactivat|remov|revok|lapsed|gone|lost|port(ed)?[ _-]*out"
+)
 _COUNTDOWN_KEY = b'"days_until_monthly_renewal"'
 TOPICS = {  # what a kind of alert is about, where the caller does not say: a matter lasts until its end is told
     "renewal": "renewal",
@@ -80,41 +86,6 @@ _OF_NUMBERS = ("renewal", "status", "price", "capability", "lapse", "last chance
 _BLIND = frozenset({"watch.token_rejected", "watch.api_failing", "watch.stale"})
 
 
-# --- time and countdown -----------------------------------------------------------------------------------------------
-
-
-def today(now: datetime, zone: str) -> int:
-    """The ordinal of the calendar day of ``now`` in ``zone``."""
-    return now.astimezone(ZoneInfo(zone)).toordinal()
-
-
-def turn_of_day(now: datetime, zone: str) -> int:
-    """The second of the UTC day at which the zone's day begins: the first guess of when the provider turns its day."""
-    midnight = now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return int(midnight.timestamp()) % DAY_S
-
-
-def countdown_at(zero_at: int, now_s: int) -> int:
-    """The countdown at ``now_s``: 0 for the day that begins at ``zero_at``, 1 for the day before it."""
-    return -((now_s - zero_at) // DAY_S)
-
-
-def zero_of(countdown: int, now_s: int, turn_s: int) -> int:
-    """When a countdown that stands at ``countdown`` now becomes 0, if it ticks at ``turn_s`` of each UTC day."""
-    return now_s - (now_s - turn_s) % DAY_S + countdown * DAY_S
-
-
-def corrected_zero(countdown: int, known: Known, now_s: int, before_s: int) -> int:
-    """The instant of 0 for a countdown that ticked a day earlier or later than ``known`` foretold.
-
-    An early tick came between the poll before and this one: its middle is the best guess. A late one comes after now.
-    """
-    if countdown < countdown_at(known.zero_at or 0, now_s):
-        tick = (max(before_s, now_s - DAY_S + 1) + now_s) // 2  # the last tick is never more than a day ago
-        return tick + countdown * DAY_S
-    return now_s + DAY_S // 2 + (countdown - 1) * DAY_S
-
-
 def fingerprint(entry: Entry) -> bytes:
     """Eight bytes that stay the same as long as nothing but the countdown changes in the entry's text."""
     raw = bytes(entry.raw)
@@ -124,38 +95,6 @@ def fingerprint(entry: Entry) -> bytes:
         end = tail.find(b",")
         raw = head + (tail[end:] if end >= 0 else b"")
     return sha256(raw).digest()[:8]
-
-
-def renewal(number: PhoneNumber, on_day: int, countdown: int | None, cycle_on: int | None) -> tuple[int, int] | None:
-    """``(days left, renewal day)``; None for a number without renewal.
-
-    The provider's countdown goes first, the date where there is none. Where both agree within a day the date is the
-    steadier name of the day. A countdown that stops at 0 is overruled by a day that has clearly passed, the stated one or
-    the one that was told (``cycle_on``); one that stops below 0 by the one that was told.
-    """
-    renewal_on = number.renewal_on
-    stated = renewal_on.toordinal() if renewal_on else None
-    if countdown is None:
-        return None if stated is None else (stated - on_day, stated)
-    counted = on_day + countdown
-    if stated is not None and abs(stated - counted) <= 1:
-        return countdown, stated
-    if countdown <= 0:
-        for passed in (None if countdown else stated, cycle_on):
-            if passed is not None and passed <= on_day - CLAMPED_DAYS and passed < counted:
-                return passed - on_day, passed
-    return countdown, counted
-
-
-def disagreement(number: PhoneNumber, on_day: int, countdown: int | None) -> str | None:
-    """A sentence when countdown and date differ by more than a day."""
-    stated = number.renewal_on
-    if countdown is None or stated is None or abs(stated.toordinal() - on_day - countdown) <= 1:
-        return None
-    left = stated.toordinal() - on_day
-    when = "today" if left == 0 else f"in {messages.days(left)}" if left > 0 else f"{messages.days(-left)} ago"
-    counts = f"{messages.days(countdown)} until" if countdown >= 0 else f"{messages.days(-countdown)} since"
-    return f"the provider counts {counts} renewal, but its renewal_date is {stated.isoformat()}, {when}"
 
 
 def tightest(left: int, thresholds: Iterable[int]) -> int | None:
@@ -187,7 +126,7 @@ def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: d
     now_s = int(now.timestamp())
     found = Comparison(now_s=now_s)
     off, on = policy.horizons
-    on_day = today(now, policy.zone)
+    on_day = signs.today(now, policy.zone)
     for name, entry in listing.entries.items():  # every name here counts 100,000 times: no call that can be spared
         known = fleet.get(name)
         digest = fingerprint(entry)
@@ -215,8 +154,9 @@ def compare(fleet: Mapping[str, Known], listing: Listing, policy: Policy, now: d
         if (
             known.cycle is not None
             or (countdown is not None and countdown <= horizon)
-            or (countdown is None and known.renews_on is not None and known.renews_on - on_day <= horizon)
+            or (known.renews_on is not None and known.renews_on - on_day <= horizon)
             or entry.parsed.is_due_for_monthly_renewal
+            or known.doubt is not None
             or known.lapse is not None
         ):
             found.near.append(name)
@@ -234,12 +174,37 @@ class _Turn:
 
     at: str
     now: datetime
-    on_day: int
+    before_s: int  # of the complete list before this one
     policy: Policy
+    on_day: int = 0
     horizons: tuple[int, int] = (0, 0)  # of the policy
     note: str = ""  # what alerts say when the number could not be read now
     alerts: list[Alert] = field(default_factory=list)
     ended: list[Key] = field(default_factory=list)
+    unstated: list[tuple[PhoneNumber, Known]] = field(default_factory=list)  # numbers whose day is not stated any more
+    doubtful: list[tuple[PhoneNumber, Known]] = field(default_factory=list)  # numbers whose signs contradict each other
+
+    def __post_init__(self) -> None:
+        """Count the days once."""
+        self.on_day = signs.today(self.now, self.policy.zone)
+        self.horizons = self.policy.horizons
+
+    @property
+    def moment(self) -> Moment:
+        """When the list was read."""
+        return Moment(self.now, self.before_s, self.on_day, self.policy.zone)
+
+    def left(self, number: PhoneNumber, known: Known) -> int | None:
+        """Days left of a number, None without a renewal day."""
+        return signs.days_left(number, known, self.on_day, int(self.now.timestamp()))
+
+    def note_on(self, number: PhoneNumber, known: Known) -> str:
+        """What a sentence on a renewal day must add: how far the day can be trusted."""
+        if self.note or known.doubt is None or known.renews_on is None:
+            return self.note
+        if known.doubt.is_unstated:
+            return messages.UNSTATED
+        return f" ({messages.which_day(number, known.renews_on, self.moment)})"
 
     def thresholds(self, number: PhoneNumber, *, auto_renewal: bool) -> tuple[int, ...]:
         """The thresholds of this number: those of the rules that match it, else of the policy."""
@@ -268,12 +233,14 @@ class _Turn:
         topic: str | None = None,
         ends: bool | None = None,
         repeats: bool = False,
-    ) -> None:
-        """Add an alert; ``topic`` and ``ends`` are given where the kind alone does not tell."""
+        said_by: str | None = None,
+    ) -> str:
+        """Add an alert and give its key; ``topic`` and ``ends`` are given where the kind alone does not tell."""
         headline, text = words
+        whole = f"{self.at}/{kind}/{key}"
         self.alerts.append(
             Alert(
-                key=f"{self.at}/{kind}/{key}",
+                key=whole,
                 kind=kind,
                 severity=severity,
                 environment=self.at,
@@ -286,8 +253,10 @@ class _Turn:
                 ends=kind in ENDS if ends is None else ends,
                 nature="repeat" if repeats else "new",
                 about=number,
+                said_by=said_by,
             )
         )
+        return whole
 
     def once(self, name: str) -> str:
         """A key for what is told because it happened in this very poll."""
@@ -298,35 +267,36 @@ def _judge_renewal(
     turn: _Turn,
     number: PhoneNumber,
     known: Known,
-    countdown: int | None,
     before: PhoneNumber,
     *,
-    is_said: bool = False,
+    was_on: int | None = None,
+    said_by: str | None = None,
     is_blind: bool = False,
 ) -> Known:
     """Tell what the renewal day demands and remember it. ``before`` is the number as it was at the last poll.
 
-    ``is_said``: another alert of this poll says how near renewal is, so that a threshold is only remembered.
-    ``is_blind``: the number was not read, so its cycle is the one it had: only what is read begins another.
+    ``was_on`` is the renewal day that was believed until now. ``said_by`` is the key of an alert of this poll that says as
+    well how near renewal is. ``is_blind``: the number was not read, so its cycle is the one it had: only what is read begins
+    another.
     """
+    left, on = turn.left(number, known), known.renews_on
+    if left is None or on is None:
+        return _judge_flag(turn, number, known)
     cycle = known.cycle
-    found = renewal(number, turn.on_day, countdown, None if cycle is None else cycle.renews_on)
-    if found is None:
-        return known
-    left, on = found
     if cycle is not None and not is_blind and abs(on - cycle.renews_on) > WOBBLE_DAYS:
         if on - cycle.renews_on >= RENEWED_DAYS and left > 0:
             words = messages.renewed(number, before, turn.at, left, on)
-            key = f"{known.provider_id}/{date.fromordinal(on)}"
             if known.lapse is None:
-                turn.tell("renewal.renewed", Severity.info, key, words, number, left)
+                turn.tell("renewal.renewed", Severity.info, _key(known, on, cycle.course), words, number, left)
         turn.end(known.provider_id, "renewal")
         cycle = None
         known = known._replace(cycle=None)
-    known = _judge_lapse(turn, number, known, before, left, on)
+    is_back = was_on is not None and on < was_on - WOBBLE_DAYS
+    course = int(turn.now.timestamp()) if is_back else 0
+    known = _judge_lapse(turn, number, known, before, left, on, course)
+    cycle = cycle or Cycle(on, course=course)
     if left < 0:
-        return _judge_overdue(turn, number, known, left, on)
-    cycle = cycle or Cycle(on)
+        return _judge_overdue(turn, number, known, cycle, left, on, is_blind=is_blind)
     auto = bool(number.auto_renewal)
     reached = tightest(left, turn.thresholds(number, auto_renewal=auto))
     flag = bool(number.is_due_for_monthly_renewal) and not cycle.told_due_flag
@@ -335,15 +305,15 @@ def _judge_renewal(
     is_tighter = reached is not None and (cycle.told_threshold is None or reached < cycle.told_threshold)
     if not is_tighter and not flag:
         return known
-    key = f"{known.provider_id}/{date.fromordinal(cycle.renews_on)}/{reached if is_tighter else 'flag'}"
+    key = _key(known, cycle.renews_on, cycle.course, reached if is_tighter else "flag")
     urgent = Severity.critical if left <= CRITICAL_DAYS else Severity.warning
     severity = Severity.info if auto else urgent
+    note = turn.note_on(number, known)
     if left == 0 or flag:
-        words = messages.due(number, turn.at, left, on, turn.note)
-        turn.tell("renewal.due", severity, key, words, number, left)
-    elif not is_said:
-        words = messages.upcoming(number, turn.at, left, on, turn.note)
-        turn.tell("renewal.upcoming", severity, key, words, number, left)
+        turn.tell("renewal.due", severity, key, messages.due(number, turn.at, left, on, note), number, left)
+    else:
+        words = messages.upcoming(number, turn.at, left, on, note)
+        turn.tell("renewal.upcoming", severity, key, words, number, left, said_by=said_by)
     return known._replace(
         cycle=cycle._replace(
             told_threshold=reached if is_tighter else cycle.told_threshold,
@@ -352,31 +322,59 @@ def _judge_renewal(
     )
 
 
-def _judge_lapse(turn: _Turn, number: PhoneNumber, known: Known, before: PhoneNumber, left: int, on: int) -> Known:
+def _key(known: Known, on: int, course: int, *parts: object) -> str:
+    """The name of what is told of one course of one cycle."""
+    day = f"{date.fromordinal(on)}@{course}" if course else f"{date.fromordinal(on)}"
+    return "/".join(map(str, (known.provider_id, day, *parts)))
+
+
+def _judge_flag(turn: _Turn, number: PhoneNumber, known: Known) -> Known:
+    """The due flag of a number of which no day was ever stated: it suffices alone."""
+    is_told = known.cycle is not None and known.cycle.told_due_flag
+    if bool(number.is_due_for_monthly_renewal) == is_told:
+        return known
+    if is_told:
+        turn.tell(
+            "renewal.renewed", Severity.info, turn.once(known.provider_id), messages.not_due(number, turn.at), number
+        )
+        return known._replace(cycle=None)
+    severity = Severity.info if number.auto_renewal else Severity.critical
+    turn.tell("renewal.due", severity, turn.once(known.provider_id), messages.due_by_flag(number, turn.at), number)
+    return known._replace(cycle=Cycle(turn.on_day, told_due_flag=True))
+
+
+def _judge_lapse(
+    turn: _Turn, number: PhoneNumber, known: Known, before: PhoneNumber, left: int, on: int, course: int
+) -> Known:
     """A number that is meant to go: the last chance to change one's mind, and the alarm if it renews all the same."""
     lapse = known.lapse
     if lapse is None:
         return known
     name = known.provider_id
+    key = _key(known, on, course)
     if lapse.renews_on is not None and on - lapse.renews_on >= RENEWED_DAYS and left > 0:
         words = messages.lapse_renewed(number, before, turn.at, left, on)
-        key = f"{name}/{date.fromordinal(on)}"
         turn.tell("lapse.renewed", Severity.critical, key, words, number, left, topic="lapse", ends=False)
     if lapse.renews_on is None or abs(on - lapse.renews_on) > WOBBLE_DAYS:
         lapse = Lapse(on)
         turn.end(name, "last chance")
     if 0 <= left <= turn.policy.lapse_days and lapse.reminded_on is None:
-        words = messages.last_chance(number, turn.at, left, on, turn.note)
-        key = f"{name}/{date.fromordinal(on)}"
+        words = messages.last_chance(number, turn.at, left, on, turn.note_on(number, known))
         turn.tell("lapse.last_chance", Severity.warning, key, words, number, left, topic="last chance", ends=False)
         lapse = lapse._replace(reminded_on=on)
     return known if lapse == known.lapse else known._replace(lapse=lapse)
 
 
-def _judge_overdue(turn: _Turn, number: PhoneNumber, known: Known, left: int, on: int) -> Known:
-    """The day passed. A number that cannot be read may have renewed unseen: only what was told before is repeated."""
-    cycle = known.cycle or Cycle(on)
-    if turn.note and not cycle.overdue_told:
+def _judge_overdue(
+    turn: _Turn, number: PhoneNumber, known: Known, cycle: Cycle, left: int, on: int, *, is_blind: bool
+) -> Known:
+    """The day passed. A number that cannot be read may have renewed unseen: only what was told before is repeated.
+
+    An automatic renewal is charged some time after its day began; it has failed when the grace is over as well.
+    """
+    is_unseen = is_blind or (known.doubt is not None and known.doubt.is_unstated)
+    is_early = bool(number.auto_renewal) and turn.now < signs.end_of_day(on, turn.policy.zone) + turn.policy.grace
+    if not cycle.overdue_told and (is_unseen or is_early):
         return known
     now_s = int(turn.now.timestamp())
     since = now_s if cycle.overdue_at is None else cycle.overdue_at
@@ -386,8 +384,8 @@ def _judge_overdue(turn: _Turn, number: PhoneNumber, known: Known, left: int, on
     told += 1
     while now_s >= overdue_repeat_at(since, told):  # what was missed while nothing ran is told once
         told += 1
-    key = f"{known.provider_id}/{date.fromordinal(cycle.renews_on)}/{told}"
-    words = messages.overdue(number, turn.at, -left, on, turn.note)
+    key = _key(known, cycle.renews_on, cycle.course, told)
+    words = messages.overdue(number, turn.at, -left, on, turn.note_on(number, known))
     turn.tell("renewal.overdue", Severity.critical, key, words, number, left, repeats=told > 1)
     return known._replace(cycle=cycle._replace(overdue_at=since, overdue_told=told))
 
@@ -402,15 +400,29 @@ def overdue_repeat_at(since_s: int, told: int) -> int:
 def _status_severity(status: str) -> Severity:
     if status == "active":
         return Severity.info
-    if status == "pending" or status not in STATUSES:
-        return Severity.warning
-    return Severity.critical
+    if status in STATUSES:
+        return Severity.warning if status == "pending" else Severity.critical
+    return Severity.critical if GONE.search(status) else Severity.warning
 
 
-def _judge_change(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: Known, countdown: int | None) -> Known:
+def _judge_changed(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: Known, old: Known) -> Known:
+    """A number whose entry is another one, or that is in the list again; ``old`` is what was kept of it."""
+    if not is_watched(known, turn.policy):
+        return known
+    if not is_watched(old, turn.policy):  # no sandbox number any more; what was told of it before is another story
+        return _judge_new(turn, number, known._replace(cycle=None), is_baseline=True)
+    if old.missing_at is not None:
+        since = datetime.fromtimestamp(old.missing_at, UTC)
+        left = turn.left(number, known)
+        words = messages.returned(number, turn.at, since, left, known.renews_on)
+        turn.tell("number.returned", Severity.info, turn.once(known.provider_id), words, number, left)
+    return _judge_change(turn, number, before, known, old.renews_on)
+
+
+def _judge_change(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: Known, was_on: int | None) -> Known:
     """Tell what differs between two readings of one number, and what its renewal day demands."""
     name = known.provider_id
-    left, on = _left(turn, number, known, countdown)
+    left, on = turn.left(number, known), known.renews_on
     if number.status != before.status:
         words = messages.status_changed(number, turn.at, before.status, left, on)
         severity = _status_severity(number.status)
@@ -418,17 +430,10 @@ def _judge_change(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: 
             severity = Severity.info  # as it was meant
         is_active = number.status == "active"
         turn.tell("status.changed", severity, turn.once(name), words, number, left, ends=is_active)
-    is_switched = bool(number.auto_renewal) != bool(before.auto_renewal)
-    if is_switched:
-        _tell_auto_renewal(turn, number, known, left, on)
-    prices = ("monthly_renewal_cost", "current_price", "currency")
-    if any(getattr(number, one) != getattr(before, one) for one in prices):
-        dearer = number.currency != before.currency or (
-            number.cost is not None and before.cost is not None and number.cost > before.cost
-        )
-        severity = Severity.warning if dearer else Severity.info
-        words = messages.price_changed(number, before, turn.at, left, on)
-        turn.tell("price.changed", severity, turn.once(name), words, number, left)
+    said_by = None
+    if bool(number.auto_renewal) != bool(before.auto_renewal):
+        said_by = _tell_auto_renewal(turn, number, known, left, on)
+    _judge_price(turn, number, before, known, left)
     now_can, could = number.capabilities, before.capabilities
     if lost := sorted(could - now_can):
         words = messages.capabilities(number, turn.at, lost, left, on, lost=True)
@@ -436,30 +441,40 @@ def _judge_change(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: 
     if gained := sorted(now_can - could):
         words = messages.capabilities(number, turn.at, gained, left, on, lost=False)
         turn.tell("capability.gained", Severity.info, turn.once(name), words, number, left)
-    return _judge_renewal(turn, number, known, countdown, before, is_said=is_switched)
+    return _judge_renewal(turn, number, known, before, was_on=was_on, said_by=said_by)
 
 
-def _left(turn: _Turn, number: PhoneNumber, known: Known, countdown: int | None) -> tuple[int, int] | tuple[None, None]:
-    """Days left and renewal day for a sentence that names them."""
-    return renewal(number, turn.on_day, countdown, None if known.cycle is None else known.cycle.renews_on) or (
-        None,
-        None,
+def _judge_price(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: Known, left: int | None) -> None:
+    """Tell another price; a warning where either price rises or is stated first, or the currency is another one."""
+    pairs = (
+        (before.monthly_renewal_cost, number.monthly_renewal_cost),
+        (before.current_price, number.current_price),
     )
+    if number.currency == before.currency and all(old == new for old, new in pairs):
+        return
+    is_dearer = number.currency != before.currency or any(
+        new is not None and (old is None or new > old) for old, new in pairs
+    )
+    severity = Severity.warning if is_dearer else Severity.info
+    words = messages.price_changed(number, before, turn.at, left, known.renews_on)
+    turn.tell("price.changed", severity, turn.once(known.provider_id), words, number, left)
 
 
-def _tell_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, left: int | None, on: int | None) -> None:
-    """Auto-renewal was switched; inside a threshold this alert is the telling of that threshold."""
+def _tell_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, left: int | None, on: int | None) -> str:
+    """Auto-renewal was switched. Gives the key of that alert: inside a threshold it is the telling of that threshold.
+
+    A number that is overdue stays so, whatever is switched: its matter goes on.
+    """
     key = turn.once(known.provider_id)
+    topic = "" if known.is_overdue(left) else None
     if number.auto_renewal:
         words = messages.auto_renewal_on(number, turn.at, left, on, lapses=known.lapse is not None)
         severity = Severity.info if known.lapse is None else Severity.warning
-        is_overdue = left is not None and left < 0
-        turn.tell("auto_renewal.on", severity, key, words, number, left, ends=not is_overdue)
-        return
+        return turn.tell("auto_renewal.on", severity, key, words, number, left, topic=topic, ends=topic is None)
     is_near = left is not None and left <= max((*turn.thresholds(number, auto_renewal=False), 0))
     severity = Severity.critical if is_near else Severity.warning
     words = messages.auto_renewal_off(number, turn.at, left, on)
-    turn.tell("auto_renewal.off", severity, key, words, number, left)
+    return turn.tell("auto_renewal.off", severity, key, words, number, left, topic=topic)
 
 
 # --- judging a list ---------------------------------------------------------------------------------------------------
@@ -486,15 +501,15 @@ def judge(
     ``found.near`` the listing itself will do. New numbers get ``pk`` 0, the store numbers them. ``requests`` say of absent
     numbers, by provider id, that their release was asked for.
     """
-    on_day = today(now, policy.zone)
-    turn = _Turn(at=watch.name, now=now, on_day=on_day, policy=policy, horizons=policy.horizons)
+    before_s = int(watch.last_success_at.timestamp()) if watch.last_success_at else found.now_s
+    turn = _Turn(at=watch.name, now=now, before_s=before_s, policy=policy)
     verdict = Verdict(alerts=turn.alerts, watch=watch, ended=turn.ended)
     watch = _recover(turn, watch)
-    turn_s = watch.turn_s if watch.turn_s is not None else turn_of_day(now, policy.zone)
+    turn_s = watch.turn_s if watch.turn_s is not None else signs.turn_of_day(now, policy.zone)
 
     for name in found.new:
         entry = listing.entries[name]
-        fresh = _seen(None, name, entry.parsed, found, turn, turn_s)
+        fresh = _seen(None, name, entry.parsed, entry.parsed, found, turn, turn_s)
         if policy.include_sandbox or not fresh.is_sandbox:
             fresh = _judge_new(turn, entry.parsed, fresh, is_baseline=not watch.has_baseline)
         verdict.updates.append(fresh)
@@ -502,41 +517,38 @@ def judge(
 
     for name in found.changed:
         parsed, old = listing.entries[name].parsed, fleet[name]
-        known = _seen(old, name, parsed, found, turn, turn_s)
-        is_first = is_watched(known, policy) and not is_watched(old, policy)
-        if is_first:  # no sandbox number any more; what was told of it before it was one is another story
-            known = _judge_new(turn, parsed, known._replace(cycle=None), is_baseline=True)
-        elif is_watched(known, policy):
-            if old.missing_at is not None:
-                since = datetime.fromtimestamp(old.missing_at, UTC)
-                left, on = _left(turn, parsed, known, parsed.countdown)
-                words = messages.returned(parsed, turn.at, since, left, on)
-                turn.tell("number.returned", Severity.info, turn.once(name), words, parsed, left)
-            known = _judge_change(turn, parsed, before[name], known, parsed.countdown)
+        known = _seen(old, name, parsed, before[name], found, turn, turn_s)
+        known = _judge_changed(turn, parsed, before[name], known, old)
         verdict.updates.append(known)
         verdict.versions[name] = listing.entries[name]
+        _note_doubts(turn, parsed, known)
 
-    before_s = int(watch.last_success_at.timestamp()) if watch.last_success_at else found.now_s
     corrections: dict[str, Known] = {}
     for name in found.corrected:
         parsed, known = listing.entries[name].parsed, fleet[name]
         countdown = parsed.countdown
         assert countdown is not None  # noqa: S101 (compare puts only counted numbers here)
-        zero_at = corrected_zero(countdown, known, found.now_s, before_s)
-        _, renews_on = _left(turn, parsed, known, countdown)
-        corrections[name] = known._replace(zero_at=zero_at, renews_on=renews_on)
+        zero_at = signs.corrected_zero(countdown, known, found.now_s, before_s)
+        renews_on, doubt = signs.believe(parsed, parsed, known, turn.moment)
+        corrections[name] = known._replace(zero_at=zero_at, renews_on=renews_on, doubt=doubt)
         verdict.countdowns.append(name)
     for name in found.near:
         parsed, known = listing.entries[name].parsed, corrections.pop(name, fleet[name])
+        if known.doubt is not None and known is fleet[name]:
+            renews_on, doubt = signs.believe(parsed, parsed, known, turn.moment)
+            known = known._replace(renews_on=renews_on, doubt=doubt)
         judged = known
         if is_watched(known, policy):
-            judged = _judge_renewal(turn, parsed, known, parsed.countdown, parsed)
-        if judged is not fleet[name]:
+            judged = _judge_renewal(turn, parsed, known, parsed, was_on=fleet[name].renews_on)
+            _note_doubts(turn, parsed, judged)
+        if judged != fleet[name]:
             verdict.updates.append(judged)
     verdict.updates.extend(corrections.values())
 
     watch = _judge_absent(turn, fleet, before, listing, found, watch, verdict, requests or {})
-    watch = _judge_invalid(turn, listing.invalid, watch)
+    watch = _judge_flaws(turn, fleet, listing, watch)
+    if not watch.has_baseline:
+        _judge_dayless(turn, listing, verdict.updates)
     watch = replace(
         watch,
         numbers=len(listing.entries),
@@ -559,45 +571,62 @@ def _learned_turn(found: Comparison, verdict: Verdict, size: int, turn_s: int | 
     return None if zero_at is None else zero_at % DAY_S
 
 
-def _seen(known: Known | None, name: str, parsed: PhoneNumber, found: Comparison, turn: _Turn, turn_s: int) -> Known:
+def _note_doubts(turn: _Turn, parsed: PhoneNumber, known: Known) -> None:
+    """Keep count of the numbers whose renewal day is in doubt."""
+    doubt = known.doubt
+    if doubt is None or not is_watched(known, turn.policy):
+        return
+    if doubt.is_unstated:
+        turn.unstated.append((parsed, known))
+    elif doubt.lists >= signs.LISTS_IN_DOUBT:
+        turn.doubtful.append((parsed, known))
+
+
+def _seen(
+    known: Known | None,
+    name: str,
+    parsed: PhoneNumber,
+    before: PhoneNumber,
+    found: Comparison,
+    turn: _Turn,
+    turn_s: int,
+) -> Known:
     """What is remembered of a number that is in the list with a new entry; ``known`` is None for a new number."""
     countdown = parsed.countdown
     zero_at = None if known is None else known.zero_at
     if countdown is None:
         zero_at = None
-    elif zero_at is None or countdown_at(zero_at, found.now_s) != countdown:
-        zero_at = zero_of(countdown, found.now_s, turn_s)
-    cycle = None if known is None else known.cycle  # an absence ends here
-    judged = renewal(parsed, turn.on_day, countdown, None if cycle is None else cycle.renews_on)
+    elif zero_at is None or signs.countdown_at(zero_at, found.now_s) != countdown:
+        zero_at = signs.zero_of(countdown, found.now_s, turn_s)
+    renews_on, doubt = signs.believe(parsed, before, known, turn.moment)
     return Known(
         0 if known is None else known.pk,
         name,
         str(parsed.number or ""),
         found.digests[name],
         zero_at,
-        None if judged is None else judged[1],
+        renews_on,
         bool(parsed.auto_renewal),
         bool(parsed.is_sandbox),
-        cycle,
+        None if known is None else known.cycle,  # an absence ends here
         lapse=None if known is None else known.lapse,
+        doubt=doubt,
     )
 
 
 def _judge_new(turn: _Turn, parsed: PhoneNumber, known: Known, *, is_baseline: bool) -> Known:
-    countdown = parsed.countdown
     name = known.provider_id
+    left, on = turn.left(parsed, known), known.renews_on
     if not is_baseline:
-        left, on = _left(turn, parsed, known, countdown)
         words = messages.added(parsed, turn.at, left, on)
         turn.tell("number.added", Severity.info, turn.once(name), words, parsed, left, topic="")
     if parsed.status != "active":
-        left, on = _left(turn, parsed, known, countdown)
         words = messages.status_changed(parsed, turn.at, None, left, on)
         turn.tell("status.changed", _status_severity(parsed.status), turn.once(name), words, parsed, left)
-    latest = turn.on_day + turn.horizons[bool(parsed.auto_renewal)] + 1  # the day may lie one day off the countdown
-    if known.renews_on is None or (known.renews_on > latest and not parsed.is_due_for_monthly_renewal):
+    latest = turn.on_day + turn.horizons[bool(parsed.auto_renewal)] + 1  # the countdown may be one day ahead of the day
+    if on is not None and on > latest and not parsed.is_due_for_monthly_renewal:
         return known
-    return _judge_renewal(turn, parsed, known, countdown, parsed)
+    return _judge_renewal(turn, parsed, known, parsed)
 
 
 def _judge_absent(
@@ -615,9 +644,8 @@ def _judge_absent(
     absent = [fleet[name] for name in found.absent if fleet[name].missing_at is None]
     if not absent and watch.shrunk_at is None:
         return watch
-    unreadable = {e.id for e in listing.invalid if e.id} | {e.number for e in listing.invalid if e.number}
-    nameless = sum(1 for e in listing.invalid if e.id is None and e.number is None)  # each may be any of the absent
-    gone = {k.provider_id: k for k in absent if k.provider_id not in unreadable and k.number not in unreadable}
+    nameless = len(listing.invalid)  # each may be any of the absent
+    gone = {k.provider_id: k for k in absent}
     lost = sum(1 for k in gone.values() if is_watched(k, policy))
     watched = sum(1 for k in fleet.values() if k.missing_at is None and is_watched(k, policy))
     is_empty = lost > 0 and not listing.entries and not listing.invalid
@@ -628,7 +656,7 @@ def _judge_absent(
     for known in absent:
         kept = known
         name = known.provider_id
-        if name in gone and not nameless:
+        if not nameless:
             polls = 0 if known.absence is None else known.absence.polls
             if polls == 0:
                 verdict.versions[name] = None
@@ -636,8 +664,7 @@ def _judge_absent(
             is_missing = is_believed and polls >= policy.missing_after_polls
             kept = known._replace(absence=Absence(polls, int(turn.now.timestamp()) if is_missing else None))
             if is_missing and is_watched(known, policy):
-                countdown = _went_on(known, found.now_s)
-                left, on = _left(turn, before[name], known, countdown)
+                left, on = turn.left(before[name], known), known.renews_on
                 is_meant = known.lapse is not None
                 request = requests.get(name)
                 is_asked = request is not None and request.status == "approved"  # the approval was told
@@ -651,8 +678,9 @@ def _judge_absent(
                 for topic in _OF_NUMBERS if is_meant or is_asked else ():  # else they go on should it return
                     turn.end(name, topic)
         if kept.missing_at is None and is_watched(known, policy):
-            note = messages.UNLISTED if name in gone else messages.UNREADABLE
-            kept = _judge_blind(replace(turn, note=note), before.get(name), kept, found.now_s)
+            turn.note = messages.UNREADABLE if nameless else messages.UNLISTED
+            kept = _judge_blind(turn, before.get(name), kept)
+            turn.note = ""
         if kept is not known:
             verdict.updates.append(kept)
     return watch
@@ -677,30 +705,72 @@ def _judge_shrunk(
     return watch
 
 
-def _went_on(known: Known, now_s: int) -> int | None:
-    """The countdown of a number that could not be read, as the calendar moved it on."""
-    return None if known.zero_at is None else countdown_at(known.zero_at, now_s)
-
-
-def _judge_blind(turn: _Turn, number: PhoneNumber | None, known: Known, now_s: int) -> Known:
+def _judge_blind(turn: _Turn, number: PhoneNumber | None, known: Known) -> Known:
     """The countdown of a number that could not be read goes on from what was last known."""
     if number is None:
         return known
-    return _judge_renewal(turn, number, known, _went_on(known, now_s), number, is_blind=True)
+    return _judge_renewal(turn, number, known, number, is_blind=True)
 
 
-def _judge_invalid(turn: _Turn, invalid: Sequence[InvalidEntry], watch: Watch) -> Watch:
-    """Unreadable entries are told when they appear, not at every poll that still has them."""
-    names: dict[str, InvalidEntry] = {}
-    nameless = count(1)
-    for entry in invalid:
-        names.setdefault(entry.id or entry.number or f"nameless entry {next(nameless)}", entry)
-    fresh = [entry for name, entry in names.items() if name not in watch.invalid]
-    if fresh:
+# --- what cannot be read or believed ----------------------------------------------------------------------------------
+
+
+def _judge_flaws(turn: _Turn, fleet: Mapping[str, Known], listing: Listing, watch: Watch) -> Watch:
+    """Tell what cannot be read, once for each kind of fault; numbers without a day, and contradictions, as they come."""
+    flaws = unreadable(listing)
+    if fresh := [flaw for kind, flaw in flaws.items() if kind not in watch.flaws]:
         turn.tell("data.invalid", Severity.warning, turn.once("list"), messages.invalid(fresh, turn.at))
-    elif watch.invalid and not names:
+    elif not flaws and any(kind not in (DAYS, SIGNS) for kind in watch.flaws):
         turn.end("", "data")
-    return replace(watch, invalid=frozenset(names))
+    lost = [one for one in turn.unstated if not _was(fleet, one[1], is_unstated=True)]
+    if lost:
+        words = messages.unstated(lost, turn.at)
+        turn.tell("data.unknown", Severity.warning, turn.once("days"), words, topic=DAYS)
+    elif DAYS in watch.flaws and not turn.unstated:
+        turn.end("", DAYS)
+    odd = [one for one in turn.doubtful if not _was(fleet, one[1], is_unstated=False)]
+    if odd:
+        words = messages.contradiction(odd, turn.at, turn.moment)
+        turn.tell("data.contradiction", Severity.warning, turn.once("signs"), words, topic=SIGNS)
+    elif SIGNS in watch.flaws and not turn.doubtful:
+        turn.end("", SIGNS)
+    if turn.unstated:
+        flaws[DAYS] = Flaw(len(turn.unstated), messages.days_unknown(len(turn.unstated)))
+    if turn.doubtful:
+        flaws[SIGNS] = Flaw(len(turn.doubtful), messages.signs_contradict(len(turn.doubtful)))
+    return replace(watch, flaws=flaws)
+
+
+def _judge_dayless(turn: _Turn, listing: Listing, fleet: Sequence[Known]) -> None:
+    """Tell once that the first list has numbers without a renewal day: a warning where all of them are without."""
+    watched = [known for known in fleet if is_watched(known, turn.policy)]
+    those = [listing.entries[k.provider_id].parsed for k in watched if k.renews_on is None and k.cycle is None]
+    if those:
+        severity = Severity.warning if len(those) == len(watched) else Severity.info
+        words = messages.dayless(those, len(watched), turn.at)
+        turn.tell("data.unknown", severity, turn.once("first"), words, topic="")
+
+
+def unreadable(listing: Listing) -> dict[str, Flaw]:
+    """What of the list cannot be read, by the kind of fault."""
+    found = {}
+    by_kind: dict[tuple[str, str], list[tuple[PhoneNumber, str]]] = {}
+    for entry in listing.entries.values():
+        for fault in entry.faults:
+            by_kind.setdefault((fault.field, fault.form), []).append((entry.parsed, fault.shown))
+    for (name, form), those in by_kind.items():
+        found[f"{name}: {form}"] = Flaw(len(those), messages.field_unreadable(name, form, those))
+    if listing.invalid:
+        found["entry"] = Flaw(len(listing.invalid), messages.entries_skipped(listing.invalid))
+    return found
+
+
+def _was(fleet: Mapping[str, Known], known: Known, *, is_unstated: bool) -> bool:
+    """Whether the same was in doubt at the list before."""
+    old = fleet.get(known.provider_id)
+    if old is None or old.doubt is None:
+        return False
+    return old.doubt.is_unstated if is_unstated else old.doubt.lists >= signs.LISTS_IN_DOUBT
 
 
 def _recover(turn: _Turn, watch: Watch) -> Watch:
@@ -715,7 +785,7 @@ def _recover(turn: _Turn, watch: Watch) -> Watch:
 
 def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> list[str]:
     """Provider ids whose renewal is near enough to be judged by what was last known."""
-    latest = today(now, policy.zone) + max(policy.horizons) + 1  # the renewal day may lie one day off the countdown
+    latest = signs.today(now, policy.zone) + max(policy.horizons) + 1  # the countdown may be one day ahead of the day
     return [
         k.provider_id
         for k in fleet
@@ -727,8 +797,8 @@ def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> 
 
 def _blind_turn(watch: Watch, policy: Policy, now: datetime) -> _Turn:
     """A judgement by what was last known."""
-    note = messages.unread(watch.last_success_at)
-    return _Turn(at=watch.name, now=now, on_day=today(now, policy.zone), policy=policy, note=note)
+    before_s = int(watch.last_success_at.timestamp()) if watch.last_success_at else int(now.timestamp())
+    return _Turn(at=watch.name, now=now, before_s=before_s, policy=policy, note=messages.unread(watch.last_success_at))
 
 
 def judge_failure(
@@ -760,7 +830,7 @@ def judge_failure(
         watch = _tell_once(turn, watch, "watch.api_failing", words)
     watch = _judge_stale(turn, watch, counts)
     for name, number in before.items():
-        known = _judge_blind(turn, number, fleet[name], int(now.timestamp()))
+        known = _judge_blind(turn, number, fleet[name])
         if known is not fleet[name]:
             verdict.updates.append(known)
     return replace(verdict, watch=watch)
@@ -823,7 +893,13 @@ def restate(
 ) -> Restated | None:
     """What a matter of an environment is now, None when it does not hold any more."""
     if known is None or number is None:
-        holds = {"api": bool(watch.told & _BLIND), "list": watch.shrunk_at is not None, "data": bool(watch.invalid)}
+        holds = {
+            "api": bool(watch.told & _BLIND),
+            "list": watch.shrunk_at is not None,
+            "data": any(kind not in (DAYS, SIGNS) for kind in watch.flaws),
+            DAYS: DAYS in watch.flaws,
+            SIGNS: SIGNS in watch.flaws,
+        }
         return Restated() if holds.get(key.topic, False) else None
     if not is_watched(known, policy):
         return None
@@ -832,8 +908,9 @@ def restate(
     if known.missing_at is not None:
         return None
     turn = _blind_turn(watch, policy, now)
-    note = turn.note if watch.last_error else messages.UNLISTED if known.absence else ""
-    left, on = _left(turn, number, known, _went_on(known, int(now.timestamp())))
+    turn.note = turn.note if watch.last_error else messages.UNLISTED if known.absence else ""
+    note = turn.note_on(number, known)
+    left, on = turn.left(number, known), known.renews_on
     if key.topic == "renewal":
         if left is None or on is None:
             return None

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD = "0004"
+HEAD = "0005"
 LEAST = "0004"  # the oldest release that can use this schema beside this one: a new schema only adds to the last
 
 
@@ -150,6 +150,20 @@ cycles = Table(  # model.Cycle: what was told of a number in its present cycle
     Column("told_due_flag", Boolean, nullable=False),
     Column("overdue_at", _NUMBER),
     Column("overdue_told", _NUMBER, nullable=False),
+    Column("course", _NUMBER, nullable=False, server_default="0"),
+)
+
+doubts = Table(  # model.Doubt: numbers whose renewal day is in doubt
+    "doubts",
+    metadata,
+    Column("number_id", ForeignKey("numbers.id"), primary_key=True),
+    Column("lists", _NUMBER, nullable=False),
+    Column("since", _NUMBER, nullable=False),
+    Column("old_date", _NUMBER),
+    Column("old_countdown", _NUMBER),
+    Column("counted", _NUMBER),
+    Column("counted_at", _NUMBER),
+    Column("is_unstated", Boolean, nullable=False),
 )
 
 absences = Table(  # model.Absence: numbers that are not in the list

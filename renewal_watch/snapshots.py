@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import contextlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,13 +12,14 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Row, func, insert, or_, select, text, update
 
-from renewal_watch import rules
+from renewal_watch import signs
+from renewal_watch.entries import decode, read
 from renewal_watch.errors import UsageError
 from renewal_watch.leases import Leases
-from renewal_watch.model import DAY_S, Absence, Cycle, Entry, Known, Lapse, PhoneNumber, Verdict, Watch
+from renewal_watch.model import DAY_S, Absence, Cycle, Doubt, Entry, Flaw, Known, Lapse, PhoneNumber, Verdict, Watch
 from renewal_watch.rows import chunks
-from renewal_watch.schema import absences, changes, cycles, entries, environments, lapses, numbers, polls
-from renewal_watch.text import from_json, plain
+from renewal_watch.schema import absences, changes, cycles, doubts, entries, environments, lapses, numbers, polls
+from renewal_watch.text import plain
 
 _CORE = Known._fields[: Known._fields.index("cycle")]  # the columns of the table numbers
 _COLUMNS = tuple("id" if name == "pk" else name for name in _CORE)
@@ -26,7 +28,6 @@ COUNTDOWN = "days_until_monthly_renewal"
 CANARY = "(canary)"  # the environment of the made-up number; no configured one can be called so
 _FIRST_OF_CYCLE = len(_CORE)
 _FACTS = ("status", "cost", "currency", "country", "type")  # columns that are asked for and take no part in judging
-PARSE = msgspec.json.Decoder(PhoneNumber, strict=False)  # of what is kept of an entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +67,20 @@ def _kept(row: Row[Any]) -> tuple[int, Watch, Schedule]:
             failing_since=row.failing_since,
             told=frozenset(row.told),
             shrunk_at=row.shrunk_at,
-            invalid=frozenset(row.invalid),
+            flaws=_flaws(row.invalid),
             turn_s=row.turn_s,
         ),
         Schedule(
             next_poll_at=row.next_poll_at, hold_until=row.hold_until, hold_token=row.hold_token, took_s=row.took_s
         ),
     )
+
+
+def _flaws(kept: Mapping[str, tuple[int, str]] | Sequence[str]) -> dict[str, Flaw]:
+    """What could not be read of the last list; up to schema 4 a list of the entries' names was kept."""
+    if not isinstance(kept, Mapping):
+        return {name: Flaw(1, f"the entry {name} cannot be read") for name in kept}
+    return {kind: Flaw(*flaw) for kind, flaw in kept.items()}
 
 
 class Snapshots(Leases):
@@ -82,7 +90,7 @@ class Snapshots(Leases):
         """The environment's id and what is kept of it; made on first sight."""
         row = self.connection.execute(select(environments).where(environments.c.name == name)).one_or_none()
         if row is None:
-            made = self.connection.execute(insert(environments).values(name=name, told=[], invalid=[]))
+            made = self.connection.execute(insert(environments).values(name=name, told=[], invalid={}))
             key = made.inserted_primary_key
             assert key is not None  # noqa: S101 (an insert of one row)
             return int(key[0]), Watch(name=name), Schedule()
@@ -121,18 +129,21 @@ class Snapshots(Leases):
 
     def _fleet(self, where: str, *values: object) -> dict[str, Known]:
         """The numbers that a condition holds for, by provider id."""
-        query = f"SELECT {_KNOWN}, NULL, NULL, NULL FROM numbers WHERE {where} ORDER BY id"  # noqa: S608 (own words)
+        query = f"SELECT {_KNOWN}, NULL, NULL, NULL, NULL FROM numbers WHERE {where} ORDER BY id"  # noqa: S608 (own words)
         fleet = {known[1]: known for known in map(Known._make, self.rows(query, values))}
         told = self._of_numbers("cycles", Cycle, where, values)
         gone = self._of_numbers("absences", Absence, where, values)
         lapsing = self._of_numbers("lapses", Lapse, where, values)
-        names = {known.pk: name for name, known in fleet.items()} if told or gone or lapsing else {}
+        doubtful = self._of_numbers("doubts", Doubt, where, values)
+        names = {known.pk: name for name, known in fleet.items()} if told or gone or lapsing or doubtful else {}
         for pk, *cycle in told:
             fleet[names[pk]] = fleet[names[pk]]._replace(cycle=Cycle(*cycle))
         for pk, *absence in gone:
             fleet[names[pk]] = fleet[names[pk]]._replace(absence=Absence(*absence))
         for pk, *lapse in lapsing:
             fleet[names[pk]] = fleet[names[pk]]._replace(lapse=Lapse(*lapse))
+        for pk, *doubt in doubtful:
+            fleet[names[pk]] = fleet[names[pk]]._replace(doubt=Doubt(*doubt))
         return fleet
 
     def _of_numbers(self, table: str, kind: type[NamedTuple], where: str, values: Sequence[object]) -> list[Any]:
@@ -149,7 +160,7 @@ class Snapshots(Leases):
         for chunk in chunks(list(names)):
             query = select(entries.c.number_id, entries.c.entry).where(entries.c.number_id.in_(chunk))
             for number_id, entry in self.connection.execute(query):
-                found[names[number_id]] = PARSE.decode(entry)
+                found[names[number_id]] = read(entry.encode()).parsed
         return found
 
     def write(
@@ -172,7 +183,7 @@ class Snapshots(Leases):
             "failing_since": watch.failing_since,
             "told": sorted(watch.told),
             "shrunk_at": watch.shrunk_at,
-            "invalid": sorted(watch.invalid),
+            "invalid": watch.flaws,
             "turn_s": watch.turn_s,
         }
         if schedule is not None:
@@ -255,6 +266,7 @@ class Snapshots(Leases):
         self.change(numbers, _CORE[1:], "id", ((*known[1:_FIRST_OF_CYCLE], known.pk) for known in those))
         self.drop(cycles, ("number_id",), ((known.pk,) for known in those if known.cycle is None))
         self.drop(absences, ("number_id",), ((known.pk,) for known in those if known.absence is None))
+        self.drop(doubts, ("number_id",), ((known.pk,) for known in those if known.doubt is None))
         self._remember(those)
 
     def _remember(self, those: Sequence[Known]) -> None:
@@ -263,6 +275,8 @@ class Snapshots(Leases):
         self.put(cycles, ("number_id", *Cycle._fields), told, clash="replace")
         gone = ((known.pk, *known.absence) for known in those if known.absence is not None)
         self.put(absences, ("number_id", *Absence._fields), gone, clash="replace")
+        doubtful = ((known.pk, *known.doubt) for known in those if known.doubt is not None)
+        self.put(doubts, ("number_id", *Doubt._fields), doubtful, clash="replace")
         lapsing = ((*known.lapse, known.pk) for known in those if known.lapse is not None)
         self.change(lapses, Lapse._fields, "number_id", lapsing)
 
@@ -291,7 +305,7 @@ class Snapshots(Leases):
         return [_kept(row) for row in self.connection.execute(query)]
 
     def numbered(self, ids: Iterable[int]) -> dict[int, PhoneNumber]:
-        """Numbers as last listed, by id; where the list states no renewal day, with the one that is kept."""
+        """Numbers as last listed, by id, with the renewal day that is believed."""
         found: dict[int, PhoneNumber] = {}
         for chunk in chunks(list(ids)):
             query = (
@@ -300,8 +314,8 @@ class Snapshots(Leases):
                 .where(entries.c.number_id.in_(chunk))
             )
             for number_id, entry, renews_on in self.connection.execute(query):
-                number = PARSE.decode(entry)
-                if number.renewal_date is None and renews_on is not None:
+                number = read(entry.encode()).parsed
+                if renews_on is not None:
                     number = msgspec.structs.replace(number, renewal_date=date.fromordinal(renews_on).isoformat())
                 found[number_id] = number
         return found
@@ -437,7 +451,8 @@ def _compact(listed: Entry | None) -> str:
     assert listed is not None  # noqa: S101 (a number is new or changed because it is listed)
     entry = bytes(listed.raw)
     if b"\n" in entry:
-        entry = msgspec.json.format(entry, indent=-1)
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            entry = msgspec.json.format(entry, indent=-1)
     return entry.decode("utf-8", "replace")
 
 
@@ -473,11 +488,7 @@ class _State(NamedTuple):
 
 
 def _decode(entry: str) -> dict[str, Any]:
-    """The entry as Python values, also with numbers that msgspec finds too large."""
-    try:
-        decoded: dict[str, Any] = msgspec.json.decode(entry)
-    except msgspec.DecodeError:
-        decoded = from_json(entry)
+    decoded: dict[str, Any] = decode(entry.encode())
     return decoded
 
 
@@ -504,7 +515,7 @@ def _ticked(entry: dict[str, Any], seen_at: datetime, zero_at: int | None, at: d
 def ticked(value: float | str, seen_at: datetime, zero_at: int, at: datetime, digits: int | None = 6) -> float | str:
     """A countdown as it read at ``at``, in the form that it had at ``seen_at``; a fraction with so many digits."""
     if not isinstance(value, float) and "." not in str(value):
-        return type(value)(rules.countdown_at(zero_at, int(at.timestamp())))
+        return type(value)(signs.countdown_at(zero_at, int(at.timestamp())))
     passed = float(value) - (at - seen_at).total_seconds() / DAY_S  # a fraction ticks with every second, not once a day
     if digits is not None:
         passed = round(passed, digits)

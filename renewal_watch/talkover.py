@@ -18,7 +18,6 @@ one request, or pages until nothing new comes. There a 403 or 404 is ``NotOffere
 from __future__ import annotations
 
 import email.utils
-import json
 import logging
 import re
 import time
@@ -30,9 +29,10 @@ from urllib.parse import urlencode
 
 import msgspec
 import requests
+from msgspec.structs import replace
 from requests.auth import AuthBase
 
-from renewal_watch import wire
+from renewal_watch import entries, wire
 from renewal_watch.clock import utc_now
 from renewal_watch.config import Environment, duration
 from renewal_watch.errors import (
@@ -102,7 +102,7 @@ FURTHER = {
     "balance": Endpoint("balance", "credits/balance", is_for_users=True),
     "agents": Endpoint("agents", "agents", 200),
 }
-_ENTRY = msgspec.json.Decoder(PhoneNumber, strict=False)
+_FAR = 1_000_000  # days; further than any countdown
 _TOKEN_CODES = {"INVALID_TOKEN", "UNAUTHORIZED", "UNAUTHENTICATED", "TOKEN_EXPIRED", "MISSING_TOKEN", "FORBIDDEN"}
 _TOKEN_WORDS = re.compile(
     r"(?i)\b(unauthori[sz]ed|unauthenticated|missing bearer token|(invalid|expired) token|token (is |has )?(invalid|expired))\b"
@@ -589,27 +589,19 @@ def _envelope_tolerant(body: bytearray) -> tuple[_Envelope, bool]:
             raise NotTheApi(msg)
         data = []
     paging = {key: said.get(key) for key in ("meta", "pagination", "last_page", "total", "next_page_url", "links")}
-    return _Envelope(data=[msgspec.Raw(_text(one)) for one in data], **failed, **paging), tolerant
-
-
-def _text(one: Any) -> bytes:
-    """An entry as JSON; one with values that JSON does not have as a text that will be set aside."""
-    try:
-        return json.dumps(one, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    except ValueError:  # NaN, half a surrogate pair
-        return b"!" + json.dumps(one).encode()
+    return _Envelope(data=[msgspec.Raw(entries.encode(one)) for one in data], **failed, **paging), tolerant
 
 
 def _json5(body: bytearray) -> Any:
+    """JSON that is not valid: with trailing commas, infinite numbers, bytes that are no text, nested too deep."""
     import pyjson5  # noqa: PLC0415 (only a provider that sends broken JSON costs this import)
 
+    text = entries.shallow(bytes(body), entries.DEEPEST + 10).decode("utf-8", "replace")
     try:
-        text = body.decode("utf-8")
         try:
-            said = from_json(text)  # NaN and half surrogate pairs spoil one entry only
+            said = from_json(text)
         except ValueError:
             said = pyjson5.decode(text)
-        json.dumps(said)  # nested deeper than can be written again
     except pyjson5.Json5EOF:
         msg = "the answer ends in the middle; it was cut on the way"
         raise ServerTrouble(msg) from None
@@ -663,65 +655,44 @@ def _whole(value: object) -> int | None:
 
 
 def _identity(raw: msgspec.Raw) -> bytes:
-    """What makes two entries the same one: the id, or the whole text where there is none."""
+    """What makes two entries the same one: id and number, or the whole text where they cannot be read."""
     try:
-        return str(_ENTRY_ID.decode(raw).id).encode()
-    except (msgspec.DecodeError, RecursionError, UnicodeError):  # it will be set aside
+        one = _ENTRY_ID.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return bytes(raw)
+    return f"{one.id} {one.number}".encode()
 
 
 class _Id(msgspec.Struct, gc=False):
     id: str | int
+    number: str | int | None = None
 
 
-_NUL = rb"\u0000"  # as JSON writes it
-_NUL_ESCAPED = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # not where the backslash stands for itself
 _ENTRY_ID = msgspec.json.Decoder(_Id)
 
 
 def _listing(raws: list[msgspec.Raw], *, tolerant: bool) -> Listing:
-    """The entries by id; of two with one id the first readable one stays, as the pages were read from the front."""
-    entries: dict[str, Entry] = {}
-    invalid: dict[InvalidEntry, None] = {}  # an entry that moved between pages is set aside once
-    decode = _ENTRY.decode
+    """The entries by id; another number under an id that is taken comes by both.
+
+    Of two entries of one number under one id, which moved between pages or stand twice, the one that renews sooner counts.
+    """
+    found: dict[str, Entry] = {}
+    skipped: dict[bytes, InvalidEntry] = {}  # by their text: what moved between pages is skipped once
     for raw in raws:
         try:
-            kept = _without_nul(raw) if _NUL in bytes(raw) else raw
-            parsed = decode(kept)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            invalid[_set_aside(raw, error)] = None
+            entry = entries.read(raw)
+        except (ValueError, RecursionError) as error:
+            skipped[bytes(raw)] = InvalidEntry(reason=plain(error))
             continue
+        parsed = entry.parsed
         name = parsed.id if type(parsed.id) is str else str(parsed.id)
-        if name not in entries:
-            entries[name] = Entry(parsed, kept)
-    return Listing(entries=entries, invalid=tuple(invalid), tolerant=tolerant)
+        if name in found and found[name].parsed.number != parsed.number:
+            name = f"{name} {parsed.number}"
+        if name not in found or _is_sooner(parsed, found[name].parsed):
+            found[name] = entry if name == parsed.id else entry._replace(parsed=replace(parsed, id=name))
+    return Listing(entries=found, invalid=tuple(skipped.values()), tolerant=tolerant)
 
 
-def _without_nul(raw: msgspec.Raw) -> bytes:
-    """The entry with U+FFFD in place of the character NUL, which PostgreSQL keeps in no text."""
-    return _NUL_ESCAPED.sub(rb"\1\\ufffd", bytes(raw))
-
-
-def _set_aside(raw: msgspec.Raw, error: Exception) -> InvalidEntry:
-    try:
-        said = from_json(bytes(raw).lstrip(b"!").decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        said = None
-    said = said if isinstance(said, dict) else {}
-    name, number = said.get("id"), said.get("number")
-    if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
-        why = "it holds values that JSON does not have"
-    elif isinstance(error, UnicodeDecodeError):
-        why = "it is not UTF-8 text"
-    else:
-        why = str(error).replace(" - at `$.", " in ").replace(" - at `$`", "").replace("`", "")
-    return InvalidEntry(
-        id=_sane(name) if isinstance(name, str | int) and not isinstance(name, bool) else None,
-        number=_sane(number) if isinstance(number, str | int) and not isinstance(number, bool) else None,
-        reason=plain(why),
-    )
-
-
-def _sane(text: str | int) -> str | None:
-    """``text`` as the database can keep it, without NUL and half a surrogate pair; None if nothing is left."""
-    return str(text).encode("utf-8", "replace").decode().replace("\0", "\ufffd") or None
+def _is_sooner(one: PhoneNumber, other: PhoneNumber) -> bool:
+    signs = [(_FAR if n.countdown is None else n.countdown, n.renewal_date or "9") for n in (one, other)]
+    return signs[0] < signs[1]

@@ -66,7 +66,7 @@ def _values(alert: Alert, routing: Routing, found_at: datetime) -> dict[str, Val
     one = routing.subject(alert)
     record = routing.record(one)
     owner = routing.said(one).owner or record.owner
-    renews_on = None if number is None else number.renewal_on
+    renews_on = None if number is None else number.renewal_on(routing.zone)
     return {
         "kind": alert.kind,
         "severity": alert.severity.name,

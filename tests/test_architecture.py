@@ -19,6 +19,8 @@ LEVELS = {
     "messages": 1,
     "answers": 1,
     "account": 1,
+    "entries": 1,
+    "signs": 1,
     "rules": 1,
     "config": 1,
     "schedule": 1,
@@ -85,6 +87,9 @@ LEVELS = {
 }
 SIDEWAYS = {  # within one level, in this direction only
     ("rules", "messages"),
+    ("rules", "signs"),
+    ("messages", "signs"),
+    ("account", "signs"),
     ("model", "errors"),
     ("config", "schedule"),
     ("config", "matching"),
@@ -153,7 +158,21 @@ SIDEWAYS = {  # within one level, in this direction only
     ("cli", "web"),
     ("messages", "text"),
 }
-PURE = {"errors", "model", "text", "messages", "matching", "rules", "routing", "report", "digest", "answers", "account"}
+PURE = {
+    "errors",
+    "model",
+    "text",
+    "entries",
+    "signs",
+    "messages",
+    "matching",
+    "rules",
+    "routing",
+    "report",
+    "digest",
+    "answers",
+    "account",
+}
 IMPURE = {
     "requests",
     "sqlalchemy",

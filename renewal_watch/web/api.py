@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from renewal_watch import export, fleet, forecast, health, reasons, report, rules
+from renewal_watch import export, fleet, forecast, health, reasons, report, signs
 from renewal_watch.config import Settings
 from renewal_watch.errors import StoreError
 from renewal_watch.matching import NOBODY, digits
@@ -64,7 +64,7 @@ class Asked:
     @property
     def today(self) -> int:
         """The ordinal of the day in the configured zone."""
-        return rules.today(self.now, self.settings.timezone)
+        return signs.today(self.now, self.settings.timezone)
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def _status(asked: Asked) -> Any:
         ],
         "outbox": tx.outbox(),
         "counts": fleet.counts(
-            tx, asked.names, rules.today(asked.now, settings.timezone), sandbox=settings.with_sandbox
+            tx, asked.names, signs.today(asked.now, settings.timezone), sandbox=settings.with_sandbox
         ),
     }
 

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from renewal_watch import fleet, health, reasons, report, rules
+from renewal_watch import fleet, health, reasons, report, rules, signs
 from renewal_watch.config import Environment, Settings
 from renewal_watch.errors import UsageError
 from renewal_watch.fleet import Due, Listed, Query
@@ -154,7 +154,7 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
     """The numbers that are asked for. Raises UsageError for a query that no page has."""
     query = asked(params)
     names = [one.name for one in settings.environments]
-    today = rules.today(now, settings.timezone)
+    today = signs.today(now, settings.timezone)
     found = fleet.page(tx, query, names, today, sandbox=settings.with_sandbox)
     policies = {one.name: settings.policy(one) for one in settings.environments}
     lines = [

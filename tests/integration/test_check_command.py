@@ -146,8 +146,11 @@ def test_a_day_that_passed_since_the_last_list_is_no_overdue_number(watch: Watch
     watch.poll(one(0, 0, auto_renewal=True), at=at)
     clock.now = at + HOUR
     run(state=OK)
-    watch.poll(one(0, 0, auto_renewal=True, days_until_monthly_renewal=-1), at=at + HOUR)
-    assert "1 overdue" in run(state=CRITICAL)
+    late = one(0, 0, auto_renewal=True, days_until_monthly_renewal=-1)
+    for hours in (6, 12, 13):  # an automatic renewal has a grace of 12 h
+        clock.now = at + hours * HOUR
+        watch.poll(late, at=clock.now)
+        assert ("1 overdue" in run(state=CRITICAL if hours == 13 else WARNING)) == (hours == 13)
 
 
 def test_a_missing_number_is_critical_until_it_is_explained_or_acknowledged(watch: Watched, run: Run) -> None:
@@ -175,8 +178,8 @@ def test_a_list_that_lost_many_at_once_is_critical_at_once(watch: Watched, run: 
 
 
 def test_entries_that_cannot_be_read_are_a_warning(watch: Watched, run: Run) -> None:
-    watch.poll(one(0, 50), {"id": "phone-9", "renewal_date": "soon"}, at=T0)
-    assert "production: 1 entry of the list cannot be read" in run(state=WARNING)
+    watch.poll(one(0, 50), one(9, 50, renewal_date="soon"), at=T0)
+    assert "production: renewal_date of 1 number cannot be read: it is text" in run(state=WARNING)
 
 
 # --- what somebody knows of -------------------------------------------------------------------------------------------

@@ -600,7 +600,7 @@ def test_a_shorter_month_moves_a_renewal_day_for_that_month_only(first: str, the
             if form != "dated":
                 assert shown.countdown == (expected - on).days - 1, (form, expected)
             if form != "counted":
-                assert shown.renewal_on == expected, (form, expected)
+                assert shown.renewal_on("UTC") == expected, (form, expected)
             on = expected
 
 

@@ -24,7 +24,7 @@ from made_up import entry, listing
 from rounds import few
 from sqlalchemy import select
 
-from renewal_watch import damage, follow_up, matching, poll, rules
+from renewal_watch import damage, follow_up, matching, poll, signs
 from renewal_watch.config import Channel, Environment, Escalation, Reminders
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
 from renewal_watch.model import Key, Known, Listing, Match, Matter, PhoneNumber, Policy, Rule, Severity
@@ -331,8 +331,7 @@ def _bad(known: Known, number: PhoneNumber, now: datetime) -> Iterator[tuple[str
         return
     if number.status in ("suspended", "inactive"):
         yield "status", Severity.critical
-    left = None if known.zero_at is None else rules.countdown_at(known.zero_at, int(now.timestamp()))
-    if left is not None and left < 0 and known.cycle is not None and known.cycle.overdue_told:
+    if known.is_overdue(signs.days_left(number, known, now.toordinal(), int(now.timestamp()))):
         yield "renewal", Severity.critical
 
 

@@ -399,7 +399,7 @@ def test_a_digest_that_was_not_sent_before_the_next_one_gives_way_to_it(world: W
     world.poll(soon())
     world.time_passes(hours=9)
     world.now += timedelta(hours=14)
-    world.poll(soon(days=2), soon("phone-2", days=3))
+    world.poll(soon(days_until_monthly_renewal=2), soon("phone-2", days=4, days_until_monthly_renewal=3))
     world.time_passes(hours=9)
     ((title, body),) = world.told()
     assert title.startswith("[digest] 3 new, 2 numbers renew")

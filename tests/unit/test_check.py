@@ -24,7 +24,7 @@ from renewal_watch.check import (
 )
 from renewal_watch.errors import UsageError
 from renewal_watch.health import Finding
-from renewal_watch.model import Key, Severity, Watch
+from renewal_watch.model import Flaw, Key, Severity, Watch
 
 TODAY = 739_943
 SOON, URGENT = thresholds("14", "3")
@@ -181,7 +181,7 @@ def test_a_lapsing_number_that_is_suspended_before_its_day_is_no_accident_only_a
 def test_a_list_in_doubt_is_critical_and_unreadable_entries_are_a_warning() -> None:
     from conftest import T0
 
-    watches = [Watch(name="a", shrunk_at=T0), Watch(name="b", invalid=frozenset({"x", "y"})), Watch(name="c")]
+    watches = [Watch(name="a", shrunk_at=T0), Watch(name="b", flaws={"entry": Flaw(2, "two of them")}), Watch(name="c")]
     assert [(concern.state, concern.environment) for concern in of_lists(watches)] == [
         (State.CRITICAL, "a"),
         (State.WARNING, "b"),

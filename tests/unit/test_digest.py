@@ -241,7 +241,7 @@ def test_the_soonest_come_first_and_of_one_day_those_that_will_be_lost() -> None
             "0.30 USD for 2 numbers",
             "0.30 USD for 2 numbers",
         ),
-        ([row(1, monthly_renewal_cost="1.005")] * 2, "2.010 USD for 2 numbers", "2.010 USD for 2 numbers"),
+        ([row(1, monthly_renewal_cost="1.005")] * 2, "2.01 USD for 2 numbers", "2.01 USD for 2 numbers"),
     ],
 )
 def test_cost_ahead_is_summed_for_each_currency(rows: list[Row], week: str, month: str) -> None:

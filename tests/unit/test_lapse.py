@@ -341,7 +341,7 @@ def test_a_number_that_goes_with_its_mark_leaves_no_matter_behind() -> None:
     assert world.told[-1].kind == "lapse.renewed"
     for hours in range(3):
         world.poll(T0 + 3 * D + hours * H, phone(T0, on(60), "phone-2"))
-    assert world.told[-1].kind == "number.missing"
+    assert "number.missing" in {alert.kind for alert in world.told}
     topics = {key.topic for key in world.ended if key.number_id == NAME}
     assert topics >= {"renewal", "status", "price", "capability", "lapse"}
 
@@ -437,11 +437,13 @@ def test_the_last_chance_is_told_while_blind_however_narrow_the_thresholds_are()
     assert said == {9: [], 8: [], 7: ["lapse.last_chance warning 7"], 6: [], 5: []}
 
 
-@pytest.mark.parametrize("absent", ["not listed", "unreadable"])
-def test_the_last_chance_is_told_of_a_number_that_is_not_in_the_list_now(absent: str) -> None:
+@pytest.mark.parametrize("broken", [[], [{"renewal_date": "no date"}], [entry(renewal_date="no date", **OFF)]])
+def test_the_last_chance_is_told_of_a_number_that_is_not_in_the_list_now(broken: list[dict[str, Any]]) -> None:
     world = marked(3, Policy(missing_after_polls=10), **OFF)
     now = T0 + D
-    broken = [entry(renewal_date="no date")] if absent == "unreadable" else []
+    for one in broken:
+        if "id" in one:
+            one["days_until_monthly_renewal"] = "soon"
     said = world.take(now, listing(phone(now, on(60), "phone-2"), *broken))
     assert of_lapse(said) == ["lapse.last_chance warning 2"]
     (alert,) = world.about_lapse()
@@ -553,10 +555,6 @@ def renewed(world: World) -> None:
     world.poll(T0 + H, phone(T0 + H, on(32), **OFF))
 
 
-def not_dated(world: World) -> None:
-    world.poll(T0 + H, phone(T0 + H, None, **OFF))
-
-
 def gone(world: World) -> None:
     for hours in range(1, 4):
         world.poll(T0 + hours * H, phone(T0, on(60), "phone-2"))
@@ -570,7 +568,7 @@ def never_seen(world: World) -> None:
     del world.fleet[NAME], world.parsed[NAME]
 
 
-@pytest.mark.parametrize("then", [renewed, not_dated, gone, sandboxed, never_seen])
+@pytest.mark.parametrize("then", [renewed, gone, sandboxed, never_seen])
 def test_a_renewal_that_is_over_is_not_repeated(then: Callable[[World], None]) -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(2), **OFF), entry("phone-2"))

@@ -15,7 +15,7 @@ from made_up import entry, listing
 from rounds import few
 
 from renewal_watch import messages
-from renewal_watch.model import KINDS, Alert, InvalidEntry, Message, PhoneNumber, Severity
+from renewal_watch.model import KINDS, Alert, Flaw, Message, PhoneNumber, Severity
 
 ON = date(2026, 11, 26).toordinal()  # a Thursday
 
@@ -35,7 +35,11 @@ def number(**changes: Any) -> PhoneNumber:
         ("1.005", "USD", "1.005 USD"),  # never rounded
         ("0", None, "0.00"),
         ("-2.5", "EUR", "-2.50 EUR"),
-        ("1E+2", "JPY", "100.00 JPY"),
+        ("1E+2", "JPY", "100 JPY"),
+        ("1500.0", "JPY", "1500 JPY"),
+        ("0.5", "jpy", "0.5 jpy"),  # never rounded
+        ("1.234", "KWD", "1.234 KWD"),
+        ("1.2", "KWD", "1.200 KWD"),
         ("1E-7", "USD", "0.0000001 USD"),
         ("12345678901234567890.12", "USD", "12345678901234567890.12 USD"),
         (None, "USD", "an unknown amount"),
@@ -164,12 +168,12 @@ def test_a_number_without_a_number_is_named_by_its_id() -> None:
 
 
 @pytest.mark.parametrize(("count", "named"), [(1, 1), (10, 10), (11, 10), (400, 10)])
-def test_unreadable_entries_are_named_up_to_ten_and_the_rest_counted(count: int, named: int) -> None:
-    entries = [InvalidEntry(id=f"id-{i}", number=None, reason="it is broken") for i in range(count)]
-    headline, sentence = messages.invalid(entries, "prod")
-    assert sentence.count("it is broken") == named
+def test_kinds_of_faults_are_named_up_to_ten_and_the_rest_counted(count: int, named: int) -> None:
+    flaws = [Flaw(2, f"field {i} cannot be read") for i in range(count)]
+    headline, sentence = messages.invalid(flaws, "prod")
+    assert sentence.count(" cannot be read") == named + 1
     assert (f"and {count - named} more" in sentence) == (count > named)
-    assert headline == f"{count} {'entry' if count == 1 else 'entries'} of the list cannot be read (prod)"
+    assert headline == f"{2 * count} entries of the list cannot be read whole (prod)"
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
