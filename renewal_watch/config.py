@@ -297,6 +297,11 @@ class Channel(_Section, frozen=True):
         )
 
     @property
+    def is_choosy(self) -> bool:
+        """Whether it may be told of the beginning of something and not of its end."""
+        return self.min_severity != "info" or self.kinds != ("*",)
+
+    @property
     def is_hook(self) -> bool:
         """Whether it is a command or a webhook: told each alert by itself, as JSON."""
         return self.command is not None or self.is_webhook

@@ -93,6 +93,8 @@ class Decisions(Snapshots):
             interval = way.reminders.interval(severity)
             if interval is not None:
                 is_old = and_(matters.c.told_at <= now - interval, matters.c.reminded < way.reminders.max_times)
+                if severity == Severity.critical:
+                    is_old = or_(is_old, matters.c.told_at <= now - max(interval, routing.WEEKLY))
                 ways.append(and_(is_open, matters.c.severity == int(severity), is_old))
         if way.escalates:
             is_old = matters.c.urgent_at <= now - duration(way.escalation.after)

@@ -18,6 +18,7 @@ from typing import Literal
 
 from renewal_watch import account, backups, digest, fleet, matching, messages, report, routing, rules, schedule
 from renewal_watch.config import Channel
+from renewal_watch.matching import Effective
 from renewal_watch.model import Alert, Key, Matter, PhoneNumber, Policy, Severity, Silence
 from renewal_watch.routing import Routing, Situation
 from renewal_watch.store import Store, Transaction
@@ -310,7 +311,8 @@ def _tell_again(
             alerts.append(_again("escalation", key, matter, restated, urgent, now, channels))
     if routing.is_reminder_due(matter, way, now) and matter.told_at is not None:
         count, most = matter.reminded + 1, way.reminders.max_times
-        words = messages.reminder(count, most, matter.told_at, words, todo)
+        is_critical = matter.severity == Severity.critical
+        words = messages.reminder(count, most, matter.told_at, words, todo, is_critical=is_critical)
         alerts.append(_again("reminder", key, matter, restated, words, now))
 
 
@@ -421,13 +423,23 @@ def _flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
                 number_id=key.number_id or None,
                 number=_who(number),
                 topic=place.topic if matter and not hidden else "",
-                channels=routing.taking(matter.kind, severity, key.environment, said, way) or None if matter else None,
+                channels=_who_learns(tx, way, said, key, flap.since, matter, severity),
                 nature="release" if matter and not hidden else "new",
                 about=number,
             )
         )
     tx.keep_matters(kept)
     return tx.tell(alerts, way, now)
+
+
+def _who_learns(
+    tx: Transaction, way: Routing, said: Effective, key: Key, since: datetime, matter: Matter | None, severity: Severity
+) -> tuple[str, ...] | None:
+    """The channels of what settled: those that take what holds now, and those that were told that it went to and fro."""
+    kind = "flapping.ended" if matter is None else matter.kind
+    takes = routing.taking(kind, severity, key.environment, said, way)
+    told = tx.told_of("flapping.started", key, since)
+    return tuple(one.name for one in way.channels if one.name in takes or one.name in told) or None
 
 
 def _number(tx: Transaction, key: Key) -> PhoneNumber | None:

@@ -894,9 +894,15 @@ def quoted(text: str, at: datetime) -> str:
     return f"(as told at {instant(at)}) {text}"
 
 
-def reminder(count: int, most: int, told_at: datetime, words: tuple[str, str], todo: str) -> tuple[str, str]:
-    """A matter told again."""
-    last = " (the last one)" if count == most else ""
+def reminder(
+    count: int, most: int, told_at: datetime, words: tuple[str, str], todo: str, *, is_critical: bool = False
+) -> tuple[str, str]:
+    """A matter told again; what ``is_critical`` goes on weekly after the last of ``most``."""
+    last = ""
+    if count == most:
+        last = " (the last one, then weekly while it holds)" if is_critical else " (the last one)"
+    elif count > most:
+        last = " (weekly while it holds)"
     return f"reminder: {words[0]}", f"Reminder {count}{last}, told last at {instant(told_at)}: {_ended(words[1])}{todo}"
 
 

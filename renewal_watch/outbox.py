@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, case, func, insert, not_, or_, selec
 
 from renewal_watch import messages, rules
 from renewal_watch.config import Channel, duration
-from renewal_watch.model import Alert, Delivery, Known, Severity
+from renewal_watch.model import Alert, Delivery, Key, Known, Matter, Severity
 from renewal_watch.readings import Readings
 from renewal_watch.routing import CAP_WINDOW, Decision, Hold, Routing, Waiting, gathers, hold, plan
 from renewal_watch.rows import chunks
@@ -63,7 +63,11 @@ class Outbox(Readings):
         if not fresh:
             return 0
         of = {alert.environment for _, alert in fresh}
-        made = plan(fresh, routing, replace(self.situation(now, of), flaps=self.flaps(of)), now)
+        situation = replace(self.situation(now, of), flaps=self.flaps(of))
+        ending = {alert.place for _, alert in fresh if alert.ends and alert.place in situation.matters}
+        if ending and any(channel.is_choosy for channel in routing.channels):
+            situation = replace(situation, told=self._told({key: situation.matters[key] for key in ending}))
+        made = plan(fresh, routing, situation, now)
         made.decisions = self._with_users(made.decisions)
         judged = dict(fresh)
         self.change(
@@ -95,6 +99,44 @@ class Outbox(Readings):
         self.keep_matters(made.matters)
         self.keep_flaps(made.flaps)
         return len(fresh) + self.tell(made.more, routing, now)
+
+    def told_of(self, kind: str, key: Key, since: datetime) -> frozenset[str]:
+        """The channels that were told of a kind of alert about a number, or an environment, since then."""
+        number_id = self.number_ids({(key.environment, key.number_id)}).get((key.environment, key.number_id), 0)
+        query = (
+            select(deliveries.c.channel)
+            .join(delivery_alerts, delivery_alerts.c.delivery_id == deliveries.c.id)
+            .join(alerts, alerts.c.id == delivery_alerts.c.alert_id)
+            .where(
+                alerts.c.environment_id == (self.watch(key.environment)[0] if key.environment else 0),
+                alerts.c.number_id == number_id,
+                alerts.c.kind == kind,
+                alerts.c.created_at >= since,
+            )
+        )
+        return frozenset(self.connection.execute(query).scalars())
+
+    def _told(self, those: Mapping[Key, Matter]) -> dict[Key, frozenset[str]]:
+        """The channels that were told of these matters since they were opened."""
+        found: dict[Key, set[str]] = {}
+        numbered = self.number_ids({(key.environment, key.number_id) for key in those if key.number_id})
+        names = {pk: name for (_, name), pk in numbered.items()}
+        for environment in {key.environment for key in those}:
+            environment_id = self.watch(environment)[0] if environment else 0
+            ids = {numbered.get((environment, key.number_id), 0) for key in those if key.environment == environment}
+            for chunk in chunks(sorted(ids)):
+                query = (
+                    select(alerts.c.number_id, alerts.c.topic, alerts.c.created_at, deliveries.c.channel)
+                    .join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+                    .join(deliveries, deliveries.c.id == delivery_alerts.c.delivery_id)
+                    .where(alerts.c.environment_id == environment_id, alerts.c.number_id.in_(chunk))
+                    .distinct()
+                )
+                for pk, topic, at, channel in self.connection.execute(query):
+                    key = Key(environment, names.get(pk, ""), topic or "")
+                    if key in those and at >= those[key].opened_at:
+                        found.setdefault(key, set()).add(channel)
+        return {key: frozenset(channels) for key, channels in found.items()}
 
     def _with_users(self, decisions: list[Decision]) -> list[Decision]:
         """The same, what is not mere information with the agents that use the number."""

@@ -41,6 +41,7 @@ from renewal_watch.text import plain
 
 CAP_WINDOW = timedelta(hours=1)
 CAP_CRITICAL = timedelta(minutes=10)  # what is critical is gathered no longer than this
+WEEKLY = timedelta(days=7)  # what is critical is told again so often when its daily reminders are used up
 SILENCE_WARNING = timedelta(days=1)  # a silence's end is told so long before, if it lasts longer than that
 LAPSE = "lapse"  # the hider of what is said of a number that is meant to lapse
 LAPSING = frozenset({"renewal.upcoming", "renewal.due", "renewal.overdue", "auto_renewal.off"})
@@ -135,6 +136,9 @@ class Situation:
     matters: Mapping[Key, Matter] = field(default_factory=dict)
     lapses: Mapping[tuple[str, str], str] = field(default_factory=dict)  # by environment and number: who said so
     flaps: Mapping[Key, Flap] = field(default_factory=dict)
+    told: Mapping[Key, frozenset[str]] = field(
+        default_factory=dict
+    )  # of what may end: the channels that were told of it
 
 
 class Hidden(NamedTuple):
@@ -169,6 +173,7 @@ class Plan:
 def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situation, now: datetime) -> Plan:
     """Decide on alerts in the order in which they were found; ``found`` has them with their ids."""
     made = Plan()
+    told: dict[str, tuple[str, ...]] = {}
     is_simple = not routing.rules and not routing.inventory
     for alert_id, judged in found:
         said, alert = matching.NOTHING, judged
@@ -182,9 +187,15 @@ def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situat
         if alert.nature == "new" and alert.kind in _CHANGES and alert.topic:
             hidden = _flap(alert, said, routing, situation, made, hidden, now)
         channels = () if hidden else _channels(alert, said, routing)
+        if alert.ends and not hidden:
+            channels = _with_those_told(channels, situation.told.get(key, frozenset()), routing)
         if not hidden and not channels:
             hidden = Hidden("no channel takes it", f"nobody:{routing.mark}")
-        made.decisions.append(Decision(alert_id, alert, hidden.why if hidden else None, channels))
+        told[alert.key] = channels
+        if alert.said_by in told:  # those who are told of the one know the other
+            channels = tuple(name for name in channels if name not in told[alert.said_by])
+        why = hidden.why if hidden else None if channels else "another alert of the same poll says it"
+        made.decisions.append(Decision(alert_id, alert, why, channels))
         if alert.topic:
             after = _matter(alert_id, alert, matter, hidden, routing, now)
             if after is not None or matter is not None:
@@ -255,6 +266,11 @@ def _channels(alert: Alert, said: Effective, routing: Routing) -> tuple[str, ...
     return tuple(
         name for name in others if alert.topic != f"channel {name}"
     )  # that one fails is told through the others
+
+
+def _with_those_told(channels: tuple[str, ...], told: frozenset[str], routing: Routing) -> tuple[str, ...]:
+    """The channels of an end: who was told of the beginning is told of it, whatever the channel usually takes."""
+    return tuple(one.name for one in routing.channels if one.name in channels or one.name in told)
 
 
 def taking(kind: str, severity: Severity, environment: str, said: Effective, routing: Routing) -> tuple[str, ...]:
@@ -455,7 +471,9 @@ def reminds_at(matter: Matter, routing: Routing) -> datetime | None:
     interval = routing.reminders.interval(matter.severity)
     if matter.ack is not None or matter.hidden is not None or matter.told_at is None or interval is None:
         return None
-    return matter.told_at + interval if matter.reminded < routing.reminders.max_times else None
+    if matter.reminded < routing.reminders.max_times:
+        return matter.told_at + interval
+    return matter.told_at + max(interval, WEEKLY) if matter.severity == Severity.critical else None
 
 
 def escalates_to(said: Effective, routing: Routing) -> tuple[str, ...]:

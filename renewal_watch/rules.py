@@ -470,7 +470,8 @@ def _tell_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, left: int
     if number.auto_renewal:
         words = messages.auto_renewal_on(number, turn.at, left, on, lapses=known.lapse is not None)
         severity = Severity.info if known.lapse is None else Severity.warning
-        return turn.tell("auto_renewal.on", severity, key, words, number, left, topic=topic, ends=topic is None)
+        is_end = topic is None and (left is None or left >= 0)
+        return turn.tell("auto_renewal.on", severity, key, words, number, left, topic=topic, ends=is_end)
     is_near = left is not None and left <= max((*turn.thresholds(number, auto_renewal=False), 0))
     severity = Severity.critical if is_near else Severity.warning
     words = messages.auto_renewal_off(number, turn.at, left, on)

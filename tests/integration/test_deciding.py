@@ -1033,7 +1033,7 @@ def test_explain_says_that_it_was_escalated_and_that_reminders_are_over(
     assert "if nobody acts" not in of_open(run, OPEN)[0]
     clock.on(4 * H)
     run("send")
-    assert "told last at 2026-11-23T19:00:00Z, no further reminder" in of_open(run, OPEN)[0]
+    assert "told last at 2026-11-23T19:00:00Z, told again at 2026-11-30T19:00:00Z" in of_open(run, OPEN)[0]
 
 
 @pytest.mark.parametrize(

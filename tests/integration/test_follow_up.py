@@ -243,15 +243,71 @@ def test_a_reminder_of_a_list_that_cannot_be_read_says_as_of_when_it_speaks(worl
 
 
 @pytest.mark.parametrize("most", [0, 1, 3])
-def test_reminders_end_after_so_many_and_the_last_one_says_so(world: World, most: int) -> None:
+def test_reminders_become_weekly_after_so_many_and_the_last_one_says_so(world: World, most: int) -> None:
     world.way = Routing(channels=(CHAT,), reminders=Reminders(max_times=most))
     world.has(current_status="suspended")
     world.poll()
-    found = [one for _ in range(most + 5) for one in world.after(days=1)]
-    assert natures(found) == ["reminder"] * most
-    assert [one.text.partition(",")[0] for one in found] == [
-        f"Reminder {count}{' (the last one)' if count == most else ''}" for count in range(1, most + 1)
+    found = [one for _ in range(most + 22) for one in world.after(days=1)]
+    assert natures(found) == ["reminder"] * (most + 3)
+    assert [(one.at - T0).days for one in found] == [*range(1, most + 1), most + 7, most + 14, most + 21]
+    assert [one.text.partition(", told")[0] for one in found] == [
+        *(f"Reminder {count}" for count in range(1, most)),
+        *([f"Reminder {most} (the last one, then weekly while it holds)"] if most else []),
+        *(f"Reminder {count} (weekly while it holds)" for count in range(most + 1, most + 4)),
     ]
+
+
+def test_the_end_reaches_who_was_told_of_the_beginning_whatever_else_they_take(world: World) -> None:
+    urgent = Channel(name="urgent", min_severity="critical")
+    kinds = Channel(name="kinds", kinds=("status.changed",))
+    late = Channel(name="late", min_severity="warning")
+    world.way = Routing(channels=(CHAT, urgent, kinds))
+    world.has(current_status="suspended")
+    world.has("phone-2", left=2, auto_renewal=False)
+    world.poll()
+    world.way = Routing(channels=(CHAT, urgent, kinds, late))  # was told of nothing
+    world.has(current_status="active")
+    world.has("phone-2", left=32, auto_renewal=False)
+    world.now += timedelta(hours=1)
+    ends = {one.kind: one for one in world.poll()}
+    assert {one.severity for one in ends.values()} == {"info"}
+    assert set(ends["status.changed"].channels) == {"chat", "kinds", "urgent"}
+    assert set(ends["renewal.renewed"].channels) == {"chat", "urgent"}
+
+
+def test_what_one_alert_says_also_for_another_counts_for_who_was_told_of_it_only(world: World) -> None:
+    renewals = Channel(name="renewals", kinds=("renewal.*",))
+    world.way = Routing(channels=(CHAT, renewals), flapping=Flapping(changes=3))
+    world.has(left=10, auto_renewal=True)
+    world.poll()
+    world.has(left=10, auto_renewal=False)
+    told = {one.kind: one for one in world.poll()}
+    assert told["auto_renewal.off"].channels == ("chat",)
+    assert told["renewal.upcoming"].channels == ("renewals",)
+    for minutes, auto in ((1, True), (2, False), (3, True)):
+        world.now += timedelta(minutes=minutes)
+        world.has(left=10, auto_renewal=auto)
+        world.poll()
+    world.now += timedelta(days=3, minutes=-6)  # it flaps still, and the threshold of seven days is told all the same
+    world.has(left=7, auto_renewal=False)
+    (threshold,) = [one for one in world.poll() if one.kind == "renewal.upcoming"]
+    assert set(threshold.channels) >= {"renewals"}
+
+
+def test_an_overdue_number_stays_overdue_for_reminders_whatever_else_changes(world: World) -> None:
+    world.has(left=0, auto_renewal=False)
+    world.poll()
+    world.now += DAY
+    assert kinds(world.poll()) == ["renewal.overdue"]
+    world.fleet["phone-1"]["auto_renewal"] = True
+    world.now += timedelta(hours=1)
+    assert kinds(world.poll()) == ["auto_renewal.on"]
+    world.fleet["phone-1"]["monthly_renewal_cost"] = 2
+    world.now += timedelta(hours=1)
+    world.poll()
+    found = [one for _ in range(3) for one in world.after(days=1)]
+    assert natures(found) == ["reminder"] * 3
+    assert all("is overdue by" in one.text for one in found)
 
 
 def test_a_reminder_of_a_status_does_not_say_that_it_was_so_when_first_seen(world: World) -> None:
@@ -495,7 +551,7 @@ def test_a_matter_that_ended_and_came_again_counts_from_the_start(world: World) 
         assert kinds(world.poll()) == ["status.changed"]
     assert [one.text.partition(",")[0] for _ in range(3) for one in world.after(days=1)] == [
         "Reminder 1",
-        "Reminder 2 (the last one)",
+        "Reminder 2 (the last one",
     ]
 
 
@@ -577,7 +633,7 @@ def days_told(world: World, reminders: Reminders, days: int, *, poll_every: int,
         (Reminders(max_times=0), [1, 2, 4, 7, 14]),
         (Reminders(max_times=2), [1, 2, 4, 7, 14]),
         (Reminders(critical_every="3d"), [3, 6, 9, 12, 15]),
-        (Reminders(critical_every="2d", max_times=3), [2, 4, 6, 14]),
+        (Reminders(critical_every="2d", max_times=3), [2, 4, 6, 13]),
     ],
 )
 def test_an_overdue_number_is_told_by_its_ladder_and_by_reminders_but_never_twice_in_an_interval(
