@@ -233,8 +233,7 @@ def of_lists(watches: Iterable[Watch]) -> Iterator[Concern]:
             detail = "lost so many numbers at once that the list is in doubt"
             yield Concern(State.CRITICAL, "", one.name, "", "watch.list_shrunk", "list", one.name, detail)
         for kind, flaw in one.flaws.items():
-            topic = kind if kind in (rules.DAYS, rules.SIGNS) else "data"
-            alert = {rules.DAYS: "data.unknown", rules.SIGNS: "data.contradiction"}.get(kind, "data.invalid")
+            alert, topic = rules.FLAW_KINDS.get(kind, ("data.invalid", "data"))
             yield Concern(State.WARNING, "", one.name, "", alert, topic, f"{one.name}:", flaw.text)
 
 
@@ -330,11 +329,15 @@ def examine(
         total = int(tx.connection.execute(query).scalar_one())
     ages = [(now - at).total_seconds() for one in watches.values() if (at := one.last_success_at)]
     age = int(max([0.0, *ages])) if len(ages) == len(names) else None
+    renewing = 0
+    if fresh:
+        sure = query.where(numbers.c.auto_renewal, numbers.c.renews_on.is_not(None))
+        renewing = int(tx.connection.execute(sure).scalar_one())
     return outcome(
         concerns,
         findings,
         _performance(concerns, next_lost, total, age, soon, urgent),
-        _fine(total or 0, next_lost, age),
+        _fine(total or 0, renewing, next_lost, age),
     )
 
 
@@ -434,9 +437,11 @@ def _performance(
     )
 
 
-def _fine(total: int, next_lost: tuple[int, str] | None, age: int | None) -> str:
-    """What is said when all is well."""
+def _fine(total: int, renewing: int, next_lost: tuple[int, str] | None, age: int | None) -> str:
+    """What is said when all is well; so many of all numbers have auto-renewal and a known day."""
     lost = "all renew by themselves"
+    if renewing < total:
+        lost = f"{renewing} of them renew by themselves, the others are meant to go, known, or without a renewal day"
     if next_lost is not None:
         lost = " ".join(filter(None, ("the next without auto-renewal:", next_lost[1], _when(next_lost[0]))))
     return BETWEEN.join((counted(total), lost, f"list read {span(timedelta(seconds=age or 0))} ago"))

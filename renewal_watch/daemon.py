@@ -39,7 +39,7 @@ from renewal_watch import account_poll, config, dispatch, messages, poll, turn, 
 from renewal_watch.clock import Clock, utc_now
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.environments import LOOK_S, Directory
-from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, StoreAway, StoreError
+from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, Stopped, StoreAway, StoreError
 from renewal_watch.heartbeat import Heartbeats
 from renewal_watch.inventory import inventory_of
 from renewal_watch.model import Lease, Message, Severity
@@ -107,10 +107,6 @@ class _Tick(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         del previous_fire_time
         return now + timedelta(seconds=TICK_S)
-
-
-class Stopped(Exception):
-    """Ends a pause between two pages when the daemon stops."""
 
 
 class Daemon:

@@ -86,7 +86,7 @@ class Summary:
                 for days, cost in self.costs.items():
                     if left <= days:
                         cost.add(row.number)
-        if row.known.lapse is not None:
+        if row.known.lapse is not None or (row.known.absence is not None and row.known.absence.moved_to):
             return
         if missing_at is not None:
             is_trouble = self.now.timestamp() - missing_at <= MISSED_DAYS * DAY_S

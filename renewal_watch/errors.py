@@ -24,8 +24,10 @@ An ``ApiError`` is never an empty list.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 
 class RenewalWatchError(Exception):
@@ -68,6 +70,10 @@ class PutOff(RenewalWatchError):
     def __init__(self, message: str, wait: timedelta) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class Stopped(RenewalWatchError):
+    """The daemon stops: what waits for a provider is dropped."""
 
 
 class CannotServe(RenewalWatchError):
@@ -136,3 +142,16 @@ class NotTheApi(ApiError):
     """Something answered, but not the list that the API documents."""
 
     reason = "not_the_api"
+
+
+class Unforeseen(ApiError):
+    """Reading or judging the list met a fault of our own; told like an outage, for nobody watches meanwhile."""
+
+    reason = "unforeseen"
+
+    @classmethod
+    def of(cls, error: Exception) -> Unforeseen:
+        """What is said of an exception: its type and its place, never its words, which may hold anything."""
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}:{last.lineno}"
+        return cls(f"a fault of renewal-watch ({type(error).__name__} at {place}); its log has more, please report it")

@@ -55,6 +55,9 @@ _GROUPS = {
     "number.added": "added",
     "number.missing": "missing",
     "number.returned": "returned",
+    "number.moved": "moved",
+    "number.renumbered": "with another number",
+    "number.unwatched": "on numbers that are not watched any more",
     "auto_renewal.off": "with auto-renewal off",
     "auto_renewal.on": "with auto-renewal on",
     "price.changed": "with another price",
@@ -304,6 +307,7 @@ def missing(
     *,
     is_meant: bool = False,
     request: Release | None = None,
+    filters: Mapping[str, str] | None = None,
 ) -> tuple[str, str]:
     """A number that left the list; ``is_meant``: it was to lapse; ``request``: to release it, and what became of that."""
     without = "the last complete list" if polls == 1 else f"{polls} complete lists in a row"
@@ -320,9 +324,37 @@ def missing(
             f"It is not watched any more. As last known: {_facts(number, left, on)}"
         )
     return f"{who(number)} is missing", (
-        f"{who(number)} ({at}) is missing: {without} came without it. {_why_missing(request)}, "
+        f"{who(number)} ({at}) is missing: {without} came without it. {_by_filters(filters)}{_why_missing(request)}, "
         f"ask the provider at once; a released number is soon given to others. It is not watched any more. "
         f"As last known: {_facts(number, left, on)}"
+    )
+
+
+def _by_filters(filters: Mapping[str, str] | None) -> str:
+    """What the filters of an environment may have to do with a number that is not in its list."""
+    if not filters:
+        return ""
+    return f"Perhaps it is there and fits the filters of this environment no more ({_pairs(filters)}). "
+
+
+def _pairs(filters: Mapping[str, str]) -> str:
+    return ", ".join(f"{plain(key)}={plain(value)}" for key, value in filters.items())
+
+
+def moved(number: PhoneNumber, at: str, there: str, *, is_missing: bool) -> tuple[str, str]:
+    """A number that another environment lists; ``is_missing``: it was told as missing."""
+    found = "It was told as missing and is found: " if is_missing else ""
+    return f"{who(number)} moved to {there}", (
+        f"{who(number)} ({at}) moved to {there}. {found}{there} lists it, and it is watched there, with what was said and "
+        f"acknowledged of it. If nobody meant it, look in {DASHBOARD} who moved it."
+    )
+
+
+def renumbered(number: PhoneNumber, at: str, was: str, left: int | None, on: int | None) -> tuple[str, str]:
+    """The rental has another number: whoever calls the old one reaches somebody else, or nobody."""
+    return f"{plain(was)} is {who(number)} now", (
+        f"{plain(was)} ({at}) is {who(number)} now: its id {plain(number.id)} has another number. Whoever calls the old one "
+        f"does not get through: ask the provider at once. {_facts(number, left, on)}"
     )
 
 
@@ -330,10 +362,13 @@ def _why_missing(request: Release | None) -> str:
     return "If nobody released it" if request is None else f"{asked(request)}. If nobody meant it"
 
 
-def returned(number: PhoneNumber, at: str, since: datetime, left: int | None, on: int | None) -> tuple[str, str]:
-    """A missing number is in the list again."""
+def returned(
+    number: PhoneNumber, at: str, since: datetime, left: int | None, on: int | None, was_at: str | None = None
+) -> tuple[str, str]:
+    """A number that was missing, or listed by another environment, is in the list again."""
+    where = f"listed by {was_at}" if was_at else "missing"
     return f"{who(number)} returned", (
-        f"{who(number)} ({at}) is in the list again; it had been missing since {instant(since)}. It is watched again, "
+        f"{who(number)} ({at}) is in the list again; it had been {where} since {instant(since)}. It is watched again, "
         f"nothing to do. {_facts(number, left, on)}"
     )
 
@@ -686,9 +721,34 @@ def entries_skipped(entries: Sequence[InvalidEntry]) -> str:
 def empty_why(filters: Mapping[str, str]) -> str:
     """What a list without any number may mean."""
     if filters:
-        asked = ", ".join(f"{plain(key)}={plain(value)}" for key, value in filters.items())
-        return f"the list is empty; perhaps nothing fits its filters ({asked})"
+        return f"the list is empty; perhaps nothing fits its filters ({_pairs(filters)})"
     return "the list is empty; perhaps the token is that of another environment or account"
+
+
+def nothing_watched(sandbox: int, filters: Mapping[str, str]) -> str:
+    """Why an environment has no number that is watched; ``sandbox`` numbers are in its list."""
+    if sandbox:
+        return f"no number is watched: the list has {numbers(sandbox)}, for the sandbox only (include_sandbox)"
+    return f"no number is watched: {empty_why(filters)}"
+
+
+def list_empty(at: str, sandbox: int, filters: Mapping[str, str]) -> tuple[str, str]:
+    """A list without any number that is watched."""
+    return f"{at}: no number is watched", f"{at}: {nothing_watched(sandbox, filters)}. If that is not meant, mend it."
+
+
+def not_empty(at: str, count: int) -> tuple[str, str]:
+    """The end of ``list_empty``."""
+    return f"{at}: numbers are watched again", f"{at}: the list has {numbers(count)}, which are watched. Nothing to do."
+
+
+def unwatched(those: Sequence[PhoneNumber], at: str) -> tuple[str, str]:
+    """Numbers that the list calls sandbox numbers from now on."""
+    are = "is a sandbox number now and is" if len(those) == 1 else "are sandbox numbers now and are"
+    return f"{at}: {numbers(len(those))} {are} not watched any more", (
+        f"{at}: {numbers(len(those))} {are} not watched any more: {_some([who(number) for number in those])}. If nobody meant "
+        f"it, ask the provider; to watch them all the same, set include_sandbox = true."
+    )
 
 
 def invalid(flaws: Sequence[Flaw], at: str) -> tuple[str, str]:
@@ -716,6 +776,18 @@ def unstated(those: Sequence[tuple[PhoneNumber, Known]], at: str) -> tuple[str, 
     return f"{at}: {said}", (
         f"{at}: {said}. The list states neither countdown nor date of {_some(named)}. Their countdown goes on from what was "
         f"last known, but nobody can see whether they renew. Ask the provider, and look in {DASHBOARD} until it is back."
+    )
+
+
+def days_known(at: str) -> tuple[str, str]:
+    """The end of ``unstated``."""
+    return f"{at}: the renewal days are known again", f"{at}: the renewal days are stated again. Nothing to do."
+
+
+def signs_agree(at: str) -> tuple[str, str]:
+    """The end of ``contradiction``."""
+    return f"{at}: the signs of the renewal days agree again", (
+        f"{at}: countdown and date of every number agree again, and the countdowns move. Nothing to do."
     )
 
 
@@ -794,11 +866,13 @@ def recovered(at: str, since: datetime | None, now: datetime) -> tuple[str, str]
     )
 
 
-def list_shrunk(at: str, lost: int, fleet: int) -> tuple[str, str]:
-    """Too many numbers are gone at once to be believed."""
-    return f"{at}: {lost} of {numbers(fleet)} left the list at once", (
-        f"{at}: {lost} of {numbers(fleet)} left the list at once. That looks like a fault of the provider, the token or "
-        f"the filters; if it stays so for 24 hours each of them is reported as missing. Look in {DASHBOARD} now."
+def list_shrunk(at: str, lost: Sequence[str], fleet: int, filters: Mapping[str, str]) -> tuple[str, str]:
+    """Too many numbers are gone at once to be believed; ``lost`` are their names."""
+    said = f"{len(lost)} of {numbers(fleet)} left the list at once"
+    asked = f" ({_pairs(filters)})" if filters else ""
+    return f"{at}: {said}", (
+        f"{at}: {said}: {_some([plain(name) for name in lost])}. That looks like a fault of the provider, the token or "
+        f"the filters{asked}; if it stays so for 24 hours each of them is reported as missing. Look in {DASHBOARD} now."
     )
 
 
@@ -809,6 +883,20 @@ def list_whole(at: str, since: datetime, now: datetime, gone: int) -> tuple[str,
         still = f"{numbers(gone)} {'is' if gone == 1 else 'are'} still not in it and will be reported as missing"
         return f"{at}: the list is almost whole again", f"{at}: most numbers are back in the list {after}; {still}."
     return f"{at}: the list is whole again", f"{at}: the numbers are back in the list {after}. Nothing to do."
+
+
+def clock_off(at: str, off: timedelta) -> tuple[str, str]:
+    """Tell that our clock and that of the provider's answers differ; ``off`` is how far the latter is ahead."""
+    how = f"{span(abs(off))} {'behind' if off > timedelta(0) else 'ahead of'}"
+    return f"{at}: this machine's clock is {how} the provider's", (
+        f"{at}: this machine's clock is {how} the provider's. Days are counted by the provider's until they agree; for a day "
+        f"nothing is called renewed or overdue by either alone. Set the clock (timedatectl); if it is right, ask the provider."
+    )
+
+
+def clock_right(at: str) -> tuple[str, str]:
+    """The end of ``clock_off``."""
+    return f"{at}: the clocks agree again", f"{at}: this machine's clock and the provider's agree again. Nothing to do."
 
 
 def channel_failing(channel: str, since: datetime, now: datetime, waiting: int, error: str) -> tuple[str, str]:

@@ -57,6 +57,7 @@ OUTCOMES = (
             errors.RateLimited,
             errors.ServerTrouble,
             errors.NotTheApi,
+            errors.Unforeseen,
         )
     ),
 )

@@ -41,6 +41,9 @@ KINDS = (
     "number.added",
     "number.missing",
     "number.returned",
+    "number.moved",
+    "number.renumbered",
+    "number.unwatched",
     "auto_renewal.off",
     "auto_renewal.on",
     "price.changed",
@@ -55,6 +58,8 @@ KINDS = (
     "watch.stale",
     "watch.recovered",
     "watch.daemon_lost",
+    "watch.clock_off",
+    "watch.list_empty",
     "channel.failing",
     "inventory.invalid",
     "environments.invalid",
@@ -257,6 +262,7 @@ class Listing:
     entries: Mapping[str, Entry]
     invalid: tuple[InvalidEntry, ...] = ()
     tolerant: bool = False  # the strict parser refused the body and the tolerant one read it
+    clock_off: timedelta | None = None  # how far the provider's clock is from ours, where it is more than minutes
 
 
 class Cycle(NamedTuple):
@@ -275,10 +281,14 @@ class Cycle(NamedTuple):
 
 
 class Absence(NamedTuple):
-    """A number that is not in the list: for how many complete lists in a row, and since when it counts as missing."""
+    """A number that is not in the list: for how many complete lists in a row, and since when it counts as missing.
+
+    ``moved_to`` is the environment that lists it instead.
+    """
 
     polls: int
     missing_at: int | None = None
+    moved_to: str | None = None
 
 
 class Lapse(NamedTuple):
@@ -357,6 +367,7 @@ class Watch:
 
     ``told`` holds the kinds of ``watch.*`` alerts that were told and have not ended.
     ``turn_s`` is the second of the UTC day at which the provider turns its day, as far as it was seen.
+    ``clock_off_at`` is since when this machine's clock and that of the answers differ by more than minutes.
     ``flaws`` holds what cannot be read or believed in the last list, by the kind of fault; all of it was told.
     """
 
@@ -372,6 +383,7 @@ class Watch:
     shrunk_at: datetime | None = None
     flaws: Mapping[str, Flaw] = field(default_factory=dict)
     turn_s: int | None = None
+    clock_off_at: datetime | None = None
 
 
 # --- what the account says beside the list ----------------------------------------------------------------------------

@@ -10,21 +10,21 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
-from renewal_watch import rules
+from renewal_watch import identity, rules
 from renewal_watch.config import Environment
-from renewal_watch.errors import ApiError, ConfigError, TokenRejected
-from renewal_watch.model import Known, Lease, Listing, Policy, Verdict
+from renewal_watch.errors import ApiError, ConfigError, RenewalWatchError, TokenRejected, Unforeseen
+from renewal_watch.model import Known, Lease, Listing, Policy, Verdict, Watch
 from renewal_watch.routing import Routing
 from renewal_watch.schedule import next_poll, spread
 from renewal_watch.snapshots import PollRecord, Schedule
-from renewal_watch.store import Store
+from renewal_watch.store import Store, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -140,62 +140,149 @@ def run_once(
         environment_id, _, _ = tx.watch(environment.name)
         last_poll = tx.last_poll_id(environment_id)
     started = clock()
-    failure: ApiError | None = None
-    listing: Listing | None = None
-    absent: list[Known] = []
-    try:
-        listing = source.fetch()
-    except ApiError as error:
-        failure = error
-    except ConfigError as error:
-        failure = TokenRejected(str(error))
-    with store.transaction(turn) as tx:
-        if lease is not None and not tx.still_has(lease):
-            return Polled(environment=environment.name, skipped=_TAKEN_OVER)
-        if lease is not None:
-            tx.give_back(lease)
-        if tx.last_poll_id(environment_id) != last_poll:
-            return Polled(environment=environment.name, skipped="another process polled it meanwhile")
-        _, watch, _ = tx.watch(environment.name)
-        tx.expect(len(listing.entries) if listing is not None else watch.numbers)
-        fleet = tx.fleet(environment_id)
-        at = _next(environment, policy.zone, started)
-        if is_spread and environment.poll_cron is None:
-            at = spread(at, every=environment.interval, name=environment.name)
-        at += rules.jitter(environment.jitter)
-        if listing is not None:
-            found = rules.compare(fleet, listing, policy, started)
-            asked = [fleet[name] for name in (*found.changed, *found.absent)]
-            absent = [fleet[name] for name in found.absent if fleet[name].missing_at is None]
-            requests = tx.explained(environment_id, absent, started) if absent else {}
-            verdict = rules.judge(fleet, tx.parsed(asked), listing, found, watch, policy, started, requests)
-            poll = PollRecord(
-                started_at=started,
-                finished_at=clock(),
-                outcome="ok",
-                numbers=len(listing.entries),
-                invalid=len(listing.invalid),
-            )
-            schedule = Schedule(next_poll_at=at)
-        else:
-            assert failure is not None  # noqa: S101 (one of the two is there)
-            said = rules.error_text(failure)
-            near = tx.parsed(fleet[name] for name in rules.near_without_list(fleet.values(), policy, started))
-            verdict = rules.judge_failure(fleet, near, watch, policy, started, reason=failure.reason, error=said)
-            poll = PollRecord(started_at=started, finished_at=clock(), outcome=failure.reason, error=said)
-            schedule = _after_failure(environment, failure, at, started)
-        schedule = replace(schedule, took_s=max(0, (poll.finished_at - started) // timedelta(seconds=1)))
-        alerts = tx.record(environment_id, mark(verdict), poll, schedule, routing, started)
-    polled = Polled(
-        environment=environment.name,
-        error=poll.error,
-        numbers=poll.numbers or 0,
-        changed=len(verdict.versions),
-        alerts=alerts,
-        absent=len(absent),
+    read = _read(source)
+    record = _Record(
+        store=store,
+        environment=environment,
+        environment_id=environment_id,
+        last_poll=last_poll,
+        policy=policy,
+        routing=routing,
+        started=started,
+        clock=clock,
+        lease=lease,
+        is_spread=is_spread,
+        mark=mark,
+        clock_off=getattr(source, "clock_off", None),  # a list that is made up has none
     )
-    _log(polled, poll, began)
+    try:
+        polled, poll = record.write(read)
+    except RenewalWatchError:
+        raise
+    except Exception as error:
+        log.exception("environment=%s judging the list broke; it counts as a failed poll", environment.name)
+        polled, poll = record.write(Unforeseen.of(error))
+    if poll is not None:
+        _log(polled, poll, began)
     return polled
+
+
+def _read(source: Source) -> Listing | ApiError:
+    """The list, or why there is none; whatever happens, a poll has an outcome."""
+    try:
+        return source.fetch()
+    except ApiError as error:
+        return error
+    except ConfigError as error:
+        return TokenRejected(str(error))
+    except RenewalWatchError:
+        raise
+    except Exception as error:
+        log.exception("reading the list broke; it counts as a failed poll")
+        return Unforeseen.of(error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """Writes the outcome of a poll: one transaction."""
+
+    store: Store
+    environment: Environment
+    environment_id: int
+    last_poll: int | None
+    policy: Policy
+    routing: Routing
+    started: datetime
+    clock: Callable[[], datetime]
+    lease: Lease | None
+    is_spread: bool
+    mark: Callable[[Verdict], Verdict]
+    clock_off: timedelta | None
+
+    def write(self, read: Listing | ApiError) -> tuple[Polled, PollRecord | None]:
+        """What the poll found, and its line; without a line nothing was written. Raises StoreError."""
+        name = self.environment.name
+        with self.store.transaction(f"environment {name}") as tx:
+            if self.lease is not None:
+                if not tx.still_has(self.lease):
+                    return Polled(environment=name, skipped=_TAKEN_OVER), None
+                tx.give_back(self.lease)
+            if tx.last_poll_id(self.environment_id) != self.last_poll:
+                return Polled(environment=name, skipped="another process polled it meanwhile"), None
+            _, watch, _ = tx.watch(name)
+            tx.expect(watch.numbers if isinstance(read, ApiError) else len(read.entries))
+            fleet = tx.fleet(self.environment_id)
+            if isinstance(read, ApiError):
+                verdict, poll, schedule = self._failed(tx, fleet, watch, read)
+                absent = 0
+            else:
+                verdict, poll, absent = self._listed(tx, fleet, watch, read)
+                schedule = Schedule(next_poll_at=self._next_at())
+            schedule = replace(schedule, took_s=max(0, (poll.finished_at - self.started) // timedelta(seconds=1)))
+            found = self.mark(verdict)
+            alerts = tx.record(self.environment_id, found, poll, schedule, self.routing, self.started)
+        polled = Polled(
+            environment=name,
+            error=poll.error,
+            numbers=poll.numbers or 0,
+            changed=len(verdict.versions),
+            alerts=alerts,
+            absent=absent,
+        )
+        return polled, poll
+
+    @property
+    def _now(self) -> datetime:
+        """The time to judge by. Where the clocks differ, that of the provider, whose days they are."""
+        return self.started if self.clock_off is None else self.started + self.clock_off
+
+    def _next_at(self) -> datetime:
+        at = _next(self.environment, self.policy.zone, self.started)
+        if self.is_spread and self.environment.poll_cron is None:
+            at = spread(at, every=self.environment.interval, name=self.environment.name)
+        return at + rules.jitter(self.environment.jitter)
+
+    def _failed(
+        self, tx: Transaction, fleet: Mapping[str, Known], watch: Watch, failure: ApiError
+    ) -> tuple[Verdict, PollRecord, Schedule]:
+        said = rules.error_text(failure)
+        near = tx.parsed(fleet[name] for name in rules.near_without_list(fleet.values(), self.policy, self._now))
+        verdict = rules.judge_failure(fleet, near, watch, self.policy, self._now, reason=failure.reason, error=said)
+        poll = PollRecord(started_at=self.started, finished_at=self.clock(), outcome=failure.reason, error=said)
+        return verdict, poll, _after_failure(self.environment, failure, self._next_at(), self.started)
+
+    def _listed(
+        self, tx: Transaction, kept: Mapping[str, Known], watch: Watch, listing: Listing
+    ) -> tuple[Verdict, PollRecord, int]:
+        """The verdict, the poll's line, and how many numbers are absent and not missing yet."""
+        settled = identity.settle(kept, listing.entries)
+        fleet, now = settled.numbers, self._now
+        if settled.renamed:
+            tx.rename({fleet[name].pk: name for name in settled.renamed})
+        found = rules.compare(fleet, listing, self.policy, now)
+        absent = [fleet[name] for name in found.absent if fleet[name].missing_at is None]
+        of_late = [fleet[name] for name in found.absent if rules.may_be_elsewhere(fleet[name], now)]
+        moved = tx.elsewhere(self.environment_id, of_late) if of_late else {}
+        context = rules.Context(
+            requests=tx.explained(self.environment_id, absent, now) if absent else {},
+            elsewhere={name: there for name, (there, _) in moved.items()},
+            renumbered=settled.renumbered,
+            told_elsewhere=tx.cycles_elsewhere(self.environment_id) if found.new else {},
+            filters=self.environment.query,
+            clock_off=self.clock_off,
+        )
+        asked = tx.parsed(fleet[name] for name in (*found.changed, *found.absent))
+        verdict = rules.judge(fleet, asked, listing, found, watch, self.policy, now, context)
+        for name, (there, pk) in moved.items():
+            tx.hand_over(self.environment_id, fleet[name].pk, tx.watch(there)[0], pk)
+        poll = PollRecord(
+            started_at=self.started,
+            finished_at=self.clock(),
+            outcome="ok",
+            numbers=len(listing.entries),
+            invalid=sum(flaw.entries for flaw in rules.unreadable(listing).values()),
+        )
+        return verdict, poll, len(absent)
 
 
 def _after_failure(environment: Environment, failure: ApiError, at: datetime, now: datetime) -> Schedule:

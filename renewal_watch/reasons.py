@@ -74,7 +74,7 @@ def explain(
     report.note_held(alerts, held(tx, settings, now))
     return Reasons(
         row=row,
-        lines=[*report.explain(row, watch, policy, said), *report.explain_telling(telling, way)],
+        lines=[*report.explain(row, watch, policy, said, tx.faults_of(known)), *report.explain_telling(telling, way)],
         alerts=alerts,
         matters=matters,
         silences=telling.silences,

@@ -15,6 +15,7 @@ from renewal_watch import messages, rules, signs
 from renewal_watch.matching import Effective
 from renewal_watch.model import (
     Alert,
+    Fault,
     Instance,
     Key,
     Known,
@@ -193,6 +194,7 @@ def environment_json(watch: Watch, policy: Policy, now: datetime) -> dict[str, J
         "last_error": watch.last_error,
         "stale": rules.is_stale(watch, policy, now) or watch.last_success_at is None,
         "numbers": watch.numbers,
+        "flaws": [flaw.text for flaw in watch.flaws.values()],
     }
 
 
@@ -243,6 +245,7 @@ def status_lines(
         if one["last_error"]:
             failed = f"  the last poll ({one['last_poll_at']}) failed: {plain(one['last_error'], 500)}"
             lines.append(Line(failed, "bad"))
+        lines += [Line(f"  {flaw}", "mind") for flaw in one["flaws"]]
     if outbox["pending"] or outbox["failed"]:
         waiting = f", the oldest since {when(outbox['oldest_pending_at'])}" if outbox["pending"] else ""
         text = (
@@ -296,12 +299,16 @@ def orphaned(channel: str, count: int) -> str:
 def notes(one: Row) -> list[str]:
     """What else is to be known of a number, a few words each."""
     notes = []
-    if one.known.missing_at is not None:
+    if one.known.absence is not None and one.known.absence.moved_to:
+        notes.append(f"moved to {one.known.absence.moved_to}")
+    elif one.known.missing_at is not None:
         notes.append(f"missing since {since(one.known)}")
     elif one.known.absence is not None:
         notes.append("not in the last list")
-    if one.days_left is not None and one.days_left < 0:
+    if one.known.is_overdue(one.days_left):
         notes.append("OVERDUE")
+    elif one.days_left is not None and one.days_left < 0 and one.known.lapse is None:
+        notes.append("its day has passed")
     if one.known.is_sandbox:
         notes.append("sandbox")
     if one.known.lapse is not None:
@@ -394,8 +401,11 @@ def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
     return lines
 
 
-def explain(one: Row, watch: Watch, policy: Policy, said: Effective) -> list[str]:
-    """Why this number did or did not alert, and what comes next and when; ``said`` is what the rules give it."""
+def explain(one: Row, watch: Watch, policy: Policy, said: Effective, faults: Sequence[Fault] = ()) -> list[str]:
+    """Why this number did or did not alert, and what comes next and when; ``said`` is what the rules give it.
+
+    ``faults`` are the fields of its entry that cannot be read.
+    """
     known, number = one.known, one.number
     who = messages.who(number)
     on = number.auto_renewal
@@ -406,12 +416,19 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective) -> list[str
             f"{messages.money(number.cost, number.currency)} a month."
         )
     ]
+    lines += [
+        f"Its {fault.field} cannot be read and counts as unknown: it is {fault.form}, {plain(fault.shown)}."
+        for fault in faults
+    ]
     if watch.last_error:
         lines.append(
             f"The last poll failed: {plain(watch.last_error, 500)}. Everything here is as last known at {when(watch.last_success_at)}."
         )
     if known.is_sandbox and not policy.include_sandbox:
         return [*lines, "It is a sandbox number: kept in the history, left out of alerts (include_sandbox = false)."]
+    if known.absence is not None and known.absence.moved_to:
+        there = known.absence.moved_to
+        return [*lines, f"It moved to {there}, which lists it; see: renewal-watch explain {who} --environment {there}"]
     if known.missing_at is not None:
         return [*lines, f"It is missing since {since(known)} and not watched until it returns to the list."]
     if known.absence is not None:

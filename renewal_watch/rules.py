@@ -21,6 +21,7 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 
 from renewal_watch import matching, messages, signs
+from renewal_watch.identity import bare
 from renewal_watch.messages import who
 from renewal_watch.model import (
     DAY_S,
@@ -48,14 +49,21 @@ from renewal_watch.text import plain
 WOBBLE_DAYS = 2  # one day either way is no other renewal day, and both ways are two apart
 RENEWED_DAYS = signs.MOVED_DAYS
 CRITICAL_DAYS = 3  # a number that will be lost is critical from here on
-DAYS, SIGNS = (
-    "renewal days",
-    "contradictions",
-)  # kinds of flaws, and topics: days that are not known, signs that disagree
+DAYS, SIGNS = "renewal days", "contradictions"  # kinds of flaws: days that are not known, signs that disagree
+EMPTY, CLOCK = "empty", "clock"  # nothing to watch; two clocks that differ
+FLAW_KINDS = {  # the alert and the topic of a kind of flaw; of any other data.invalid
+    DAYS: ("data.unknown", DAYS),
+    SIGNS: ("data.contradiction", SIGNS),
+    EMPTY: ("watch.list_empty", EMPTY),
+    CLOCK: ("watch.clock_off", CLOCK),
+}
 OVERDUE_REPEATS_DAYS = (1, 2, 4, 7)  # after the first telling; weekly from there
 SHRUNK_NUMBERS = 3  # fewer gone at once are single losses, not a fault of the list
 SHRUNK_SHARE = 0.3
 SHRUNK_PATIENCE = timedelta(hours=24)
+LOOKED_FOR_DAYS = 7  # a missing number is looked for in other environments
+CLOCK_FAR_OFF = timedelta(hours=1)  # a day more or less is near
+CLOCK_LASTS = timedelta(days=1)  # a difference that lasts so long is no passing fault: the provider's days count
 FAILING_POLLS = 3
 SOON_DAYS = 7  # the horizon of the consequence in watch.* alerts
 HOLD_REJECTED = timedelta(hours=1)
@@ -178,10 +186,13 @@ class _Turn:
     policy: Policy
     on_day: int = 0
     horizons: tuple[int, int] = (0, 0)  # of the policy
+    context: Context
+    is_unclear: bool = False  # two clocks disagree on what day it is
     note: str = ""  # what alerts say when the number could not be read now
     alerts: list[Alert] = field(default_factory=list)
     ended: list[Key] = field(default_factory=list)
     unstated: list[tuple[PhoneNumber, Known]] = field(default_factory=list)  # numbers whose day is not stated any more
+    unwatched: list[PhoneNumber] = field(default_factory=list)  # numbers that became sandbox numbers
     doubtful: list[tuple[PhoneNumber, Known]] = field(default_factory=list)  # numbers whose signs contradict each other
 
     def __post_init__(self) -> None:
@@ -192,7 +203,7 @@ class _Turn:
     @property
     def moment(self) -> Moment:
         """When the list was read."""
-        return Moment(self.now, self.before_s, self.on_day, self.policy.zone)
+        return Moment(self.now, self.before_s, self.on_day, self.policy.zone, self.is_unclear)
 
     def left(self, number: PhoneNumber, known: Known) -> int | None:
         """Days left of a number, None without a renewal day."""
@@ -284,11 +295,11 @@ def _judge_renewal(
         return _judge_flag(turn, number, known)
     cycle = known.cycle
     if cycle is not None and not is_blind and abs(on - cycle.renews_on) > WOBBLE_DAYS:
-        if on - cycle.renews_on >= RENEWED_DAYS and left > 0:
+        if on - cycle.renews_on >= RENEWED_DAYS and left > 0 and known.lapse is None:
             words = messages.renewed(number, before, turn.at, left, on)
-            if known.lapse is None:
-                turn.tell("renewal.renewed", Severity.info, _key(known, on, cycle.course), words, number, left)
-        turn.end(known.provider_id, "renewal")
+            turn.tell("renewal.renewed", Severity.info, _key(known, on, cycle.course), words, number, left)
+        else:
+            turn.end(known.provider_id, "renewal")
         cycle = None
         known = known._replace(cycle=None)
     is_back = was_on is not None and on < was_on - WOBBLE_DAYS
@@ -373,6 +384,7 @@ def _judge_overdue(
     An automatic renewal is charged some time after its day began; it has failed when the grace is over as well.
     """
     is_unseen = is_blind or (known.doubt is not None and known.doubt.is_unstated)
+    is_unseen |= turn.is_unclear and (number.countdown is None or number.countdown >= 0)
     is_early = bool(number.auto_renewal) and turn.now < signs.end_of_day(on, turn.policy.zone) + turn.policy.grace
     if not cycle.overdue_told and (is_unseen or is_early):
         return known
@@ -408,14 +420,21 @@ def _status_severity(status: str) -> Severity:
 def _judge_changed(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: Known, old: Known) -> Known:
     """A number whose entry is another one, or that is in the list again; ``old`` is what was kept of it."""
     if not is_watched(known, turn.policy):
+        if is_watched(old, turn.policy) and old.missing_at is None:
+            turn.unwatched.append(number)
         return known
     if not is_watched(old, turn.policy):  # no sandbox number any more; what was told of it before is another story
         return _judge_new(turn, number, known._replace(cycle=None), is_baseline=True)
     if old.missing_at is not None:
         since = datetime.fromtimestamp(old.missing_at, UTC)
         left = turn.left(number, known)
-        words = messages.returned(number, turn.at, since, left, known.renews_on)
+        was_at = None if old.absence is None else old.absence.moved_to
+        words = messages.returned(number, turn.at, since, left, known.renews_on, was_at)
         turn.tell("number.returned", Severity.info, turn.once(known.provider_id), words, number, left)
+    if known.provider_id in turn.context.renumbered:
+        was = turn.context.renumbered[known.provider_id]
+        words = messages.renumbered(number, turn.at, was, turn.left(number, known), known.renews_on)
+        turn.tell("number.renumbered", Severity.critical, turn.once(known.provider_id), words, number, topic="")
     return _judge_change(turn, number, before, known, old.renews_on)
 
 
@@ -481,6 +500,31 @@ def _tell_auto_renewal(turn: _Turn, number: PhoneNumber, known: Known, left: int
 # --- judging a list ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What is known of numbers beside the list and the fleet; by provider id, but ``told_elsewhere`` by bare number.
+
+    ``requests`` say of absent numbers that their release was asked for; ``elsewhere`` which environment lists them;
+    ``renumbered`` what the number under an id was until now; ``told_elsewhere`` what was told of numbers in environments
+    that list them no more. ``filters`` are those that the list was asked with, ``clock_off`` how far our clock is off its answer.
+    """
+
+    requests: Mapping[str, Release] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    renumbered: Mapping[str, str] = field(default_factory=dict)
+    told_elsewhere: Mapping[str, Cycle] = field(default_factory=dict)
+    filters: Mapping[str, str] = field(default_factory=dict)
+    clock_off: timedelta | None = None
+
+
+def may_be_elsewhere(known: Known, now: datetime) -> bool:
+    """Whether an absent number is to be looked for in the lists of other environments."""
+    absence = known.absence
+    if absence is None or absence.missing_at is None:
+        return True
+    return absence.moved_to is None and now.timestamp() - absence.missing_at <= LOOKED_FOR_DAYS * DAY_S
+
+
 def is_watched(known: Known, policy: Policy) -> bool:
     """Whether alerts speak of this number: sandbox numbers are kept in the history only."""
     return policy.include_sandbox or not known.is_sandbox
@@ -494,25 +538,24 @@ def judge(
     watch: Watch,
     policy: Policy,
     now: datetime,
-    requests: Mapping[str, Release] | None = None,
+    context: Context | None = None,
 ) -> Verdict:
     """The verdict of a complete list.
 
-    ``before`` holds the numbers in ``found.changed``, ``found.near`` and ``found.absent`` as last known; for
-    ``found.near`` the listing itself will do. New numbers get ``pk`` 0, the store numbers them. ``requests`` say of absent
-    numbers, by provider id, that their release was asked for.
+    ``before`` holds the numbers in ``found.changed`` and ``found.absent`` as last known. New numbers get ``pk`` 0, the store
+    numbers them.
     """
     before_s = int(watch.last_success_at.timestamp()) if watch.last_success_at else found.now_s
-    turn = _Turn(at=watch.name, now=now, before_s=before_s, policy=policy)
+    turn = _Turn(at=watch.name, now=now, before_s=before_s, policy=policy, context=context or Context())
     verdict = Verdict(alerts=turn.alerts, watch=watch, ended=turn.ended)
-    watch = _recover(turn, watch)
+    watch = _recover(turn, _judge_clock(turn, watch))
     turn_s = watch.turn_s if watch.turn_s is not None else signs.turn_of_day(now, policy.zone)
 
     for name in found.new:
         entry = listing.entries[name]
         fresh = _seen(None, name, entry.parsed, entry.parsed, found, turn, turn_s)
         if policy.include_sandbox or not fresh.is_sandbox:
-            fresh = _judge_new(turn, entry.parsed, fresh, is_baseline=not watch.has_baseline)
+            fresh = _judge_new(turn, entry.parsed, _as_told(turn, fresh), is_baseline=not watch.has_baseline)
         verdict.updates.append(fresh)
         verdict.versions[name] = entry
 
@@ -546,7 +589,7 @@ def judge(
             verdict.updates.append(judged)
     verdict.updates.extend(corrections.values())
 
-    watch = _judge_absent(turn, fleet, before, listing, found, watch, verdict, requests or {})
+    watch = _judge_absent(turn, fleet, before, listing, found, watch, verdict)
     watch = _judge_flaws(turn, fleet, listing, watch)
     if not watch.has_baseline:
         _judge_dayless(turn, listing, verdict.updates)
@@ -615,6 +658,14 @@ def _seen(
     )
 
 
+def _as_told(turn: _Turn, fresh: Known) -> Known:
+    """A new number with what was told of its cycle where it was before."""
+    cycle = turn.context.told_elsewhere.get(bare(fresh.number)) if turn.context.told_elsewhere else None
+    if cycle is None or fresh.renews_on is None or abs(fresh.renews_on - cycle.renews_on) > WOBBLE_DAYS:
+        return fresh
+    return fresh._replace(cycle=cycle)
+
+
 def _judge_new(turn: _Turn, parsed: PhoneNumber, known: Known, *, is_baseline: bool) -> Known:
     name = known.provider_id
     left, on = turn.left(parsed, known), known.renews_on
@@ -638,67 +689,98 @@ def _judge_absent(
     found: Comparison,
     watch: Watch,
     verdict: Verdict,
-    requests: Mapping[str, Release],
 ) -> Watch:
     """Numbers that are not among the readable entries: unreadable, gone, or the list itself is at fault."""
     policy = turn.policy
     absent = [fleet[name] for name in found.absent if fleet[name].missing_at is None]
-    if not absent and watch.shrunk_at is None:
+    if not absent and watch.shrunk_at is None and not turn.context.elsewhere:
         return watch
     nameless = len(listing.invalid)  # each may be any of the absent
-    gone = {k.provider_id: k for k in absent}
-    lost = sum(1 for k in gone.values() if is_watched(k, policy))
+    lost = [k for k in absent if is_watched(k, policy) and not _is_explained(k, turn)]
     watched = sum(1 for k in fleet.values() if k.missing_at is None and is_watched(k, policy))
-    is_empty = lost > 0 and not listing.entries and not listing.invalid
-    is_shrunk = is_empty or (lost - nameless >= SHRUNK_NUMBERS and lost - nameless > SHRUNK_SHARE * watched)
+    doubtful = len(lost) - nameless
+    is_empty = bool(lost) and not listing.entries and not listing.invalid
+    explained = len(absent) - len(lost)
+    is_shrunk = is_empty or (doubtful >= SHRUNK_NUMBERS and doubtful > SHRUNK_SHARE * max(watched - explained, 0))
     watch = _judge_shrunk(turn, fleet, watch, lost, watched, is_shrunk=is_shrunk)
     is_believed = watch.shrunk_at is None or turn.now - watch.shrunk_at >= SHRUNK_PATIENCE
-
-    for known in absent:
-        kept = known
-        name = known.provider_id
-        if not nameless:
-            polls = 0 if known.absence is None else known.absence.polls
-            if polls == 0:
-                verdict.versions[name] = None
-            polls += 1
-            is_missing = is_believed and polls >= policy.missing_after_polls
-            kept = known._replace(absence=Absence(polls, int(turn.now.timestamp()) if is_missing else None))
-            if is_missing and is_watched(known, policy):
-                left, on = turn.left(before[name], known), known.renews_on
-                is_meant = known.lapse is not None
-                request = requests.get(name)
-                is_asked = request is not None and request.status == "approved"  # the approval was told
-                words = messages.missing(before[name], turn.at, polls, left, on, is_meant=is_meant, request=request)
-                severity = Severity.critical
-                if is_asked:
-                    severity = Severity.info
-                elif is_meant:  # that it went early may cost calls, but it was to go
-                    severity = Severity.info if left is not None and left <= 0 else Severity.warning
-                turn.tell("number.missing", severity, turn.once(name), words, before[name], left)
-                for topic in _OF_NUMBERS if is_meant or is_asked else ():  # else they go on should it return
-                    turn.end(name, topic)
+    for known in (fleet[name] for name in found.absent):
+        there = turn.context.elsewhere.get(known.provider_id)
+        if there is not None:
+            verdict.updates.append(_judge_moved(turn, before[known.provider_id], known, there, verdict))
+            continue
+        if known.missing_at is not None:
+            continue
+        kept = (
+            known if nameless else _judge_gone(turn, before[known.provider_id], known, verdict, is_believed=is_believed)
+        )
         if kept.missing_at is None and is_watched(known, policy):
             turn.note = messages.UNREADABLE if nameless else messages.UNLISTED
-            kept = _judge_blind(turn, before.get(name), kept)
+            kept = _judge_blind(turn, before.get(known.provider_id), kept)
             turn.note = ""
         if kept is not known:
             verdict.updates.append(kept)
     return watch
 
 
+def _is_explained(known: Known, turn: _Turn) -> bool:
+    """Whether it is known why a number is not in the list: it moved, was released, or its day came and it was to go."""
+    request = turn.context.requests.get(known.provider_id)
+    is_released = request is not None and request.status == "approved"
+    is_over = known.lapse is not None and known.renews_on is not None and known.renews_on <= turn.on_day
+    return is_released or is_over or known.provider_id in turn.context.elsewhere
+
+
+def _judge_moved(turn: _Turn, number: PhoneNumber, known: Known, there: str, verdict: Verdict) -> Known:
+    """A number that another environment lists: it is not missing, and it is watched there."""
+    if known.absence is None:
+        verdict.versions[known.provider_id] = None
+    if is_watched(known, turn.policy):
+        words = messages.moved(number, turn.at, there, is_missing=known.missing_at is not None)
+        turn.tell("number.moved", Severity.warning, turn.once(known.provider_id), words, number, ends=True)
+    return known._replace(absence=Absence(1, int(turn.now.timestamp()), there))
+
+
+def _judge_gone(turn: _Turn, number: PhoneNumber, known: Known, verdict: Verdict, *, is_believed: bool) -> Known:
+    """A number that is not in the list: it counts as missing after so many lists without it."""
+    name = known.provider_id
+    polls = 0 if known.absence is None else known.absence.polls
+    if polls == 0:
+        verdict.versions[name] = None
+    polls += 1
+    is_missing = (is_believed or _is_explained(known, turn)) and polls >= turn.policy.missing_after_polls
+    if is_missing and is_watched(known, turn.policy):
+        left, on = turn.left(number, known), known.renews_on
+        is_meant = known.lapse is not None
+        request = turn.context.requests.get(name)
+        is_asked = request is not None and request.status == "approved"  # the approval was told
+        words = messages.missing(
+            number, turn.at, polls, left, on, is_meant=is_meant, request=request, filters=turn.context.filters
+        )
+        severity = Severity.critical
+        if is_asked:
+            severity = Severity.info
+        elif is_meant:  # that it went early may cost calls, but it was to go
+            severity = Severity.info if left is not None and left <= 0 else Severity.warning
+        turn.tell("number.missing", severity, turn.once(name), words, number, left)
+        for topic in _OF_NUMBERS if is_meant or is_asked else ():  # else they go on should it return
+            turn.end(name, topic)
+    return known._replace(absence=Absence(polls, int(turn.now.timestamp()) if is_missing else None))
+
+
 def _judge_shrunk(
-    turn: _Turn, fleet: Mapping[str, Known], watch: Watch, lost: int, watched: int, *, is_shrunk: bool
+    turn: _Turn, fleet: Mapping[str, Known], watch: Watch, lost: Sequence[Known], watched: int, *, is_shrunk: bool
 ) -> Watch:
     """Tell once that too many numbers left the list at once, and once that they came back."""
     if is_shrunk and watch.shrunk_at is None:
-        words = messages.list_shrunk(turn.at, lost, watched)
+        names = [known.number or known.provider_id for known in lost]
+        words = messages.list_shrunk(turn.at, names, watched, turn.context.filters)
         turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), words, topic="list")
         return replace(watch, shrunk_at=turn.now)
     if not is_shrunk and watch.shrunk_at is not None:
         since = int(watch.shrunk_at.timestamp())
         if not any(k.missing_at is not None and k.missing_at >= since for k in fleet.values()):  # else it was believed
-            words = messages.list_whole(turn.at, watch.shrunk_at, turn.now, lost)
+            words = messages.list_whole(turn.at, watch.shrunk_at, turn.now, len(lost))
             turn.tell("watch.recovered", Severity.info, turn.once("list"), words, topic="list")
         else:
             turn.end("", "list")
@@ -721,25 +803,46 @@ def _judge_flaws(turn: _Turn, fleet: Mapping[str, Known], listing: Listing, watc
     flaws = unreadable(listing)
     if fresh := [flaw for kind, flaw in flaws.items() if kind not in watch.flaws]:
         turn.tell("data.invalid", Severity.warning, turn.once("list"), messages.invalid(fresh, turn.at))
-    elif not flaws and any(kind not in (DAYS, SIGNS) for kind in watch.flaws):
+    elif not flaws and any(kind not in FLAW_KINDS for kind in watch.flaws):
         turn.end("", "data")
     lost = [one for one in turn.unstated if not _was(fleet, one[1], is_unstated=True)]
     if lost:
         words = messages.unstated(lost, turn.at)
         turn.tell("data.unknown", Severity.warning, turn.once("days"), words, topic=DAYS)
     elif DAYS in watch.flaws and not turn.unstated:
-        turn.end("", DAYS)
+        turn.tell("watch.recovered", Severity.info, turn.once("days"), messages.days_known(turn.at), topic=DAYS)
     odd = [one for one in turn.doubtful if not _was(fleet, one[1], is_unstated=False)]
     if odd:
         words = messages.contradiction(odd, turn.at, turn.moment)
         turn.tell("data.contradiction", Severity.warning, turn.once("signs"), words, topic=SIGNS)
     elif SIGNS in watch.flaws and not turn.doubtful:
-        turn.end("", SIGNS)
+        turn.tell("watch.recovered", Severity.info, turn.once("signs"), messages.signs_agree(turn.at), topic=SIGNS)
     if turn.unstated:
         flaws[DAYS] = Flaw(len(turn.unstated), messages.days_unknown(len(turn.unstated)))
     if turn.doubtful:
         flaws[SIGNS] = Flaw(len(turn.doubtful), messages.signs_contradict(len(turn.doubtful)))
+    _judge_emptiness(turn, listing, watch, flaws)
+    if turn.context.clock_off is not None:
+        flaws[CLOCK] = Flaw(0, messages.clock_off(turn.at, turn.context.clock_off)[0].partition(": ")[2])
     return replace(watch, flaws=flaws)
+
+
+def _judge_emptiness(turn: _Turn, listing: Listing, watch: Watch, flaws: dict[str, Flaw]) -> None:
+    """Tell once that there is nothing to watch, and numbers that are not watched any more."""
+    if turn.unwatched:
+        words = messages.unwatched(turn.unwatched, turn.at)
+        turn.tell("number.unwatched", Severity.warning, turn.once("sandbox"), words, topic="")
+    sandbox = len(listing.entries)
+    is_watching = turn.policy.include_sandbox or any(not one.parsed.is_sandbox for one in listing.entries.values())
+    if (is_watching and listing.entries) or watch.shrunk_at is not None or listing.invalid:
+        if EMPTY in watch.flaws and is_watching and listing.entries:
+            words = messages.not_empty(turn.at, len(listing.entries))
+            turn.tell("watch.recovered", Severity.info, turn.once(EMPTY), words, topic=EMPTY)
+        return
+    if EMPTY not in watch.flaws:
+        words = messages.list_empty(turn.at, sandbox, turn.context.filters)
+        turn.tell("watch.list_empty", Severity.warning, turn.once(EMPTY), words, topic=EMPTY)
+    flaws[EMPTY] = Flaw(0, messages.nothing_watched(sandbox, turn.context.filters))
 
 
 def _judge_dayless(turn: _Turn, listing: Listing, fleet: Sequence[Known]) -> None:
@@ -774,6 +877,22 @@ def _was(fleet: Mapping[str, Known], known: Known, *, is_unstated: bool) -> bool
     return old.doubt.is_unstated if is_unstated else old.doubt.lists >= signs.LISTS_IN_DOUBT
 
 
+def _judge_clock(turn: _Turn, watch: Watch) -> Watch:
+    """Tell that two clocks differ, and that they agree again. Until that has lasted neither is believed alone."""
+    off = turn.context.clock_off
+    if off is None:
+        if watch.clock_off_at is not None:
+            turn.tell("watch.recovered", Severity.info, turn.once(CLOCK), messages.clock_right(turn.at), topic=CLOCK)
+        return replace(watch, clock_off_at=None)
+    if watch.clock_off_at is None:
+        severity = Severity.critical if abs(off) >= CLOCK_FAR_OFF else Severity.warning
+        turn.tell("watch.clock_off", severity, turn.once(CLOCK), messages.clock_off(turn.at, off), topic=CLOCK)
+        watch = replace(watch, clock_off_at=turn.now)
+    since = watch.clock_off_at
+    turn.is_unclear = since is not None and turn.now - since < CLOCK_LASTS
+    return watch
+
+
 def _recover(turn: _Turn, watch: Watch) -> Watch:
     if watch.told & _BLIND:
         words = messages.recovered(turn.at, watch.last_success_at or watch.failing_since, turn.now)
@@ -799,7 +918,8 @@ def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> 
 def _blind_turn(watch: Watch, policy: Policy, now: datetime) -> _Turn:
     """A judgement by what was last known."""
     before_s = int(watch.last_success_at.timestamp()) if watch.last_success_at else int(now.timestamp())
-    return _Turn(at=watch.name, now=now, before_s=before_s, policy=policy, note=messages.unread(watch.last_success_at))
+    note = messages.unread(watch.last_success_at)
+    return _Turn(at=watch.name, now=now, before_s=before_s, policy=policy, context=Context(), note=note)
 
 
 def judge_failure(
@@ -897,9 +1017,8 @@ def restate(
         holds = {
             "api": bool(watch.told & _BLIND),
             "list": watch.shrunk_at is not None,
-            "data": any(kind not in (DAYS, SIGNS) for kind in watch.flaws),
-            DAYS: DAYS in watch.flaws,
-            SIGNS: SIGNS in watch.flaws,
+            "data": any(kind not in FLAW_KINDS for kind in watch.flaws),
+            **{topic: kind in watch.flaws for kind, (_, topic) in FLAW_KINDS.items()},
         }
         return Restated() if holds.get(key.topic, False) else None
     if not is_watched(known, policy):

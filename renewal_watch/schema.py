@@ -92,6 +92,7 @@ environments = Table(
     Column("shrunk_at", Instant),
     Column("invalid", JSON, nullable=False, default=list),
     Column("turn_s", _NUMBER),
+    Column("clock_off_at", Instant),
     Column("took_s", _NUMBER),  # the last poll: what is slow has places of its own
     Column("next_poll_at", Instant),
     Column("hold_until", Instant),
@@ -172,6 +173,7 @@ absences = Table(  # model.Absence: numbers that are not in the list
     Column("number_id", ForeignKey("numbers.id"), primary_key=True),
     Column("polls", _NUMBER, nullable=False),
     Column("missing_at", _NUMBER),
+    Column("moved_to", _WORDS),
 )
 
 entries = Table(  # each number's entry as last listed, and the poll that first saw it so

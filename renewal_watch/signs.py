@@ -90,12 +90,16 @@ def _is_whole(number: PhoneNumber) -> bool:
 
 
 class Moment(NamedTuple):
-    """When a list was read: now, the complete list before it, and the calendar day in the zone that days are counted in."""
+    """When a list was read: now, the complete list before it, and the calendar day in the zone that days are counted in.
+
+    With ``is_unclear`` a day stays as it was, unless the list states an earlier one: by a wrong clock every countdown moved.
+    """
 
     now: datetime
     before_s: int
     on_day: int
     zone: str
+    is_unclear: bool = False  # two clocks disagree on what day it is
 
     @property
     def now_s(self) -> int:
@@ -140,6 +144,9 @@ def believe(
     if signs.date is None and signs.count is None:
         since = kept.since if kept.is_unstated else at.now_s
         return last, None if last is None else Doubt(since=since, is_unstated=True)
+    if at.is_unclear and last is not None:
+        date = signs.date if signs.date_moved < 0 else None
+        return last if date is None else min(date, last), None if known is None else known.doubt
     old_date, old_countdown = signs.old(last, kept)
     day = _earlier(None if old_date is not None else signs.date, None if old_countdown is not None else signs.count)
     counted_at = at.now_s if kept.counted != signs.count or kept.counted_at is None else kept.counted_at
@@ -176,7 +183,7 @@ class _Signs:
         self.is_new = known is None
         date_before = stated(before, at.zone)
         shown = None if known is None or known.zero_at is None else countdown_at(known.zero_at, at.before_s)
-        self._date_moved = 0 if self.date is None or date_before is None else self.date - date_before
+        self.date_moved = 0 if self.date is None or date_before is None else self.date - date_before
         self._is_higher = self.countdown is not None and (shown is None or self.countdown > shown)
         expected = None if known is None else went_on(known, at.now_s)
         is_ahead = self.countdown is not None and expected is not None and self.countdown - expected >= MOVED_DAYS
@@ -191,7 +198,7 @@ class _Signs:
     @property
     def is_news(self) -> bool:
         """Whether a sign moved to a later day; an answer that stayed as it was is none."""
-        return self._date_moved > 0 or self._is_higher or self._count_moved_on or self._is_updated
+        return self.date_moved > 0 or self._is_higher or self._count_moved_on or self._is_updated
 
     def old(self, last: int | None, kept: Doubt) -> tuple[int | None, int | None]:
         """The date and the countdown that are old answers, each None where it is none; never both.
@@ -209,8 +216,8 @@ class _Signs:
         is_date_over, is_count_over = self.date <= today_, self.countdown is not None and self.countdown <= 0
         if is_date_over and not is_count_over:
             is_passed = last is None and self.date < today_ - WOBBLE_DAYS
-            if is_passed or (self._count_moved_on and self._date_moved == 0):
+            if is_passed or (self._count_moved_on and self.date_moved == 0):
                 return self.date, None
-        if is_count_over and not is_date_over and self._date_moved >= MOVED_DAYS and not self._is_higher:
+        if is_count_over and not is_date_over and self.date_moved >= MOVED_DAYS and not self._is_higher:
             return None, self.countdown
         return None, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -15,8 +15,22 @@ from sqlalchemy import Row, func, insert, or_, select, text, update
 from renewal_watch import signs
 from renewal_watch.entries import decode, read
 from renewal_watch.errors import UsageError
+from renewal_watch.identity import bare
 from renewal_watch.leases import Leases
-from renewal_watch.model import DAY_S, Absence, Cycle, Doubt, Entry, Flaw, Known, Lapse, PhoneNumber, Verdict, Watch
+from renewal_watch.model import (
+    DAY_S,
+    Absence,
+    Cycle,
+    Doubt,
+    Entry,
+    Fault,
+    Flaw,
+    Known,
+    Lapse,
+    PhoneNumber,
+    Verdict,
+    Watch,
+)
 from renewal_watch.rows import chunks
 from renewal_watch.schema import absences, changes, cycles, doubts, entries, environments, lapses, numbers, polls
 from renewal_watch.text import plain
@@ -69,6 +83,7 @@ def _kept(row: Row[Any]) -> tuple[int, Watch, Schedule]:
             shrunk_at=row.shrunk_at,
             flaws=_flaws(row.invalid),
             turn_s=row.turn_s,
+            clock_off_at=row.clock_off_at,
         ),
         Schedule(
             next_poll_at=row.next_poll_at, hold_until=row.hold_until, hold_token=row.hold_token, took_s=row.took_s
@@ -160,8 +175,41 @@ class Snapshots(Leases):
         for chunk in chunks(list(names)):
             query = select(entries.c.number_id, entries.c.entry).where(entries.c.number_id.in_(chunk))
             for number_id, entry in self.connection.execute(query):
-                found[names[number_id]] = read(entry.encode()).parsed
+                found[names[number_id]] = _named(read(entry.encode()).parsed, names[number_id])
         return found
+
+    def rename(self, those: Mapping[int, str]) -> None:
+        """Give numbers the ids that the list gives them now; two may have changed places."""
+        self._known_ids.clear()
+        self.change(numbers, ("provider_id",), "id", ((f"{pk} ~", pk) for pk in those))
+        self.change(numbers, ("provider_id",), "id", ((name, pk) for pk, name in those.items()))
+
+    def elsewhere(self, environment_id: int, those: Iterable[Known]) -> dict[str, tuple[str, int]]:
+        """The other environments that list numbers that they call the same, by provider id: name, and the number's id there."""
+        names = {bare(known.number): known.provider_id for known in those if bare(known.number)}
+        if not names:
+            return {}
+        query = (
+            select(numbers.c.id, numbers.c.number, environments.c.name)
+            .join(environments, environments.c.id == numbers.c.environment_id)
+            .where(
+                numbers.c.environment_id != environment_id,
+                environments.c.name != CANARY,
+                numbers.c.id.not_in(select(absences.c.number_id)),
+            )
+        )
+        found = ((names.get(bare(row.number)), row) for row in self.connection.execute(query))
+        return {name: (row.name, row.id) for name, row in found if name is not None}
+
+    def cycles_elsewhere(self, environment_id: int) -> dict[str, Cycle]:
+        """What was told of numbers that other environments list no more, by their bare numbers."""
+        query = (
+            select(numbers.c.number, *(cycles.c[name] for name in Cycle._fields))
+            .join(numbers, numbers.c.id == cycles.c.number_id)
+            .join(absences, absences.c.number_id == cycles.c.number_id)
+            .where(numbers.c.environment_id != environment_id)
+        )
+        return {bare(number): Cycle(*cycle) for number, *cycle in self.connection.execute(query)}
 
     def write(
         self, environment_id: int, verdict: Verdict, poll: PollRecord | None, schedule: Schedule | None, now: datetime
@@ -185,6 +233,7 @@ class Snapshots(Leases):
             "shrunk_at": watch.shrunk_at,
             "invalid": watch.flaws,
             "turn_s": watch.turn_s,
+            "clock_off_at": watch.clock_off_at,
         }
         if schedule is not None:
             values |= {
@@ -304,6 +353,11 @@ class Snapshots(Leases):
         query = select(environments).where(environments.c.name != CANARY).order_by(environments.c.name)
         return [_kept(row) for row in self.connection.execute(query)]
 
+    def faults_of(self, known: Known) -> tuple[Fault, ...]:
+        """What cannot be read in the entry of a number, as last listed."""
+        query = select(entries.c.entry).where(entries.c.number_id == known.pk)
+        return read(self.connection.execute(query).scalar_one().encode()).faults
+
     def numbered(self, ids: Iterable[int]) -> dict[int, PhoneNumber]:
         """Numbers as last listed, by id, with the renewal day that is believed."""
         found: dict[int, PhoneNumber] = {}
@@ -328,10 +382,10 @@ class Snapshots(Leases):
         if environment is not None and all(watch.name != environment for _, watch, _ in self.watches()):
             msg = f"there is no environment called {environment} that was polled; see: renewal-watch status"
             raise UsageError(msg)
-        digits = wanted.replace(" ", "").replace("-", "").replace("(", "").replace(")", "")
+        called = wanted.replace(" ", "").replace("-", "").replace("(", "").replace(")", "")
         has_it = [numbers.c.provider_id.contains(wanted, autoescape=True)]
-        if digits:
-            has_it.append(numbers.c.number.contains(digits, autoescape=True))
+        if called:
+            has_it.append(numbers.c.number.contains(called, autoescape=True))
         query = select(numbers.c.id, numbers.c.provider_id, numbers.c.number, environments.c.name)
         query = query.join(environments, environments.c.id == numbers.c.environment_id).where(or_(*has_it))
         query = query.where(
@@ -340,10 +394,13 @@ class Snapshots(Leases):
         partial = [  # SQLite looks for letters of either case
             one
             for one in self.connection.execute(query.order_by(environments.c.id, numbers.c.id))
-            if wanted in one.provider_id or (digits and digits in one.number)
+            if wanted in one.provider_id or (called and called in one.number)
         ]
-        exact = [one for one in partial if wanted == one.provider_id or digits == one.number]
-        found = exact or partial
+        exact = [one for one in partial if wanted == one.provider_id or called == one.number]
+        found = exact or partial or [*self._once_called(wanted, environment)]
+        if len(found) > 1:  # the one that is there, of several that were called so
+            gone = set(self.connection.execute(select(absences.c.number_id)).scalars())
+            found = [one for one in found if one.id not in gone] or found
         if not found:
             msg = f"no number is known by {wanted!r}; see them all with: renewal-watch status"
             raise UsageError(msg)
@@ -355,6 +412,26 @@ class Snapshots(Leases):
             raise UsageError(msg)
         (known,) = self._fleet("id = ?", found[0].id).values()
         return found[0].name, self.watch(found[0].name)[0], known
+
+    def _once_called(self, wanted: str, environment: str | None) -> Iterator[Any]:
+        """The numbers that had exactly this id or number before it was changed."""
+        said = msgspec.json.encode(wanted).decode()
+        query = (
+            select(numbers.c.id, numbers.c.provider_id, numbers.c.number, environments.c.name)
+            .join(environments, environments.c.id == numbers.c.environment_id)
+            .join(changes, changes.c.number_id == numbers.c.id)
+            .where(
+                or_(
+                    *(
+                        changes.c.fields.contains(f'"{field}":{{"before":{said}', autoescape=True)
+                        for field in ("id", "number")
+                    )
+                ),
+                environments.c.name != CANARY if environment is None else environments.c.name == environment,
+            )
+            .distinct()
+        )
+        yield from self.connection.execute(query)
 
     def snapshot(self, environment_id: int, at: datetime) -> tuple[datetime, list[dict[str, Any]]] | None:
         """The list as it was at the last good poll up to ``at``, with that poll's time; None before the first."""
@@ -462,6 +539,11 @@ def _facts(listed: Entry | None) -> tuple[str | None, ...]:
     number = listed.parsed
     cost = None if number.cost is None else f"{number.cost:f}"
     return number.status, cost, number.currency or None, number.country_code or None, number.type or None
+
+
+def _named(number: PhoneNumber, name: str) -> PhoneNumber:
+    """The number under the id that it is known by, which need not be the one in its entry."""
+    return number if str(number.id) == name else msgspec.structs.replace(number, id=name)
 
 
 class _State(NamedTuple):

@@ -22,14 +22,13 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 import requests
-from msgspec.structs import replace
 from requests.auth import AuthBase
 
 from renewal_watch import entries, wire
@@ -59,6 +58,7 @@ PAGE_WAIT = timedelta(seconds=120)  # a pause asked between two pages is waited 
 READING_WAIT = timedelta(hours=1)  # … and the pauses of one reading up to this; a limit of 100 a minute needs 10 min
 LONGEST_ASK = timedelta(seconds=60)  # all pages of one endpoint beside the list, and the pauses between them
 NO_WAIT_GIVEN = timedelta(seconds=60)  # the rate limits are counted per minute (API introduction)
+CLOCK_OFF = timedelta(minutes=5)  # days are counted, so minutes do no harm; more is a clock that nobody sets
 PATIENCE = timedelta(seconds=5)  # a turn is waited for so long before anything was read
 SOON = timedelta(seconds=60)  # a turn later than this is a pause that the provider asked for
 
@@ -210,7 +210,8 @@ class Client:
     monotonic: Callable[[], float] = time.monotonic
     pace: Pace = field(default_factory=Unpaced)
     patience: timedelta = PATIENCE
-    server_time: datetime | None = None  # the Date of the last answer
+    server_time: datetime | None = None  # the Date of the last answer, when it left the provider or a cache on the way
+    clock_off: timedelta | None = None  # how far that was from this machine's clock, where it was more than minutes
 
     @classmethod
     def of(
@@ -251,7 +252,7 @@ class Client:
             for _ in range(PASSES):
                 reading = self._read_pages(session, _Reading(token=token, is_second=before is not None))
                 if reading.ended and not reading.lacks and (not reading.moved or reading.names == before):
-                    return _listing(reading.entries, tolerant=reading.tolerant)
+                    return replace(_listing(reading.entries, tolerant=reading.tolerant), clock_off=self.clock_off)
                 log.info("the list changed while its pages were read, or is not whole; reading it again")
                 before = reading.names if reading.ended else set()
         if reading.lacks:
@@ -346,7 +347,7 @@ class Client:
         while True:
             self._take_turn(reading, is_first=is_first)
             answer = self._request(session, url)
-            self.server_time = _date(answer.headers.get("Date"))
+            self.server_time, self.clock_off = _time_of(answer, utc_now())
             reading.size += len(answer.body)
             if reading.size > self.max_bytes:
                 raise _too_large(self.max_bytes)
@@ -509,6 +510,15 @@ def _retry_after(answer: Answer, now: datetime) -> timedelta | None:
     if wait is None:
         return None
     return timedelta(seconds=min(max(wait, 1), LONGEST_WAIT.total_seconds()))
+
+
+def _time_of(answer: Answer, now: datetime) -> tuple[datetime | None, timedelta | None]:
+    """The time that an answer was made, and how far it is from ``now``, None where they agree within minutes."""
+    at = _date(answer.headers.get("Date"))
+    if at is None:
+        return None, None
+    at += timedelta(seconds=wire.seconds(answer.headers.get("Age"), now) or 0)  # RFC 9111: it lay in a cache so long
+    return at, at - now if abs(at - now) > CLOCK_OFF else None
 
 
 def _date(value: str | None) -> datetime | None:
@@ -689,7 +699,9 @@ def _listing(raws: list[msgspec.Raw], *, tolerant: bool) -> Listing:
         if name in found and found[name].parsed.number != parsed.number:
             name = f"{name} {parsed.number}"
         if name not in found or _is_sooner(parsed, found[name].parsed):
-            found[name] = entry if name == parsed.id else entry._replace(parsed=replace(parsed, id=name))
+            found[name] = (
+                entry if name == parsed.id else entry._replace(parsed=msgspec.structs.replace(parsed, id=name))
+            )
     return Listing(entries=found, invalid=tuple(skipped.values()), tolerant=tolerant)
 
 

@@ -21,6 +21,7 @@ LEVELS = {
     "account": 1,
     "entries": 1,
     "signs": 1,
+    "identity": 1,
     "rules": 1,
     "config": 1,
     "schedule": 1,
@@ -88,6 +89,7 @@ LEVELS = {
 SIDEWAYS = {  # within one level, in this direction only
     ("rules", "messages"),
     ("rules", "signs"),
+    ("rules", "identity"),
     ("messages", "signs"),
     ("account", "signs"),
     ("model", "errors"),
@@ -271,7 +273,7 @@ def test_one_library_one_door() -> None:
 
 
 def test_a_broad_except_stands_only_around_the_turns() -> None:
-    """In the daemon's threads, around one message's send and one user's template, in a plugin; nowhere else.
+    """In the daemon's threads, around a poll's reading and judging, around one message's send and one user's template, in a plugin; nowhere else.
 
     Each has its reason beside it: a plugin's traceback would be read as WARNING.
     """
@@ -283,4 +285,4 @@ def test_a_broad_except_stands_only_around_the_turns() -> None:
         and isinstance(node.type, ast.Name)
         and node.type.id in ("Exception", "BaseException")
     }
-    assert found == {"daemon", "presence", "dispatch", "templates", "cli"}
+    assert found == {"daemon", "poll", "presence", "dispatch", "templates", "cli"}

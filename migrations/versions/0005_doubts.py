@@ -1,4 +1,4 @@
-"""Blind to nothing: what is in doubt of a renewal day, and a day that went back to an earlier one."""
+"""Blind to nothing: what is in doubt of a renewal day, a day that went back, a number that moved."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,8 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 def upgrade() -> None:
     op.add_column("cycles", sa.Column("course", NUMBER, nullable=False, server_default="0"))
+    op.add_column("environments", sa.Column("clock_off_at", sa.String(27)))
+    op.add_column("absences", sa.Column("moved_to", sa.Text))
     op.create_table(
         "doubts",
         sa.Column("number_id", NUMBER, sa.ForeignKey("numbers.id"), primary_key=True),

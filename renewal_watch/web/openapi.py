@@ -98,6 +98,7 @@ SCHEMAS: dict[str, Schema] = {
             "last_error": _or_null(TEXT),
             "stale": {**FLAG, "description": "The list is too old to be relied on"},
             "numbers": COUNT,
+            "flaws": {**_list(TEXT), "description": "What of the last list cannot be read or believed"},
         },
     ),
     "Outbox": _object(
@@ -403,6 +404,7 @@ EXAMPLES: dict[str, Any] = {
         "last_error": None,
         "stale": False,
         "numbers": 120,
+        "flaws": [],
     },
     "Outbox": {"pending": 0, "failed": 0, "oldest_pending_at": None},
     "Number": {

@@ -80,9 +80,11 @@ def test_a_fleet_in_order_is_ok_and_says_what_comes_next(watch: Watched, run: Ru
     )
 
 
-def test_an_empty_fleet_and_one_that_renews_by_itself_are_ok(watch: Watched, run: Run) -> None:
+def test_an_empty_fleet_is_not_ok_and_one_that_renews_by_itself_is(watch: Watched, run: Run) -> None:
     watch.poll(at=T0)
-    assert "0 numbers - all renew by themselves" in run(state=OK)
+    assert "production: no number is watched: the list is empty" in run(state=WARNING)
+    watch.poll(one(1, 1, auto_renewal=True), one(2, None, auto_renewal=True), at=T0)
+    assert "2 numbers - 1 of them renew by themselves" in run(state=OK)
     watch.poll(one(1, 1, auto_renewal=True), at=T0)
     said = run(state=OK)
     assert "1 number - all renew by themselves - list read less than a minute ago" in said

@@ -127,6 +127,7 @@ def test_polls_are_counted_by_outcome_and_the_last_good_one_is_an_instant(watch:
         "request_refused": 0,
         "rate_limited": 0,
         "not_the_api": 0,
+        "unforeseen": 0,
     }
     assert value(found, "stale") == 0
     assert value(samples(watch, T0 + 5 * HOUR), "stale") == 1

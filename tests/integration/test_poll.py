@@ -454,6 +454,54 @@ def test_a_full_database_loses_nothing_and_says_what_to_do(bench: Bench) -> None
     assert bench.kinds().count("number.added") == 299
 
 
+def test_whatever_was_stored_can_be_read_again_and_no_poll_ends_on_it(bench: Bench) -> None:
+    odd: list[dict[str, Any]] = [
+        {"x": 10**4000},
+        {"x": float("nan")},
+        {"x": "\ud800"},
+        {"x": "\0"},
+        {"current_price": {"a": [[[1]]]}, "renewal_date": 1e300},
+    ]
+    for changes in (*odd, *odd):
+        for name in ("active", "suspended"):
+            bench.poll(entry(current_status=name, **changes), entry("phone-2"))
+    assert bench.snapshot(bench.now)[0]["current_status"] == "suspended"
+    with bench.store.transaction() as tx:
+        assert len(tx.history(tx.find("phone-1")[2], 1)) == 20
+    assert damage.look(bench.store) == []
+
+
+@pytest.mark.parametrize("where", ["reading", "judging"])
+def test_what_nobody_foresaw_is_a_failed_poll_like_any_other(bench: Bench, where: str) -> None:
+    bench.poll(entry(days_until_monthly_renewal=4, renewal_date=None, auto_renewal=False))
+
+    def broken(*_: object) -> Any:
+        secret = "talq_x"
+        raise KeyError(secret)
+
+    if where == "reading":
+        bench.source.before_return = broken
+        polled = [bench.poll() for _ in range(3)]
+    else:
+        polled = []
+        for _ in range(3):
+            bench.now += timedelta(hours=1)
+            bench.source.next = listing(entry())
+            way = Routing(channels=tuple(bench.channels))
+            failing: dict[str, Any] = {"mark": lambda verdict: verdict if verdict.watch.failures else broken()}
+            polled.append(
+                poll.run_once(bench.store, ENVIRONMENT, bench.source, bench.policy, way, lambda: bench.now, **failing)
+            )
+    for one in polled:
+        assert one.error is not None
+        assert one.error.startswith("a fault of renewal-watch (KeyError at test_poll.py:")
+        assert "talq_x" not in one.error
+    assert bench.kinds() == ["renewal.upcoming", "watch.api_failing"]
+    bench.source.before_return = lambda: None
+    bench.poll(entry(days_until_monthly_renewal=4, renewal_date=None, auto_renewal=False))
+    assert bench.kinds()[-1] == "watch.recovered"
+
+
 def test_threads_share_the_database(bench: Bench) -> None:
     """Claims of channel threads and polls wait for each other, none fails."""
     faults: list[BaseException] = []

@@ -392,7 +392,8 @@ def test_an_empty_fleet_and_one_that_was_never_read_are_told_apart(tmp_path: Pat
         assert "Never read so far." in visitor.text("/health")
         made.poll()
         assert "The list is empty" in visitor.text("/")
-        assert "No alert so far" in visitor.text("/alerts")
+        assert "no number is watched" in visitor.text("/alerts")
+        assert "In doubt no number is watched: the list is empty" in visitor.text("/health")
         assert visitor.get("/calendar").status_code == 200
     made.store.close()
 

@@ -12,12 +12,25 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from conftest import T0
 from made_up import entry, listing
 
-from renewal_watch import rules, signs
-from renewal_watch.model import Absence, Alert, Cycle, Entry, Known, Listing, PhoneNumber, Policy, Verdict, Watch
+from renewal_watch import identity, rules, signs
+from renewal_watch.model import (
+    Absence,
+    Alert,
+    Cycle,
+    Entry,
+    Known,
+    Listing,
+    PhoneNumber,
+    Policy,
+    Release,
+    Verdict,
+    Watch,
+)
 
 H = timedelta(hours=1)
 D = timedelta(days=1)
@@ -41,11 +54,17 @@ class World:
         """A complete list at ``now``; the new alerts as ``kind severity [days left]``."""
         return self.take(now, listing(*entries))
 
-    def take(self, now: datetime, found: Listing) -> list[str]:
+    def take(self, now: datetime, found: Listing, **context: Any) -> list[str]:
+        settled = identity.settle(self.fleet, found.entries)
+        was = dict(self.parsed)
+        for name, old in settled.renamed.items():
+            self.parsed[name] = msgspec.structs.replace(was[old], id=name)
+        self.fleet = dict(settled.numbers)
+        self.context = rules.Context(renumbered=settled.renumbered, **context)
         compared = rules.compare(self.fleet, found, self.policy, now)
         asked = [self.fleet[name] for name in (*compared.changed, *compared.absent)]
         before = {known.provider_id: self.parsed[known.provider_id] for known in asked}
-        return self._apply(rules.judge(self.fleet, before, found, compared, self.watch, self.policy, now))
+        return self._apply(rules.judge(self.fleet, before, found, compared, self.watch, self.policy, now, self.context))
 
     def fail(self, now: datetime, reason: str = "server_trouble") -> list[str]:
         near = rules.near_without_list(self.fleet.values(), self.policy, now)
@@ -591,7 +610,7 @@ def test_a_number_without_countdown_and_date_is_watched_for_everything_else() ->
     assert "no renewal day is known" in world.text
     assert world.poll(T0 + 2 * H, phone(T0, on(2), auto_renewal=False)) == ["renewal.upcoming critical 2"]
     assert world.poll(T0 + 3 * H, phone(T0, None, auto_renewal=False)) == ["data.unknown warning"]
-    assert world.poll(T0 + 4 * H, phone(T0, on(2), auto_renewal=False)) == []
+    assert world.poll(T0 + 4 * H, phone(T0, on(2), auto_renewal=False)) == ["watch.recovered info"]
 
 
 # --- baseline, added, sandbox -----------------------------------------------------------------------------------------
@@ -615,8 +634,27 @@ def test_the_first_poll_tells_what_is_urgent_and_nothing_is_added() -> None:
 
 def test_an_empty_first_list_is_a_baseline_too() -> None:
     world = World(baseline=False)
-    assert world.poll(T0) == []
-    assert world.poll(T0 + H, phone(T0, on(60))) == ["number.added info 60"]
+    assert world.poll(T0) == ["watch.list_empty warning"]
+    assert "perhaps the token is that of another environment" in world.text
+    assert world.poll(T0 + H) == []
+    assert world.poll(T0 + 2 * H, phone(T0, on(60))) == ["watch.recovered info", "number.added info 60"]
+    filtered = World(baseline=False)
+    assert filtered.take(T0, listing(), filters={"type": "fax"}) == ["watch.list_empty warning"]
+    assert "perhaps nothing fits its filters (type=fax)" in filtered.text
+
+
+def test_numbers_that_become_sandbox_numbers_are_told_once_and_a_list_of_nothing_else() -> None:
+    world = World()
+    names = ("a", "b", "c", "d", "e")
+    world.poll(T0, *(phone(T0, on(5), name, **OFF) for name in names))
+    some = [phone(T0, on(5), name, is_sandbox=name < "c", **OFF) for name in names]
+    assert world.poll(T0 + H, *some) == ["number.unwatched warning"]
+    assert "2 numbers are sandbox numbers now and are not watched any more: +1555000000a, +1555000000b." in world.text
+    assert world.poll(T0 + 2 * H, *some) == []
+    all_ = [phone(T0, on(5), name, is_sandbox=True, **OFF) for name in names]
+    assert world.poll(T0 + 3 * H, *all_) == ["number.unwatched warning", "watch.list_empty warning"]
+    assert "no number is watched: the list has 5 numbers, for the sandbox only (include_sandbox)" in world.text
+    assert world.poll(T0 + 4 * H, *all_) == []
 
 
 def test_a_new_number_is_added_and_judged_at_once() -> None:
@@ -653,22 +691,25 @@ def test_a_renewal_while_it_was_a_sandbox_number_is_no_news_later() -> None:
     """What was told of the cycle before belongs to another story: an unchanged list says nothing of it."""
     world = World()
     assert world.poll(T0, phone(T0, on(0))) == ["number.added info 0", "renewal.due info 0"]
-    assert world.poll(T0, phone(T0, on(0), is_sandbox=True)) == []
+    assert world.poll(T0, phone(T0, on(0), is_sandbox=True)) == ["number.unwatched warning", "watch.list_empty warning"]
     later = T0 + timedelta(days=20)
-    for _ in range(2):
-        assert world.poll(later, phone(later, on(40))) == []
+    assert world.poll(later, phone(later, on(40))) == ["watch.recovered info"]
+    assert world.poll(later, phone(later, on(40))) == []
 
 
 def test_a_number_that_is_no_sandbox_any_more_is_judged_as_if_first_seen() -> None:
     world = World()
     state: dict[str, Any] = {"current_status": "suspended", "auto_renewal": False}
-    assert world.poll(T0, phone(T0, on(2), is_sandbox=True, **state)) == []
+    assert world.poll(T0, phone(T0, on(2), is_sandbox=True, **state)) == ["watch.list_empty warning"]
     assert world.poll(T0 + H, phone(T0, on(2), is_sandbox=False, **state)) == [
+        "watch.recovered info",
         "renewal.upcoming critical 2",
         "status.changed critical 2",
     ]
-    assert world.poll(T0 + 2 * H, phone(T0, on(2), is_sandbox=True, **state)) == []
-    assert world.poll(T0 + 3 * H, phone(T0, on(2), is_sandbox=False, **state | {"current_status": "active"})) == []
+    world.poll(T0 + 2 * H, phone(T0, on(2), is_sandbox=True, **state))
+    assert world.poll(T0 + 3 * H, phone(T0, on(2), is_sandbox=False, **state | {"current_status": "active"})) == [
+        "watch.recovered info"
+    ]
 
 
 # --- absent numbers ---------------------------------------------------------------------------------------------------
@@ -804,7 +845,10 @@ def test_a_renewal_day_that_is_known_no_more_is_told_and_its_countdown_goes_on(g
     assert world.poll(T0 + 5 * D, *entries) == ["renewal.due critical 0"] * 5
     assert world.poll(T0 + 6 * D, *entries) == []  # nobody can see whether they renewed
     now = T0 + 7 * D
-    assert world.poll(now, *(phone(now, on(5), name, **OFF) for name in names)) == ["renewal.overdue critical -2"] * 5
+    assert world.poll(now, *(phone(now, on(5), name, **OFF) for name in names)) == [
+        "watch.recovered info",
+        *["renewal.overdue critical -2"] * 5,
+    ]
     assert not world.watch.flaws
 
 
@@ -871,9 +915,10 @@ def test_a_list_that_stays_shrunk_for_24_hours_is_believed(left_over: int) -> No
         expected = [] if minutes else ["watch.list_shrunk critical"]
         assert world.poll(T0 + H + timedelta(minutes=minutes), *fleet_of(T0, *rest)) == expected
     assert world.poll(T0 + 25 * H, *fleet_of(T0, *rest)) == ["number.missing critical 59"] * (10 - left_over)
-    assert world.poll(T0 + 26 * H, *fleet_of(T0, *rest)) == []
+    assert world.poll(T0 + 26 * H, *fleet_of(T0, *rest)) == ([] if left_over else ["watch.list_empty warning"])
     assert world.watch.shrunk_at is None
-    assert world.poll(T0 + 27 * H, *fleet_of(T0, *everybody)) == ["number.returned info 59"] * (10 - left_over)
+    found = world.poll(T0 + 27 * H, *fleet_of(T0, *everybody))
+    assert found[-10 + left_over :] == ["number.returned info 59"] * (10 - left_over)
 
 
 def test_rare_polls_believe_a_shrunk_list_after_enough_of_them() -> None:
@@ -890,6 +935,125 @@ def test_the_countdown_goes_on_while_the_list_is_shrunk() -> None:
     world.poll(T0, *(phone(T0, on(4), name, **OFF) for name in names))
     assert world.poll(T0 + H) == ["watch.list_shrunk critical"]
     assert world.poll(T0 + 13 * H) == ["renewal.upcoming critical 3"] * 3
+
+
+# --- which rental it is -----------------------------------------------------------------------------------------------
+
+
+def test_a_number_under_another_id_is_the_same_rental_and_nothing_is_told_anew() -> None:
+    world = World(Policy(missing_after_polls=1))
+    world.poll(T0, phone(T0, on(3), "a", **OFF), *fleet_of(T0, *REST))
+    pk = world.fleet["a"].pk
+    again = phone(T0, on(3), "z", number="+1555000000a", **OFF)
+    assert world.poll(T0 + H, again, *fleet_of(T0, *REST)) == []
+    assert world.fleet["z"].pk == pk
+    assert "a" not in world.fleet
+    spaced = again | {"number": "+1 555 000 000a", "id": "y"}
+    assert world.poll(T0 + 2 * H, spaced, *fleet_of(T0, *REST)) == []
+    assert world.fleet["y"].pk == pk
+    now = T0 + 2 * D
+    later = phone(now, on(3), "y", number="+1555000000a", **OFF)
+    assert "renewal.upcoming critical 1" in world.poll(now, later, *fleet_of(now, *REST))
+
+
+def test_two_numbers_that_change_their_ids_stay_the_rentals_that_they_are() -> None:
+    world = World()
+    world.poll(T0, phone(T0, on(1), "a", **OFF), phone(T0, on(30), "b"))
+    was = {known.number: known.pk for known in world.fleet.values()}
+    swapped = [
+        phone(T0, on(1), "b", number="+1555000000a", **OFF),
+        phone(T0, on(30), "a", number="+1555000000b"),
+    ]
+    assert world.poll(T0 + H, *swapped) == []
+    assert {known.number: known.pk for known in world.fleet.values()} == was
+
+
+def test_an_id_that_has_another_number_is_told_and_so_is_a_second_number_under_an_id() -> None:
+    world = World()
+    world.poll(T0, phone(T0, on(30), "a"), *fleet_of(T0, "b"))
+    found = world.poll(T0 + H, phone(T0, on(30), "a", number="+1999"), *fleet_of(T0, "b"))
+    assert found == ["number.renumbered critical"]
+    assert "+1555000000a (prod) is +1999 now" in world.text
+    both = world.poll(
+        T0 + 2 * H,
+        phone(T0, on(30), "a", number="+1999"),
+        phone(T0, on(1), "a", number="+2", **OFF),
+        *fleet_of(T0, "b"),
+    )
+    assert both == ["number.added info 1", "renewal.upcoming critical 1"]
+    assert world.poll(T0 + 3 * H, phone(T0, on(1), "a", number="+2", **OFF), *fleet_of(T0, "b")) == []
+    assert world.fleet["a"].number == "+2"
+
+
+def test_a_rental_that_comes_back_under_another_id_is_the_one_that_was_missing() -> None:
+    world = World(Policy(missing_after_polls=1))
+    world.poll(T0, phone(T0, on(60), "a"), *fleet_of(T0, *REST))
+    assert world.poll(T0 + H, *fleet_of(T0, *REST)) == ["number.missing critical 60"]
+    back = phone(T0, on(60), "z", number="+1555000000a")
+    assert world.poll(T0 + 2 * H, back, *fleet_of(T0, *REST)) == ["number.returned info 60"]
+
+
+def test_a_number_that_another_environment_lists_moved_there_and_is_not_missing() -> None:
+    world = World(Policy(missing_after_polls=2))
+    world.poll(T0, phone(T0, on(3), "a", **OFF), *fleet_of(T0, *REST))
+    rest = listing(*fleet_of(T0, *REST))
+    assert world.take(T0 + H, rest, elsewhere={"a": "sub"}) == ["number.moved warning"]
+    assert "+1555000000a (prod) moved to sub" in world.text
+    assert not rules.may_be_elsewhere(world.fleet["a"], T0 + H)
+    assert [world.take(T0 + hours * H, rest) for hours in (2, 3, 4)] == [[], [], []]
+
+
+def test_a_shrunken_list_is_judged_without_what_is_explained_and_names_the_first_few() -> None:
+    names = [f"n-{i}" for i in range(9)]
+    approved = Release(id="r", status="approved")
+    world = World(Policy(missing_after_polls=1))
+    world.poll(T0, *fleet_of(T0, *names))
+    rest = listing(*fleet_of(T0, *names[3:]))
+    found = world.take(T0 + H, rest, requests={"n-0": approved}, elsewhere={"n-1": "sub"})
+    assert found == ["number.missing info 60", "number.moved warning", "number.missing critical 60"]
+    other = World(Policy(missing_after_polls=1))
+    other.poll(T0, *fleet_of(T0, *names))
+    assert other.take(T0 + H, rest) == ["watch.list_shrunk critical"]
+    assert "3 of 9 numbers left the list at once: +15550000000, +15550000001, +15550000002." in other.text
+
+
+def test_a_missing_number_says_that_a_filter_may_be_why() -> None:
+    world = World(Policy(missing_after_polls=1))
+    world.poll(T0, phone(T0, on(60), "a"), *fleet_of(T0, *REST))
+    world.take(T0 + H, listing(*fleet_of(T0, *REST)), filters={"has_voice": "true"})
+    assert "fits the filters of this environment no more (has_voice=true)" in world.text
+
+
+# --- the clock --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", [{}, {"renewal_date": None}, {"days_until_monthly_renewal": None}])
+@pytest.mark.parametrize("off", [40 * D, -40 * D, 9 * H])
+def test_by_two_clocks_that_differ_nothing_is_renewed_or_overdue(off: timedelta, shown: dict[str, Any]) -> None:
+    world = World()
+    world.poll(T0, *(phone(T0, on(2), name, **OFF | shown) for name in ("a", "b")))
+    wrong = T0 + H + off  # the provider's clock, by which is judged, may be the wrong one
+    same = listing(*(phone(T0, on(2), name, **OFF | shown) for name in ("a", "b")))
+    found = world.take(wrong, same, clock_off=off)
+    assert "watch.clock_off critical" in found
+    assert not any("renewed" in words or "overdue" in words for words in found)
+    found = world.take(T0 + 2 * H, same)
+    assert "watch.recovered info" in found
+    assert not any("renewed" in words or "overdue" in words for words in found)
+    later = T0 + 4 * D
+    assert "renewal.overdue critical -2" in world.poll(
+        later, *(phone(later, on(2), name, **OFF) for name in ("a", "b"))
+    )
+
+
+def test_a_clock_that_stays_off_keeps_nobody_from_being_told_that_a_number_is_overdue() -> None:
+    world = World()
+    world.take(T0, listing(phone(T0, on(0), days_until_monthly_renewal=None, **OFF)), clock_off=D)
+    found = []
+    for days in (1, 2):
+        now = T0 + days * D
+        found += world.take(now, listing(phone(now, on(0), days_until_monthly_renewal=None, **OFF)), clock_off=D)
+    assert found == ["renewal.overdue critical -1", "renewal.overdue critical -2"]
 
 
 # --- the watch itself -------------------------------------------------------------------------------------------------
