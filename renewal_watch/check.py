@@ -441,7 +441,8 @@ def _fine(total: int, renewing: int, next_lost: tuple[int, str] | None, age: int
     """What is said when all is well; so many of all numbers have auto-renewal and a known day."""
     lost = "all renew by themselves"
     if renewing < total:
-        lost = f"{renewing} of them renew by themselves, the others are meant to go, known, or without a renewal day"
+        verb = "renews by itself" if renewing == 1 else "renew by themselves"
+        lost = f"{renewing} of them {verb}, the others are meant to go, acknowledged, or without a renewal day"
     if next_lost is not None:
         lost = " ".join(filter(None, ("the next without auto-renewal:", next_lost[1], _when(next_lost[0]))))
     return BETWEEN.join((counted(total), lost, f"list read {span(timedelta(seconds=age or 0))} ago"))

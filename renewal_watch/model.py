@@ -263,6 +263,7 @@ class Listing:
     invalid: tuple[InvalidEntry, ...] = ()
     tolerant: bool = False  # the strict parser refused the body and the tolerant one read it
     clock_off: timedelta | None = None  # how far the provider's clock is from ours, where it is more than minutes
+    is_dated: bool = False  # the answer said the time at all
 
 
 class Cycle(NamedTuple):
@@ -367,7 +368,8 @@ class Watch:
 
     ``told`` holds the kinds of ``watch.*`` alerts that were told and have not ended.
     ``turn_s`` is the second of the UTC day at which the provider turns its day, as far as it was seen.
-    ``clock_off_at`` is since when this machine's clock and that of the answers differ by more than minutes.
+    ``clock_off_at`` is since when this machine's clock and that of the answers differ by more than minutes, ``confirmed_at``
+    when an answer last said the time that this machine had.
     ``flaws`` holds what cannot be read or believed in the last list, by the kind of fault; all of it was told.
     """
 
@@ -384,6 +386,7 @@ class Watch:
     flaws: Mapping[str, Flaw] = field(default_factory=dict)
     turn_s: int | None = None
     clock_off_at: datetime | None = None
+    confirmed_at: datetime | None = None
 
 
 # --- what the account says beside the list ----------------------------------------------------------------------------

@@ -270,6 +270,7 @@ class _Record:
             told_elsewhere=tx.cycles_elsewhere(self.environment_id) if found.new else {},
             filters=self.environment.query,
             clock_off=self.clock_off,
+            is_dated=listing.is_dated,
         )
         asked = tx.parsed(fleet[name] for name in (*found.changed, *found.absent))
         verdict = rules.judge(fleet, asked, listing, found, watch, self.policy, now, context)

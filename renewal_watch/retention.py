@@ -53,6 +53,9 @@ NUMBERS = 200  # whose changes are merged in one transaction
 VACUUM = 500  # free pages that are given back in one transaction: 2 MB
 REST_S = 0.02  # between two transactions, and at least as long as the last one took
 
+LASTING = timedelta(days=1)  # a time that was not passed so long ago may be that of a clock that ran ahead
+_REACH = timedelta(days=2)  # a poll a day, and its jitter
+
 _HAS_CHANGES = exists().where(changes.c.poll_id == polls.c.id)
 
 Pause = Callable[[float], None]
@@ -79,6 +82,25 @@ class Limits:
     def all_before(cls, limit: datetime) -> Limits:
         """Everything that ended before ``limit``: no list from before it can be given any more."""
         return cls(changes=limit, alerts=limit, months=limit)
+
+
+def lasting(tx: Transaction, now: datetime) -> datetime | None:
+    """The time to count ages from: ``now`` where it was confirmed or has lasted, else as far as it has; None before that.
+
+    A clock that is ahead for a moment must delete nothing. Confirmed is a time near which an answer of a provider, whose
+    ``Date`` agreed, was read; else only what is old by a time that was reached a day ago is old.
+    """
+    confirmed: datetime | None = tx.connection.execute(
+        select(func.max(environments.c.confirmed_at, type_=environments.c.confirmed_at.type)).where(
+            environments.c.confirmed_at <= now, environments.c.clock_off_at.is_(None)
+        )
+    ).scalar_one()
+    if confirmed is not None and now - confirmed <= LASTING:
+        return now
+    newest: datetime | None = tx.connection.execute(
+        select(func.max(polls.c.started_at, type_=polls.c.started_at.type)).where(polls.c.started_at <= now - LASTING)
+    ).scalar_one()
+    return None if newest is None else min(now, newest + _REACH)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -506,7 +506,8 @@ class Context:
 
     ``requests`` say of absent numbers that their release was asked for; ``elsewhere`` which environment lists them;
     ``renumbered`` what the number under an id was until now; ``told_elsewhere`` what was told of numbers in environments
-    that list them no more. ``filters`` are those that the list was asked with, ``clock_off`` how far our clock is off its answer.
+    that list them no more. ``filters`` are those that the list was asked with, ``clock_off`` how far our clock is off the
+    answer's, if it ``is_dated``.
     """
 
     requests: Mapping[str, Release] = field(default_factory=dict)
@@ -515,6 +516,7 @@ class Context:
     told_elsewhere: Mapping[str, Cycle] = field(default_factory=dict)
     filters: Mapping[str, str] = field(default_factory=dict)
     clock_off: timedelta | None = None
+    is_dated: bool = False
 
 
 def may_be_elsewhere(known: Known, now: datetime) -> bool:
@@ -883,7 +885,8 @@ def _judge_clock(turn: _Turn, watch: Watch) -> Watch:
     if off is None:
         if watch.clock_off_at is not None:
             turn.tell("watch.recovered", Severity.info, turn.once(CLOCK), messages.clock_right(turn.at), topic=CLOCK)
-        return replace(watch, clock_off_at=None)
+        confirmed_at = turn.now if turn.context.is_dated else watch.confirmed_at
+        return replace(watch, clock_off_at=None, confirmed_at=confirmed_at)
     if watch.clock_off_at is None:
         severity = Severity.critical if abs(off) >= CLOCK_FAR_OFF else Severity.warning
         turn.tell("watch.clock_off", severity, turn.once(CLOCK), messages.clock_off(turn.at, off), topic=CLOCK)

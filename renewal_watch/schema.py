@@ -93,6 +93,7 @@ environments = Table(
     Column("invalid", JSON, nullable=False, default=list),
     Column("turn_s", _NUMBER),
     Column("clock_off_at", Instant),
+    Column("confirmed_at", Instant),
     Column("took_s", _NUMBER),  # the last poll: what is slow has places of its own
     Column("next_poll_at", Instant),
     Column("hold_until", Instant),

@@ -84,6 +84,7 @@ def _kept(row: Row[Any]) -> tuple[int, Watch, Schedule]:
             flaws=_flaws(row.invalid),
             turn_s=row.turn_s,
             clock_off_at=row.clock_off_at,
+            confirmed_at=row.confirmed_at,
         ),
         Schedule(
             next_poll_at=row.next_poll_at, hold_until=row.hold_until, hold_token=row.hold_token, took_s=row.took_s
@@ -234,6 +235,7 @@ class Snapshots(Leases):
             "invalid": watch.flaws,
             "turn_s": watch.turn_s,
             "clock_off_at": watch.clock_off_at,
+            "confirmed_at": watch.confirmed_at,
         }
         if schedule is not None:
             values |= {

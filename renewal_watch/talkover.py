@@ -252,7 +252,11 @@ class Client:
             for _ in range(PASSES):
                 reading = self._read_pages(session, _Reading(token=token, is_second=before is not None))
                 if reading.ended and not reading.lacks and (not reading.moved or reading.names == before):
-                    return replace(_listing(reading.entries, tolerant=reading.tolerant), clock_off=self.clock_off)
+                    return replace(
+                        _listing(reading.entries, tolerant=reading.tolerant),
+                        clock_off=self.clock_off,
+                        is_dated=self.server_time is not None,
+                    )
                 log.info("the list changed while its pages were read, or is not whole; reading it again")
                 before = reading.names if reading.ended else set()
         if reading.lacks:

@@ -67,8 +67,13 @@ def _prune(
         kept = tx.fired_at(_PRUNING)
         tx.set_fired(_PRUNING, now, _BEGUN)
     was_broken_off = kept is not None and kept[1] == _BEGUN
-    limits = retention.Limits.of(settings.retention, now)
-    done = retention.prune(store, limits, now, pause, is_thorough=was_broken_off)
+    with store.reading() as tx:
+        counted_from = retention.lasting(tx, now)
+    if counted_from is None:  # nothing is a day old
+        done = retention.Pruned()
+    else:
+        limits = retention.Limits.of(settings.retention, counted_from)
+        done = retention.prune(store, limits, now, pause, is_thorough=was_broken_off)
     with store.transaction() as tx:
         tx.set_fired(_PRUNING, now)
     log.info("let go by age: %s", done)

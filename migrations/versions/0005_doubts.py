@@ -14,6 +14,7 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 def upgrade() -> None:
     op.add_column("cycles", sa.Column("course", NUMBER, nullable=False, server_default="0"))
     op.add_column("environments", sa.Column("clock_off_at", sa.String(27)))
+    op.add_column("environments", sa.Column("confirmed_at", sa.String(27)))
     op.add_column("absences", sa.Column("moved_to", sa.Text))
     op.create_table(
         "doubts",

@@ -36,6 +36,7 @@ from renewal_watch.schema import (
     changes,
     deliveries,
     delivery_alerts,
+    environments,
     lapses,
     matters,
     metadata,
@@ -86,6 +87,11 @@ class Past:
         pause: Callable[[float], None] = lambda _: None,
     ) -> Pruned:
         return retention.prune(self.store, Limits(changes=limit, alerts=alerts or limit), now, pause)
+
+    def confirm(self, at: datetime) -> None:
+        """An answer of a provider said this time."""
+        with self.store.transaction() as tx:
+            tx.connection.execute(environments.update().values(confirmed_at=at))
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -560,6 +566,7 @@ def test_it_says_what_was_let_go(past: Past, watch: Settings, caplog: pytest.Log
     caplog.set_level(logging.INFO)
     two_months(past)
     now = JANUARY + 95 * DAY
+    past.confirm(now)
     upkeep.is_due(past.store, watch, now)
     ((said, _),) = upkeep.run_once(past.store, watch, lambda: now + DAY, lambda _: None)
     assert said.startswith("let go by age: 56 changes, 56 poll lines, 0 deliveries")
@@ -573,6 +580,7 @@ def test_what_a_stop_broke_off_is_taken_up_again(past: Past, watch: Settings, mo
     now = JANUARY + 95 * DAY
     upkeep.is_due(past.store, watch, now)
     now += DAY
+    past.confirm(now)
 
     def stop(seconds: float) -> None:
         assert seconds > 0
@@ -588,6 +596,29 @@ def test_what_a_stop_broke_off_is_taken_up_again(past: Past, watch: Settings, mo
     assert past.count(polls, polls.c.outcome == "pruned") == 1, "the first list has the line of its time"
     assert past.count(polls) == 4
     assert not upkeep.is_due(past.store, watch, now)
+
+
+@pytest.mark.parametrize("confirmed", ["never", "before", "by another clock"])
+def test_by_a_clock_that_is_ahead_for_a_moment_nothing_is_deleted(past: Past, watch: Settings, confirmed: str) -> None:
+    two_months(past)
+    last = past.good()[-1][1] + 2 * DAY
+    upkeep.is_due(past.store, watch, last - DAY)
+    upkeep.run_once(past.store, watch, lambda: last, lambda _: None)
+    if confirmed != "never":
+        past.confirm(last)
+    before = past.count(polls), past.count(changes)
+    ahead = last + 3650 * DAY
+    past.polls(ahead, one("phone-1", ahead, JANUARY + 300 * DAY))
+    if confirmed == "by another clock":
+        with past.store.transaction() as tx:
+            tx.connection.execute(environments.update().values(confirmed_at=ahead, clock_off_at=ahead))
+    upkeep.run_once(past.store, watch, lambda: ahead + timedelta(seconds=8), lambda _: None)
+    assert past.count(polls) == before[0] + 1
+    assert past.count(changes) >= before[1]
+    past.polls(ahead + DAY, one("phone-1", ahead, JANUARY + 300 * DAY))  # … but by one that stays it is
+    upkeep.is_due(past.store, watch, ahead + 3 * DAY)
+    upkeep.run_once(past.store, watch, lambda: ahead + 3 * DAY, lambda _: None)
+    assert past.count(polls) < before[0]
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
