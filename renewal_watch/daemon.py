@@ -42,6 +42,7 @@ from renewal_watch.environments import LOOK_S, Directory
 from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, Stopped, StoreAway, StoreError
 from renewal_watch.heartbeat import Heartbeats
 from renewal_watch.inventory import inventory_of
+from renewal_watch.leases import lock_of
 from renewal_watch.model import Lease, Message, Severity
 from renewal_watch.presence import Presence
 from renewal_watch.rates import Rates
@@ -58,6 +59,7 @@ from renewal_watch.turn import Task, Turn
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+SEEN_EVERY_S = 15.0  # a daemon that was not seen for ``leases.MISSED`` is missed
 CLOCK_STEP_S = 2.0  # a difference between wall and monotonic clock that is no adjustment by NTP
 REFRESH_S = 30.0  # how often the schedule is read anew: other processes may have polled
 IDLE_S = 10.0  # how long a channel waits at most before it looks for messages of other processes
@@ -78,7 +80,7 @@ REPEAT_S = 60.0  # how often the log says that the database fails: a thousand en
 @contextlib.contextmanager
 def only_one(database: Path) -> Iterator[None]:
     """Hold the lock of this database's daemon. Raises AlreadyRunning."""
-    path = database.with_name(database.name + ".lock")
+    path = lock_of(database)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         if os.geteuid() == 0:  # the service's user must be able to lock what root made
@@ -138,6 +140,7 @@ class Daemon:
         self._scheduler: BackgroundScheduler | None = None
         self._unwritable_since: float | None = None
         self._unwritable_told = False
+        self._seen_at = -SEEN_EVERY_S
         self._complained_at = -REPEAT_S
         self._said = ""
         self._refused = ""
@@ -182,9 +185,19 @@ class Daemon:
                 self._look_at_directory()
             if self.systemd.watchdog_s and not self.stuck():
                 self.systemd.say("WATCHDOG=1")
+            self._be_seen()
             self._say_status()
         self._stop()
         return 0
+
+    def _be_seen(self) -> None:
+        """Say beside the database's file that a daemon is there: ``leases.daemon_seen`` looks. On a server the beats do."""
+        if self.store.path is None or time.monotonic() - self._seen_at < SEEN_EVERY_S or self.stuck():
+            return
+        self._seen_at = time.monotonic()
+        now = self.clock().timestamp()
+        with contextlib.suppress(OSError):  # a directory that is gone is told by the polls
+            os.utime(lock_of(self.store.path), (now, now))
 
     def _await_database(self) -> bool:
         """Bring the database up to date; False when asked to stop before. Raises StoreError.

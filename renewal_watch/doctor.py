@@ -14,7 +14,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from renewal_watch import account_poll, backups, damage, messages, postgresql, rules
+from renewal_watch import account_poll, backups, damage, health, messages, postgresql, rules
 from renewal_watch.clock import Clock
 from renewal_watch.config import Account, Channel, Environment, Settings, has_secret
 from renewal_watch.engine import sqlite_path, wal_is_safe
@@ -75,7 +75,7 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
     path = sqlite_path(url)
     try:
         if path is not None:
-            yield from _file(settings, url, path)
+            yield from _file(settings, url, path, clock())
         else:
             yield from _server(settings, url, clock)
     except RenewalWatchError as error:
@@ -90,16 +90,19 @@ def _server(settings: Settings, url: str, clock: Clock) -> Iterator[Finding]:
             return
         store.require_current()
         with store.reading() as tx:
-            yield from _outbox_and_backups(settings, tx)
+            yield from _at_work(settings, tx, clock())
 
 
-def _outbox_and_backups(settings: Settings, tx: Transaction) -> Iterator[Finding]:
+def _at_work(settings: Settings, tx: Transaction, now: datetime) -> Iterator[Finding]:
+    """The daemon, messages that nobody takes, and backups."""
+    for one in health.daemon(tx, settings, now):
+        yield Finding(ok=one.ok, text=one.reason)
     for name, count in tx.orphans([channel.name for channel in settings.channels]).items():
         yield Finding(ok=False, text=orphaned(name, count))
     yield from _backups(settings, backups.State.of(tx.fired_at(backups.CALENDAR)))
 
 
-def _file(settings: Settings, url: str, path: Path) -> Iterator[Finding]:
+def _file(settings: Settings, url: str, path: Path, now: datetime) -> Iterator[Finding]:
     try:
         is_there = path.exists()
     except PermissionError:
@@ -124,7 +127,7 @@ def _file(settings: Settings, url: str, path: Path) -> Iterator[Finding]:
         faults = damage.of_file(path)
         with store.transaction() as tx:
             journal = tx.rows("PRAGMA journal_mode").fetchone()[0]
-            found = list(_outbox_and_backups(settings, tx))
+            found = list(_at_work(settings, tx, now))
         if faults:
             yield Finding(ok=False, text=f"database {path}: {faults[0]}")
         else:

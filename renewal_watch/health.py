@@ -16,9 +16,9 @@ from typing import Any
 
 from sqlalchemy import func, or_, select
 
-from renewal_watch import backups, rules
+from renewal_watch import backups, leases, rules
 from renewal_watch.config import Settings
-from renewal_watch.messages import span
+from renewal_watch.messages import instant, span
 from renewal_watch.model import Watch
 from renewal_watch.report import orphaned
 from renewal_watch.schema import deliveries
@@ -27,6 +27,7 @@ from renewal_watch.text import REDACTOR, plain
 
 SENT_WITHIN = timedelta(minutes=15)  # of the time at which a message may go; see ``late``
 BACKED_UP_WITHIN = timedelta(hours=6)  # of the time at which a backup is due
+POLLED_WITHIN = timedelta(minutes=10)  # of the time at which a poll is due
 FUTURE = timedelta(minutes=5)  # a list read later than now by more than this was read by a clock that was put back
 
 
@@ -76,10 +77,41 @@ def unreadable(error: Exception) -> Health:
     return Health(checks=(Finding(name="database", ok=False, reason=said, is_blind=True),))
 
 
-def alive(tx: Transaction) -> Health:
-    """Whether the database can be read. Raises StoreError, through the transaction, when it cannot."""
-    tx.schema_fault()  # whatever it is: the question was answered
-    return Health(checks=(_readable(),))
+def alive(tx: Transaction, settings: Settings, now: datetime) -> Health:
+    """Whether the database can be read, and somebody polls. Raises StoreError, through the transaction, when it cannot."""
+    if tx.schema_fault() is not None:  # whatever it is: the question was answered
+        return Health(checks=(_readable(),))
+    return Health(checks=(_readable(), *daemon(tx, settings, now)))
+
+
+def daemon(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether the daemon is there and polls in time, where one ever was; a timer is judged by the age of its lists."""
+    seen = tx.daemon_seen(now)
+    if seen is None:
+        return
+    when = f"{instant(seen.at)} ({span(max(now - seen.at, timedelta(0)))} ago)"
+    polled = [(watch, schedule) for _, watch, schedule in tx.watches() if watch.name in settings.polls_of]
+    newest = max((watch.last_poll_at for watch, _ in polled if watch.last_poll_at), default=None)
+    if not seen.is_there:
+        longest = min((one.interval for one in settings.environments), default=timedelta(0)) + POLLED_WITHIN
+        is_polled = newest is not None and newest > seen.at + leases.MISSED and now - newest <= longest
+        said = f"no daemon is running, one was last seen at {when}; start it: systemctl start renewal-watch"
+        if is_polled:
+            said = "no daemon is running any more, but something else polls in time"
+        yield Finding(name="daemon", ok=is_polled, reason=said)
+        return
+    late = [
+        watch.name
+        for watch, schedule in polled
+        if schedule.next_poll_at is not None
+        and now - schedule.next_poll_at > max(POLLED_WITHIN, settings.polls_of[watch.name] / 2)
+    ]
+    if late:
+        some = ", ".join(late[:5])
+        said = f"a daemon is there, but its polls are late: {some}; see its log: journalctl -u renewal-watch"
+        yield Finding(name="daemon", ok=False, reason=said)
+    else:
+        yield Finding(name="daemon", ok=True, reason="a daemon is running and polls in time")
 
 
 def examine(tx: Transaction, settings: Settings, now: datetime) -> Health:
@@ -91,6 +123,7 @@ def examine(tx: Transaction, settings: Settings, now: datetime) -> Health:
         checks=(
             _readable(),
             *_files(settings, now),
+            *daemon(tx, settings, now),
             *lists(tx, settings, now),
             _outbox(tx, settings, now),
             *_channels(tx, settings, now),

@@ -11,16 +11,24 @@ for ``ALIVE``: by then those that live have said so. And who is not heard of tak
 from __future__ import annotations
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
-from renewal_watch.model import Instance, Lease
+from renewal_watch.model import Instance, Lease, Seen
 from renewal_watch.rows import Rows
-from renewal_watch.schema import deliveries, instances, leases
+from renewal_watch.schema import calendars, deliveries, instances, leases
 
 BEAT_S = 5.0
 ALIVE = timedelta(seconds=20)  # four beats; work moves over within a minute of a death
+MISSED = timedelta(seconds=45)  # a daemon that was not seen for so long is not there
+_LEFT = "daemon"  # the calendar that says when one last left
+
+
+def lock_of(database: Path) -> Path:
+    """The file beside a database's that its daemon holds locked, and whose time says when it was last there."""
+    return database.with_name(database.name + ".lock")
 
 
 class Leases(Rows):
@@ -58,8 +66,11 @@ class Leases(Rows):
         )
         return at if done.rowcount == 1 else None
 
-    def leave(self, instance_id: str) -> None:
-        """It ends, or is forgotten: what it held is free at once."""
+    def leave(self, instance_id: str, at: datetime | None = None) -> None:
+        """It ends, or is forgotten: what it held is free at once. ``at`` is when it says so itself."""
+        if at is not None:
+            self.connection.execute(delete(calendars).where(calendars.c.name == _LEFT))
+            self.connection.execute(insert(calendars).values(name=_LEFT, fired_at=self.clock(at)))
         self.connection.execute(delete(leases).where(leases.c.instance == instance_id))
         self.connection.execute(delete(instances).where(instances.c.id == instance_id))
 
@@ -85,6 +96,27 @@ class Leases(Rows):
     def give_back(self, lease: Lease) -> None:
         """It is done, or not begun after all."""
         self.connection.execute(delete(leases).where(leases.c.name == lease.name, leases.c.token == lease.token))
+
+    def daemon_seen(self, now: datetime) -> Seen | None:
+        """When a daemon was last there; None where none ever was.
+
+        On a server each says so in its row, and when it leaves; beside a file its lock file has the time (``daemon``).
+        """
+        if not self.is_postgresql:
+            try:
+                changed = lock_of(Path(str(self.connection.engine.url.database))).stat().st_mtime
+            except OSError:
+                return None
+            at = datetime.fromtimestamp(changed, UTC)
+            return Seen(at, now - at < MISSED)
+        here = self.clock(now)
+        last = [(one.seen_at, one.is_alive) for one in self.instances(now)]
+        left = select(calendars.c.fired_at).where(calendars.c.name == _LEFT)
+        last += [(at, False) for at in self.connection.execute(left).scalars()]
+        if not last:
+            return None
+        at, is_alive = max(last)
+        return Seen(at, is_alive or here - at < MISSED)
 
     def instances(self, now: datetime) -> list[Instance]:
         """The daemons that share this database, and what each holds; the first to start first."""

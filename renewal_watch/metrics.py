@@ -105,6 +105,7 @@ class _Watched:
         build = InfoMetricFamily(f"{PREFIX}build", "The release that reads the database, and the schema it needs.")
         build.add_metric((), {"version": __version__, "schema": HEAD})
         yield build
+        yield from self._daemon()
         yield from self._lists()
         yield from self._polls()
         yield from self._outbox()
@@ -114,6 +115,22 @@ class _Watched:
         yield from self._account()
 
     # --- the watch itself ---
+
+    def _daemon(self) -> Iterator[Metric]:
+        seen = self.tx.daemon_seen(self.now)
+        checks = [*health.daemon(self.tx, self.settings, self.now)]
+        yield _gauge(
+            "daemon_up",
+            "1 while a daemon is there and polls in time, or something else does; no sample where none ever was.",
+            (),
+            [((), float(one.ok)) for one in checks],
+        )
+        yield _gauge(
+            "daemon_seen_timestamp_seconds",
+            "When a daemon was last there; no sample where none ever was.",
+            (),
+            [] if seen is None else [((), seen.at.timestamp())],
+        )
 
     def _lists(self) -> Iterator[Metric]:
         label = ("environment",)

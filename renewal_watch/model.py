@@ -714,6 +714,13 @@ class Instance:
     messages: int = 0
 
 
+class Seen(NamedTuple):
+    """When a daemon of this database was last there, and whether it is there now."""
+
+    at: datetime
+    is_there: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """What one instance may do and no other."""

@@ -148,7 +148,7 @@ class Presence:
             self._thread.join()
         try:
             with self._beats.unlocked() as tx:
-                tx.leave(self.id)
+                tx.leave(self.id, self._clock())
         except StoreError as error:
             log.warning("the others will miss this daemon in a while: %s", error)
         self._beats.close()

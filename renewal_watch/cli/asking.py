@@ -29,7 +29,7 @@ _PAGE = 500  # alerts read at once
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | None, environment: str | None) -> None:  # noqa: FBT001
     """Show the fleet, most urgent first, and how the watch does."""
-    from renewal_watch import fleet, report
+    from renewal_watch import fleet, health, report
     from renewal_watch.cli.spool import Spool
     from renewal_watch.model import Watch
 
@@ -47,6 +47,8 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
                 orphans = tx.orphans([channel.name for channel in settings.channels])
                 faults = tx.channel_faults()
                 instances = tx.instances(now)
+                seen = tx.daemon_seen(now)
+                unwell = [one.reason for one in health.daemon(tx, settings, now) if not one.ok]
             for one in chosen:
                 policy = settings.policy(one)
                 environments.append(report.environment_json(watches.get(one.name, Watch(name=one.name)), policy, now))
@@ -61,9 +63,14 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
                 "numbers": iter(rows),
                 "outbox": outbox,
                 "instances": [report.instance_json(one) for one in instances],
+                "daemon": {
+                    "running": None if seen is None else seen.is_there,
+                    "last_seen_at": None if seen is None else report.when(seen.at),
+                },
             }
             base.show_pieces(report.pieces(document))
             return
+        base.show([report.toned(reason, "bad") for reason in unwell])
         base.show([*report.instance_lines(instances), *report.status_lines(environments, outbox, orphans, faults, now)])
         if not chosen:
             click.echo(f"no environment is watched: {settings.environments_dir} has no file that can be used")

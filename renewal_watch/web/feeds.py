@@ -31,7 +31,7 @@ def routes(state: State) -> list[Route]:
     def alive(request: Request) -> Response:
         try:
             with state.reading(of_any_release=True) as tx:
-                found = health.alive(tx)
+                found = health.alive(tx, state.settings, state.clock())
         except StoreError as error:
             found = health.unreadable(error)
         return _answer(request, found)

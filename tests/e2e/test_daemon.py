@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -86,6 +87,29 @@ def test_it_polls_at_once_tells_and_ends_cleanly(tmp_path: Path, world: World, a
         world.messages[0]["message"]
     )
     assert TOKEN not in one.text()
+
+
+def test_a_daemon_that_was_stopped_is_missed_by_everybody_who_looks(tmp_path: Path, world: World, address: str) -> None:
+    config = write_config(tmp_path, address)
+    with daemon(config, tmp_path) as one:
+        one.wait_for(lambda: world.requests, "the first poll")
+        one.wait_for(lambda: json.loads(cli(config, "status", "--json").stdout)["daemon"]["running"], "it shows itself")
+        assert "no daemon" not in cli(config, "status").stdout
+        one.process.kill()
+        one.process.wait()
+    (lock,) = tmp_path.rglob("*.db.lock")
+    ago = time.time() - 60
+    os.utime(lock, (ago, ago))  # a minute passes
+    (file,) = tmp_path.rglob("*.db")
+    with sqlite3.connect(file) as database:
+        database.execute(
+            "UPDATE environments SET last_poll_at = strftime('%Y-%m-%dT%H:%M:%S.000000Z', 'now', '-2 minutes')"
+        )
+    database.close()
+    assert "no daemon is running, one was last seen at" in cli(config, "status").stdout
+    assert "no daemon is running" in cli(config, "check").stdout
+    assert "no daemon is running" in cli(config, "doctor").stdout
+    assert "\nrenewal_watch_daemon_up 0" in cli(config, "metrics").stdout
 
 
 def test_a_restart_repeats_nothing_and_a_kill_loses_nothing(tmp_path: Path, world: World, address: str) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from conftest import T0
-from databases import BOTH, SQLITE_ONLY, Chosen, changed, remove
+from databases import BOTH, POSTGRESQL_ONLY, SQLITE_ONLY, Chosen, changed, remove
 from made_up import emptied
 from watched import CHANNEL, Watched, one
 
 from renewal_watch import health
 from renewal_watch.errors import StoreError
+from renewal_watch.leases import lock_of
+from renewal_watch.presence import Presence
 from renewal_watch.routing import Routing
-from renewal_watch.schema import HEAD
+from renewal_watch.schema import HEAD, instances
 from renewal_watch.store import Store
 from renewal_watch.text import REDACTOR
 
@@ -74,6 +77,71 @@ def test_a_watch_that_never_read_a_list_is_not_ready(watch: Watched) -> None:
     watch.fail(at=T0)
     (said,) = reasons(watch)
     assert said.startswith("production: its list was never read (the provider has trouble (HTTP 500))")
+
+
+def be_there(watch: Watched, now: datetime) -> None:
+    """A daemon shows itself beside the file of the database."""
+    assert watch.store.path is not None
+    lock = lock_of(watch.store.path)
+    lock.touch(0o600)
+    os.utime(lock, (now.timestamp(), now.timestamp()))
+
+
+@SQLITE_ONLY
+def test_a_daemon_that_is_not_there_any_more_is_missed_within_a_minute_and_it_is_said_since_when(
+    watch: Watched,
+) -> None:
+    watch.poll(one(1, auto_renewal=True))
+    be_there(watch, T0 + HOUR / 2)
+    assert found(watch, T0 + HOUR / 2 + timedelta(seconds=30)).is_ready
+    (said,) = reasons(watch, T0 + HOUR / 2 + timedelta(minutes=1))
+    assert said.startswith("no daemon is running, one was last seen at 2026-11-23 12:30 UTC (1 min ago); start it:")
+    with watch.reading() as tx:
+        assert not health.alive(tx, watch.settings, T0 + HOUR).is_ready
+    watch.poll(one(1, auto_renewal=True), at=T0 + HOUR)  # by a timer
+    assert found(watch, T0 + 2 * HOUR).is_ready
+    (said,) = reasons(watch, T0 + 2.5 * HOUR)
+    assert "no daemon is running" in said
+    lock_of(watch.store.path).unlink()  # type: ignore[arg-type]  # a file
+    assert found(watch, T0 + 2.5 * HOUR).is_ready, "a timer alone is judged by the age of its lists"
+
+
+@SQLITE_ONLY
+def test_a_daemon_that_is_there_and_does_not_poll_is_told(watch: Watched) -> None:
+    watch.poll(one(1, auto_renewal=True))
+    for hours in (0.5, 1.4):
+        be_there(watch, T0 + hours * HOUR)
+        assert found(watch, T0 + hours * HOUR).is_ready
+    be_there(watch, T0 + 1.6 * HOUR)
+    assert reasons(watch, T0 + 1.6 * HOUR) == (
+        "a daemon is there, but its polls are late: production; see its log: journalctl -u renewal-watch",
+    )
+    lock_of(watch.store.path).unlink()  # type: ignore[arg-type]  # a file
+
+
+@POSTGRESQL_ONLY
+def test_on_a_server_a_daemon_that_left_or_died_is_missed(watch: Watched) -> None:
+    watch.poll(one(1, auto_renewal=True))
+    presence = Presence(watch.store, lambda: T0)
+    with watch.reading() as tx:
+        assert tx.daemon_seen(T0) is None
+    presence.join()
+    with watch.reading() as tx:
+        seen = tx.daemon_seen(T0)
+        assert seen is not None
+        assert seen.is_there
+        here = tx.clock(T0)
+    with watch.store.transaction() as tx:  # it died some time ago
+        tx.connection.execute(instances.update().values(alive_until=here - timedelta(minutes=2)))
+    with watch.reading() as tx:
+        seen = tx.daemon_seen(T0)
+    assert seen is not None
+    assert not seen.is_there
+    presence.close()
+    with watch.reading() as tx:
+        seen = tx.daemon_seen(T0)
+        assert seen is not None
+        assert abs(seen.at - tx.clock(T0)) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(("age", "is_ready"), [(timedelta(hours=5, minutes=59), True), (timedelta(hours=6), False)])
@@ -181,7 +249,7 @@ def test_a_database_of_another_release_is_not_ready_and_alive(watch: Watched) ->
         (said,) = reasons(watch)
         assert said.startswith("the database has schema 0001, this release needs ")
         with watch.reading() as tx:
-            assert health.alive(tx).is_ready
+            assert health.alive(tx, watch.settings, T0).is_ready
     finally:
         changed(watch.database, "UPDATE alembic_version SET version_num = ?", (HEAD,))
 
@@ -197,7 +265,7 @@ def test_an_empty_database_is_not_ready(tmp_path: Path) -> None:
 
 def test_old_data_is_no_reason_to_restart(watch: Watched) -> None:
     with watch.reading() as tx:
-        assert health.alive(tx).as_json() == {
+        assert health.alive(tx, watch.settings, T0).as_json() == {
             "status": "ok",
             "checks": [{"name": "database", "ok": True, "reason": "the database can be read"}],
         }
@@ -208,7 +276,7 @@ def test_a_database_that_cannot_be_read_says_so_without_a_secret(tmp_path: Path)
     (tmp_path / "x.db").write_bytes(b"no database at all, " * 200)
     store = Store(f"sqlite:///{tmp_path}/x.db", reads_only=True)
     with pytest.raises(StoreError) as caught, store.transaction() as tx:
-        health.alive(tx)
+        health.alive(tx, watch.settings, T0)
     store.close()
     REDACTOR.learn("not a database")
     said = health.unreadable(caught.value)
