@@ -6,7 +6,8 @@ The URL goes to it through its standard input, never by argument or environment;
 
 What Apprise calls a success is not believed (each has a test): a redirected POST arrives as an empty GET, so redirects
 are off; ``optional=yes`` hides failures and ``retry=`` repeats half-delivered messages, so both are refused, and the
-attempt itself is judged; a URL with several targets fails as a whole after reaching some, so it is refused.
+attempt itself is judged; a URL with several targets fails as a whole after reaching some, so it is refused; where nothing left
+the process, or the service's own answer says no, nothing was delivered (``witness``).
 
 Parent and child speak lines of JSON:  {"url"} → {"body_limit", "title_limit", "html_as"} | {"fault"},
 then any number of  {"title", "body", "severity", "format"} → {} | {"error"} | {"late"}. Each question says by when (``ends``, on
@@ -37,6 +38,7 @@ from urllib.parse import unquote
 from renewal_watch.errors import ChannelError, ConfigError, HeldUp
 from renewal_watch.model import Message, Severity
 from renewal_watch.text import REDACTOR, plain
+from renewal_watch.witness import Witness
 
 SEND_DEADLINE = timedelta(seconds=60)  # from the first byte to the child to its answer; then it is killed
 READ_TIMEOUT_S = 30  # Apprise's default of 4 s calls a slow service failed that did take the message
@@ -44,6 +46,7 @@ CONNECT_TIMEOUT_S = 10
 BEGIN_S = 10.0  # a message reaches the child so soon after the last look at its claim, or is not sent
 ORPHAN_S = 1.0  # a child ends itself this long after its deadline: a living parent was to kill it before
 _LOCAL = {"syslog", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows"}  # a screen nobody looks at
+_NOTES = frozenset({"opsgenie", "jira"})
 _REFUSED = {
     "optional": "hides failures",
     "redirect": "calls a message delivered that was lost on the way",
@@ -266,6 +269,7 @@ def _serve() -> None:
         return
     import apprise  # noqa: PLC0415 (only the child pays for it)
 
+    witness = Witness.installed()
     asset = apprise.AppriseAsset(app_id="renewal-watch", http_redirects=False, service_timeout=0, secure_logging=True)
     service = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if not isinstance(service, apprise.NotifyBase):
@@ -275,6 +279,7 @@ def _serve() -> None:
     if fault:
         answer(fault=fault)
         return
+    _tell_what_is_only_information(apprise, service)
     given = _query(url)
     if "rto" not in given:
         service.socket_read_timeout = READ_TIMEOUT_S
@@ -293,7 +298,7 @@ def _serve() -> None:
             answer(late=True)
             continue
         _die_at(message["ends"])
-        error = _deliver(apprise, service, asset, message, url)
+        error = _deliver(apprise, service, asset, message, url, witness)
         _die_at(None)
         answer(**({"error": error} if error else {}))
 
@@ -317,8 +322,21 @@ def _service_fault(service: Any) -> str | None:
     return None
 
 
-def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], url: str) -> str | None:
-    """Why the message was not delivered, None if it was."""
+def _tell_what_is_only_information(apprise: Any, service: Any) -> None:
+    """Have Opsgenie and Jira make an alert of information as well: a note on an alert that is not there is no request.
+
+    What the URL says itself stays (``?:info=close``).
+    """
+    actions = getattr(service, "mapping", None)
+    if _scheme(service.url()) in _NOTES and isinstance(actions, dict):
+        info, warning = apprise.NotifyType.INFO, apprise.NotifyType.WARNING
+        if str(getattr(actions.get(info), "value", actions.get(info))) == "note":
+            actions[info] = actions[warning]
+
+
+def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], url: str, witness: Witness) -> str | None:
+    """Why the message was not delivered, None if it was: Apprise's judgement, then ours (``witness``)."""
+    witness.begin()
     outlet = apprise.Apprise(asset=asset)
     outlet.add(service)
     kind = {Severity.info.name: "info", Severity.warning.name: "warning", Severity.critical.name: "failure"}
@@ -331,7 +349,8 @@ def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], ur
     attempts = [attempt for one in result.results for attempt in one.attempts]
     success = apprise.AppriseResultStatus.SUCCESS
     if result.status == success and attempts and all(attempt.status == success for attempt in attempts):
-        return None
+        told = witness.fault(_scheme(url))
+        return plain(without_pieces(told, url), 300) if told else None
     said = [entry.message for attempt in attempts for entry in attempt.logs if entry.level in ("WARNING", "ERROR")]
     told = "; ".join(said) or f"Apprise reports {result.status.name.lower()}"
     return plain(without_pieces(told, url), 300)  # in this order: what was made plain or cut is not found any more
