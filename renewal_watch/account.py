@@ -21,7 +21,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from renewal_watch import messages, rules, signs
-from renewal_watch.errors import TokenRejected
+from renewal_watch.errors import NotTheApi, TokenRejected
 from renewal_watch.model import (
     Alert,
     Balance,
@@ -42,6 +42,7 @@ RELEASE_TAKES = timedelta(days=45)  # an approved release ends with the month th
 LONG_AGO = timedelta(days=30)  # a failed top-up that is older is not told at the first reading
 BALANCE = "balance"  # a topic, as these are:
 _AUTO, _SCHEDULED, _PAYMENT, _CARD = "auto top-up", "scheduled top-up", "top-up payment", "card "
+_UNREADABLE = "unreadable "  # and the name of the reading
 _RELEASE = "release"  # of a number; of one that is not known "release " and the request's id
 _USER_TOKEN = "user token"  # noqa: S105 (a topic)
 _TOPICS = {_AUTO: "topup", _SCHEDULED: "topup", _PAYMENT: "charges", BALANCE: "balance", _USER_TOKEN: "balance"}
@@ -350,13 +351,15 @@ def _judge_cards(turn: _Turn, cards: Sequence[Card], settings: TopUp | None, tol
             severity = Severity.critical if left < 0 and is_charged else Severity.warning
             words = messages.card_expiring(turn.at, card, left, on)
             turn.tell("funds.card_expiring", severity, turn.once(card.id), words, topic=topic, left=left)
-    for topic in told.keys() - ending.keys():
+    known = {topic for topic in told if topic.startswith(_CARD)}
+    for topic in known - ending.keys():
         if cards:
             turn.end(topic, messages.card_replaced(turn.at, well=not ending))
         else:
             words = messages.card_gone(turn.at)
             turn.tell("funds.card_expiring", Severity.warning, turn.once(topic), words, topic=topic, ends=True)
-    told.clear()
+    for topic in known:
+        del told[topic]
     told.update(ending)
 
 
@@ -492,6 +495,22 @@ def judge_token(at: str, reading: Reading, policy: Policy, now: datetime) -> tup
     return turn.alerts, told
 
 
+def judge_unreadable(
+    at: str, reading: Reading, faults: Sequence[str], policy: Policy, now: datetime
+) -> tuple[list[Alert], list[Key], dict[str, int]]:
+    """That an answer, or a part of it, cannot be read and is not watched; once, with the matters that end, and what is told."""
+    turn = _Turn(at=at, now=now, policy=policy)
+    told, topic = dict(reading.told), f"{_UNREADABLE}{reading.name}"
+    is_unreadable = bool(faults) or reading.outcome == NotTheApi.reason
+    if is_unreadable and topic not in told:
+        words = messages.account_unreadable(at, reading.name, faults, reading.error)
+        turn.tell("data.invalid", Severity.warning, turn.once(topic), words, topic=topic)
+        told[topic] = 1
+    elif not is_unreadable and reading.outcome == "ok" and told.pop(topic, 0):
+        turn.ended.append(Key(at, "", topic))
+    return turn.alerts, turn.ended, told
+
+
 # --- what still holds -------------------------------------------------------------------------------------------------
 
 
@@ -502,6 +521,8 @@ def is_release(topic: str) -> bool:
 
 def reading_of(topic: str) -> str | None:
     """The reading that a matter of this topic was found in, None where it is not the account's."""
+    if topic.startswith(_UNREADABLE):
+        return topic.removeprefix(_UNREADABLE)
     if topic.startswith(_CARD):
         return "cards"
     return "releases" if is_release(topic) else _TOPICS.get(topic)
@@ -514,6 +535,8 @@ def restate(key: Key, readings: Mapping[str, Reading], facts: Facts, policy: Pol
     if reading is not None and key.topic == _USER_TOKEN:
         words = messages.user_token_rejected(key.environment, reading.error or "")
         return Restated(words=words) if reading.outcome == TokenRejected.reason else None
+    if reading is not None and key.topic.startswith(_UNREADABLE):
+        return Restated() if key.topic in reading.told else None
     if reading is None or reading.content is None:
         return None
     note = f" (as last read at {messages.instant(reading.good_at or reading.read_at)})" if reading.error else ""

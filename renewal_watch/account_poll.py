@@ -91,7 +91,8 @@ def run_once(
     if not due:
         return 0
     due.sort(key=lambda name: before[name].read_at.timestamp() if name in before else 0.0)
-    readings = _ask(source, due, before, clock)
+    unread: dict[str, tuple[str, ...]] = {}
+    readings = _ask(source, due, before, clock, unread)
     with store.transaction(turn) as tx:
         was, before = before, tx.readings(environment_id)
         readings = {  # unless another process asked meanwhile, and told
@@ -104,6 +105,9 @@ def run_once(
         alerts = found.alerts
         for name, asked in readings.items():
             one = msgspec.structs.replace(asked, told=found.told.get(name, asked.told))
+            unreadable, ended, told = account.judge_unreadable(environment.name, one, unread.get(name, ()), policy, now)
+            alerts, one = [*alerts, *unreadable], msgspec.structs.replace(one, told=told)
+            found.ended.extend(ended)
             if name == "balance":
                 of_token, told = account.judge_token(environment.name, one, policy, now)
                 alerts, one = [*alerts, *of_token], msgspec.structs.replace(one, told=told)
@@ -127,7 +131,7 @@ def learn_users(
         before = tx.readings(environment_id, "agents")
     if before or "agents" not in wanted(settings, environment):
         return
-    readings = _ask(source, ["agents"], before, clock)
+    readings = _ask(source, ["agents"], before, clock, {})
     with store.transaction(turn) as tx:
         if not tx.readings(environment_id, "agents"):  # unless another process asked meanwhile
             for one in readings.values():
@@ -136,9 +140,13 @@ def learn_users(
 
 
 def _ask(
-    source: Source, due: Sequence[str], before: Mapping[str, Reading], clock: Callable[[], datetime]
+    source: Source,
+    due: Sequence[str],
+    before: Mapping[str, Reading],
+    clock: Callable[[], datetime],
+    unread: dict[str, tuple[str, ...]],
 ) -> dict[str, Reading]:
-    """The new readings. A pause that the provider asks for is for all of them."""
+    """The new readings, and in ``unread`` what of them cannot be read. A pause that the provider asks for is for all."""
     found: dict[str, Reading] = {}
     pause: RateLimited | None = None
     now = clock()
@@ -149,7 +157,9 @@ def _ask(
         try:
             if pause is not None:
                 raise pause
-            content = answers.content(name, source.ask(name))
+            said = source.ask(name)
+            content = answers.content(name, said)
+            unread[name] = answers.faults(name, said)
             if content is None:
                 raise NotTheApi("the answer does not say what it is asked for")
         except PutOff:

@@ -5,12 +5,14 @@ Source of the shapes: the provider's pages of release requests, auto top-up, pay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from renewal_watch.model import LONGEST_PRICE, Balance, Card, Charge, Release, TopUp
+from renewal_watch.text import plain
 
 _LONGEST = 300  # characters of a text that is kept
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
@@ -24,6 +26,16 @@ _STATUSES: dict[str, Literal["approved", "rejected", "cancelled"]] = {
     "canceled": "cancelled",
 }  # documented are the first of each meaning; any other word is taken for a request that is open
 
+_CHARGED: dict[str, str] = {  # documented are the first of each meaning
+    **dict.fromkeys(
+        ("pending", "processing", "created", "queued", "requires_action", "requires_confirmation"), "pending"
+    ),
+    **dict.fromkeys(("succeeded", "success", "successful", "completed", "complete", "paid"), "succeeded"),
+    **dict.fromkeys(
+        ("failed", "failure", "declined", "rejected", "refused", "denied", "error", "cancelled", "canceled"), "failed"
+    ),
+}
+
 Rows = Sequence[Mapping[str, Any]]
 Users = dict[str, tuple[str, ...]]  # names of agents by provider id, and by the number itself
 
@@ -31,6 +43,37 @@ Users = dict[str, tuple[str, ...]]  # names of agents by provider id, and by the
 def content(name: str, said: Any) -> Any:
     """The values of one endpoint; None where it says nothing that could be used. ``said`` is rows or one object."""
     return _READERS[name](said)
+
+
+def faults(name: str, said: Any) -> tuple[str, ...]:
+    """What of an answer cannot be read and is not watched therefore, each once."""
+    return tuple(dict.fromkeys(_FAULTS[name](said))) if name in _FAULTS else ()
+
+
+def _unread(row: Mapping[str, Any], read: Callable[[object], object], *fields: str) -> Iterator[str]:
+    """The fields that are stated and cannot be read."""
+    for field in fields:
+        value = row.get(field)
+        if value not in (None, "") and read(value) is None:
+            yield f"{field} {plain(json.dumps(value, ensure_ascii=False), 40)}"
+
+
+def _topup_faults(said: Mapping[str, Any]) -> Iterator[str]:
+    yield from _unread(said, _flag, "is_enabled", "scheduled_payment_enabled")
+
+
+def _charge_faults(rows: Rows) -> Iterator[str]:
+    for row in rows:
+        if _text(row.get("status")).lower() not in _CHARGED:
+            yield f"status {plain(json.dumps(row.get('status'), ensure_ascii=False), 40)}"
+
+
+def _card_faults(rows: Rows) -> Iterator[str]:
+    for row in rows:
+        inner = row.get("card")
+        said = {**row, **inner} if isinstance(inner, dict) else row
+        if not _cards([row]):
+            yield f"exp_month {plain(str(said.get('exp_month')), 20)}, exp_year {plain(str(said.get('exp_year')), 20)}"
 
 
 def _releases(rows: Rows) -> tuple[Release, ...]:
@@ -69,7 +112,7 @@ def _charges(rows: Rows) -> tuple[Charge, ...]:
     found = [
         Charge(
             id=_text(row.get("id")) or f"{_text(row.get('created_at'))} {_text(row.get('amount'))}",
-            status=_text(row.get("status")).lower(),
+            status=_CHARGED.get(_text(row.get("status")).lower(), "pending"),
             at=_instant(row.get("created_at")),
             amount=_money(row.get("amount")),
             currency=_text(row.get("currency")).upper(),
@@ -173,6 +216,11 @@ def _instant(value: object) -> datetime | None:
         return None
 
 
+_FAULTS: dict[str, Callable[[Any], Iterable[str]]] = {
+    "topup": _topup_faults,
+    "charges": _charge_faults,
+    "cards": _card_faults,
+}
 _READERS: dict[str, Callable[[Any], Any]] = {
     "releases": _releases,
     "topup": _topup,

@@ -640,6 +640,26 @@ def short(
     )
 
 
+_READINGS = {  # what an endpoint beside the list is read for
+    "releases": "release requests",
+    "topup": "auto top-up settings",
+    "charges": "top-ups",
+    "cards": "cards",
+    "balance": "balance",
+    "agents": "agents",
+}
+
+
+def account_unreadable(at: str, name: str, faults: Sequence[str], error: str | None) -> tuple[str, str]:
+    """An answer beside the list, or a part of it, that cannot be read."""
+    what = _READINGS[name]
+    why = f"it has {_some(list(faults), 3)}" if faults else plain(error or "")
+    return f"{at}: the {what} cannot be read{' whole' if faults else ''}", (
+        f"{at}: the {what} cannot be read{' whole' if faults else ''}: {why}. What cannot be read is not watched; all else is. "
+        f"Ask the provider, and look in {DASHBOARD} meanwhile."
+    )
+
+
 def when_short(left: int, on: int) -> str:
     """``from Thu 14 May 2026 on, in 3 days``."""
     return f"from {day(on)} on, {_in(left)}"

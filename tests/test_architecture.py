@@ -119,6 +119,7 @@ SIDEWAYS = {  # within one level, in this direction only
     ("retention", "snapshots"),
     ("retention", "store"),
     ("account", "rules"),
+    ("answers", "text"),
     ("account", "messages"),
     ("readings", "decisions"),
     ("readings", "fleet"),

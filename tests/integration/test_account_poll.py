@@ -345,6 +345,39 @@ def test_a_pause_that_the_provider_asks_for_is_kept_for_all(world: World) -> Non
     assert source.asked == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "words"),
+    [
+        ("balance", {"balance": "1,00", "currency": "USD"}, "the balance cannot be read"),
+        ("balance", {"balance": {"amount": 1}, "currency": "USD"}, "the balance cannot be read"),
+        ("history", [{"id": "x", "status": "on_hold", "amount": "5"}], 'it has status "on_hold"'),
+        ("cards", [{"id": "x", "brand": "visa", "exp_month": "soon", "exp_year": 2030}], "exp_month soon"),
+        ("settings", {"is_enabled": "perhaps"}, 'is_enabled "perhaps"'),
+    ],
+)
+def test_what_cannot_be_read_of_the_account_is_told_once_and_the_rest_is_watched(
+    world: World, name: str, said: Any, words: str
+) -> None:
+    well = getattr(world.account, name)
+    world.poll()
+    setattr(world.account, name, said)
+    (told,) = [one for one in world.poll() if one.kind == "data.invalid"]
+    assert words in told.text
+    assert [one.kind for one in world.poll() if one.kind == "data.invalid"] == []
+    (key,) = [key for key in world.matters() if key.topic.startswith("unreadable ")]
+    setattr(world.account, name, well)
+    world.poll()
+    assert key not in world.matters()
+
+
+def test_a_top_up_that_was_declined_failed(world: World) -> None:
+    world.poll()
+    assert world.account.history is not None
+    declined = {**world.account.history[0], "id": "new", "status": "Declined", "created_at": world.now.isoformat()}
+    world.account.history = [declined, *world.account.history]
+    assert "funds.topup_failed critical" in world.of_account()
+
+
 def test_a_turn_that_takes_too_long_leaves_the_rest_for_the_next_poll(world: World) -> None:
     class Slow:
         def __init__(self) -> None:
