@@ -178,7 +178,7 @@ def disagreement(known: Known, number: PhoneNumber, countdown: int | None, on_da
         return f"its renewal day is not stated any more; last known {day(known.renews_on)}"
     stated = signs.stated(number, zone)
     if countdown is None or stated is None or abs(stated - on_day - countdown) <= signs.WOBBLE_DAYS:
-        if known.doubt is None or known.doubt.counted is None or known.renews_on is None:
+        if known.doubt is None or known.renews_on is None:
             return None
         return f"its countdown stands still, so that {day(known.renews_on)} is believed, as first read"
     left = stated - on_day

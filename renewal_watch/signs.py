@@ -143,26 +143,34 @@ def believe(
     kept = (None if known is None else known.doubt) or Doubt()
     if signs.date is None and signs.count is None:
         since = kept.since if kept.is_unstated else at.now_s
-        return last, None if last is None else Doubt(since=since, is_unstated=True)
+        doubt = Doubt(since=since, old_date=kept.old_date, old_countdown=kept.old_countdown, is_unstated=True)
+        return last, None if last is None else doubt
     if at.is_unclear and last is not None:
         date = signs.date if signs.date_moved < 0 else None
         return last if date is None else min(date, last), None if known is None else known.doubt
-    old_date, old_countdown = signs.old(last, kept)
-    day = _earlier(None if old_date is not None else signs.date, None if old_countdown is not None else signs.count)
-    counted_at = at.now_s if kept.counted != signs.count or kept.counted_at is None else kept.counted_at
-    is_steady = at.now_s - counted_at >= _STEADY_S
-    is_kept = last is not None and day > last + WOBBLE_DAYS and not (signs.is_news or is_steady)
-    if last is not None and (is_kept or (signs.date is None and last <= day <= last + WOBBLE_DAYS)):
+    counted_from = signs.counted_from(kept)
+    old_date, old_countdown = signs.old(last, kept, counted_from)
+    is_past = old_date is not None and old_date < at.on_day  # until then it may be the day all the same
+    day = _earlier(None if is_past else signs.date, None if old_countdown is not None else signs.count)
+    is_steady = not signs.disagree and at.now_s - counted_from[1] >= _STEADY_S
+    is_news = signs.is_news or is_steady or (old_countdown is not None and kept.old_countdown is None)
+    if is_past and last is not None and old_date is not None and last <= old_date + WOBBLE_DAYS:
+        is_news = True  # the countdown had moved on, and is read after the day
+    is_kept = last is not None and day > last + WOBBLE_DAYS and not is_news
+    is_by_count = (
+        day == signs.count and day != signs.date
+    )  # which wobbles by the hour at which the provider turns its day
+    if last is not None and (is_kept or (is_by_count and last <= day <= last + WOBBLE_DAYS)):
         day = last
-    if not is_kept and not signs.disagree:
+    if not is_kept and not signs.disagree and old_countdown is None:
         return day, None
     return day, Doubt(
         lists=min(kept.lists + 1, LISTS_IN_DOUBT),
         since=kept.since if kept.lists else at.now_s,
         old_date=old_date,
         old_countdown=old_countdown,
-        counted=signs.count if is_kept else None,
-        counted_at=counted_at if is_kept else None,
+        counted=counted_from[0],
+        counted_at=counted_from[1],
     )
 
 
@@ -183,11 +191,16 @@ class _Signs:
         self.is_new = known is None
         date_before = stated(before, at.zone)
         shown = None if known is None or known.zero_at is None else countdown_at(known.zero_at, at.before_s)
+        if date_before is None and known is not None:  # one that is stated anew moved since it was last believed
+            date_before = known.renews_on
         self.date_moved = 0 if self.date is None or date_before is None else self.date - date_before
         self._is_higher = self.countdown is not None and (shown is None or self.countdown > shown)
         expected = None if known is None else went_on(known, at.now_s)
+        if expected is None and known is not None and known.renews_on is not None:  # it is stated anew
+            expected = known.renews_on - at.on_day
         is_ahead = self.countdown is not None and expected is not None and self.countdown - expected >= MOVED_DAYS
-        self._count_moved_on = is_ahead and self.countdown != shown
+        self._is_same = self.countdown == shown
+        self._count_moved_on = is_ahead and not self._is_same
         self._is_updated = number.updated_at != before.updated_at and at.now_s - at.before_s > _UNREAD_S
 
     @property
@@ -200,24 +213,35 @@ class _Signs:
         """Whether a sign moved to a later day; an answer that stayed as it was is none."""
         return self.date_moved > 0 or self._is_higher or self._count_moved_on or self._is_updated
 
-    def old(self, last: int | None, kept: Doubt) -> tuple[int | None, int | None]:
+    def counted_from(self, kept: Doubt) -> tuple[int | None, int]:
+        """The day that the countdown meant, and since when: since it means that day or, beside a date, shows that count."""
+        if kept.counted_at is not None and (kept.counted == self.count if self.date is None else self._is_same):
+            return kept.counted, kept.counted_at
+        return self.count, self.at.now_s
+
+    def old(self, last: int | None, kept: Doubt, counted_from: tuple[int | None, int]) -> tuple[int | None, int | None]:
         """The date and the countdown that are old answers, each None where it is none; never both.
 
-        Old is the sign that stays at a day that is over, or today, while the other moves on, for as long as it stays. Of a
-        number that is new nobody knows which one moves: a date that is over is taken for old, as it may be the last renewal.
+        Old is the sign that stays where it is while the other moves on, for as long as it stays: a date from the day after
+        it on, for until then nobody knows; a countdown that is over or at its end. Old is as well a
+        countdown that never moved for days since it was first seen to contradict the date. Of a number that is new nobody
+        knows which one moves: a date that is over is taken for old, as it may be the last renewal.
         """
-        if not self.disagree or self.date is None or self.count is None:
+        if self.date is None or self.count is None:
+            return None, None
+        counted, counted_at = counted_from
+        if counted is not None and self.count - counted > WOBBLE_DAYS and kept.lists and counted_at == kept.since:
+            return None, self.countdown
+        if kept.old_countdown is not None and kept.old_countdown == self.countdown:
+            return None, self.countdown
+        if not self.disagree:
             return None, None
         if kept.old_date == self.date:
             return self.date, None
-        if kept.old_countdown is not None and kept.old_countdown == self.countdown:
-            return None, self.countdown
-        today_ = self.at.on_day
-        is_date_over, is_count_over = self.date <= today_, self.countdown is not None and self.countdown <= 0
-        if is_date_over and not is_count_over:
-            is_passed = last is None and self.date < today_ - WOBBLE_DAYS
-            if is_passed or (self._count_moved_on and self.date_moved == 0):
-                return self.date, None
-        if is_count_over and not is_date_over and self.date_moved >= MOVED_DAYS and not self._is_higher:
+        is_passed = last is None and self.date < self.at.on_day - WOBBLE_DAYS
+        if self.countdown is not None and self.countdown > 0:
+            is_left_behind = self._count_moved_on and self.date_moved == 0
+            return (self.date, None) if is_passed or is_left_behind else (None, None)
+        if self.date > self.at.on_day and self.date_moved >= MOVED_DAYS and not self._is_higher:
             return None, self.countdown
         return None, None

@@ -49,6 +49,7 @@ KILLED = "tests/e2e/test_killed.py"
 FUZZED = "tests/integration/test_fuzzed.py"
 SIDE_BY_SIDE = ("-n", "auto", "--dist", "loadfile")
 CAMPAIGNS = {
+    "truth": Campaign("number-years against the truth", ("tests/integration/test_truth.py",), 1_000),
     "poll": Campaign("kills of a poll", (f"{KILLED}::test_polls_killed_at_random_lose_nothing",), 200),
     "daemon": Campaign("kills of the daemon", (f"{KILLED}::test_a_daemon_killed_at_random_loses_nothing",), 200),
     "daemons": Campaign(
