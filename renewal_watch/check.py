@@ -207,7 +207,8 @@ def judge(
                 yield Concern(state, "missing", *about, "number.missing", "presence", name(one))
             continue
         if one.status != "active":
-            state = State.CRITICAL if one.status in LOST else State.WARNING
+            is_lost = one.status in LOST or rules.GONE.search(one.status)
+            state = State.CRITICAL if is_lost else State.WARNING
             aside = meant if left is not None and left <= 0 else ""
             group = plain(one.status, 40) or "without a status"
             yield Concern(state, group, *about, "status.changed", "status", name(one), aside=aside)

@@ -65,6 +65,7 @@ _SECRETS = (
     ("web", "calendar_secret"),
 )
 LARGEST_FILE = 2**20  # bytes of a file of environments_dir
+LARGEST_CONFIG = 16 * 2**20  # bytes of the configuration itself
 SHORTEST_POLL_S = 10
 MOST_AT_ONCE = 256  # polls side by side
 SETTLES_AFTER = timedelta(seconds=20)  # a file that was changed less long ago may still be written
@@ -582,9 +583,16 @@ def find(path: str | None) -> Path:
 def load(path: Path) -> Settings:
     """The settings in ``path``. Raises ConfigError with all faults."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             mode = os.fstat(file.fileno()).st_mode
-            table = _parsed(file.read())
+            if not stat.S_ISREG(mode):
+                msg = f"{path} is no file; name one that holds the configuration"
+                raise ConfigError([msg])
+            content = file.read(LARGEST_CONFIG + 1)
+            if len(content) > LARGEST_CONFIG:
+                msg = f"{path} has more than {LARGEST_CONFIG // 2**20} MiB; it is no configuration"
+                raise ConfigError([msg])
+            table = _parsed(content)
     except FileNotFoundError:
         msg = f"{path} does not exist; write one with: renewal-watch init {path}"
         raise ConfigError([msg]) from None
@@ -617,7 +625,7 @@ def load(path: Path) -> Settings:
 def _parsed(content: bytes) -> dict[str, Any]:
     """The tables of a file. Raises ValueError with the rest of a sentence that begins with the file."""
     try:
-        table = tomllib.loads(content.decode())
+        table = tomllib.loads(content.decode("utf-8-sig"))  # an editor of Windows begins with a mark
     except UnicodeDecodeError:
         msg = "is not UTF-8 text"
         raise ValueError(msg) from None

@@ -118,6 +118,7 @@ class Daemon:
         self.settings = settings
         self.inventory = inventory_of(settings)
         self.store = store
+        store.repeats = True
         self.presence = Presence(store, clock, is_well=lambda: not self.stuck()) if store.is_shared else None
         self.clock = self.presence.now if self.presence else clock
         self.systemd = Systemd()

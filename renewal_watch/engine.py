@@ -30,7 +30,8 @@ _POOL_MORE = 25  # and those beyond, as long as they are needed: one for each th
 _READS = "renewal_watch_reads"  # the option of a connection whose next transaction only reads
 OLDEST_SERVER = 14  # major release of PostgreSQL
 MOST_CONNECTIONS = _POOL + _POOL_MORE + 1  # that one daemon has with a server; one is for saying that it is there
-_AGAIN = "; nothing was lost, the step is repeated"
+_AGAIN = "; nothing was lost, try again"
+_REPEATED = "; nothing was lost, the step is repeated"  # by who goes on
 _BY_CODE = {  # of PostgreSQL (postgresql.org/docs/current/errcodes-appendix.html): what to do
     "53100": f"free some space on the server's disk{_AGAIN}",
     "53300": f"raise max_connections of the server, or see what else is connected{_AGAIN}",
@@ -152,6 +153,11 @@ def explained(error: Exception) -> tuple[str, str]:
         return said, "check it with: renewal-watch db check"
     found = (todo for word, todo in _BY_WORD.items() if word in said)
     return said, next(found, "check it with: renewal-watch db check")
+
+
+def repeated(todo: str) -> str:
+    """What to do, said by a process that tries again itself."""
+    return todo.removesuffix(_AGAIN) + _REPEATED if will_pass(todo) else todo
 
 
 def will_pass(todo: str) -> bool:

@@ -253,8 +253,8 @@ TABLES: dict[What, Table] = {
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def save(path: Path, pieces: Iterable[bytes], like: Path | None = None) -> None:
-    """Write a file that appears whole or not at all, for its owner only, or with the mode and owner of ``like``.
+def save(path: Path, pieces: Iterable[bytes], like: Path | None = None, *, mode: int = 0o600) -> None:
+    """Write a file that appears whole or not at all, with ``mode``, or with the mode and owner of ``like``.
 
     A pipe or device is written to as it is. Raises RenewalWatchError.
     """
@@ -270,6 +270,7 @@ def save(path: Path, pieces: Iterable[bytes], like: Path | None = None) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 file.writelines(pieces)
                 file.flush()
+                os.fchmod(descriptor, mode)
                 if like is not None:
                     known = like.stat()
                     os.fchmod(descriptor, known.st_mode & 0o777)

@@ -225,8 +225,9 @@ class Provider:
             return self._beside(parts.path, query, authorization)
         if authorization != f"Bearer {self.token}":
             return 401, {"success": False, "message": "Unauthorized"}
-        if query.get("type", "voice") not in ("voice", "sms", "whatsapp", "mms", "fax"):
-            faults = {"type": ["The selected type is invalid."]}
+        if said := _SIMULATED.get(query.get("simulate", "")):
+            return int(query["simulate"]), {"success": False, "message": said}
+        if faults := _faults(query):
             return 422, {"success": False, "message": "The given data was invalid.", "errors": faults}
         shown, meta = _page(self._listed(query), query)
         return 200, {"success": True, "data": [self._entry(rented) for rented in shown], "meta": meta}
@@ -253,6 +254,20 @@ class Provider:
         return 200, {"success": True, "data": data, paging: meta}
 
 
+def _faults(query: dict[str, str]) -> dict[str, list[str]]:
+    """What the provider would not take of a request, as it says it."""
+    faults = {}
+    if query.get("type", "voice") not in ("voice", "sms", "whatsapp", "mms", "fax"):
+        faults["type"] = ["The selected type is invalid."]
+    for name in ("page", "per_page"):
+        if not query.get(name, "1").isdecimal():
+            faults[name] = [f"The {name.replace('_', ' ')} must be an integer."]
+    for name in ("has_voice", "has_whatsapp"):
+        if query.get(name, "true") not in ("true", "false", "1", "0"):
+            faults[name] = [f"The {name.replace('_', ' ')} field must be true or false."]
+    return faults
+
+
 def _page(rows: list[_T], query: dict[str, str]) -> tuple[list[_T], dict[str, int]]:
     """The rows that are asked for, and how many there are."""
     size = max(1, min(100, int(query.get("per_page", "20"))))
@@ -268,7 +283,17 @@ def _matches(rented: Rented, query: dict[str, str]) -> bool:
             return False
     if query.get("type") not in (None, "voice"):
         return False
-    return query.get("search", "") in rented.number or query["search"] == rented.id
+    wanted = query.get("search", "").strip()  # a plus that is not escaped is read as a blank
+    return wanted in rented.number or wanted in rented.id
+
+
+_SIMULATED = {  # what `simulate=500` in the filters of an environment makes the provider answer
+    "401": "Unauthorized",
+    "403": "Forbidden",
+    "429": "Too many requests, please try again later.",
+    "500": "Server Error",
+    "503": "Service Unavailable",
+}
 
 
 class _Handler(BaseHTTPRequestHandler):

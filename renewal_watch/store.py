@@ -30,6 +30,7 @@ from renewal_watch.engine import (
     holding,
     only_reads,
     open_engine,
+    repeated,
     shown,
     sqlite_path,
     take_turn,
@@ -57,6 +58,7 @@ class Store:
         self.place = shown(url)
         self._reads_only = reads_only
         self._is_simulated = is_simulated
+        self.repeats = False  # whoever uses it tries again by itself what failed because the database was away
 
     @property
     def is_shared(self) -> bool:
@@ -69,7 +71,9 @@ class Store:
 
     def sibling(self) -> Store:
         """The same database by connections of its own: what waits for one of these holds up nothing there."""
-        return Store(self._url, is_simulated=self._is_simulated)
+        other = Store(self._url, is_simulated=self._is_simulated)
+        other.repeats = self.repeats
+        return other
 
     @contextmanager
     def copied(self) -> Iterator[Store]:
@@ -187,7 +191,7 @@ class Store:
 
     def _said(self, error: Exception) -> StoreError:
         cause, todo = explained(error)
-        msg = f"the database {self.place} cannot be used ({cause}): {todo}"
+        msg = f"the database {self.place} cannot be used ({cause}): {repeated(todo) if self.repeats else todo}"
         return StoreAway(msg) if will_pass(todo) else StoreError(msg)
 
     # --- schema ---

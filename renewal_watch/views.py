@@ -5,9 +5,14 @@ Both have the same columns. Times are the text that the tables hold; days are co
 
 from __future__ import annotations
 
-_SECONDS = "floor(extract(epoch FROM now()))::bigint"
 _TODAY = "((now() AT TIME ZONE 'UTC')::date - DATE '0001-01-01' + 1)"  # an ordinal: 1 is the first day of year 1
-_FAR_S = 1_000_000 * 86_400  # keeps the division below from rounding towards zero
+
+
+def _amount(field: str) -> str:
+    """A field of an entry as a number, null where it is none."""
+    text = f"t.entry::json ->> '{field}'"
+    return f"CASE WHEN {text} ~ '^[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]{{1,3}})?$' THEN ({text})::numeric END"
+
 
 FOR_PSQL = {
     "fleet": f"""
@@ -18,12 +23,10 @@ FOR_PSQL = {
           t.entry::json ->> 'country_code' AS country_code,
           t.entry::json ->> 'renewal_date' AS renewal_date,
           n.auto_renewal AS auto_renewal,
-          t.entry::json ->> 'monthly_renewal_cost' AS monthly_renewal_cost,
-          t.entry::json ->> 'current_price' AS current_price,
+          {_amount("monthly_renewal_cost")} AS monthly_renewal_cost,
+          {_amount("current_price")} AS current_price,
           t.entry::json ->> 'currency' AS currency,
-          CASE WHEN n.zero_at IS NOT NULL
-            THEN 1000000 - ({_SECONDS} - n.zero_at + {_FAR_S}) / 86400
-            ELSE n.renews_on - {_TODAY} END AS days_left,
+          n.renews_on - {_TODAY} AS days_left,
           to_char(DATE '0001-01-01' + (n.renews_on - 1)::int, 'YYYY-MM-DD') AS renews_on,
           to_char(to_timestamp(a.missing_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS missing_since,
           t.entry::json AS entry

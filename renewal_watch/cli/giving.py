@@ -121,7 +121,7 @@ def calendar(ctx: click.Context, by_day: bool, output: Path | None, environment:
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.transaction() as tx:
         text = ics.calendar(tx, settings, base.now(ctx), by_day=by_day, environment=environment or "")
-    _give(output, [text])
+    _give(output, [text], is_public=True)
 
 
 def _export(
@@ -135,12 +135,18 @@ def _export(
         _give(output, made.encoded(what, rows, "csv" if form == "csv" else "jsonl", bom=bom))
 
 
-def _give(output: Path | None, pieces: Iterable[bytes]) -> None:
-    """To the file, or to standard output as they come."""
+def _give(output: Path | None, pieces: Iterable[bytes], *, is_public: bool = False) -> None:
+    """To the file, or to standard output as they come.
+
+    What is public is read by a web server that is another user: the file is for all, or keeps its mode and owner.
+    """
     if output is not None:
         from renewal_watch.export import save
 
-        save(output, pieces)
+        if is_public:
+            save(output, pieces, output if output.is_file() else None, mode=0o644)
+        else:
+            save(output, pieces)
         return
     sys.stdout.buffer.writelines(pieces)
     sys.stdout.buffer.flush()

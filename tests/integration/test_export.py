@@ -257,6 +257,15 @@ def test_a_file_is_written_whole_for_its_owner_only(run: Run, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_calendar_is_for_a_web_server_of_another_user(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "renewals.ics"
+    run("export", "calendar", "--output", str(target))
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    target.chmod(0o640)
+    run("export", "calendar", "--output", str(target))
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
 def test_a_file_is_left_as_it_was_when_the_rest_fails(tmp_path: Path) -> None:
     def pieces() -> Iterator[bytes]:
         yield b"begun"

@@ -233,6 +233,27 @@ def test_views_read_well_in_a_shell(bench: Bench) -> None:
     ]
 
 
+def test_amounts_and_days_of_the_fleet_are_numbers_in_a_shell(bench: Bench) -> None:
+    """A provider that writes prices as texts; of an unreadable date the day is counted to what was known."""
+    prices = {
+        "phone-1": "9.00",
+        "phone-2": "12.50",
+        "phone-3": "1,250.00",
+        "phone-4": "150",
+        "phone-5": "-",
+        "phone-6": 7,
+    }
+    bench.poll(*(entry(one, monthly_renewal_cost=price, current_price=price) for one, price in prices.items()))
+    cheap = asked(
+        bench.path, "SELECT id FROM fleet WHERE monthly_renewal_cost > 100 OR current_price > 100 ORDER BY id"
+    )
+    assert cheap == [("phone-4",)]
+    (total,) = asked(bench.path, "SELECT SUM(monthly_renewal_cost) FROM fleet WHERE id IN ('phone-1', 'phone-2')")
+    assert float(total[0]) == 21.5
+    days = asked(bench.path, "SELECT DISTINCT days_left IS NULL, renews_on FROM fleet")
+    assert days in ([(False, "2026-12-23")], [(0, "2026-12-23")])
+
+
 def _shown(value: Any) -> Any:
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
@@ -417,6 +438,18 @@ def test_a_locked_database_loses_nothing(bench: Bench) -> None:
         holder.release()
     bench.poll(entry(current_status="suspended"))
     assert bench.kinds() == ["status.changed"]
+
+
+@pytest.mark.parametrize(("goes_on", "todo"), [(False, "nothing was lost, try again"), (True, "the step is repeated")])
+def test_only_who_tries_again_itself_says_so(bench: Bench, goes_on: bool, todo: str) -> None:
+    """Nobody repeats a command; the daemon repeats its step."""
+    bench.poll(entry())
+    bench.store.repeats = goes_on
+    impatient(bench.store)
+    with lock(bench.path) as holder:
+        holder.take()
+        with pytest.raises(StoreError, match=todo):
+            bench.poll(entry(current_status="suspended"))
 
 
 def fill(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -236,6 +237,26 @@ def test_an_unknown_name_is_a_wrong_usage(tmp_path: Path) -> None:
     settings = config.load(write(tmp_path, GOOD))
     with pytest.raises(UsageError, match="there is no environment called x; the configuration has: production"):
         settings.environment("x")
+
+
+def test_a_file_of_an_editor_that_begins_with_a_mark_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    path.chmod(0o600)
+    assert config.load(path).environments
+
+
+def test_what_is_no_file_of_a_usable_size_is_named_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "vast.toml").write_bytes(b"")
+    os.truncate(tmp_path / "vast.toml", config.LARGEST_CONFIG + 1)
+    for place, said in [
+        (tmp_path / "pipe", "is no file; name one that holds the configuration"),
+        (Path("/dev/zero"), "is no file; name one that holds the configuration"),
+        (tmp_path / "vast.toml", "has more than 16 MiB; it is no configuration"),
+    ]:
+        with pytest.raises(ConfigError, match=said):
+            config.load(place)
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
