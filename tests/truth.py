@@ -311,9 +311,13 @@ class Oracle:
             self._want([one for one in found if one.severity == "critical"], event, "is suspended")
 
     def _gone(self, event: Event) -> None:
+        """Told from the third list without it on; where three went at once, the list itself is doubted for a day."""
         without = [one for one in self.lists if one.at > event.at + LAG and event.number not in one.statuses]
-        if len(without) >= 4:
-            self._want(self._of(event.number, event.at, without[3].at, "number.missing"), event, "is missing")
+        others = sum(one.what == "gone" and abs(one.at - event.at) <= 2 * D for one in self.account.events)
+        needed = 4 if others < 3 else 4 + 2 * D // STEP
+        if len(without) >= needed:
+            until = without[needed - 1].at
+            self._want(self._of(event.number, event.at, until, "number.missing"), event, "is missing")
 
     def _false(self) -> None:
         """What was told and is not so."""
