@@ -27,7 +27,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
-from renewal_watch import matching
+from renewal_watch import files, matching
 from renewal_watch.errors import ConfigError, UsageError
 from renewal_watch.model import KINDS, Days, Match, Name, Policy, Record, Rule, Severity, Texts
 from renewal_watch.text import REDACTOR
@@ -583,16 +583,11 @@ def find(path: str | None) -> Path:
 def load(path: Path) -> Settings:
     """The settings in ``path``. Raises ConfigError with all faults."""
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                msg = f"{path} is no file; name one that holds the configuration"
-                raise ConfigError([msg])
-            content = file.read(LARGEST_CONFIG + 1)
-            if len(content) > LARGEST_CONFIG:
-                msg = f"{path} has more than {LARGEST_CONFIG // 2**20} MiB; it is no configuration"
-                raise ConfigError([msg])
-            table = _parsed(content)
+        content, found = files.read(path, LARGEST_CONFIG + 1)
+        if len(content) > LARGEST_CONFIG:
+            msg = f"is larger than {LARGEST_CONFIG // 2**20} MiB"
+            raise ValueError(msg)
+        table = _parsed(content)
     except FileNotFoundError:
         msg = f"{path} does not exist; write one with: renewal-watch init {path}"
         raise ConfigError([msg]) from None
@@ -605,13 +600,13 @@ def load(path: Path) -> Settings:
     _learn_secrets(table)
     faults: list[str] = []
     read = _build(File, table, "", faults)
-    faults += _crossed(table, readable_by_others=bool(stat.S_IMODE(mode) & 0o077))
+    faults += _crossed(table, readable_by_others=bool(stat.S_IMODE(found.st_mode) & 0o077))
     REDACTOR.masks_numbers = read is not None and read.privacy.mask_in_logs
     directory = _path(read.environments_dir) if read is not None and read.environments_dir is not None else None
-    files: list[Path] = []
+    paths: list[Path] = []
     if directory is not None:
         try:
-            files = environment_files(directory)
+            paths = environment_files(directory)
         except OSError as error:
             faults.append(f"environments_dir: {directory} cannot be read: {error.strerror}")
     if faults or read is None:
@@ -619,7 +614,7 @@ def load(path: Path) -> Settings:
     settings = _resolved(path, read)
     if directory is None:
         return settings
-    return with_files(settings, [read_environment(file) for file in files])
+    return with_files(settings, [read_environment(one) for one in paths])
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
@@ -724,12 +719,8 @@ def read_environment(path: Path) -> EnvironmentFile:
     """What a file of the directory says: the keys of one ``[[environments]]``, the name by default the file's stem."""
     changed_at = None
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            found = os.fstat(file.fileno())
-            changed_at = datetime.fromtimestamp(found.st_ctime, UTC)
-            if not stat.S_ISREG(found.st_mode):
-                return EnvironmentFile(path=path, faults=("it is no file",), changed_at=changed_at)
-            content = file.read(LARGEST_FILE + 1)
+        content, found = files.read(path, LARGEST_FILE + 1)
+        changed_at = datetime.fromtimestamp(found.st_ctime, UTC)
     except OSError as error:
         msg = f"it cannot be read: {error.strerror}"
         return EnvironmentFile(path=path, faults=(msg,), changed_at=_changed_at(path))
@@ -759,11 +750,6 @@ def _changed_at(path: Path) -> datetime | None:
         return datetime.fromtimestamp(path.lstat().st_ctime, UTC)
     except OSError:
         return None
-
-
-def _without_waiting(name: str, flags: int) -> int:
-    """A pipe must not hold up the watch."""
-    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def readable(path: Path | str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from renewal_watch.config import Settings
+from renewal_watch.files import without_waiting
 from renewal_watch.matching import digits
 from renewal_watch.model import Record
 
@@ -150,11 +151,6 @@ def _mark(path: Path | None) -> tuple[int, ...] | None:
     return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _without_waiting(name: str, flags: int) -> int:
-    """A pipe must not hold up the watch."""
-    return os.open(name, flags | os.O_NONBLOCK)
-
-
 def read(path: Path | None) -> tuple[dict[str, Record], list[str]]:
     """The records of a file and what is wrong with it, a sentence each."""
     content, faults = _content(path)
@@ -166,7 +162,7 @@ def _content(path: Path | None) -> tuple[bytes, list[str]]:
     if path is None:
         return b"", []
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        with open(path, "rb", opener=without_waiting) as file:
             content = file.read(LARGEST + 1) or b""
     except OSError as error:
         return b"", [f"{path} cannot be read: {error.strerror}"]

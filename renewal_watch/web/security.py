@@ -22,6 +22,7 @@ from pathlib import Path
 
 from itsdangerous import BadSignature, Signer, URLSafeSerializer
 
+from renewal_watch import files
 from renewal_watch.config import Web
 from renewal_watch.errors import ConfigError
 from renewal_watch.text import printable
@@ -86,24 +87,23 @@ class PasswordHash:
             msg = "web.password_file: is not given, so nobody can log in"
             raise ConfigError([msg])
         try:
-            with path.open(encoding="utf-8") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                line = file.read(1000).strip()
+            content, found = files.read(path, 1000)
+            line = content.decode().strip()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
             msg = f"web.password_file: {path} cannot be read: {why}; make it with: renewal-watch web password {path}"
             raise ConfigError([msg]) from None
-        if mode & 0o077 and not _is_credential(path):
+        if found.st_mode & 0o077 and not _is_credential(path):
             msg = f"web.password_file: others can read {path}; run: chmod 600 {path}"
             raise ConfigError([msg])
-        found = re.fullmatch(r"scrypt\$n=([0-9]{1,8}),r=([0-9]{1,3}),p=([0-9]{1,3})\$([^$]+)\$([^$]+)", line)
+        parts = re.fullmatch(r"scrypt\$n=([0-9]{1,8}),r=([0-9]{1,3}),p=([0-9]{1,3})\$([^$]+)\$([^$]+)", line)
         try:
-            if found is None:
+            if parts is None:
                 raise ValueError(line)
-            n, r, p = (int(found[place]) for place in (1, 2, 3))
+            n, r, p = (int(parts[place]) for place in (1, 2, 3))
             if n & (n - 1) or not 0 < 128 * n * r * p <= _LARGEST:
                 raise ValueError(line)
-            salt, digest = (base64.b64decode(found[place], validate=True) for place in (4, 5))
+            salt, digest = (base64.b64decode(parts[place], validate=True) for place in (4, 5))
         except (ValueError, binascii.Error):
             msg = (
                 f"web.password_file: {path} holds no hash of a password; make it with: "
@@ -145,6 +145,8 @@ class Tries:
     def wait(self, now: datetime) -> timedelta:
         """How long until a password is looked at again."""
         if self._last is None or self._wrong < _FREE_TRIES:
+            return timedelta(0)
+        if now < self._last:  # the clock was put back: how long it has been is not known
             return timedelta(0)
         if now - self._last > 10 * _LONGEST_WAIT:
             self._wrong = 0
@@ -262,12 +264,20 @@ def is_own_host(header: str, allowed: Iterable[str]) -> bool:
 
 
 def is_from_own_page(headers: Mapping[str, str]) -> bool:
-    """Whether a form was sent by a page of ours, as the browser says; what is no browser says nothing."""
+    """Whether a form was sent by a page of ours, as the browser says; what is no browser says nothing.
+
+    What the browser itself judged (``Sec-Fetch-Site``, which no page can write) goes before a comparison with ``Host``,
+    which a proxy may have changed.
+    """
     site = headers.get("sec-fetch-site")
-    if site is not None and site != "same-origin":
-        return False
+    if site is not None:
+        return site == "same-origin"
     origin = headers.get("origin")
-    return origin is None or origin.partition("://")[2].lower() == headers.get("host", "").lower()
+    if origin is None:
+        return True
+    scheme, _, place = origin.lower().partition("://")
+    default = {"https": ":443", "http": ":80"}.get(scheme, "")
+    return place.removesuffix(default) == headers.get("host", "").lower().removesuffix(default)
 
 
 def is_loopback(host: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
@@ -16,7 +17,9 @@ from pathlib import Path
 from types import FrameType
 
 import anyio.to_thread
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from renewal_watch import config
 from renewal_watch.config import Settings, Web
@@ -31,6 +34,8 @@ from renewal_watch.web.state import State
 log = logging.getLogger(__name__)
 THREADS = 8  # requests that are worked on at once
 CONNECTIONS = 200  # more are told to come again
+REQUEST_S = 10  # in which a request has to be whole
+READING_S = 30  # in which a client has to read on
 STOP_S = 5  # what is under way at SIGTERM may end by itself this long
 _BACKLOG = 128
 
@@ -65,6 +70,7 @@ def configured(app: Gate) -> uvicorn.Config:
     """How the application is served: no line of its own in the log, no trust in what a proxy says, bounded."""
     return uvicorn.Config(
         app,
+        http=_Connection,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -75,6 +81,43 @@ def configured(app: Gate) -> uvicorn.Config:
         backlog=_BACKLOG,
         timeout_graceful_shutdown=STOP_S,
     )
+
+
+class _Connection(H11Protocol):
+    """A connection that may not stay for nothing: its request has to come, and what is sent has to be read, in time.
+
+    Uvicorn itself only ends one that is silent between two requests (as of 0.54).
+    """
+
+    _due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait(REQUEST_S)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):  # the request is whole, or there will be none
+            self._wait(None)
+        elif self._due is None:
+            self._wait(REQUEST_S)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait(READING_S)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wait(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait(None)
+        super().connection_lost(exc)
+
+    def _wait(self, seconds: float | None) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        self._due = None if seconds is None else self.loop.call_later(seconds, self.transport.abort)
 
 
 class _Server(uvicorn.Server):

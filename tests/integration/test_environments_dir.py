@@ -180,7 +180,7 @@ def test_what_is_no_file_or_cannot_be_read_holds_up_nothing(house: House) -> Non
     house.file("acme")
     settings = house.load()
     assert names(settings) == ["acme"]
-    assert faults(settings)["pipe.toml"] == "it is no file"
+    assert faults(settings)["pipe.toml"] == "it cannot be read: it is no file"
     assert faults(settings)["folder.toml"].startswith("it ")
     assert faults(settings)["link.toml"] == "it cannot be read: No such file or directory"
 

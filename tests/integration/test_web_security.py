@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import http.client
 import logging
+import os
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -346,6 +348,7 @@ def test_a_guesser_never_waits_longer_than_half_a_minute() -> None:
     assert tries.is_right("wrong", hashed, now) is False
     assert tries.wait(now) == timedelta(seconds=30)
     assert tries.wait(now + timedelta(minutes=6)) == timedelta(0)
+    assert tries.wait(now - timedelta(hours=3)) == timedelta(0), "a clock that was put back locks nobody out"
 
 
 def test_a_session_ends_after_twelve_hours(closed: Visitor, clock: Clock) -> None:
@@ -474,6 +477,27 @@ def test_a_forged_form_does_nothing(visitor: Visitor, forgery: str, path: str) -
         assert all(matter.ack is None for matter in tx.matters().values())
 
 
+PROXIED = {  # Origin and Host as proxies hand them over
+    ("https://watch.example", "watch.example"): True,
+    ("https://watch.example", "watch.example:443"): True,
+    ("http://watch.example", "watch.example:80"): True,
+    ("https://watch.example:8443", "watch.example:8443"): True,
+    ("https://watch.example:8443", "watch.example"): False,
+    ("https://watch.example", "watch.example:80"): False,
+    ("http://watch.example", "watch.example:443"): False,
+    ("https://[2001:db8::1]", "[2001:db8::1]:443"): True,
+    ("null", "watch.example"): False,
+}
+
+
+@pytest.mark.parametrize(("origin", "host"), PROXIED)
+def test_a_default_port_is_the_same_whether_it_is_written_or_not(origin: str, host: str) -> None:
+    headers = {"origin": origin, "host": host}
+    assert security.is_from_own_page(headers) is PROXIED[origin, host]
+    assert security.is_from_own_page(headers | {"sec-fetch-site": "same-origin"}), "the browser itself judged it"
+    assert not security.is_from_own_page(headers | {"sec-fetch-site": "cross-site"})
+
+
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
 def test_nobody_is_logged_in_by_a_page_elsewhere(visitor: Visitor, headers: dict[str, str]) -> None:
     answer = visitor.post("/login", {"name": "Eve", "password": PASSWORD}, headers=headers)
@@ -493,6 +517,20 @@ def test_the_password_in_the_header_does_nothing_but_read(closed: Visitor) -> No
     answer = closed.post("/do/retry", {"token": ""}, auth=("x", PASSWORD))
     assert answer.status_code == 303
     assert answer.headers["location"] == "/login"
+
+
+def test_a_form_that_the_browser_breaks_off_is_one_line(
+    watched: Watched, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    with caplog.at_level("INFO"), pages(watched, clock) as visitor:
+        place = ("127.0.0.1", int(visitor.base.rpartition(":")[2]))
+        with socket.create_connection(place, timeout=60) as browser:
+            browser.sendall(f"{head}Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n".encode())
+            assert b" 100 " in browser.recv(100)
+            browser.sendall(b"name=A")
+    assert caplog.text.count("a form was broken off by the browser") == 1
+    assert not [one for one in caplog.records if one.exc_info]
 
 
 def test_a_form_without_end_is_refused(visitor: Visitor) -> None:
@@ -530,6 +568,13 @@ def test_a_password_file_of_something_else_is_named(tmp_path: Path, content: str
         ConfigError, match="holds no hash of a password; make it with: renewal-watch web password --force"
     ):
         security.PasswordHash.read(Web(password_file=str(path)))
+
+
+def test_a_password_file_that_is_no_file_is_named_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for place in (str(tmp_path / "pipe"), "/dev/zero"):
+        with pytest.raises(ConfigError, match="cannot be read: it is no file"):
+            security.PasswordHash.read(Web(password_file=place))
 
 
 def test_a_password_file_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ import commands
 import pytest
 import requests
 import uvicorn
-from browsing import PASSWORD, password_file
-from conftest import T0
+from browsing import PASSWORD, pages, password_file
+from conftest import T0, Clock
 from databases import EITHER
 from watched import Watched, one
 
@@ -167,6 +167,46 @@ def test_a_request_under_way_is_answered_before_it_ends(watched: Watched, tmp_pa
         slow.sendall(FORM)
         assert b" 303 " in slow.recv(100)
     assert process.ended() == 0
+
+
+SLOW = {
+    "nothing": b"",
+    "half a request": b"GET / HT",
+    "headers without end": b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: 1\r\n",
+    "a form that never comes": b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n\r\nname=",
+    "half of a second request": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT",
+}
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_who_sends_no_whole_request_holds_a_place_for_seconds(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, slow: str
+) -> None:
+    monkeypatch.setattr(serve, "REQUEST_S", 0.1)
+    with pages(watched, Clock()) as visitor, contextlib.ExitStack() as stack:
+        place = ("127.0.0.1", int(visitor.base.rpartition(":")[2]))
+        many = [stack.enter_context(socket.create_connection(place, timeout=60)) for _ in range(serve.CONNECTIONS + 5)]
+        for one in many:
+            one.sendall(SLOW[slow])
+        for one in many:
+            with contextlib.suppress(ConnectionResetError):
+                while one.recv(1000):
+                    pass
+        assert visitor.get("/healthz").status_code == 200
+    assert not [one for one in caplog.records if one.exc_info]
+
+
+def test_who_reads_no_answer_holds_a_place_for_seconds(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "READING_S", 0.1)
+    with pages(watched, Clock()) as visitor, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2000)
+        slow.settimeout(60)
+        slow.connect(("127.0.0.1", int(visitor.base.rpartition(":")[2])))
+        with pytest.raises(ConnectionError):  # noqa: PT012 (it is over when the server has had enough)
+            while True:
+                slow.sendall(b"GET /static/style.css HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+        assert visitor.get("/healthz").status_code == 200
 
 
 def test_who_is_too_slow_for_the_end_is_told_so(

@@ -251,9 +251,9 @@ def test_what_is_no_file_of_a_usable_size_is_named_at_once(tmp_path: Path) -> No
     (tmp_path / "vast.toml").write_bytes(b"")
     os.truncate(tmp_path / "vast.toml", config.LARGEST_CONFIG + 1)
     for place, said in [
-        (tmp_path / "pipe", "is no file; name one that holds the configuration"),
-        (Path("/dev/zero"), "is no file; name one that holds the configuration"),
-        (tmp_path / "vast.toml", "has more than 16 MiB; it is no configuration"),
+        (tmp_path / "pipe", "pipe cannot be read: it is no file"),
+        (Path("/dev/zero"), "/dev/zero cannot be read: it is no file"),
+        (tmp_path / "vast.toml", "is larger than 16 MiB"),
     ]:
         with pytest.raises(ConfigError, match=said):
             config.load(place)
