@@ -1,6 +1,6 @@
 """What a monitoring system is told by ``check``: a state, one line, performance data. The Nagios convention.
 
-Exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; ``TEXT | 'label'=value;warn;crit;min;max``; ranges as the guidelines of the
+Exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; ``TEXT | 'label'=value;warn;crit;min;max``; thresholds as the guidelines of the
 Monitoring Plugins have them (monitoring-plugins.org/doc/guidelines.html), but that a bare number means so many days *or
 less*, as every check of a certificate takes it.
 
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
-from math import floor, inf
+from math import inf, isfinite
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -70,7 +70,6 @@ class State(IntEnum):
 class Threshold:
     """Days left that are too few: ``14`` (14 or less), or a range of the guidelines: ``14:`` (outside), ``@0:14`` (inside)."""
 
-    text: str  # as a range, for the performance data
     low: float
     high: float
     is_inside: bool
@@ -91,15 +90,21 @@ class Threshold:
         if low > high:
             msg = f"{option}: the range {text!r} begins after its end"
             raise UsageError(msg)
-        return cls(text=wanted, low=low, high=high, is_inside=bool(found[1]))
+        return cls(low=low, high=high, is_inside=bool(found[1]))
 
     @classmethod
     def days(cls, most: float) -> Threshold:
-        """So many days, or less. As a range it alerts outside of what begins a day later, for days are whole.
+        """So many days, or less."""
+        return cls(low=-inf, high=most, is_inside=True, is_bare=True)
 
-        ``@~:14`` would say it as well, but Nagios takes the tilde out of what it hands on (illegal_macro_output_chars).
+    @property
+    def edge(self) -> str:
+        """The days at which it begins, for the performance data: Icinga 2 drops a range there (lib/base/perfdatavalue.cpp).
+
+        What alerts inside of a range is for numbers that come nearer: it begins at the upper end.
         """
-        return cls(text=f"{floor(most) + 1}:", low=-inf, high=most, is_inside=True, is_bare=True)
+        first, other = (self.high, self.low) if self.is_inside else (self.low, self.high)
+        return f"{first if isfinite(first) else other:g}"
 
     def is_hit(self, left: int) -> bool:
         """Whether so many days are too few."""
@@ -417,25 +422,26 @@ def _performance(
     soon: Threshold,
     urgent: Threshold,
 ) -> str:
-    """Always the same labels; ``U`` is a value that is not known. ``total`` is None where no list is fresh."""
+    """Always the same order; what is not known is left out, for Icinga 2 refuses the ``U`` of Nagios (perfdatavalue.cpp).
+
+    ``total`` is None where no list is fresh.
+    """
     at_large = [one for one in concerns if not one.aside]
     of_status = [one for one in at_large if one.topic == "status"]
-    counts: dict[str, tuple[int | None, str]] = {
+    counts: dict[str, tuple[int, str]] = {
         "overdue": (sum(one.topic == "renewal" and one.group == "overdue" for one in at_large), ";0;0"),
         "suspended": (sum(one.state == State.CRITICAL for one in of_status), ";0;0"),
         "other_status": (sum(one.state == State.WARNING for one in of_status), "0;;0"),
         "missing": (sum(one.topic == "presence" for one in at_large), ";0;0"),
         "set_aside": (len(concerns) - len(at_large), ";;0"),
-        "numbers": (total, ";;0"),
+        "numbers": (total or 0, ";;0"),
     }
-    left = "U" if next_lost is None else next_lost[0]
-    return " ".join(
-        [
-            f"'days'={left};{soon.text};{urgent.text}",
-            *(f"'{name}'={'U' if total is None else count};{limits}" for name, (count, limits) in counts.items()),
-            f"'age'={'U' if age is None else f'{age}s'};;;0",
-        ]
-    )
+    parts = [] if next_lost is None else [f"'days'={next_lost[0]};{soon.edge};{urgent.edge}"]
+    if total is not None:
+        parts += [f"'{name}'={count};{limits}" for name, (count, limits) in counts.items()]
+    if age is not None:
+        parts.append(f"'age'={age}s;;;0")
+    return " ".join(parts)
 
 
 def _fine(total: int, renewing: int, next_lost: tuple[int, str] | None, age: int | None) -> str:

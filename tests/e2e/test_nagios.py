@@ -171,6 +171,6 @@ def test_a_real_nagios_takes_state_text_and_performance_data(tmp_path: Path) -> 
     assert found["urgent"]["plugin_output"].startswith(
         "RENEWAL CRITICAL - 1 without auto-renewal: +15550000000 in 5 days - "
     )
-    assert found["urgent"]["performance_data"].startswith("'days'=5;15:;8: 'overdue'=0;;0;0 ")
+    assert found["urgent"]["performance_data"].startswith("'days'=5;14;7 'overdue'=0;;0;0 ")
     assert found["nothing"]["plugin_output"].startswith(f"RENEWAL UNKNOWN - {tmp_path}/none/config.toml does not exist")
     assert found["wrong"]["performance_data"] == ""
