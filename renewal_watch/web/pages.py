@@ -25,7 +25,7 @@ from renewal_watch.text import plain, printable
 from renewal_watch.web import charts
 from renewal_watch.web.words import Words, amounts, link, number_path
 
-AHEAD = 60  # days of the calendar
+AHEAD = 60  # days of the calendar, after today
 ALERTS_PER_PAGE = 50
 ALERTS_OF_NUMBER = 15  # on its own page
 EVENTS = 200  # of one number's history, the newest
@@ -301,7 +301,7 @@ def calendar_page(tx: Transaction, settings: Settings, params: Params, now: date
     today = Words.of(now, settings.timezone).today
     those = [settings.environment(chosen).name] if chosen else names
     groups = fleet.due(tx, those, sandbox=settings.with_sandbox)
-    days = {today + timedelta(days=step): Day(today + timedelta(days=step)) for step in range(AHEAD)}
+    days = {today + timedelta(days=step): Day(today + timedelta(days=step)) for step in range(AHEAD + 1)}
     outside: Counter[str] = Counter()
     for one in groups:
         if one.renews_on is None:
@@ -325,7 +325,7 @@ def calendar_page(tx: Transaction, settings: Settings, params: Params, now: date
         passed=outside["past"] - overdue,
         undated=outside["undated"],
         later=outside["later"],
-        totals=[_total(f"{length} days", listed[:length]) for length in (7, 30, AHEAD)],
+        totals=[_total(f"{length} days", listed[: length + 1]) for length in (7, 30, AHEAD)],
         chart=charts.days([charts.Bar(d.on, d.renewing, d.ending + d.lapsing, d.again, d.path) for d in listed]),
         environments=names if len(names) > 1 else [],
         environment=chosen,

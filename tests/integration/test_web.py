@@ -256,10 +256,23 @@ def test_the_calendar_of_an_environment_that_is_none_is_not_an_empty_one(visitor
     assert "nowhere" in visitor.text("/calendar?environment=nowhere", 400)
 
 
-def test_sixty_days_and_no_more(visitor: Visitor) -> None:
+def test_within_so_many_days_is_the_same_everywhere(tmp_path: Path) -> None:
+    """What the fleet counts as 7 days, the calendar counts as 7 days, the seventh from now included."""
+    watched = Watched(tmp_path)
+    watched.poll(*(one(days, days) for days in (*range(10), 29, 30, 31, 59, 60, 61)))
+    with pages(watched, Clock()) as visitor:
+        text = visitor.text("/calendar")
+        for within in (7, 30, 60):
+            found = visitor.get(f"/api/v1/numbers?within={within}").json()["total"]
+            assert f"{within} days {found} " in text
+            assert found == sum(days <= within for days in (*range(10), 29, 30, 31, 59, 60, 61))
+    watched.store.close()
+
+
+def test_today_and_sixty_days_and_no_more(visitor: Visitor) -> None:
     page = visitor.get("/calendar").text
     days = re.findall(r'<div class="date">.*?datetime="([0-9-]+)"', page)
-    assert len(days) == 60
+    assert len(days) == 61
     assert days[0] == "2026-11-23"
     assert days == sorted(days)
 
