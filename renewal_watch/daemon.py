@@ -35,7 +35,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from renewal_watch import account_poll, config, dispatch, messages, poll, turn, wording
+from renewal_watch import account_poll, config, dispatch, hints, messages, poll, turn, wording
 from renewal_watch.clock import Clock, utc_now
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.environments import LOOK_S, Directory
@@ -162,7 +162,7 @@ class Daemon:
         self._start_scheduler()
         self.systemd.say("READY=1", "STATUS=watching")
         log.info("watching %d environments, %d channels", len(self.settings.environments), len(self.settings.channels))
-        self._look_at_templates()
+        self._look_at_settings()
         wall, mono = utc_now().timestamp(), time.monotonic()
         while not self.stopping.wait(0.5):
             step = (utc_now().timestamp() - wall) - (time.monotonic() - mono)
@@ -289,7 +289,7 @@ class Daemon:
         self.settings = fresh
         self._refreshed_at = -REFRESH_S
         self._start_workers()
-        self._look_at_templates()
+        self._look_at_settings()
         log.info("reloaded: %d environments, %d channels", len(fresh.environments), len(fresh.channels))
         self._refused = self._said = ""
         self.systemd.say("READY=1", "STATUS=reloaded")
@@ -302,10 +302,12 @@ class Daemon:
             self.settings = fresh
             self._refreshed_at = -REFRESH_S
 
-    def _look_at_templates(self) -> None:
+    def _look_at_settings(self) -> None:
         """A fault in a template costs its words, not the watch: it is logged, and stands in each message."""
         for fault in wording.template_faults(self.settings):
             log.warning("%s; the built-in words are used", REDACTOR.clean(fault))
+        for hint in hints.hints(self.settings, self.inventory.current()):
+            log.warning("%s", REDACTOR.clean(hint))
 
     def _stop(self) -> None:
         """End within 10 s: polls are dropped (nothing of them is written), sends may end, then their children die."""

@@ -20,7 +20,8 @@ from renewal_watch.config import Account, Channel, Environment, Settings, has_se
 from renewal_watch.engine import sqlite_path, wal_is_safe
 from renewal_watch.errors import ApiError, ConfigError, NotOffered, RenewalWatchError
 from renewal_watch.heartbeat import calendar
-from renewal_watch.inventory import inventory_faults
+from renewal_watch.hints import hints
+from renewal_watch.inventory import inventory_faults, read
 from renewal_watch.messages import instant, numbers
 from renewal_watch.rates import Rates
 from renewal_watch.report import orphaned
@@ -48,6 +49,7 @@ def examine(settings: Settings, secret_faults: list[str], clock: Clock) -> list[
         *(Finding(ok=False, text=fault) for fault in (*settings.dangling, *secret_faults)),
         *([] if settings.channels else [Finding(ok=False, text="no [[channels]]: nobody is told; add one")]),
         *(Finding(ok=False, text=fault) for fault in (*template_faults(settings), *inventory_faults(settings))),
+        *(Finding(ok=False, text=hint) for hint in hints(settings, read(settings.inventory_path)[0])),
         *_permissions(settings),
         *([] if _has_fault("database.url", secret_faults) else _database(settings, clock)),
         *_providers(

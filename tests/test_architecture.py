@@ -41,6 +41,7 @@ LEVELS = {
     "decisions": 2,
     "readings": 2,
     "outbox": 2,
+    "hints": 2,
     "templates": 2,
     "wording": 2,
     "digest": 2,

@@ -95,7 +95,8 @@ def config_group() -> None:
 def config_check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Name all faults at once, those of secrets, channels, templates and the inventory included."""
     from renewal_watch import config
-    from renewal_watch.inventory import inventory_faults
+    from renewal_watch.hints import hints
+    from renewal_watch.inventory import inventory_faults, read
     from renewal_watch.senders import channel_faults
     from renewal_watch.wording import template_faults
 
@@ -111,10 +112,14 @@ def config_check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     places = f"{count} environment{'s' * (count != 1)}"
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"{settings.path} is right: {places}, channels: {channels}")
+    doubtful = hints(settings, read(settings.inventory_path)[0])
+    for hint in doubtful:
+        answer.say(f"but {hint}")
     answer.end(
         path=str(settings.path),
         environments=[one.name for one in settings.environments],
         channels=[one.name for one in settings.channels],
+        hints=doubtful,
     )
 
 
