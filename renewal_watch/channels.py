@@ -203,10 +203,19 @@ class AppriseChannel:
             raise ChannelError(msg)
 
 
+_KEPT = re.compile(  # by Python, by those that make requests, and by who writes a time or a path
+    "PATH|HOME|LANG|LANGUAGE|LC_.*|TZ|TZDIR|TMPDIR|LD_LIBRARY_PATH|VIRTUAL_ENV|PYTHON.*"
+    "|(?i:https?_proxy|all_proxy|no_proxy)|SSL_CERT_(FILE|DIR)|(REQUESTS|CURL)_CA_BUNDLE|OPENSSL_(CONF|MODULES)"
+)
+
+
 def _harmless_environment() -> dict[str, str]:
-    """The environment without secrets given in it, and without a .netrc, which would replace a channel's credentials."""
-    kept = {name: value for name, value in os.environ.items() if REDACTOR.clean(value) == value}
-    return kept | {"NETRC": os.devnull}
+    """What a child needs of the environment, in which secrets of others may be; no secret that is known.
+
+    And no .netrc, which would replace a channel's credentials.
+    """
+    needed = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
+    return {name: value for name, value in needed.items() if REDACTOR.clean(value) == value} | {"NETRC": os.devnull}
 
 
 # --- in the child -----------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ import json
 import logging
 import re
 import unicodedata
+from base64 import b64encode, urlsafe_b64encode
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 _LONGEST = 200  # characters of provider text in one sentence; longer is cut with an ellipsis
 _SHORTEST = 4  # characters of a secret that is hidden
@@ -165,10 +166,12 @@ class Redactor(logging.Filter):
     def learn(self, secret: str) -> None:
         """Never let ``secret`` through from now on; very short ones would blot out ordinary words.
 
-        Learned as well is how it reads in a ``repr``, in JSON, in an address, and after ``plain``.
+        Learned as well is how it reads in a ``repr``, in JSON, in an address, and after ``plain``; of an address with
+        user and password what HTTP makes of them (RFC 7617).
         """
         forms = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret, errors="replace")}
         forms |= {quote(secret, safe="", errors="replace"), plain(secret, len(secret) + 1)}
+        forms |= _basic(secret)
         self._secrets |= {form for form in forms if len(form) >= _SHORTEST}
 
     def clean(self, text: str) -> str:
@@ -200,6 +203,16 @@ class Redactor(logging.Filter):
     def _fit_to_log(self, text: str) -> str:
         text = self.clean(text)
         return masked(text) if self.masks_numbers else text
+
+
+def _basic(url: str) -> set[str]:
+    """User and password of an address in base64, as a service that quotes its request would show them."""
+    user, colon, password = url.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")
+    if not (colon and password):
+        return set()
+    pairs = (f"{user}:{password}", f"{unquote(user)}:{unquote(password)}")
+    made = (b64(pair.encode(errors="replace")) for pair in pairs for b64 in (b64encode, urlsafe_b64encode))
+    return {one.decode().rstrip("=") for one in made}
 
 
 REDACTOR = Redactor()  # one for the process: a secret may surface in any log line, whoever writes it

@@ -507,6 +507,18 @@ def test_the_url_is_in_no_argument_and_no_environment_of_the_child(
     assert b"PATH=" in (child / "environ").read_bytes()
 
 
+def test_a_child_has_its_own_secret_only(web: HttpReceiver, opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that hold what others need, which nobody has read yet."""
+    web.answers(HttpReceiver.ok)
+    others = {"PAGER_URL": "slack://abcdefgh", "TALKOVER_TOKEN": "talq_of_nobody", "PGPASSWORD": "only-the-database"}
+    for name, value in others.items():
+        monkeypatch.setenv(name, value)
+    channel = opened(lambda: f"json://127.0.0.1:{web.port}/own")
+    channel.send(message())
+    there = Path(f"/proc/{process(channel)}/environ").read_bytes()
+    assert not [name for name, value in others.items() if name.encode() in there or value.encode() in there]
+
+
 @pytest.mark.parametrize(
     ("url", "is_reached"),
     [

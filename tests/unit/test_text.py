@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import logging
@@ -224,6 +225,17 @@ def test_arguments_that_do_not_fit_reach_neither_the_caller_nor_standard_error(
 
 def test_a_record_without_a_fault_is_only_its_text() -> None:
     assert shown(Redactor(), lambda logger: logger.warning("%d%% of %s", 5, "all", exc_info=False)) == "5% of all\n"
+
+
+@pytest.mark.parametrize("url", ["json://ops:hun~ter2%2F?@hooks.example.org/in", "https://ops:hun~ter2%2F?@h.example"])
+def test_user_and_password_of_an_address_are_hidden_as_a_service_quotes_them(url: str) -> None:
+    redactor = Redactor()
+    redactor.learn(url)
+    for pair in (b"ops:hun~ter2%2F?", b"ops:hun~ter2/?"):
+        for encoded in (base64.b64encode(pair), base64.urlsafe_b64encode(pair)):
+            said = redactor.clean(f"401: 'Authorization: Basic {encoded.decode()}' is not known")
+            assert "***" in said
+            assert encoded.decode().rstrip("=") not in said
 
 
 def test_very_short_secrets_blot_out_no_ordinary_words() -> None:
