@@ -7,6 +7,7 @@ end with their transaction, whatever becomes of the process.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from renewal_watch.errors import ConfigError, StoreError
 
+log = logging.getLogger(__name__)
 BUSY_TIMEOUT_S = 15  # a writer waits this long for another one; the longest transaction is a first poll
 INCREMENTAL = 2  # auto_vacuum: free pages can be given back to the disk, when that is asked for
 READERS = 4  # transactions that only read and are open at once, of one SQLite file
@@ -53,6 +56,7 @@ _BY_WORD = {  # of SQLite, and of a server that lets nobody in: what to do
     "locked": f"another process keeps it locked{_AGAIN}",
     "readonly": "let the service's user write the file and its directory",
     "no such table": "bring it up to date with: renewal-watch db upgrade",
+    "no such column": "bring it up to date with: renewal-watch db upgrade",
     "password authentication failed": "correct the user or the password",
     "no password supplied": "give the password in database.url, or in the file that PGPASSFILE names",
     "no pg_hba.conf entry": "let this user and machine in (pg_hba.conf of the server)",
@@ -284,6 +288,8 @@ def _sqlite(url: str, *, reads_only: bool) -> Engine:
         connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
     )
 
+    _look_at(path, engine)
+
     @event.listens_for(engine, "connect")
     def _connected(connection: DBAPIConnection, record: object) -> None:
         del record
@@ -312,6 +318,42 @@ def _sqlite(url: str, *, reads_only: bool) -> Engine:
             raw.execute("BEGIN IMMEDIATE")
 
     return engine
+
+
+def _look_at(path: Path, engine: Engine) -> None:
+    """Notice at each use whether the file is still the one that was opened: what is written to another is lost in silence."""
+
+    @event.listens_for(engine, "do_connect")
+    def _opening(*given: object) -> None:
+        del given
+        _file(path)  # SQLite itself would begin a new one
+
+    @event.listens_for(engine, "connect")
+    def _opened(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        del connection
+        record.info["file"] = _file(path)
+
+    @event.listens_for(engine, "checkout")
+    def _taken(connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: object) -> None:
+        del connection, proxy
+        if _file(path) != record.info["file"]:
+            log.warning("the database %s was replaced; it is opened anew", path)
+            raise DisconnectionError
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file stands there now; None where nobody may look. Raises StoreError where none does."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        msg = (
+            f"the database {path} is not there any more; stop the service, put the file back "
+            f"(renewal-watch db restore BACKUP), and start it again. Started without it, it begins a new one"
+        )
+        raise StoreError(msg) from None
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _journal(raw: Any) -> str:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from conftest import T0
-from databases import BOTH, POSTGRESQL_ONLY, Chosen, asked, changed, impatient, lock, opened
+from databases import BOTH, POSTGRESQL_ONLY, SQLITE_ONLY, Chosen, asked, changed, impatient, lock, opened
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch import damage, engine, follow_up, poll, rows
+from renewal_watch import backups, damage, engine, follow_up, poll, rows
 from renewal_watch.config import Channel, Environment
 from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
 from renewal_watch.model import Listing, Policy, Verdict
@@ -450,6 +450,33 @@ def test_only_who_tries_again_itself_says_so(bench: Bench, goes_on: bool, todo: 
         holder.take()
         with pytest.raises(StoreError, match=todo):
             bench.poll(entry(current_status="suspended"))
+
+
+@SQLITE_ONLY
+def test_a_file_that_was_replaced_is_opened_anew(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Another file under the same name, as a person or a tool puts it there; the old one would be written to nowhere."""
+    bench.poll(entry("phone-1"))
+    kept = bench.path.with_name("kept.db")
+    backups.save(bench.store, kept)
+    bench.poll(entry("phone-1"), entry("phone-2"))
+    kept.replace(bench.path)
+    bench.poll(entry("phone-1"), entry("phone-3"))
+    assert f"the database {bench.path} was replaced; it is opened anew" in caplog.text
+    assert asked(bench.path, "SELECT provider_id FROM numbers ORDER BY 1") == [("phone-1",), ("phone-3",)]
+
+
+@SQLITE_ONLY
+def test_a_file_that_was_deleted_is_named_and_never_begun_anew(bench: Bench) -> None:
+    bench.poll(entry())
+    aside = bench.path.with_name("aside.db")
+    bench.path.replace(aside)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"is not there any more; stop the service, put the file back"):
+            bench.poll(entry(current_status="suspended"))
+        assert not bench.path.exists()
+    aside.replace(bench.path)
+    bench.poll(entry(current_status="suspended"))
+    assert bench.kinds() == ["status.changed"]
 
 
 def fill(bench: Bench) -> None:
