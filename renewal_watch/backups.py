@@ -153,7 +153,14 @@ def restore(source: Path, url: str, kept_in: Path, *, progress: Progress | None 
     revision = _examined(source)
     path = sqlite_path(url)
     if path is not None:
-        return _into_file(source, path)
+        path = path.resolve()  # what a link stands for is replaced, not the link
+        if path.exists() and source.samefile(path):
+            msg = f"{source} is the database itself; name a backup"
+            raise UsageError(msg)
+        if revision >= HEAD:
+            return _into_file(source, path)
+        with _as_own_schema(source, revision, path.parent) as newer:
+            return _into_file(newer, path)
     store = Store(url)
     try:
         return _into_server(source, revision, store, _next_name(kept_in / "renewal-watch.db"), progress)
@@ -188,10 +195,6 @@ def _examined(source: Path) -> str:
 
 
 def _into_file(source: Path, path: Path) -> Path | None:
-    path = path.resolve()  # what a link stands for is replaced, not the link
-    if path.exists() and source.samefile(path):
-        msg = f"{source} is the database itself; name a backup"
-        raise UsageError(msg)
     kept = None
     with appearing(path) as part:
         fill(part, source, path)
@@ -272,15 +275,15 @@ def _is_unfinished_copy(store: Store) -> bool:
 
 
 @contextlib.contextmanager
-def _as_own_schema(source: Path, revision: str) -> Iterator[Path]:
-    """The backup with the tables of this release; one of an older release is brought up to date on the side."""
+def _as_own_schema(source: Path, revision: str, beside: Path | None = None) -> Iterator[Path]:
+    """The backup with the tables of this release; one of an older release is brought up to date in a folder ``beside``."""
     if revision == HEAD:
         yield source
         return
     if revision > HEAD:
         msg = f"{source} has schema {revision} of a newer release; put it into a server with that release"
         raise StoreError(msg)
-    with tempfile.TemporaryDirectory(prefix="renewal-watch-") as folder:
+    with tempfile.TemporaryDirectory(prefix="renewal-watch-", dir=beside) as folder:
         path = Path(folder) / "backup.db"
         copy_file(source, path)
         newer = Store(f"sqlite:///{path}")

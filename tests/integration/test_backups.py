@@ -32,6 +32,7 @@ from renewal_watch.config import Backup, Channel, Settings
 from renewal_watch.daemon import only_one
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.routing import Routing
+from renewal_watch.schema import HEAD
 from renewal_watch.store import Store
 
 pytestmark = BOTH
@@ -274,15 +275,17 @@ def test_what_is_not_sound_is_refused_and_the_database_left_as_it_is(
     assert not list(tmp_path.glob("*.replaced-*"))
 
 
-def test_one_of_an_older_release_is_put_back(store: Store, tmp_path: Path) -> None:
+def test_one_of_an_older_release_is_put_back_and_brought_up_to_date(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     older(path)
     store.close()
     restore(path, url_of(tmp_path / "watch.db"), tmp_path)
     store = opened(tmp_path / "watch.db")
-    store.upgrade()
+    store.require_current()
+    assert store.revision() == HEAD
     with store.reading() as tx:
         assert [watch.name for _, watch, _ in tx.watches()] == ["long ago"]
+    assert not list(tmp_path.glob("renewal-watch-*")), "nothing is left of the work on the side"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
 
