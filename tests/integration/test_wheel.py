@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -49,3 +50,25 @@ def test_an_installed_wheel_migrates_polls_and_writes_the_example(tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "new.toml").read_text() == (ROOT / "config.example.toml").read_text()
+
+
+def test_a_source_distribution_holds_what_is_tracked_only(tmp_path: Path) -> None:
+    """Also one that is made of an unpacked one, where there is no Git."""
+    tree = tmp_path / "tree"
+    tracked = ["LICENSE", "README.md", "hatch_build.py", "pyproject.toml", "renewal_watch/__init__.py"]
+    for name in tracked:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes((ROOT / name).read_bytes())
+    git = ["git", "-C", str(tree)]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "add", *tracked], check=True)
+    for name in (".env", "token", "renewal_watch/notes.txt"):
+        (tree / name).write_text("a secret")
+    for where in ("first", "second"):
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path / where)]
+        subprocess.run(command, check=True, capture_output=True, cwd=tree)
+        (made,) = (tmp_path / where).glob("*.tar.gz")
+        with tarfile.open(made) as packed:
+            assert sorted(name.partition("/")[2] for name in packed.getnames()) == sorted([*tracked, "PKG-INFO"])
+            packed.extractall(tmp_path / "unpacked", filter="data")
+        (tree,) = (tmp_path / "unpacked").iterdir()
