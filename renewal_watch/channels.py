@@ -32,11 +32,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import unquote
 
 from renewal_watch.errors import ChannelError, ConfigError, HeldUp
-from renewal_watch.model import Message, Severity
+from renewal_watch.model import Key, Message, Severity
 from renewal_watch.text import REDACTOR, plain
 from renewal_watch.witness import Witness
 
@@ -47,6 +48,7 @@ BEGIN_S = 10.0  # a message reaches the child so soon after the last look at its
 ORPHAN_S = 1.0  # a child ends itself this long after its deadline: a living parent was to kill it before
 _LOCAL = {"syslog", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows"}  # a screen nobody looks at
 _NOTES = frozenset({"opsgenie", "jira"})
+_MAIL = frozenset({"mailto", "mailtos"})
 _REFUSED = {
     "optional": "hides failures",
     "redirect": "calls a message delivered that was lost on the way",
@@ -97,6 +99,7 @@ class AppriseChannel:
                 "body": message.body,
                 "severity": message.severity.name,
                 "format": message.format,
+                "thread": None if message.about is None else _thread(message.about),
                 "begins": begins,
             },
             ends,
@@ -346,6 +349,8 @@ def _tell_what_is_only_information(apprise: Any, service: Any) -> None:
 def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], url: str, witness: Witness) -> str | None:
     """Why the message was not delivered, None if it was: Apprise's judgement, then ours (``witness``)."""
     witness.begin()
+    if _scheme(service.url()) in _MAIL:
+        service.headers |= {"Auto-Submitted": "auto-generated"} | _threaded(message.get("thread"))
     outlet = apprise.Apprise(asset=asset)
     outlet.add(service)
     kind = {Severity.info.name: "info", Severity.warning.name: "warning", Severity.critical.name: "failure"}
@@ -363,6 +368,16 @@ def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], ur
     said = [entry.message for attempt in attempts for entry in attempt.logs if entry.level in ("WARNING", "ERROR")]
     told = "; ".join(said) or f"Apprise reports {result.status.name.lower()}"
     return plain(without_pieces(told, url), 300)  # in this order: what was made plain or cut is not found any more
+
+
+def _thread(about: Key) -> str:
+    """What mails about one matter refer to, as if it were the mail that began their thread. Says nothing of the number."""
+    return f"<{blake2b(repr(tuple(about)).encode(errors='replace'), digest_size=12).hexdigest()}@renewal-watch.invalid>"
+
+
+def _threaded(thread: str | None) -> dict[str, str]:
+    """RFC 5322: mails that refer to the same one are one thread, whether or not that one is there."""
+    return {"In-Reply-To": thread, "References": thread} if thread else {}
 
 
 if __name__ == "__main__":

@@ -1193,6 +1193,7 @@ def render(
         body=f"{body}{gap}{footer}" if body else footer,
         severity=max(alert.severity for alert in alerts),
         format=form,
+        about=([digest] if digest else ordered)[0].place,
     )
 
 

@@ -676,6 +676,7 @@ class Message:
     body: str
     severity: Severity
     format: str = "text"
+    about: Key | None = None  # its gravest matter: mails about the same one stand in one thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from conftest import T0
 from receivers import PATIENCE_S, Answer, HttpReceiver, SmtpReceiver, closed_port, http_receiver, smtp_receiver
 
 from renewal_watch import messages
@@ -41,8 +43,6 @@ def many(count: int) -> Callable[[Limits], Message]:
     """A rendered message of ``count`` alerts, one of them critical."""
 
     def render(limits: Limits) -> Message:
-        from conftest import T0
-
         found = [
             Alert(
                 key=f"k{i}",
@@ -711,6 +711,28 @@ def test_a_mail_is_plain_text_with_a_subject_that_can_be_read(mail: SmtpReceiver
     assert [line.rstrip() for line in text.rstrip().splitlines()] == [line.rstrip() for line in body.splitlines()]
     assert text.rstrip().endswith("message rw-0123456789")
     assert all(len(line) <= 998 for line in one.raw.splitlines())
+
+
+def test_a_warning_and_its_end_are_one_thread(mail: SmtpReceiver, opened: Open) -> None:
+    mail.mails.clear()
+    told = [("renewal.upcoming", "phone-1"), ("renewal.renewed", "phone-1"), ("renewal.upcoming", "phone-2")]
+    for kind, number_id in told:
+        alert = Alert(
+            key=kind, kind=kind, severity=Severity.warning, environment="production", headline="a headline", text="a text",
+            number="+15550000001", number_id=number_id, topic="renewal",
+        )  # fmt: skip
+
+        def rendered(limits: Limits, alert: Alert = alert) -> Message:
+            return messages.render(
+                "rw-1", [alert], created_at=T0, now=T0, body_limit=limits.body, title_limit=limits.title
+            )
+
+        opened(f"mailto://127.0.0.1:{mail.port}?mode=insecure&from=watch@a.test&to=ops@b.test").send(rendered)
+    first, end, other = (one.message for one in mail.mails)
+    assert first["References"] == end["References"] == end["In-Reply-To"] != other["References"]
+    assert re.fullmatch(r"<[0-9a-f]{24}@renewal-watch\.invalid>", first["References"])
+    assert {one["Auto-Submitted"] for one in (first, end, other)} == {"auto-generated"}
+    assert len({one["Message-ID"] for one in (first, end, other)}) == 3
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\u2028"])
