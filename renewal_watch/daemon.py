@@ -138,6 +138,7 @@ class Daemon:
         self._pool = ThreadPoolExecutor(config.MOST_AT_ONCE, thread_name_prefix="poll")  # to_begin sets the limit
         self._account_pool = ThreadPoolExecutor(ACCOUNT_THREADS, thread_name_prefix="account")
         self._workers: list[_ChannelWorker] = []
+        self.places = threading.BoundedSemaphore(dispatch.AT_ONCE)
         self._scheduler: BackgroundScheduler | None = None
         self._unwritable_since: float | None = None
         self._unwritable_told = False
@@ -689,6 +690,25 @@ class _ChannelWorker(threading.Thread):
 
     def _turn(self) -> float:
         """One turn; the seconds until the next one."""
+        with self._place():
+            try:
+                return self._send()
+            finally:
+                self.sender.close()
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of those that send side by side, for a turn. Who is to end sends nothing, and waits for no place."""
+        has_one = False
+        while not (self._should_stop() or has_one):
+            has_one = self._daemon.places.acquire(timeout=1.0)
+        try:
+            yield
+        finally:
+            if has_one:
+                self._daemon.places.release()
+
+    def _send(self) -> float:
         daemon, channel = self._daemon, self.outlet.channel
         try:
             routing = daemon.routing()
@@ -711,7 +731,6 @@ class _ChannelWorker(threading.Thread):
         except Exception:
             log.exception("channel=%s the turn broke; it is repeated", channel.name)
             return IDLE_S
-        self.sender.close()
         idle = SHARED_IDLE_S if daemon.presence else IDLE_S
         if due is None:
             return idle

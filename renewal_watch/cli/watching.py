@@ -221,7 +221,7 @@ def _keep_up(now: Turn, sent: dict[str, Sent], answer: base.Answer) -> dict[str,
 
 
 def _send_due(now: Turn) -> dict[str, Sent]:
-    """What time made due, then one turn of every channel that has something to send, side by side; what each sent."""
+    """What time made due, then one turn of every channel that has something to send, some side by side; what each sent."""
     from concurrent.futures import ThreadPoolExecutor
 
     from renewal_watch import dispatch, turn
@@ -250,7 +250,7 @@ def _send_due(now: Turn) -> dict[str, Sent]:
         ]
     if not waiting:
         return {}
-    with ThreadPoolExecutor(len(waiting)) as pool:
+    with ThreadPoolExecutor(min(len(waiting), dispatch.AT_ONCE)) as pool:
         return dict(zip([one.name for one in waiting], pool.map(send, waiting), strict=True))
 
 

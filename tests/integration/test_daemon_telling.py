@@ -18,7 +18,7 @@ from conftest import T0
 from databases import EITHER, close
 from world import World, serving, write_config
 
-from renewal_watch import config, daemon
+from renewal_watch import config, daemon, dispatch
 from renewal_watch.daemon import Daemon
 from renewal_watch.model import Match
 from renewal_watch.store import Store
@@ -304,3 +304,19 @@ def test_a_fault_in_a_template_is_logged_at_start_and_at_reload_and_costs_nothin
         world.entries[1]["current_status"] = "suspended"
         house.put_on(hours=2)
         until(lambda: house.alerts("status."))
+
+
+def test_channels_send_so_many_at_once_and_the_others_in_turn(
+    build: Build, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a process of its own: forty of them at once would be more than the unit may have."""
+    script = tmp_path / "tell"
+    busy = f'mkdir "{tmp_path}/one" || echo >> "{tmp_path}/two"'
+    script.write_text(f'#!/bin/sh\n{busy}\ncat >> "{tmp_path}/told"\nrmdir "{tmp_path}/one"\n')
+    script.chmod(0o700)
+    monkeypatch.setattr(dispatch, "AT_ONCE", 1)
+    world.entries[1]["current_status"] = "suspended"
+    hooks = "".join(f'[[channels]]\nname = "hook-{at}"\ncommand = ["{script}"]\n' for at in range(8))
+    with build(channel=HELD, tables=hooks):
+        until(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text().count('"status.changed"') >= 8)
+    assert not (tmp_path / "two").exists()
