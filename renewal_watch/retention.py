@@ -536,11 +536,7 @@ def _alerts(turn: _Turn, limit: datetime) -> None:
         query = select(matters.c.alert_id).join(alerts, alerts.c.id == matters.c.alert_id)
         open_ids = set(tx.connection.execute(query.where(alerts.c.created_at < limit)).scalars())
         last = tx.last_id(alerts)
-        told_of: set[int] = set()
-        for chunk in chunks(sorted(open_ids)):
-            told = select(delivery_alerts.c.delivery_id).where(delivery_alerts.c.alert_id.in_(chunk))
-            told_of.update(tx.connection.execute(told).scalars())
-    _deliveries(turn, limit, told_of)
+    _deliveries(turn, limit)
     columns = (alerts.c.id, alerts.c.created_at)
     for ids in _old(turn, alerts, columns, limit):
         with turn.step() as tx:
@@ -573,31 +569,31 @@ def _old(turn: _Turn, table: Any, columns: Sequence[Any], limit: datetime) -> It
         last = page[-1].id
 
 
-def _deliveries(turn: _Turn, limit: datetime, told_of: set[int]) -> None:
-    """Delete messages that ended, unless the newest alert of one is younger, or one of its alerts still holds."""
+def _deliveries(turn: _Turn, limit: datetime) -> None:
+    """Let go what ended messages said of what is over, once the newest alert of one is old; what is open stays in it."""
+    still = exists().where(matters.c.alert_id == delivery_alerts.c.alert_id)
+    over = select(delivery_alerts.c.delivery_id, delivery_alerts.c.alert_id).where(~still)
+    is_empty = ~exists().where(delivery_alerts.c.delivery_id == deliveries.c.id)
     newest = (
         select(func.max(delivery_alerts.c.alert_id))
         .where(delivery_alerts.c.delivery_id == deliveries.c.id)
         .correlate(deliveries)
     )
-    query = (
+    ended = (
         select(deliveries.c.id)
         .select_from(deliveries)
         .outerjoin(alerts, alerts.c.id == newest.scalar_subquery())
         .where(deliveries.c.state != "pending", or_(alerts.c.id.is_(None), alerts.c.created_at < limit))
     )
-    links = select(delivery_alerts.c.delivery_id, delivery_alerts.c.alert_id)
     for ids in _old(turn, deliveries, (deliveries.c.id, deliveries.c.created_at), limit):
-        left = [pk for pk in ids if pk not in told_of]
+        left = list(ids)
         while left:  # a message may be of thousands of alerts
             with turn.step() as tx:
-                left = list(tx.connection.execute(query.where(deliveries.c.id.in_(left))).scalars())
-                rows = tx.connection.execute(
-                    links.where(delivery_alerts.c.delivery_id.in_(left)).limit(turn.rows)
-                ).all()
+                left = list(tx.connection.execute(ended.where(deliveries.c.id.in_(left))).scalars())
+                rows = tx.connection.execute(over.where(delivery_alerts.c.delivery_id.in_(left)).limit(turn.rows)).all()
                 tx.drop(delivery_alerts, ("delivery_id", "alert_id"), rows)
                 if len(rows) < turn.rows:
-                    done = tx.connection.execute(delete(deliveries).where(deliveries.c.id.in_(left)))
+                    done = tx.connection.execute(delete(deliveries).where(deliveries.c.id.in_(left), is_empty))
                     turn.done.deliveries += done.rowcount
                     left = []
 

@@ -468,6 +468,27 @@ def test_alerts_go_when_their_messages_ended_and_nothing_is_open(past: Past, mon
     assert past.broken() == {}
 
 
+def test_one_open_alert_does_not_keep_all_that_was_told_with_it(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty price changes and a suspended number in one message: what is over goes, what is open stays told."""
+    for name in ("PAGE", "FEWEST", "FIRST", "MOST"):
+        monkeypatch.setattr(retention, name, 7)
+    with past.store.transaction() as tx:
+        old_alert(tx, 1, JANUARY, "sent")
+        for pk in range(2, 42):
+            old_alert(tx, pk, JANUARY)
+            tx.connection.execute(insert(delivery_alerts).values(delivery_id=10, alert_id=pk))
+        tx.connection.execute(
+            insert(matters).values(
+                environment_id=1, number_id=0, topic="status", alert_id=20, kind="status.changed", severity=1, rank=0,
+                opened_at=JANUARY, reminded=0,
+            )
+        )  # fmt: skip
+    past.prune(JANUARY + 30 * DAY, JANUARY + 60 * DAY)
+    assert left(past, alerts) == [20, 41], "the newest one stays for its id"
+    assert (left(past, deliveries), past.count(delivery_alerts)) == ([10], 1)
+    assert past.broken() == {}
+
+
 def test_the_newest_alert_stays_for_its_id_was_told(past: Past) -> None:
     with past.store.transaction() as tx:
         for pk in range(1, 4):
