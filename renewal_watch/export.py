@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -38,6 +39,10 @@ _TYPED = {  # columns that are no text: what a spreadsheet makes of them is what
     *("days_left", "renews_on", "monthly_renewal_cost", "cost", "missing_since"),
     *("seen_at", "not_yet_at", "created_at", "attempts", "sent_at"),
 }
+
+
+_AMOUNTS = {"cost", "monthly_renewal_cost", "current_price"}
+_PLAIN = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
 class Table(NamedTuple):
@@ -151,6 +156,20 @@ def _alerts(tx: Transaction, settings: Settings, now: datetime, environment: str
         report.note_held(page, held)
         yield from page
         before = page[-1]["id"]
+
+
+def with_amounts(row: Row) -> Row:
+    """The row with amounts of money as numbers, where they are such; what a change was before and is now as well."""
+    fields = row.get("fields")
+    inner = (
+        {name: {k: _amount(v) for k, v in fields[name].items()} for name in _AMOUNTS & fields.keys()} if fields else {}
+    )
+    shown = row | {name: _amount(row[name]) for name in _AMOUNTS & row.keys()}
+    return shown | {"fields": fields | inner} if fields else shown
+
+
+def _amount(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and _PLAIN.fullmatch(value) else value
 
 
 # --- forms ------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,13 @@ _FORMAT = click.option(
     show_default=True,
     help="csv is safe to open in a spreadsheet, jsonl carries everything exactly.",
 )
+_AMOUNTS = click.option(
+    "--amounts",
+    type=click.Choice(["text", "number"]),
+    default="text",
+    show_default=True,
+    help="How JSON Lines write amounts of money: exactly, or to be added up.",
+)
 _BOM = click.option("--bom", is_flag=True, help="Begin CSV with the mark that tells Excel that it is UTF-8.")
 
 
@@ -80,22 +87,38 @@ def export() -> None:
 @_FORMAT
 @_OUTPUT
 @_BOM
+@_AMOUNTS
 @base.ENVIRONMENT
 @click.pass_context
-def numbers(ctx: click.Context, form: str, output: Path | None, bom: bool, environment: str | None) -> None:  # noqa: FBT001
+def numbers(
+    ctx: click.Context,
+    form: str,
+    output: Path | None,
+    bom: bool,  # noqa: FBT001
+    amounts: str,
+    environment: str | None,
+) -> None:
     """Every known number as it stands now, with its owner, labels and note."""
-    _export(ctx, "numbers", form, output, environment, bom=bom)
+    _export(ctx, "numbers", form, output, environment, bom=bom, with_amounts=amounts == "number")
 
 
 @export.command()
 @_FORMAT
 @_OUTPUT
 @_BOM
+@_AMOUNTS
 @base.ENVIRONMENT
 @click.pass_context
-def history(ctx: click.Context, form: str, output: Path | None, bom: bool, environment: str | None) -> None:  # noqa: FBT001
+def history(
+    ctx: click.Context,
+    form: str,
+    output: Path | None,
+    bom: bool,  # noqa: FBT001
+    amounts: str,
+    environment: str | None,
+) -> None:
     """Every change of every number, number by number, and the polls between which it happened."""
-    _export(ctx, "history", form, output, environment, bom=bom)
+    _export(ctx, "history", form, output, environment, bom=bom, with_amounts=amounts == "number")
 
 
 @export.command()
@@ -125,13 +148,22 @@ def calendar(ctx: click.Context, by_day: bool, output: Path | None, environment:
 
 
 def _export(
-    ctx: click.Context, what: What, form: str, output: Path | None, environment: str | None, *, bom: bool
+    ctx: click.Context,
+    what: What,
+    form: str,
+    output: Path | None,
+    environment: str | None,
+    *,
+    bom: bool,
+    with_amounts: bool = False,
 ) -> None:
     from renewal_watch import export as made
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.lasting() as tx:
         rows = made.rows(what, tx, settings, base.now(ctx), environment=environment or "")
+        if with_amounts and form == "jsonl":
+            rows = map(made.with_amounts, rows)
         _give(output, made.encoded(what, rows, "csv" if form == "csv" else "jsonl", bom=bom))
 
 

@@ -95,6 +95,30 @@ def rows(text: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.decode().split("\n")[:-1]]
 
 
+def test_amounts_are_numbers_where_that_is_asked_for(run: Run) -> None:
+    exact = rows(run("export", "numbers", "--format", "jsonl").stdout_bytes)
+    counted = rows(run("export", "numbers", "--format", "jsonl", "--amounts", "number").stdout_bytes)
+    assert {type(one["cost"]) for one in exact} <= {str, type(None)}
+    assert [one["cost"] for one in counted] == [None if one["cost"] is None else float(one["cost"]) for one in exact]
+    assert any(one["cost"] for one in counted)
+    changes = rows(run("export", "history", "--format", "jsonl", "--amounts", "number").stdout_bytes)
+    assert len(changes) == len(rows(run("export", "history", "--format", "jsonl").stdout_bytes))
+    table = run("export", "numbers", "--amounts", "number").stdout_bytes
+    assert table == run("export", "numbers").stdout_bytes, "CSV has them so already"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("12.50", 12.5), ("1,250.00", "1,250.00"), ("1e5", "1e5"), (None, None), (3, 3), ("-", "-")]
+)
+def test_only_what_is_an_amount_becomes_a_number(value: Any, shown: Any) -> None:
+    change = {"fields": {"current_price": {"before": value, "now": "2"}, "current_status": {"before": "1", "now": "2"}}}
+    assert export.with_amounts({"cost": value, "id": "7", **change}) == {
+        "cost": shown,
+        "id": "7",
+        "fields": {"current_price": {"before": shown, "now": 2.0}, "current_status": {"before": "1", "now": "2"}},
+    }
+
+
 # --- the cells --------------------------------------------------------------------------------------------------------
 
 CELLS = {  # a text, and its cell; beside some, what LibreOffice 7.4 makes of the bare text
