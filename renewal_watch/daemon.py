@@ -305,10 +305,16 @@ class Daemon:
 
     def _look_at_settings(self) -> None:
         """A fault in a template costs its words, not the watch: it is logged, and stands in each message."""
-        for fault in wording.template_faults(self.settings):
-            log.warning("%s; the built-in words are used", REDACTOR.clean(fault))
-        for hint in hints.hints(self.settings, self.inventory.current()):
+        settings = self.settings
+        for hint in hints.hints(settings, self.inventory.current()):
             log.warning("%s", REDACTOR.clean(hint))
+
+        def look() -> None:
+            for fault in wording.template_faults(settings):
+                log.warning("%s; the built-in words are used", REDACTOR.clean(fault))
+
+        if settings.templates:  # many take longer to try than the watchdog of systemd waits
+            threading.Thread(target=look, name="templates", daemon=True).start()
 
     def _stop(self) -> None:
         """End within 10 s: polls are dropped (nothing of them is written), sends may end, then their children die."""

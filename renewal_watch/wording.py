@@ -152,19 +152,22 @@ def event(
 
 
 def template_faults(settings: Settings) -> list[str]:
-    """What is wrong with the templates, tried with a made-up alert of every kind in every format that is asked of them."""
-    jobs: list[tuple[str, Job]] = []
-    for count, template in enumerate(settings.templates, 1):
-        for channel in settings.channels:
-            for alert in _made_up():
-                values = _values(alert, Routing(), datetime(2026, 1, 1, tzinfo=UTC))
-                job = _job(alert, channel.name, channel.format, [template], values)
-                if job is not None:
-                    jobs.append((f"templates.{count} ({alert.kind} on {channel.name})", job))
+    """What is wrong with the templates, tried with a made-up alert of every kind, once in each format that is asked of them."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    made = [(alert, _values(alert, Routing(), at)) for alert in _made_up()]
     seen: dict[str, str] = {}
-    for fault in faults_of(jobs):  # one kind that shows it is enough
-        place, _, what = fault.partition(": ")
-        seen.setdefault(f"{place.partition(' ')[0]}: {what}", fault)
+    for count, template in enumerate(settings.templates, 1):
+        tried: dict[str, list[tuple[str, Job]]] = {}  # by format
+        for channel in settings.channels:
+            if tried.get(channel.format):
+                continue
+            told = ((alert, _job(alert, channel.name, channel.format, [template], values)) for alert, values in made)
+            tried[channel.format] = [
+                (f"templates.{count} ({alert.kind} on {channel.name})", job) for alert, job in told if job is not None
+            ]
+        for fault in faults_of([one for jobs in tried.values() for one in jobs]):  # one kind that shows it is enough
+            place, _, what = fault.partition(": ")
+            seen.setdefault(f"{place.partition(' ')[0]}: {what}", fault)
     return list(seen.values())
 
 

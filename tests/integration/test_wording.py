@@ -762,6 +762,20 @@ def test_ten_templates_on_five_channels_are_checked_at_once(tmp_path: Path, monk
     assert time.monotonic() - began < 20, "0.4 s where nothing else runs; a child for each of them would take minutes"
 
 
+def test_a_template_is_tried_once_in_each_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty of them on a hundred channels took over 1 GB."""
+    monkeypatch.setenv("URL", "json://127.0.0.1:1")
+    tried: list[int] = []
+    monkeypatch.setattr(wording, "faults_of", lambda jobs: tried.append(len(jobs)) or [])
+    for count in (3, 30):
+        forms = [("text", "markdown", "html")[at % 3] for at in range(count)]
+        channels = "".join(
+            f'[[channels]]\nname = "c{at}"\nurl_env = "URL"\nformat = "{form}"\n' for at, form in enumerate(forms)
+        )
+        assert wording.template_faults(settings_of(tmp_path, channels + "[[templates]]\nbody = 'x'\n")) == []
+    assert tried[0] == tried[1] > 0
+
+
 def test_every_kind_is_tried(faults: Faults) -> None:
     found = faults(*(f"kinds = ['{kind}']\nsubject = '{{{{ nmber }}}}'" for kind in KINDS))
     assert found == [
