@@ -7,17 +7,20 @@ which rule gave what, for ``explain``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from renewal_watch.model import OWN, Match, PhoneNumber, Record, Rule, Severity
+from renewal_watch.model import OWN, Match, PhoneNumber, Record, Rule, Severity, Silence
 
 _NUMBER = re.compile(r"[0-9\s()+./-]*[0-9][0-9\s()+./-]*\*?")
 _NOT_DIGITS = re.compile(r"\D+")
 NOBODY = Record()
+_BEGINNING = "beginning"
+_MERGED = 1000  # sets of rules of which is remembered what they say together
+_T = TypeVar("_T", Rule, Silence)
 
 
 class Subject(NamedTuple):
@@ -105,13 +108,65 @@ def fits(match: Match, one: Subject) -> bool:
         and _has(match.countries, one.country)
         and _has(match.types, one.type)
         and (match.capabilities is None or not one.capabilities.isdisjoint(match.capabilities))
-        and (match.labels is None or not one.labels.isdisjoint(label.strip().lower() for label in match.labels))
+        and (match.labels is None or not one.labels.isdisjoint(_lowered(match.labels)))
         and _has(match.owners, one.owner)
         and (match.auto_renewal is None or match.auto_renewal == one.auto_renewal)
         and (match.cost_at_least is None or (one.cost is not None and one.cost >= match.cost_at_least))
         and (match.cost_at_most is None or (one.cost is not None and one.cost <= match.cost_at_most))
         and _has(match.currencies, one.currency)
     )
+
+
+class Fitting(Generic[_T]):
+    """Rules or silences, found by what a number must have to fit one: of thousands few are looked at."""
+
+    def __init__(self, those: Iterable[_T]) -> None:
+        self.those: tuple[_T, ...] = tuple(those)
+        self.merged: dict[tuple[int, ...], Effective] = {}  # what rules say together; most numbers fit the same ones
+        self._by: dict[tuple[str, str], list[int]] = {}
+        self._only: set[int] = set()  # those that ask for nothing else than what they are found by
+        for place, one in enumerate(self.those):
+            name, values = _needed(one.match)
+            for value in values:
+                self._by.setdefault((_kind(name, value), value), []).append(place)
+            if name and one.match == Match(**{name: getattr(one.match, name)}):
+                self._only.add(place)
+        self._lengths = {len(value) for kind, value in self._by if kind == _BEGINNING}
+
+    def __bool__(self) -> bool:
+        return bool(self.those)
+
+    def places(self, one: Subject) -> tuple[int, ...]:
+        """Which of them fit, in their order."""
+        had = [("", ""), ("ids", one.id or ""), ("numbers", one.digits), ("owners", one.owner)]
+        had += [("countries", one.country), ("environments", one.environment)]
+        had += [
+            (_BEGINNING, one.digits[: length - 1] + "*") for length in self._lengths if length <= len(one.digits) + 1
+        ]
+        had += [("labels", label) for label in one.labels]
+        found = {place for key in had for place in self._by.get(key, ())}
+        only = self._only if one.id is not None and one.digits else ()
+        return tuple(place for place in sorted(found) if place in only or fits(self.those[place].match, one))
+
+    def of(self, one: Subject) -> Iterator[_T]:
+        """Those that fit, in their order."""
+        return (self.those[place] for place in self.places(one))
+
+
+def _needed(match: Match) -> tuple[str, Iterable[str]]:
+    """A key of the match and the values of which a number must have one; what the fewest have goes first."""
+    if match.numbers is not None:
+        return "numbers", {digits(one) + "*" * one.endswith("*") for one in match.numbers}
+    for name in ("ids", "labels", "owners", "countries", "environments"):
+        wanted = getattr(match, name)
+        if wanted is not None:
+            as_they_are = name in ("ids", "environments")
+            return name, set(wanted) if as_they_are else _lowered(wanted)
+    return "", [""]
+
+
+def _kind(name: str, value: str) -> str:
+    return _BEGINNING if name == "numbers" and value.endswith("*") else name
 
 
 @lru_cache(maxsize=256)
@@ -121,7 +176,12 @@ def names_numbers(match: Match) -> bool:
 
 
 def _has(wanted: tuple[str, ...] | None, value: str) -> bool:
-    return wanted is None or any(value == one.strip().lower() for one in wanted)
+    return wanted is None or value in _lowered(wanted)
+
+
+@lru_cache(maxsize=4096)
+def _lowered(wanted: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(one.strip().lower() for one in wanted)
 
 
 @lru_cache(maxsize=4096)
@@ -147,15 +207,23 @@ def is_about_the_watch(kinds: Sequence[str]) -> bool:
     return bool(kinds) and all(kind.partition(".")[0] in OWN for kind in kinds)
 
 
-def effective(rules: Iterable[Rule], one: Subject) -> Effective:
+def effective(rules: Fitting[Rule], one: Subject) -> Effective:
     """What all rules that match ``one`` say together."""
+    places = rules.places(one)
+    found = rules.merged.get(places)
+    if found is None:
+        if len(rules.merged) >= _MERGED:
+            rules.merged.clear()
+        found = rules.merged[places] = _merged([rules.those[place] for place in places])
+    return found
+
+
+def _merged(rules: Iterable[Rule]) -> Effective:
     said: dict[str, object] = {}
     severities: list[tuple[str, Severity, str]] = []
     added: list[str] = []
     given: dict[str, str] = {}
     for rule in rules:
-        if not fits(rule.match, one):
-            continue
         for key in ("warn_days", "auto_renewal_warn_days", "channels", "escalate_to", "owner"):
             value = getattr(rule, key)
             if value is not None:

@@ -23,7 +23,7 @@ import msgspec
 
 from renewal_watch import matching, schedule
 from renewal_watch.config import Backup, Canary, Channel, Escalation, Flapping, Reminders, Settings, Template, duration
-from renewal_watch.matching import Effective, Subject
+from renewal_watch.matching import Effective, Fitting, Subject
 from renewal_watch.messages import flapping, instant, span, with_owner
 from renewal_watch.model import (
     Acknowledgement,
@@ -107,6 +107,11 @@ class Routing:
         """Whether anything is ever escalated."""
         return bool(self.escalation.channels) or any(rule.escalate_to for rule in self.rules)
 
+    @cached_property
+    def fitting(self) -> Fitting[Rule]:
+        """The rules, by what numbers they are about."""
+        return Fitting(self.rules)
+
     def subject(self, alert: Alert) -> Subject:
         """What rules and silences see of an alert."""
         return self.seen(alert.environment, alert.about)
@@ -117,7 +122,7 @@ class Routing:
 
     def said(self, one: Subject) -> Effective:
         """What the rules say together."""
-        return matching.effective(self.rules, one)
+        return matching.effective(self.fitting, one)
 
     def record(self, one: Subject) -> Record:
         """What the inventory says of a number."""
@@ -128,7 +133,7 @@ class Routing:
         return next((channel for channel in self.channels if channel.name == name), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Situation:
     """What the database knows of the numbers that a batch is about."""
 
@@ -139,6 +144,11 @@ class Situation:
     told: Mapping[Key, frozenset[str]] = field(
         default_factory=dict
     )  # of what may end: the channels that were told of it
+
+    @cached_property
+    def fitting(self) -> Fitting[Silence]:
+        """The silences, by what numbers they are about."""
+        return Fitting(self.silences)
 
 
 class Hidden(NamedTuple):
@@ -227,8 +237,8 @@ def suppressed(
     rule = said.muted_by(kind)
     if rule is not None:
         return Hidden(f"the rule {rule} mutes it", f"rule:{mark}")
-    for silence in situation.silences:
-        if matching.is_silenced(silence.kinds, kind) and matching.fits(silence.match, one):
+    for silence in situation.fitting.of(one):
+        if matching.is_silenced(silence.kinds, kind):
             ends = instant(silence.ends_at)
             return Hidden(f"silence {silence.pk} of {plain(silence.author)} until {ends}", f"silence:{silence.pk}")
     return None

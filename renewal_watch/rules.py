@@ -22,6 +22,7 @@ from hashlib import sha256
 
 from renewal_watch import matching, messages, signs
 from renewal_watch.identity import bare
+from renewal_watch.matching import Fitting
 from renewal_watch.messages import who
 from renewal_watch.model import (
     DAY_S,
@@ -39,6 +40,7 @@ from renewal_watch.model import (
     PhoneNumber,
     Policy,
     Release,
+    Rule,
     Severity,
     Verdict,
     Watch,
@@ -186,6 +188,7 @@ class _Turn:
     policy: Policy
     on_day: int = 0
     horizons: tuple[int, int] = (0, 0)  # of the policy
+    fitting: Fitting[Rule] = field(default_factory=lambda: Fitting(()))  # the rules of the policy
     context: Context
     is_unclear: bool = False  # two clocks disagree on what day it is
     note: str = ""  # what alerts say when the number could not be read now
@@ -196,7 +199,8 @@ class _Turn:
     doubtful: list[tuple[PhoneNumber, Known]] = field(default_factory=list)  # numbers whose signs contradict each other
 
     def __post_init__(self) -> None:
-        """Count the days once."""
+        """Count the days and sort the rules once."""
+        self.fitting = Fitting(self.policy.rules)
         self.on_day = signs.today(self.now, self.policy.zone)
         self.horizons = self.policy.horizons
 
@@ -221,8 +225,8 @@ class _Turn:
         """The thresholds of this number: those of the rules that match it, else of the policy."""
         policy = self.policy
         own = None
-        if policy.rules:
-            found = matching.effective(policy.rules, matching.subject(self.at, number, policy.inventory))
+        if self.fitting:
+            found = matching.effective(self.fitting, matching.subject(self.at, number, policy.inventory))
             own = found.auto_renewal_warn_days if auto_renewal else found.warn_days
         if own is not None:
             return own

@@ -266,7 +266,7 @@ class World:
                 ),
                 "lapse": (key.environment, key.number_id) in known.lapses,
                 "flapping": any(flap.since and place[:2] == key[:2] for place, flap in flaps.items()),
-                "rule": matching.effective(self.way.rules, one).muted_by(matter.kind) is not None,
+                "rule": self.way.said(one).muted_by(matter.kind) is not None,
                 "nobody": not any(
                     channel.takes(matter.kind, matter.severity, "prod") and not channel.by_rule_only
                     for channel in self.way.channels

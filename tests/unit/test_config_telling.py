@@ -600,7 +600,7 @@ def use(found: Settings) -> None:
     for text in (found.escalation.after, found.flapping.within, found.canary.within):
         assert duration(text)
     for number in NUMBERS:
-        said = matching.effective(found.rules, matching.subject("production", number, {}))
+        said = matching.effective(matching.Fitting(found.rules), matching.subject("production", number, {}))
         said.severity("renewal.due", Severity.warning)
         said.muted_by("renewal.due")
     for channel in found.channels:

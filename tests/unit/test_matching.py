@@ -14,7 +14,7 @@ from rounds import few
 from test_rules import World, on, phone
 
 from renewal_watch import matching
-from renewal_watch.matching import Effective, digits, effective, fits, hides, is_silenced
+from renewal_watch.matching import Effective, Fitting, Subject, digits, effective, fits, hides, is_silenced
 from renewal_watch.model import KINDS, OWN, Match, PhoneNumber, Policy, Record, Rule, Severity
 
 D = timedelta(days=1)
@@ -307,7 +307,7 @@ ELSEWHERE = Match(ids=("phone-2",))
 
 
 def merged(*rules: Rule) -> Effective:
-    return effective(rules, SUBJECT)
+    return effective(Fitting(rules), SUBJECT)
 
 
 def test_a_rule_gives_all_that_it_can_give() -> None:
@@ -467,9 +467,9 @@ def test_a_rule_about_an_environment_holds_for_its_alerts_without_number() -> No
         Rule(name="numbers of prod", match=Match(environments=("prod",), auto_renewal=False), channels=("b",)),
         Rule(name="all", add_channels=("c",)),
     )
-    found = effective(rules, matching.subject("prod", None, INVENTORY))
+    found = effective(Fitting(rules), matching.subject("prod", None, INVENTORY))
     assert (found.channels, found.add_channels) == (("a",), ("c",))
-    assert effective(rules, matching.subject("", None, INVENTORY)).channels is None
+    assert effective(Fitting(rules), matching.subject("", None, INVENTORY)).channels is None
 
 
 # --- what always holds ------------------------------------------------------------------------------------------------
@@ -547,6 +547,35 @@ def test_each_key_is_that_of_the_last_matching_rule_that_gives_it_and_said_to_be
     assert [pattern for pattern, _ in found.mute] == list(mutes.mute or () if mutes else ())
     added = {key.removeprefix("add_channels ") for key in said if key.startswith("add_channels ")}
     assert added == set(found.add_channels)
+
+
+ANY_MATCH = st.builds(
+    Match,
+    numbers=st.none() | st.sampled_from([("+4930*",), ("*",), ("+1*",), ("0049 30 1", "+2*"), ("+1555",)]),
+    ids=st.none() | st.sampled_from([("a",), ("A", "b"), ("",)]),
+    environments=st.none() | st.sampled_from([("prod",), ("test", "prod"), ()]),
+    countries=st.none() | st.sampled_from([("DE",), (" us ", "de"), ("",)]),
+    labels=st.none() | st.sampled_from([("VIP",), ("lab", " vip"), ()]),
+    owners=st.none() | st.sampled_from([("Ann",), ("",)]),
+    auto_renewal=st.sampled_from([None, None, True]),
+)
+ANY_SUBJECT = st.builds(
+    Subject,
+    environment=st.sampled_from(["prod", "test", ""]),
+    id=st.none() | st.sampled_from(["a", "A", "b", ""]),
+    digits=st.sampled_from(["", "1", "1555", "4930", "49301", "2"]),
+    country=st.sampled_from(["", "de", "us"]),
+    labels=st.sets(st.sampled_from(["vip", "lab", "x"])).map(frozenset),
+    owner=st.sampled_from(["", "ann"]),
+    auto_renewal=st.booleans(),
+)
+
+
+@QUICK
+@given(st.lists(ANY_MATCH, max_size=6), ANY_SUBJECT)
+def test_what_is_found_by_its_keys_is_what_fits(given_matches: list[Match], one: Subject) -> None:
+    rules = [Rule(name=str(place), match=match) for place, match in enumerate(given_matches)]
+    assert list(Fitting(rules).of(one)) == [rule for rule in rules if fits(rule.match, one)]
 
 
 # --- thresholds of single numbers -------------------------------------------------------------------------------------

@@ -830,7 +830,7 @@ def test_when_the_end_of_a_silence_is_told_ahead(changes: dict[str, Any], warns:
 )
 def test_what_is_not_wanted_now(kind: str, known: dict[str, Any], way: Routing, hider: str | None) -> None:
     one = routing.matching.subject("prod", number(), {})
-    said = routing.matching.effective(way.rules, one)
+    said = way.said(one)
     found = routing.suppressed(kind, one, said, Situation(**known), mark=way.mark)
     assert (found.hider if found else None) == hider
     assert found is None or isinstance(found, Hidden)
