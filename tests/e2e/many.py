@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class World:
 
     latency_s: float = 0.0
     is_restless: bool = True
+    renews_on: date = field(default_factory=lambda: datetime.now(UTC).date() + timedelta(days=30))
     fleets: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     requests: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     messages: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -51,7 +52,9 @@ class World:
             if self.is_restless:
                 one = fleet[len(asked) % len(fleet)]
                 one["current_status"] = "suspended" if one["current_status"] == "active" else "active"
-            copy = [dict(one) for one in fleet]
+            left = (self.renews_on - asked[-1].date()).days
+            dated = {"renewal_date": self.renews_on.isoformat(), "days_until_monthly_renewal": left}
+            copy = [one | dated for one in fleet]
         threading.Event().wait(random.uniform(0, self.latency_s))
         return {"success": True, "data": copy, "meta": {"total": len(copy), "last_page": 1}}
 

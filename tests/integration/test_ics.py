@@ -391,5 +391,5 @@ def test_the_command_writes_the_same_bytes(watched: Watched, tmp_path: Path) -> 
     assert run().stdout_bytes == watched.text(T0)
     assert run("--by-day", "--output", str(tmp_path / "renewals.ics")).output == ""
     assert (tmp_path / "renewals.ics").read_bytes() == watched.text(T0, by_day=True)
-    assert (tmp_path / "renewals.ics").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "renewals.ics").stat().st_mode & 0o777 == 0o644
     assert "there is no environment called elsewhere" in run("--environment", "elsewhere", code=2).output
