@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -83,53 +83,34 @@ def export() -> None:
     """Give numbers, history and alerts as CSV or JSON Lines, and the renewal days as a calendar."""
 
 
+def _table(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of what is given as rows."""
+    for option in (click.pass_context, base.ENVIRONMENT, _BOM, _OUTPUT, _FORMAT):
+        command = option(command)
+    return command
+
+
 @export.command()
-@_FORMAT
-@_OUTPUT
-@_BOM
+@_table
 @_AMOUNTS
-@base.ENVIRONMENT
-@click.pass_context
-def numbers(
-    ctx: click.Context,
-    form: str,
-    output: Path | None,
-    bom: bool,  # noqa: FBT001
-    amounts: str,
-    environment: str | None,
-) -> None:
+def numbers(ctx: click.Context, **asked: Any) -> None:
     """Every known number as it stands now, with its owner, labels and note."""
-    _export(ctx, "numbers", form, output, environment, bom=bom, with_amounts=amounts == "number")
+    _export(ctx, "numbers", **asked)
 
 
 @export.command()
-@_FORMAT
-@_OUTPUT
-@_BOM
+@_table
 @_AMOUNTS
-@base.ENVIRONMENT
-@click.pass_context
-def history(
-    ctx: click.Context,
-    form: str,
-    output: Path | None,
-    bom: bool,  # noqa: FBT001
-    amounts: str,
-    environment: str | None,
-) -> None:
+def history(ctx: click.Context, **asked: Any) -> None:
     """Every change of every number, number by number, and the polls between which it happened."""
-    _export(ctx, "history", form, output, environment, bom=bom, with_amounts=amounts == "number")
+    _export(ctx, "history", **asked)
 
 
 @export.command()
-@_FORMAT
-@_OUTPUT
-@_BOM
-@base.ENVIRONMENT
-@click.pass_context
-def alerts(ctx: click.Context, form: str, output: Path | None, bom: bool, environment: str | None) -> None:  # noqa: FBT001
+@_table
+def alerts(ctx: click.Context, **asked: Any) -> None:
     """Every alert and the fate of each delivery, newest first."""
-    _export(ctx, "alerts", form, output, environment, bom=bom)
+    _export(ctx, "alerts", **asked)
 
 
 @export.command()
@@ -155,14 +136,14 @@ def _export(
     environment: str | None,
     *,
     bom: bool,
-    with_amounts: bool = False,
+    amounts: str = "text",
 ) -> None:
     from renewal_watch import export as made
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.lasting() as tx:
         rows = made.rows(what, tx, settings, base.now(ctx), environment=environment or "")
-        if with_amounts and form == "jsonl":
+        if amounts == "number" and form == "jsonl":
             rows = map(made.with_amounts, rows)
         _give(output, made.encoded(what, rows, "csv" if form == "csv" else "jsonl", bom=bom))
 
