@@ -19,7 +19,17 @@ import msgspec
 from renewal_watch import account, answers
 from renewal_watch.account import Facts, Subject
 from renewal_watch.config import Account, Environment, duration, has_secret
-from renewal_watch.errors import ApiError, ConfigError, NotOffered, NotTheApi, PutOff, RateLimited, TokenRejected
+from renewal_watch.errors import (
+    ApiError,
+    ConfigError,
+    NotOffered,
+    NotTheApi,
+    PutOff,
+    RateLimited,
+    RenewalWatchError,
+    TokenRejected,
+    Unforeseen,
+)
 from renewal_watch.model import Policy, Reading, Release
 from renewal_watch.routing import Routing
 from renewal_watch.store import Store, Transaction
@@ -172,6 +182,11 @@ def _ask(
             found[name] = _failed(kept, now, error.reason, str(error))
         except ConfigError as error:  # its token cannot be read
             found[name] = _failed(kept, now, TokenRejected.reason, str(error))
+        except RenewalWatchError:
+            raise
+        except Exception as error:
+            log.exception("reading %s broke; it counts as failed", name)
+            found[name] = _failed(kept, now, Unforeseen.reason, str(Unforeseen.of(error)))
         else:
             found[name] = Reading(name=name, read_at=now, good_at=now, content=content, told=kept.told)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from renewal_watch.cli import base
-from renewal_watch.errors import ConfigError, StoreError, UsageError
+from renewal_watch.errors import ConfigError, RenewalWatchError, StoreError, Unforeseen, UsageError
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from renewal_watch.clock import Clock
@@ -153,9 +156,15 @@ def _poll_one(
     policy = settings.policy(environment, routing.inventory)
     polled = turn.run_once(store, environment, source, policy, routing, clock)
     if polled.error is None and polled.skipped is None:
-        found = account_poll.run_once(
-            store, environment, settings.account, source, policy, routing, clock, absent=polled.absent > 0
-        )
+        try:
+            found = account_poll.run_once(
+                store, environment, settings.account, source, policy, routing, clock, absent=polled.absent > 0
+            )
+        except RenewalWatchError:
+            raise
+        except Exception as error:  # the others are polled, and everything is sent
+            log.exception("environment=%s reading the account broke; it is tried after the next poll", name)
+            return replace(polled, error=str(Unforeseen.of(error)))
         polled = replace(polled, alerts=polled.alerts + found)
     return polled
 

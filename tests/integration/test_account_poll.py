@@ -17,11 +17,13 @@ from typing import Any
 import commands
 import msgspec
 import pytest
-from conftest import T0
+from click.testing import CliRunner
+from conftest import T0, Clock
 from databases import BOTH, SQLITE_ONLY, asked, content, opened, section
 from made_up import emptied
 
-from renewal_watch import account_poll, follow_up, poll, schema, talkover
+from renewal_watch import account_poll, answers, follow_up, poll, schema, talkover
+from renewal_watch.cli import cli
 from renewal_watch.config import Account as Settings
 from renewal_watch.config import Channel, Environment, Reminders
 from renewal_watch.errors import ServerTrouble
@@ -368,6 +370,23 @@ def test_what_cannot_be_read_of_the_account_is_told_once_and_the_rest_is_watched
     setattr(world.account, name, well)
     world.poll()
     assert key not in world.matters()
+
+
+def test_a_fault_of_our_own_is_a_reading_that_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: the rest is read, and the next poll tries again."""
+    world.poll()
+    real = answers.content
+
+    def broken(name: str, said: Any) -> Any:
+        return {}[name] if name == "balance" else real(name, said)
+
+    monkeypatch.setattr(answers, "content", broken)
+    world.poll(2)
+    with world.store.transaction() as tx:
+        kept = tx.readings(tx.watch("production")[0])
+    assert {name for name, one in kept.items() if one.outcome != "ok"} == {"balance"}
+    assert kept["balance"].outcome == "unforeseen"
+    assert "a fault of renewal-watch (KeyError at test_account_poll.py:" in (kept["balance"].error or "")
 
 
 def test_a_top_up_that_was_declined_failed(world: World) -> None:
@@ -746,6 +765,17 @@ def test_poll_explain_and_doctor(run: Any, world: World, tmp_path: Path) -> None
     kept = "\n".join(content(tmp_path / "renewal-watch.db"))
     assert "phone-1" in kept
     assert "made_up_user_token" not in kept
+
+
+def test_a_fault_in_what_is_read_beside_the_list_stops_no_other_environment(
+    run: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del world
+    monkeypatch.setattr(account_poll.account, "judge", lambda *_: {}["nothing"])
+    said = CliRunner().invoke(cli, ["--config", str(run.args[0]), "poll"], prog_name="renewal-watch", obj=Clock())
+    assert said.exit_code == 1
+    assert "a fault of renewal-watch (KeyError at" in said.output
+    assert "Traceback" not in said.stdout, "it stands in the log"
 
 
 def test_what_fails_beside_the_list_fails_no_poll(run: Any, world: World) -> None:
