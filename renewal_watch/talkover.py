@@ -521,8 +521,11 @@ def _time_of(answer: Answer, now: datetime) -> tuple[datetime | None, timedelta 
     at = _date(answer.headers.get("Date"))
     if at is None:
         return None, None
-    at += timedelta(seconds=wire.seconds(answer.headers.get("Age"), now) or 0)  # RFC 9111: it lay in a cache so long
-    return at, at - now if abs(at - now) > CLOCK_OFF else None
+    age = answer.headers.get("Age", "")
+    off = at - now
+    if re.fullmatch(r"[0-9]{1,8}", age):  # RFC 9111: it lay in a cache for so many seconds
+        off += timedelta(seconds=int(age))
+    return now + off, off if abs(off) > CLOCK_OFF else None
 
 
 def _date(value: str | None) -> datetime | None:
@@ -530,7 +533,7 @@ def _date(value: str | None) -> datetime | None:
         at = email.utils.parsedate_to_datetime(value) if value else None
     except (ValueError, TypeError):
         return None
-    return at if at is not None and at.tzinfo is not None else None
+    return at if at is not None and at.tzinfo is not None and 2000 <= at.year < 2200 else None  # noqa: PLR2004 (else no clock)
 
 
 def _listed(answer: Answer, now: datetime) -> tuple[_Envelope, bool]:

@@ -45,6 +45,7 @@ from renewal_watch.errors import (
 )
 from renewal_watch.model import Listing
 from renewal_watch.talkover import Client
+from renewal_watch.wire import Answer
 
 TOKEN = "talq_canary_4f1d"
 SHORT = timedelta(seconds=0.3)
@@ -871,8 +872,38 @@ def test_the_servers_time_is_known_afterwards() -> None:
         assert source.server_time == expected
 
 
-def test_a_date_without_a_zone_is_no_time() -> None:
-    assert talkover._date("Mon, 23 Nov 2026 12:00:00 -0000") is None
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Mon, 23 Nov 2026 12:00:00 -0000",
+        "Fri, 31 Dec 9999 23:59:59 -2300",
+        "Mon, 01 Jan 1900 00:00:00 GMT",
+        "Mon, 23 Nov 2026 12:00:00 -9999",
+    ],
+)
+def test_what_is_no_time_of_a_clock_is_none(header: str) -> None:
+    assert talkover._date(header) is None
+
+
+OFF: dict[tuple[int, str], int | None] = {  # by how many seconds Date is off, and Age: by how many the clock is
+    (0, ""): None,
+    (240, ""): None,
+    (900, ""): 900,
+    (-900, ""): -900,
+    (-900, "900"): None,  # it lay in a cache so long
+    (-900, "3600"): 2700,
+    (900, "-900"): 900,
+    (900, "1e9"): 900,
+    (900, "9" * 30): 900,
+}
+
+
+@pytest.mark.parametrize(("off", "age"), OFF)
+def test_a_clock_is_compared_with_when_the_answer_was_made(off: int, age: str) -> None:
+    given = {"Date": format_datetime(T0 + timedelta(seconds=off), usegmt=True), **({"Age": age} if age else {})}
+    _, found = talkover._time_of(Answer(status=200, headers=given, body=bytearray()), T0)
+    expected = OFF[off, age]
+    assert found == (None if expected is None else timedelta(seconds=expected))
 
 
 # --- faults of the line -----------------------------------------------------------------------------------------------
