@@ -71,13 +71,14 @@ class Leases(Rows):
         if at is not None:
             self.connection.execute(delete(calendars).where(calendars.c.name == _LEFT))
             self.connection.execute(insert(calendars).values(name=_LEFT, fired_at=self.clock(at)))
+        self.connection.execute(delete(instances).where(instances.c.id == instance_id))  # waits for who takes a lease
         self.connection.execute(delete(leases).where(leases.c.instance == instance_id))
-        self.connection.execute(delete(instances).where(instances.c.id == instance_id))
 
     def take(self, name: str, instance_id: str, now: datetime) -> Lease | None:
         """The lease of this name, if no living instance has it. The transaction must be alone with the name."""
         at = self.clock(now)
-        if not self.is_heard(instance_id, at):
+        here = select(instances.c.id).where(instances.c.id == instance_id).with_for_update(read=True, key_share=True)
+        if self.connection.execute(here).first() is None or not self.is_heard(instance_id, at):
             return None
         holder = self.connection.execute(select(leases.c.instance).where(leases.c.name == name)).scalar_one_or_none()
         if holder not in (None, instance_id) and not self._is_void(str(holder), instance_id, at):

@@ -19,6 +19,7 @@ from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, asked, impatient, lock, opened, path_of, section, unwritable
 from made_up import emptied, entry, listing
 from receivers import HttpReceiver
+from sqlalchemy import select
 from world import TOKEN, serving
 from world import World as Around
 
@@ -35,7 +36,7 @@ from renewal_watch.poll import Polled
 from renewal_watch.presence import Presence
 from renewal_watch.routing import Routing
 from renewal_watch.rules import CHANNEL_FAILING_AFTER
-from renewal_watch.schema import environments, rates
+from renewal_watch.schema import environments, instances, leases, rates
 from renewal_watch.store import Store, Transaction
 
 pytestmark = [BOTH, POSTGRESQL_ONLY]
@@ -170,6 +171,26 @@ def test_what_one_that_ended_had_is_free_at_once(world: World) -> None:
         tx.leave("a")
     assert world.take("b")
     assert world.claim("b")
+
+
+def test_what_one_takes_while_it_ends_is_not_left_over(world: World) -> None:
+    """A poll of the daemon begins in the moment in which its last word is said."""
+    world.join("a")
+
+    def leave() -> None:
+        with world.store.unlocked() as tx:
+            tx.leave("a", world.now)
+
+    leaving = threading.Thread(target=leave)
+    with world.store.transaction(X) as tx:
+        assert tx.take(X, "a", world.now)
+        leaving.start()
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        until(lambda: asked(path_of(world.store), waits) or not leaving.is_alive())
+    leaving.join()
+    with world.store.reading() as tx:
+        assert tx.connection.execute(select(leases)).all() == []
+        assert tx.connection.execute(select(instances)).all() == []
 
 
 def test_who_has_just_come_judges_nobody(world: World) -> None:
