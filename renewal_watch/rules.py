@@ -299,7 +299,10 @@ def _judge_renewal(
         return _judge_flag(turn, number, known)
     cycle = known.cycle
     if cycle is not None and not is_blind and abs(on - cycle.renews_on) > WOBBLE_DAYS:
-        if on - cycle.renews_on >= RENEWED_DAYS and left > 0 and known.lapse is None:
+        is_renewed = (
+            on - cycle.renews_on >= RENEWED_DAYS and left > 0 and not _is_corrected(turn, number, known, before)
+        )
+        if is_renewed and known.lapse is None:
             words = messages.renewed(number, before, turn.at, left, on)
             turn.tell("renewal.renewed", Severity.info, _key(known, on, cycle.course), words, number, left)
         else:
@@ -337,6 +340,14 @@ def _judge_renewal(
     )
 
 
+def _is_corrected(turn: _Turn, number: PhoneNumber, known: Known, before: PhoneNumber) -> bool:
+    """Whether another day is believed of an entry that stayed as it was, because its countdown never moved: no renewal."""
+    if known.doubt is None or known.doubt.old_countdown is None:
+        return False
+    zone = turn.policy.zone
+    return signs.stated(number, zone) == signs.stated(before, zone)
+
+
 def _key(known: Known, on: int, course: int, *parts: object) -> str:
     """The name of what is told of one course of one cycle."""
     day = f"{date.fromordinal(on)}@{course}" if course else f"{date.fromordinal(on)}"
@@ -367,7 +378,8 @@ def _judge_lapse(
         return known
     name = known.provider_id
     key = _key(known, on, course)
-    if lapse.renews_on is not None and on - lapse.renews_on >= RENEWED_DAYS and left > 0:
+    is_renewed = lapse.renews_on is not None and on - lapse.renews_on >= RENEWED_DAYS and left > 0
+    if is_renewed and not _is_corrected(turn, number, known, before):
         words = messages.lapse_renewed(number, before, turn.at, left, on)
         turn.tell("lapse.renewed", Severity.critical, key, words, number, left, topic="lapse", ends=False)
     if lapse.renews_on is None or abs(on - lapse.renews_on) > WOBBLE_DAYS:

@@ -44,6 +44,7 @@ from renewal_watch.errors import (
     ServerTrouble,
     TokenRejected,
 )
+from renewal_watch.identity import bare
 from renewal_watch.model import Entry, InvalidEntry, Listing, PhoneNumber
 from renewal_watch.text import REDACTOR, from_json, plain
 from renewal_watch.wire import Answer
@@ -694,6 +695,7 @@ def _listing(raws: list[msgspec.Raw], *, tolerant: bool) -> Listing:
     Of two entries of one number under one id, which moved between pages or stand twice, the one that renews sooner counts.
     """
     found: dict[str, Entry] = {}
+    numbers: dict[str, dict[str, str]] = {}  # by id: the name of each number, however it is written
     skipped: dict[bytes, InvalidEntry] = {}  # by their text: what moved between pages is skipped once
     for raw in raws:
         try:
@@ -703,13 +705,26 @@ def _listing(raws: list[msgspec.Raw], *, tolerant: bool) -> Listing:
             continue
         parsed = entry.parsed
         name = parsed.id if type(parsed.id) is str else str(parsed.id)
-        if name in found and found[name].parsed.number != parsed.number:
-            name = f"{name} {parsed.number}"
+        called, of_id = bare(parsed.number), numbers.setdefault(name, {})
+        if of_id.keys() == {""}:
+            of_id[called] = of_id.pop("")
+        if called not in of_id:
+            of_id[called] = name if not of_id else f"{name} {parsed.number}"
+            if not called and len(of_id) > 1:  # it has none: one of those that have one
+                of_id[called] = next(iter(of_id.values()))
+        name = of_id[called]
         if name not in found or _is_sooner(parsed, found[name].parsed):
-            found[name] = (
-                entry if name == parsed.id else entry._replace(parsed=msgspec.structs.replace(parsed, id=name))
-            )
+            number = parsed.number or (found[name].parsed.number if name in found else None)
+            found[name] = _called(entry, name, number)
+        elif called and not found[name].parsed.number:
+            found[name] = _called(found[name], name, parsed.number)
     return Listing(entries=found, invalid=tuple(skipped.values()), tolerant=tolerant)
+
+
+def _called(entry: Entry, name: str, number: str | None) -> Entry:
+    if entry.parsed.id == name and entry.parsed.number == number:
+        return entry
+    return entry._replace(parsed=msgspec.structs.replace(entry.parsed, id=name, number=number))
 
 
 def _is_sooner(one: PhoneNumber, other: PhoneNumber) -> bool:

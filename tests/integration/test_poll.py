@@ -425,6 +425,23 @@ def test_a_hold_set_by_a_wrong_clock_does_not_last_for_years(bench: Bench) -> No
     assert poll.is_due(ENVIRONMENT, schedule_of(bench), "UTC", T0)
 
 
+@pytest.mark.parametrize(
+    ("countdown", "day", "auto"),
+    [(2, "2026-12-13", False), (5, "2026-12-13", False), (0, "2026-12-23", True), (2, "2026-12-13", True)],
+)
+def test_an_entry_that_stays_as_it_was_is_never_renewed(bench: Bench, countdown: int, day: str, auto: bool) -> None:
+    """A countdown that never moves is set aside in the end; that another day is believed then is no renewal."""
+    for _ in range(40):
+        bench.poll(
+            entry(days_until_monthly_renewal=countdown, renewal_date=day, auto_renewal=auto),
+            at=bench.now + timedelta(hours=12),
+        )
+        if bench.now.date().isoformat() >= day:
+            break
+    assert "renewal.renewed" not in bench.kinds()
+    assert "data.contradiction" in bench.kinds()
+
+
 # --- a database in trouble --------------------------------------------------------------------------------------------
 
 

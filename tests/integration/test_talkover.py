@@ -334,6 +334,20 @@ def test_an_entry_without_id_and_number_is_skipped_and_hides_no_other(broken: by
     assert skipped.reason.isprintable()
 
 
+@pytest.mark.parametrize("other", ["+1 202 555 0001", "001-202-555-0001", None, ""])
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_number_under_one_id_is_one_whatever_its_notation_and_order(other: str | None, order: int) -> None:
+    """Its entry that renews sooner counts; one without a number is of the number that its id has."""
+    twice = [
+        entry("x", number="+12025550001", days_until_monthly_renewal=30),
+        entry("x", number=other, days_until_monthly_renewal=1),
+    ]
+    found = fetch(one_page(*twice[::order]))
+    assert {name: (one.parsed.countdown, bool(one.parsed.number)) for name, one in found.entries.items()} == {
+        "x": (1, True)
+    }
+
+
 def test_two_numbers_under_one_id_are_both_read_and_of_one_number_the_entry_that_renews_sooner() -> None:
     found = fetch(
         one_page(
