@@ -6,6 +6,7 @@ Source of the shapes: the provider's pages of release requests, auto top-up, pay
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -36,6 +37,11 @@ _CHARGED: dict[str, str] = {  # documented are the first of each meaning
     ),
 }
 
+_NOT_CHARGED = re.compile(  # words that plainly mean that no money came, or that it was taken back
+    r"fail|insufficient|declin|reject|refus|denied|error|chargeback|charged_back|revers|bounce|expired|void|requires_payment",
+    re.IGNORECASE,
+)
+
 Rows = Sequence[Mapping[str, Any]]
 Users = dict[str, tuple[str, ...]]  # names of agents by provider id, and by the number itself
 
@@ -64,8 +70,14 @@ def _topup_faults(said: Mapping[str, Any]) -> Iterator[str]:
 
 def _charge_faults(rows: Rows) -> Iterator[str]:
     for row in rows:
-        if _text(row.get("status")).lower() not in _CHARGED:
+        if _charge(row) is None:
             yield f"status {plain(json.dumps(row.get('status'), ensure_ascii=False), 40)}"
+
+
+def _charge(row: Mapping[str, Any]) -> str | None:
+    """What became of a charge; None where nobody can tell."""
+    said = _text(row.get("status")).lower()
+    return _CHARGED.get(said) or ("failed" if _NOT_CHARGED.search(said) else None)
 
 
 def _card_faults(rows: Rows) -> Iterator[str]:
@@ -112,7 +124,7 @@ def _charges(rows: Rows) -> tuple[Charge, ...]:
     found = [
         Charge(
             id=_text(row.get("id")) or f"{_text(row.get('created_at'))} {_text(row.get('amount'))}",
-            status=_CHARGED.get(_text(row.get("status")).lower(), "pending"),
+            status=_charge(row) or "pending",
             at=_instant(row.get("created_at")),
             amount=_money(row.get("amount")),
             currency=_text(row.get("currency")).upper(),

@@ -317,7 +317,11 @@ def examine(
     watched = _watched(settings, fresh)
     those = [*_candidates(tx, watched)]
     severities = {key: one.severity for key, one in situation.matters.items()}
-    found = [*of_lists(watches[name] for name in fresh), *judge(those, severities, on_day, soon, urgent, called)]
+    found = [
+        *of_lists(watches[name] for name in fresh),
+        *_dayless(tx, watched),
+        *judge(those, severities, on_day, soon, urgent, called),
+    ]
     concerns = _set_aside(found, tx, way, situation)
     known = {(one.environment, one.provider_id) for one in concerns if one.aside and one.topic == "renewal"}
     next_lost = min(
@@ -358,6 +362,20 @@ def _watched(settings: Settings, names: Sequence[str]) -> ColumnElement[bool]:
     return or_(
         numbers.c.environment_id.in_(of[True]), and_(numbers.c.environment_id.in_(of[False]), ~numbers.c.is_sandbox)
     )
+
+
+def _dayless(tx: Transaction, watched: ColumnElement[bool]) -> Iterator[Concern]:
+    """The environments of which no number ever had a renewal day: nobody knows what will be lost."""
+    query = (
+        select(environments.c.name, func.count(), func.count(numbers.c.renews_on))
+        .join(numbers, numbers.c.environment_id == environments.c.id)
+        .where(watched, ~MISSING)
+        .group_by(environments.c.name)
+    )
+    alert, topic = rules.FLAW_KINDS[rules.DAYS]
+    for name, count, dated in tx.connection.execute(query):
+        if count and not dated:
+            yield Concern(State.WARNING, "", name, "", alert, topic, f"{name}:", "no number has a renewal day")
 
 
 def _candidates(tx: Transaction, watched: ColumnElement[bool]) -> Iterator[Number]:

@@ -74,8 +74,11 @@ BACKOFF_FIRST = timedelta(seconds=30)
 BACKOFF_LONGEST = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=3)
 CHANNEL_FAILING_AFTER = timedelta(minutes=30)
-GONE = re.compile(  # words that plainly mean that a number is gone, in a status that is not documented
-    r"releas|expir|cancel|terminat|delet|clos|disconnect|deactivat|remov|revok|lapsed|gone|lost|port(ed)?[ _-]*out"
+GONE = re.compile(  # words that plainly mean that a number is gone or dead, in a status that is not documented
+    r"(?<!un)(?<!not[ _-])(releas|expir|cancel|terminat|delet|clos|disconnect|deactivat|remov|revok|lapsed|gone|lost"
+    r"|port(ed|ing)?[ _-]*out|transferred|reclaim|recycl|withdrawn|forfeit|decommission|deprovision"
+    r"|destroy|dropped|(?<![a-z])ended|unassigned|unsubscribed|returned|archived|churned|disabled|blocked|banned)",
+    re.IGNORECASE,
 )
 _COUNTDOWN_KEY = b'"days_until_monthly_renewal"'
 TOPICS = {  # what a kind of alert is about, where the caller does not say: a matter lasts until its end is told

@@ -721,7 +721,7 @@ def _listing(raws: list[msgspec.Raw], *, tolerant: bool) -> Listing:
     return Listing(entries=found, invalid=tuple(skipped.values()), tolerant=tolerant)
 
 
-def _called(entry: Entry, name: str, number: str | None) -> Entry:
+def _called(entry: Entry, name: str, number: str | int | None) -> Entry:
     if entry.parsed.id == name and entry.parsed.number == number:
         return entry
     return entry._replace(parsed=msgspec.structs.replace(entry.parsed, id=name, number=number))

@@ -120,6 +120,10 @@ def _vonage(said: Answer, _: bytes) -> str | None:
 
 def _seven(said: Answer, body: bytes) -> str | None:
     """The number 100 is a message that was taken, by itself or as ``success``."""
+    if isinstance(said, dict) and isinstance(said.get("messages"), list):
+        refused = [one for one in said["messages"] if isinstance(one, dict) and one.get("success") is False]
+        if refused:
+            return words(refused[0]) or "a message was refused"
     code = str(said.get("success") if isinstance(said, dict) else body.decode("utf-8", "replace")).strip()
     return None if code in ("100", "101", "True", "true") or not code.isdecimal() else f"code {code}"
 
@@ -136,13 +140,20 @@ def _synology(said: Answer, _: bytes) -> str | None:
     return words(said) if isinstance(said, dict) and not said.get("success", True) else None
 
 
-_FEISHU = _coded("code", frozenset({"0"}))
+_FEISHU_CODES = (_coded("code", frozenset({"0"})), _coded("StatusCode", frozenset({"0"})))
+
+
+def _feishu(said: Answer, body: bytes) -> str | None:
+    """Its older robots say it in another word."""
+    return next(filter(None, (look(said, body) for look in _FEISHU_CODES)), None)
+
+
 # Source: each service's page of its API. Where a service is not here, what ``_in_general`` knows must do.
 _OWN: dict[str, Callable[[Answer, bytes], str | None]] = {
     "dingtalk": _coded("errcode", frozenset({"0"})),
     "wecombot": _coded("errcode", frozenset({"0"})),
-    "feishu": _FEISHU,
-    "lark": _FEISHU,
+    "feishu": _feishu,
+    "lark": _feishu,
     "vonage": _vonage,
     "nexmo": _vonage,
     "synology": _synology,

@@ -389,6 +389,15 @@ def test_a_fault_of_our_own_is_a_reading_that_failed(world: World, monkeypatch: 
     assert "a fault of renewal-watch (KeyError at test_account_poll.py:" in (kept["balance"].error or "")
 
 
+@pytest.mark.parametrize(
+    "said", ["payment_failed", "insufficient_funds", "Chargeback", "requires_payment_method", "expired"]
+)
+def test_words_that_plainly_say_that_no_money_came_are_a_failure(said: str) -> None:
+    (charge_,) = answers.content("charges", [{"id": "t", "status": said}])
+    assert charge_.status == "failed"
+    assert not answers.faults("charges", [{"id": "t", "status": said}])
+
+
 def test_a_top_up_that_was_declined_failed(world: World) -> None:
     world.poll()
     assert world.account.history is not None

@@ -80,6 +80,11 @@ def test_a_fleet_in_order_is_ok_and_says_what_comes_next(watch: Watched, run: Ru
     )
 
 
+def test_a_fleet_without_any_renewal_day_is_not_ok(watch: Watched, run: Run) -> None:
+    watch.poll(one(1, None), one(2, None, auto_renewal=True), at=T0)
+    assert "production: no number has a renewal day" in run(state=WARNING)
+
+
 def test_an_empty_fleet_is_not_ok_and_one_that_renews_by_itself_is(watch: Watched, run: Run) -> None:
     watch.poll(at=T0)
     assert "production: no number is watched: the list is empty" in run(state=WARNING)

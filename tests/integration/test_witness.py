@@ -64,6 +64,8 @@ def test_the_plugins_that_drop_information_are_known_and_made_to_send_it(plugins
         ("wecombot", '{"errcode": 93000, "errmsg": "invalid webhook url"}', "invalid webhook url (93000)"),
         ("wecombot", '{"errcode": 0, "errmsg": "ok"}', None),
         ("feishu", '{"code": 19024, "msg": "Key Words Not Found", "data": {}}', "Key Words Not Found (19024)"),
+        ("feishu", '{"StatusCode": 19001, "StatusMessage": "bad"}', "bad (19001)"),
+        ("seven", '{"success": "100", "messages": [{"success": false, "error_text": "no"}]}', '"no"'),
         ("feishu", '{"StatusCode": 0, "StatusMessage": "success", "code": 0, "data": {}, "msg": "success"}', None),
         ("lark", '{"code": 9499, "msg": "Bad Request"}', "Bad Request (9499)"),
         ("vonage", '{"messages": [{"status": "4", "error-text": "Bad Credentials"}]}', "Bad Credentials (4)"),

@@ -182,6 +182,8 @@ def test_lists_that_contradict_themselves_are_counted_up_to_the_third() -> None:
         ("2026-11-30", "Europe/Berlin", "2026-11-30"),
         ("2026-11-30T23:30:00", "Europe/Berlin", "2026-11-30"),
         ("2026-11-30T23:00:00Z", "Europe/Berlin", "2026-12-01"),
+        ("2026-11-30T23:00:00 UTC", "Europe/Berlin", "2026-12-01"),
+        ("2026-11-30 23:00 GMT", "Europe/Berlin", "2026-12-01"),
         ("2026-11-30T23:00:00.000000Z", "Europe/Berlin", "2026-12-01"),
         ("2026-11-30T22:59:59Z", "Europe/Berlin", "2026-11-30"),
         ("2026-12-01T00:30:00+02:00", "UTC", "2026-11-30"),
