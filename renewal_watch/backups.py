@@ -171,6 +171,9 @@ def restore(source: Path, url: str, kept_in: Path, *, progress: Progress | None 
 def _examined(source: Path) -> str:
     """The schema of a backup. Raises StoreError for a file that is none that can be put back."""
     left = "the database was left as it is"
+    if source.exists() and not source.is_file():
+        msg = f"{source} is no file; {left}"
+        raise StoreError(msg)
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as backup:
             found = integrity(backup, "1")

@@ -35,7 +35,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from renewal_watch import account_poll, config, dispatch, hints, messages, poll, turn, wording
+from renewal_watch import account_poll, config, dispatch, hints, messages, poll, senders, turn, wording
 from renewal_watch.clock import Clock, utc_now
 from renewal_watch.config import Channel, Environment, Settings
 from renewal_watch.environments import LOOK_S, Directory
@@ -138,7 +138,7 @@ class Daemon:
         self._pool = ThreadPoolExecutor(config.MOST_AT_ONCE, thread_name_prefix="poll")  # to_begin sets the limit
         self._account_pool = ThreadPoolExecutor(ACCOUNT_THREADS, thread_name_prefix="account")
         self._workers: list[_ChannelWorker] = []
-        self.places = threading.BoundedSemaphore(dispatch.AT_ONCE)
+        self.places = threading.BoundedSemaphore(senders.AT_ONCE)
         self._scheduler: BackgroundScheduler | None = None
         self._unwritable_since: float | None = None
         self._unwritable_told = False

@@ -39,9 +39,6 @@ class Sender(Protocol):
         """Deliver or raise ChannelError."""
 
 
-AT_ONCE = 12  # channels that send side by side, each with a process of some 35 MB; a unit has 1 GiB
-
-
 @dataclass(slots=True, kw_only=True)
 class Outlet:
     """A channel with its sender, and what could not be written of the messages it had."""

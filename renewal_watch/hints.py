@@ -10,6 +10,7 @@ from renewal_watch.config import Environment, Settings
 from renewal_watch.errors import ConfigError
 from renewal_watch.model import Record, Rule
 
+_CURRENCY = re.compile("[A-Za-z]{3}")  # ISO 4217
 _COUNTRY = re.compile("[A-Za-z]{2}")  # ISO 3166-1 alpha-2, as the API page has it
 
 
@@ -28,6 +29,9 @@ def _of_rule(rule: Rule, labels: set[str], owners: set[str]) -> Iterator[str]:
     for country in rule.match.countries or ():
         if not _COUNTRY.fullmatch(country.strip()):
             yield f"{place}.countries: {country!r} fits no number; write the two letters of the country, such as US"
+    for currency in rule.match.currencies or ():
+        if not _CURRENCY.fullmatch(currency.strip()):
+            yield f"{place}.currencies: {currency!r} fits no number; write the three letters of the currency, such as USD"
     for key, wanted, known in (("labels", rule.match.labels, labels), ("owners", rule.match.owners, owners)):
         for one in wanted or ():
             if one.strip().lower() not in known:

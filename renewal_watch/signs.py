@@ -76,7 +76,9 @@ def days_left(number: PhoneNumber, known: Known, on_day: int, now_s: int) -> int
     if known.renews_on is None:
         return None
     left, countdown = known.renews_on - on_day, went_on(known, now_s)
-    if countdown is None or not _is_whole(number):
+    if not _is_whole(number):
+        return 0 if left == -1 and number.countdown == 0 else left  # no whole day has passed
+    if countdown is None:
         return left
     if left == -1 and countdown == 0:
         return 0
@@ -112,10 +114,12 @@ def counted(number: PhoneNumber, at: Moment) -> int | None:
     whole = number.countdown
     if whole is None:
         return None
-    if whole >= 0 and not _is_whole(number):
-        length = float(number.days_until_monthly_renewal)  # type: ignore[arg-type]  # it is stated
+    if _is_whole(number):
+        return at.on_day + whole
+    length = float(number.days_until_monthly_renewal)  # type: ignore[arg-type]  # it is stated
+    if length > 0:
         return max(today(at.now + timedelta(days=length), at.zone), at.on_day)
-    return at.on_day + whole
+    return min(today(at.now + timedelta(days=length + 1), at.zone), at.on_day)  # over a whole day after it
 
 
 def stated(number: PhoneNumber, zone: str) -> int | None:

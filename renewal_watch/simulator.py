@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 import uuid
 from collections.abc import Callable
@@ -260,7 +261,7 @@ def _faults(query: dict[str, str]) -> dict[str, list[str]]:
     if query.get("type", "voice") not in ("voice", "sms", "whatsapp", "mms", "fax"):
         faults["type"] = ["The selected type is invalid."]
     for name in ("page", "per_page"):
-        if not query.get(name, "1").isdecimal():
+        if not re.fullmatch("[0-9]{1,9}", query.get(name, "1")):
             faults[name] = [f"The {name.replace('_', ' ')} must be an integer."]
     for name in ("has_voice", "has_whatsapp"):
         if query.get(name, "true") not in ("true", "false", "1", "0"):
@@ -283,8 +284,8 @@ def _matches(rented: Rented, query: dict[str, str]) -> bool:
             return False
     if query.get("type") not in (None, "voice"):
         return False
-    wanted = query.get("search", "").strip()  # a plus that is not escaped is read as a blank
-    return wanted in rented.number or wanted in rented.id
+    wanted = query.get("search", "").strip().lower()  # a plus that is not escaped is read as a blank
+    return wanted.replace(" ", "") in rented.number or wanted in rented.id.lower()
 
 
 _SIMULATED = {  # what `simulate=500` in the filters of an environment makes the provider answer

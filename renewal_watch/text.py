@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 _LONGEST = 200  # characters of provider text in one sentence; longer is cut with an ellipsis
+_TELLING = 8  # characters of a secret that is hidden in base64 too
 _SHORTEST = 4  # characters of a secret that is hidden
 _LOOKALIKE = str.maketrans(
     {
@@ -172,6 +173,7 @@ class Redactor(logging.Filter):
         forms = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(secret, errors="replace")}
         forms |= {quote(secret, safe="", errors="replace"), plain(secret, len(secret) + 1)}
         forms |= _basic(secret)
+        forms |= {b64encode(secret.encode(errors="replace")).decode().rstrip("=")} if len(secret) >= _TELLING else set()
         self._secrets |= {form for form in forms if len(form) >= _SHORTEST}
 
     def clean(self, text: str) -> str:

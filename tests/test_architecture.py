@@ -279,7 +279,7 @@ def test_one_library_one_door() -> None:
 
 
 def test_a_broad_except_stands_only_around_the_turns() -> None:
-    """In the daemon's threads, around a poll's reading and judging, around one message's send and one user's template, in a plugin; nowhere else.
+    """In the daemon's threads, around what a poll reads and judges, around one message's send and one user's template, in a plugin; nowhere else.
 
     Each has its reason beside it: a plugin's traceback would be read as WARNING.
     """
@@ -291,4 +291,4 @@ def test_a_broad_except_stands_only_around_the_turns() -> None:
         and isinstance(node.type, ast.Name)
         and node.type.id in ("Exception", "BaseException")
     }
-    assert found == {"daemon", "poll", "presence", "dispatch", "templates", "cli"}
+    assert found == {"daemon", "poll", "account_poll", "presence", "dispatch", "templates", "cli"}

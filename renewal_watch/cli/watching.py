@@ -234,7 +234,7 @@ def _send_due(now: Turn) -> dict[str, Sent]:
     from concurrent.futures import ThreadPoolExecutor
 
     from renewal_watch import dispatch, turn
-    from renewal_watch.senders import sender_of
+    from renewal_watch.senders import AT_ONCE, sender_of
 
     store, settings, clock = now.store, now.settings, now.clock
     host = socket.gethostname() if store.is_shared else ""
@@ -259,7 +259,7 @@ def _send_due(now: Turn) -> dict[str, Sent]:
         ]
     if not waiting:
         return {}
-    with ThreadPoolExecutor(min(len(waiting), dispatch.AT_ONCE)) as pool:
+    with ThreadPoolExecutor(min(len(waiting), AT_ONCE)) as pool:
         return dict(zip([one.name for one in waiting], pool.map(send, waiting), strict=True))
 
 

@@ -18,7 +18,7 @@ from conftest import T0
 from databases import EITHER, close
 from world import World, serving, write_config
 
-from renewal_watch import config, daemon, dispatch
+from renewal_watch import config, daemon, senders
 from renewal_watch.daemon import Daemon
 from renewal_watch.model import Match
 from renewal_watch.store import Store
@@ -314,7 +314,7 @@ def test_channels_send_so_many_at_once_and_the_others_in_turn(
     busy = f'mkdir "{tmp_path}/one" || echo >> "{tmp_path}/two"'
     script.write_text(f'#!/bin/sh\n{busy}\ncat >> "{tmp_path}/told"\nrmdir "{tmp_path}/one"\n')
     script.chmod(0o700)
-    monkeypatch.setattr(dispatch, "AT_ONCE", 1)
+    monkeypatch.setattr(senders, "AT_ONCE", 1)
     world.entries[1]["current_status"] = "suspended"
     hooks = "".join(f'[[channels]]\nname = "hook-{at}"\ncommand = ["{script}"]\n' for at in range(8))
     with build(channel=HELD, tables=hooks):

@@ -442,6 +442,19 @@ def test_an_entry_that_stays_as_it_was_is_never_renewed(bench: Bench, countdown:
     assert "data.contradiction" in bench.kinds()
 
 
+@pytest.mark.parametrize("first", [0.6, 0.1, -0.1, -0.45, -0.9])
+def test_a_fraction_is_overdue_when_a_whole_day_has_passed_and_names_one_day(bench: Bench, first: float) -> None:
+    began, days = T0.replace(hour=10), set[int]()
+    for hours in range(0, 60, 3):
+        left = first - hours / 24
+        bench.poll(entry(days_until_monthly_renewal=left, renewal_date=None), at=began + timedelta(hours=hours))
+        if left > -1:
+            assert "renewal.overdue" not in bench.kinds(), left
+        days.add(asked(bench.path, "SELECT renews_on FROM numbers")[0][0])
+    assert len(days) == 1
+    assert "renewal.overdue" in bench.kinds()
+
+
 # --- a database in trouble --------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,8 @@ def asked(provider: Provider, query: str) -> tuple[int, dict[str, Any]]:
         ("search=%2B1234567891", ["phone-uuid-1"]),
         ("search=uuid-2", ["phone-uuid-2"]),
         ("search=nothing", []),
+        ("search=UUID-1", ["phone-uuid-1"]),
+        ("search=%2B12%20345%20678%2091", ["phone-uuid-1"]),
         ("has_voice=true", ["phone-uuid-0", "phone-uuid-1", "phone-uuid-2"]),
         ("has_voice=0", []),
         ("per_page=2&page=2", ["phone-uuid-2"]),
@@ -51,7 +53,9 @@ def test_what_fits_is_found(provider: Provider, query: str, found: list[str]) ->
     assert [one["id"] for one in said["data"]] == found
 
 
-@pytest.mark.parametrize("query", ["per_page=abc", "page=-1", "has_voice=maybe", "has_whatsapp=yes", "type=pager"])
+@pytest.mark.parametrize(
+    "query", ["per_page=abc", "per_page=" + "9" * 5000, "page=-1", "has_voice=maybe", "has_whatsapp=yes", "type=pager"]
+)
 def test_what_the_page_does_not_know_is_refused_with_its_errors(provider: Provider, query: str) -> None:
     status, said = asked(provider, query)
     assert status == 422

@@ -32,6 +32,7 @@ def said(folder: Path, match: str = "{}", *more: dict[str, Any]) -> list[str]:
     [
         ('{countries = ["USA"]}', "rules.one.match.countries: 'USA' fits no number; write the two letters"),
         ('{countries = ["us", "Germany"]}', "rules.one.match.countries: 'Germany' fits no number"),
+        ('{currencies = ["DOLLAR"]}', "rules.one.match.currencies: 'DOLLAR' fits no number"),
         ('{labels = ["sale"]}', "rules.one.match.labels: 'sale' fits nobody; no number of the inventory has it"),
         ('{owners = ["Grace"]}', "rules.one.match.owners: 'Grace' fits nobody"),
     ],

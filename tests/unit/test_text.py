@@ -238,6 +238,12 @@ def test_user_and_password_of_an_address_are_hidden_as_a_service_quotes_them(url
             assert encoded.decode().rstrip("=") not in said
 
 
+def test_a_secret_is_hidden_in_base64_too() -> None:
+    redactor = Redactor()
+    redactor.learn("s3cret-token")
+    assert redactor.clean(f"got {base64.b64encode(b's3cret-token').decode()}") == "got ***"
+
+
 def test_very_short_secrets_blot_out_no_ordinary_words() -> None:
     redactor = Redactor()
     redactor.learn("to")
