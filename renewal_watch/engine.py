@@ -117,8 +117,17 @@ def _must_be_there(path: Path) -> None:
         msg = f"{path} cannot be reached by this user; run it with sudo, or as the user of the service"
         raise StoreError(msg) from None
     if not is_there:
-        msg = f"there is no database at {path} yet; the first poll makes it: renewal-watch poll"
-        raise StoreError(msg)
+        raise StoreError(absent(path, "the first poll makes it: renewal-watch poll"))
+
+
+def absent(path: Path, todo: str) -> str:
+    """What is said of a database that is not there: ``todo`` where no daemon ever used it, else where it may be had again."""
+    if path.with_name(path.name + ".lock").exists():
+        return (
+            f"the database {path} is not there any more; put it back with: renewal-watch db restore BACKUP. "
+            f"A poll, or the start of the service, would begin a new one"
+        )
+    return f"there is no database at {path} yet; {todo}"
 
 
 def open_engine(url: str, *, reads_only: bool = False) -> Engine:

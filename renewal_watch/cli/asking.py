@@ -55,7 +55,8 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
                 with store.transaction() as tx:  # one each: a poll that ends waits for no others
                     for listed in fleet.every(tx, [one.name]):
                         row = report.row(one.name, listed.known, listed.number, policy, now)
-                        if row.is_within(within) and wanted in (None, row.number.status):
+                        is_left_out = within is not None and listed.known.is_sandbox and not policy.include_sandbox
+                        if not is_left_out and row.is_within(within) and wanted in (None, row.number.status):
                             rows.add(report.dumps(row.as_json()) if as_json else columns.packed(row), row.rank())
         if as_json:
             document = {

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from renewal_watch.config import Settings
-from renewal_watch.engine import sqlite_path
+from renewal_watch.engine import absent, sqlite_path
 from renewal_watch.environments import LOOK_S, Directory
 from renewal_watch.errors import StoreError
 from renewal_watch.inventory import inventory_of
@@ -114,8 +114,7 @@ class _Opened:
             found = self._path.stat()
         except FileNotFoundError:
             self._drop()
-            msg = f"there is no database at {self._path} yet; the first poll of the daemon makes it"
-            raise StoreError(msg) from None
+            raise StoreError(absent(self._path, "the first poll of the daemon makes it")) from None
         except OSError as error:
             msg = f"the database {self._path} cannot be reached: {error.strerror}"
             raise StoreError(msg) from None

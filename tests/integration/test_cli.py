@@ -125,12 +125,15 @@ def test_alerts_json_has_the_documented_keys(run: Run) -> None:
     assert alert["created_at"].endswith("Z")
 
 
-def test_status_shows_the_most_urgent_first_and_filters(run: Run) -> None:
+def test_status_shows_the_most_urgent_first_and_filters(run: Run, world: World) -> None:
     run("poll")
     lines = run("status").output.splitlines()
     assert "OVERDUE" in lines[3]
     assert "suspended" in lines[4]
     assert len(run("status", "--within", "2").output.splitlines()) == 5
+    world.entries[4] |= {"days_until_monthly_renewal": 1, "is_sandbox": True}
+    run("poll")
+    assert len(run("status", "--within", "2").output.splitlines()) == 5, "as in the fleet"
     assert len(run("status", "--status", "suspended").output.splitlines()) == 4
     assert "no environment called x" in run("status", "--environment", "x", code=2).output
 

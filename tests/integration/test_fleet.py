@@ -373,6 +373,14 @@ def test_a_reader_makes_no_database(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@SQLITE_ONLY
+def test_a_reader_of_a_file_that_is_gone_is_told_so(tmp_path: Path) -> None:
+    """A daemon used it: its lock file lies there still."""
+    (tmp_path / "watch.db.lock").touch()
+    with pytest.raises(StoreError, match=r"is not there any more; put it back with: renewal-watch db restore"):
+        opened(tmp_path / "watch.db", reads_only=True)
+
+
 def test_readers_in_threads_share_the_store(store: Store) -> None:
     found: list[int] = []
 
