@@ -101,8 +101,7 @@ def run_once(
     if not due:
         return 0
     due.sort(key=lambda name: before[name].read_at.timestamp() if name in before else 0.0)
-    unread: dict[str, tuple[str, ...]] = {}
-    readings = _ask(source, due, before, clock, unread)
+    readings, unread = _ask(source, due, before, clock)
     with store.transaction(turn) as tx:
         was, before = before, tx.readings(environment_id)
         readings = {  # unless another process asked meanwhile, and told
@@ -141,7 +140,7 @@ def learn_users(
         before = tx.readings(environment_id, "agents")
     if before or "agents" not in wanted(settings, environment):
         return
-    readings = _ask(source, ["agents"], before, clock, {})
+    readings, _ = _ask(source, ["agents"], before, clock)
     with store.transaction(turn) as tx:
         if not tx.readings(environment_id, "agents"):  # unless another process asked meanwhile
             for one in readings.values():
@@ -150,14 +149,11 @@ def learn_users(
 
 
 def _ask(
-    source: Source,
-    due: Sequence[str],
-    before: Mapping[str, Reading],
-    clock: Callable[[], datetime],
-    unread: dict[str, tuple[str, ...]],
-) -> dict[str, Reading]:
-    """The new readings, and in ``unread`` what of them cannot be read. A pause that the provider asks for is for all."""
+    source: Source, due: Sequence[str], before: Mapping[str, Reading], clock: Callable[[], datetime]
+) -> tuple[dict[str, Reading], dict[str, tuple[str, ...]]]:
+    """The new readings, and what of each cannot be read. A pause that the provider asks for is for all of them."""
     found: dict[str, Reading] = {}
+    unread: dict[str, tuple[str, ...]] = {}
     pause: RateLimited | None = None
     now = clock()
     for name in due:
@@ -189,7 +185,7 @@ def _ask(
             found[name] = _failed(kept, now, Unforeseen.reason, str(Unforeseen.of(error)))
         else:
             found[name] = Reading(name=name, read_at=now, good_at=now, content=content, told=kept.told)
-    return found
+    return found, unread
 
 
 def _without_others(

@@ -32,13 +32,11 @@ _CHARGED: dict[str, str] = {  # documented are the first of each meaning
         ("pending", "processing", "created", "queued", "requires_action", "requires_confirmation"), "pending"
     ),
     **dict.fromkeys(("succeeded", "success", "successful", "completed", "complete", "paid"), "succeeded"),
-    **dict.fromkeys(
-        ("failed", "failure", "declined", "rejected", "refused", "denied", "error", "cancelled", "canceled"), "failed"
-    ),
 }
 
 _NOT_CHARGED = re.compile(  # words that plainly mean that no money came, or that it was taken back
-    r"fail|insufficient|declin|reject|refus|denied|error|chargeback|charged_back|revers|bounce|expired|void|requires_payment",
+    r"fail|insufficient|declin|reject|refus|denied|error|chargeback|charged_back|revers|bounce|expired|void|requires_payment"
+    r"|^cancell?ed$",
     re.IGNORECASE,
 )
 

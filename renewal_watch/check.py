@@ -23,7 +23,7 @@ from enum import IntEnum
 from math import inf, isfinite
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from renewal_watch import health, routing, rules, signs
 from renewal_watch.config import Settings
@@ -42,7 +42,6 @@ SERVICE = "RENEWAL"
 NAMED = 2  # numbers named in the line for each group
 LISTED = 200  # numbers listed with -v
 LONGEST = 700  # characters of the line before the performance data; NRPE of old cuts the whole at 1,024
-LOST = frozenset({"suspended", "inactive"})  # statuses in which a number does not work
 LAPSING = "meant to lapse"
 SOON = "without auto-renewal"  # the group of numbers that are lost on their day
 WARNING, CRITICAL = 14, 3  # days, by default
@@ -212,7 +211,7 @@ def judge(
                 yield Concern(state, "missing", *about, "number.missing", "presence", name(one))
             continue
         if one.status != "active":
-            is_lost = one.status in LOST or rules.GONE.search(one.status)
+            is_lost = rules.status_severity(one.status) == Severity.critical
             state = State.CRITICAL if is_lost else State.WARNING
             aside = meant if left is not None and left <= 0 else ""
             group = plain(one.status, 40) or "without a status"
@@ -316,10 +315,11 @@ def examine(
 
     watched = _watched(settings, fresh)
     those = [*_candidates(tx, watched)]
+    sizes = _sizes(tx, watched) if fresh else []
     severities = {key: one.severity for key, one in situation.matters.items()}
     found = [
         *of_lists(watches[name] for name in fresh),
-        *_dayless(tx, watched),
+        *_dayless(sizes),
         *judge(those, severities, on_day, soon, urgent, called),
     ]
     concerns = _set_aside(found, tx, way, situation)
@@ -333,21 +333,14 @@ def examine(
         ),
         default=None,
     )
-    total = None
-    if fresh:
-        query = select(func.count()).select_from(numbers).where(watched, ~MISSING)
-        total = int(tx.connection.execute(query).scalar_one())
+    total = sum(one.total for one in sizes) if fresh else None
     ages = [(now - at).total_seconds() for one in watches.values() if (at := one.last_success_at)]
     age = int(max([0.0, *ages])) if len(ages) == len(names) else None
-    renewing = 0
-    if fresh:
-        sure = query.where(numbers.c.auto_renewal, numbers.c.renews_on.is_not(None))
-        renewing = int(tx.connection.execute(sure).scalar_one())
     return outcome(
         concerns,
         findings,
         _performance(concerns, next_lost, total, age, soon, urgent),
-        _fine(total or 0, renewing, next_lost, age),
+        _fine(total or 0, sum(one.renewing for one in sizes), next_lost, age),
     )
 
 
@@ -364,17 +357,35 @@ def _watched(settings: Settings, names: Sequence[str]) -> ColumnElement[bool]:
     )
 
 
-def _dayless(tx: Transaction, watched: ColumnElement[bool]) -> Iterator[Concern]:
-    """The environments of which no number ever had a renewal day: nobody knows what will be lost."""
+class Size(NamedTuple):
+    """How many numbers of an environment are watched and in its list, have a renewal day, and renew by themselves on one."""
+
+    environment: str
+    total: int
+    dated: int
+    renewing: int
+
+
+def _sizes(tx: Transaction, watched: ColumnElement[bool]) -> list[Size]:
     query = (
-        select(environments.c.name, func.count(), func.count(numbers.c.renews_on))
+        select(
+            environments.c.name,
+            func.count(),
+            func.count(numbers.c.renews_on),
+            func.count(case((numbers.c.auto_renewal, numbers.c.renews_on))),
+        )
         .join(numbers, numbers.c.environment_id == environments.c.id)
         .where(watched, ~MISSING)
         .group_by(environments.c.name)
     )
+    return [Size(*row) for row in tx.connection.execute(query)]
+
+
+def _dayless(sizes: Iterable[Size]) -> Iterator[Concern]:
+    """The environments of which no number ever had a renewal day: nobody knows what will be lost."""
     alert, topic = rules.FLAW_KINDS[rules.DAYS]
-    for name, count, dated in tx.connection.execute(query):
-        if count and not dated:
+    for name, _, dated, _ in sizes:
+        if not dated:
             yield Concern(State.WARNING, "", name, "", alert, topic, f"{name}:", "no number has a renewal day")
 
 

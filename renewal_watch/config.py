@@ -538,11 +538,6 @@ class Settings(_Section, frozen=True, kw_only=True):
         )
 
     @property
-    def polls_of(self) -> dict[str, timedelta]:
-        """The time between two polls of each environment, by its name."""
-        return {one.name: one.interval for one in self.environments}
-
-    @property
     def with_sandbox(self) -> tuple[str, ...]:
         """The environments whose sandbox numbers are watched like all others."""
         return tuple(one.name for one in self.environments if one.include_sandbox)

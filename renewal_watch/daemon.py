@@ -38,11 +38,11 @@ from apscheduler.triggers.base import BaseTrigger
 from renewal_watch import account_poll, config, dispatch, hints, messages, poll, senders, turn, wording
 from renewal_watch.clock import Clock, utc_now
 from renewal_watch.config import Channel, Environment, Settings
+from renewal_watch.engine import lock_of
 from renewal_watch.environments import LOOK_S, Directory
 from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, Stopped, StoreAway, StoreError
 from renewal_watch.heartbeat import Heartbeats
 from renewal_watch.inventory import inventory_of
-from renewal_watch.leases import lock_of
 from renewal_watch.model import Lease, Message, Severity
 from renewal_watch.presence import Presence
 from renewal_watch.rates import Rates

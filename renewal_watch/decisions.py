@@ -374,23 +374,17 @@ class Decisions(Snapshots):
 
     def hand_over(self, environment_id: int, pk: int, there_id: int, there: int) -> None:
         """What people said of a number, and what is open of it, goes on in the environment that lists it now."""
-        for table in (lapses, matters):
-            kept = select(table.c.number_id).where(table.c.number_id == there)
-            if table is matters:
-                kept = select(matters.c.topic).where(matters.c.number_id == there)
-                moves = and_(matters.c.number_id == pk, matters.c.topic != "presence", matters.c.topic.not_in(kept))
-                values = {"number_id": there, "environment_id": there_id}
-                acks = select(matters.c.topic, matters.c.acked_at, matters.c.acked_by, matters.c.acked_rank)
-                for row in self.connection.execute(
-                    acks.where(matters.c.number_id == pk, matters.c.acked_at.is_not(None))
-                ):
-                    is_open = and_(matters.c.number_id == there, matters.c.topic == row.topic)
-                    said = {"acked_at": row.acked_at, "acked_by": row.acked_by, "acked_rank": row.acked_rank}
-                    self.connection.execute(update(matters).where(is_open, matters.c.acked_at.is_(None)).values(**said))
-            else:
-                moves = and_(lapses.c.number_id == pk, ~exists(kept))
-                values = {"number_id": there}
-            self.connection.execute(update(table).where(moves).values(**values))
+        run = self.connection.execute
+        is_marked = exists(select(lapses.c.number_id).where(lapses.c.number_id == there))
+        run(update(lapses).where(lapses.c.number_id == pk, ~is_marked).values(number_id=there))
+        acks = select(matters.c.topic, matters.c.acked_at, matters.c.acked_by, matters.c.acked_rank)
+        for row in run(acks.where(matters.c.number_id == pk, matters.c.acked_at.is_not(None))).all():
+            same = and_(matters.c.number_id == there, matters.c.topic == row.topic, matters.c.acked_at.is_(None))
+            said = {"acked_at": row.acked_at, "acked_by": row.acked_by, "acked_rank": row.acked_rank}
+            run(update(matters).where(same).values(**said))
+        kept = select(matters.c.topic).where(matters.c.number_id == there)
+        moves = and_(matters.c.number_id == pk, matters.c.topic != "presence", matters.c.topic.not_in(kept))
+        run(update(matters).where(moves).values(number_id=there, environment_id=there_id))
         self.connection.execute(delete(lapses).where(lapses.c.number_id == pk))
         self.connection.execute(
             delete(matters).where(matters.c.number_id == pk, matters.c.environment_id == environment_id)

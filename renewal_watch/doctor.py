@@ -21,16 +21,14 @@ from renewal_watch.engine import sqlite_path, wal_is_safe
 from renewal_watch.errors import ApiError, ConfigError, NotOffered, RenewalWatchError
 from renewal_watch.heartbeat import calendar
 from renewal_watch.hints import hints
-from renewal_watch.inventory import inventory_faults, read
+from renewal_watch.inventory import checked
 from renewal_watch.messages import instant, numbers
 from renewal_watch.rates import Rates
 from renewal_watch.report import orphaned
 from renewal_watch.senders import faults_of
 from renewal_watch.store import Store, Transaction
-from renewal_watch.talkover import FURTHER, SOON, Client
+from renewal_watch.talkover import CLOCK_OFF, FURTHER, SOON, Client
 from renewal_watch.wording import template_faults
-
-CLOCK_OFF_S = 300  # days are counted, so minutes do no harm; more is a clock that nobody sets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +41,14 @@ class Finding:
 
 def examine(settings: Settings, secret_faults: list[str], clock: Clock) -> list[Finding]:
     """Every finding, in the order in which they are best mended."""
+    records, inventory_faults = checked(settings)
     return [
         Finding(ok=True, text=f"configuration {settings.path}"),
         *(Finding(ok=False, text=f"{one.place}: {fault}") for one in settings.broken for fault in one.faults),
         *(Finding(ok=False, text=fault) for fault in (*settings.dangling, *secret_faults)),
         *([] if settings.channels else [Finding(ok=False, text="no [[channels]]: nobody is told; add one")]),
-        *(Finding(ok=False, text=fault) for fault in (*template_faults(settings), *inventory_faults(settings))),
-        *(Finding(ok=False, text=hint) for hint in hints(settings, read(settings.inventory_path)[0])),
+        *(Finding(ok=False, text=fault) for fault in (*template_faults(settings), *inventory_faults)),
+        *(Finding(ok=False, text=hint) for hint in hints(settings, records)),
         *_permissions(settings),
         *([] if _has_fault("database.url", secret_faults) else _database(settings, clock)),
         *_providers(
@@ -186,7 +185,7 @@ def _provider(environment: Environment, account: Account, source: Client, clock:
         yield from _account(environment, account, source)
     if source.server_time is not None:
         off = abs((clock() - source.server_time).total_seconds())
-        if off > CLOCK_OFF_S:
+        if off > CLOCK_OFF.total_seconds():
             text = f"this machine's clock and the provider's differ by {off:.0f} s; set it, or days are counted wrong"
             yield Finding(ok=False, text=text)
         else:

@@ -110,6 +110,11 @@ def sqlite_path(url: str | URL) -> Path | None:
     return Path(parsed.database)
 
 
+def lock_of(database: Path) -> Path:
+    """The file beside a database's that its daemon holds locked, and whose time says when it was last there."""
+    return database.with_name(database.name + ".lock")
+
+
 def _must_be_there(path: Path) -> None:
     try:
         is_there = path.exists()
@@ -122,7 +127,7 @@ def _must_be_there(path: Path) -> None:
 
 def absent(path: Path, todo: str) -> str:
     """What is said of a database that is not there: ``todo`` where no daemon ever used it, else where it may be had again."""
-    if path.with_name(path.name + ".lock").exists():
+    if lock_of(path).exists():
         return (
             f"the database {path} is not there any more; put it back with: renewal-watch db restore BACKUP. "
             f"A poll, or the start of the service, would begin a new one"

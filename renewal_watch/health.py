@@ -90,10 +90,11 @@ def daemon(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Findi
     if seen is None:
         return
     when = f"{instant(seen.at)} ({span(max(now - seen.at, timedelta(0)))} ago)"
-    polled = [(watch, schedule) for _, watch, schedule in tx.watches() if watch.name in settings.polls_of]
+    intervals = {one.name: one.interval for one in settings.environments}
+    polled = [(watch, schedule) for _, watch, schedule in tx.watches() if watch.name in intervals]
     newest = max((watch.last_poll_at for watch, _ in polled if watch.last_poll_at), default=None)
     if not seen.is_there:
-        longest = min((one.interval for one in settings.environments), default=timedelta(0)) + POLLED_WITHIN
+        longest = min(intervals.values(), default=timedelta(0)) + POLLED_WITHIN
         is_polled = newest is not None and newest > seen.at + leases.MISSED and now - newest <= longest
         said = f"no daemon is running, one was last seen at {when}; start it: systemctl start renewal-watch"
         if is_polled:
@@ -104,7 +105,7 @@ def daemon(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Findi
         watch.name
         for watch, schedule in polled
         if schedule.next_poll_at is not None
-        and now - schedule.next_poll_at > max(POLLED_WITHIN, settings.polls_of[watch.name] / 2)
+        and now - schedule.next_poll_at > max(POLLED_WITHIN, intervals[watch.name] / 2)
     ]
     if late:
         some = ", ".join(late[:5])

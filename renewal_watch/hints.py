@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from renewal_watch.config import Environment, Settings
 from renewal_watch.errors import ConfigError
 from renewal_watch.model import Record, Rule
+from renewal_watch.text import without_default_port
 
 _CURRENCY = re.compile("[A-Za-z]{3}")  # ISO 4217
 _COUNTRY = re.compile("[A-Za-z]{2}")  # ISO 3166-1 alpha-2, as the API page has it
@@ -61,5 +62,4 @@ def _twice(those: tuple[Environment, ...]) -> Iterator[str]:
 
 def _address(base_url: str) -> str:
     parts = urlsplit(base_url.lower())
-    default = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
-    return parts.netloc.removesuffix(default) + parts.path.rstrip("/")
+    return without_default_port(parts.scheme, parts.netloc) + parts.path.rstrip("/")

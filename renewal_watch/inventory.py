@@ -137,9 +137,10 @@ def inventory_of(settings: Settings) -> Inventory:
     return Inventory(settings.inventory_path, settings.state_dir / "inventory.last-whole.csv")
 
 
-def inventory_faults(settings: Settings) -> list[str]:
-    """What is wrong with the inventory, a sentence each, for the configuration's check."""
-    return [f"inventory.file: {fault}" for fault in read(settings.inventory_path)[1]]
+def checked(settings: Settings) -> tuple[dict[str, Record], list[str]]:
+    """The records of the inventory and what is wrong with it, a sentence each, for the configuration's check."""
+    records, faults = read(settings.inventory_path)
+    return records, [f"inventory.file: {fault}" for fault in faults]
 
 
 def _mark(path: Path | None) -> tuple[int, ...] | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
+from renewal_watch.engine import lock_of
 from renewal_watch.model import Instance, Lease, Seen
 from renewal_watch.rows import Rows
 from renewal_watch.schema import calendars, deliveries, instances, leases
@@ -24,11 +25,6 @@ BEAT_S = 5.0
 ALIVE = timedelta(seconds=20)  # four beats; work moves over within a minute of a death
 MISSED = timedelta(seconds=45)  # a daemon that was not seen for so long is not there
 _LEFT = "daemon"  # the calendar that says when one last left
-
-
-def lock_of(database: Path) -> Path:
-    """The file beside a database's that its daemon holds locked, and whose time says when it was last there."""
-    return database.with_name(database.name + ".lock")
 
 
 class Leases(Rows):
@@ -77,8 +73,7 @@ class Leases(Rows):
     def take(self, name: str, instance_id: str, now: datetime) -> Lease | None:
         """The lease of this name, if no living instance has it. The transaction must be alone with the name."""
         at = self.clock(now)
-        here = select(instances.c.id).where(instances.c.id == instance_id).with_for_update(read=True, key_share=True)
-        if self.connection.execute(here).first() is None or not self.is_heard(instance_id, at):
+        if not self.is_heard(instance_id, at, stays=True):
             return None
         holder = self.connection.execute(select(leases.c.instance).where(leases.c.name == name)).scalar_one_or_none()
         if holder not in (None, instance_id) and not self._is_void(str(holder), instance_id, at):
@@ -153,9 +148,14 @@ class Leases(Rows):
         living = select(func.count()).where(instances.c.alive_until > self.clock(now))
         return int(self.connection.execute(living).scalar_one()) > 1
 
-    def is_heard(self, instance_id: str, at: datetime) -> bool:
-        """Whether the others take an instance for alive. After a pause they do not, until its next beat."""
+    def is_heard(self, instance_id: str, at: datetime, *, stays: bool = False) -> bool:
+        """Whether the others take an instance for alive. After a pause they do not, until its next beat.
+
+        With ``stays`` it cannot leave before the end of the transaction.
+        """
         query = select(instances.c.alive_until).where(instances.c.id == instance_id)
+        if stays:
+            query = query.with_for_update(read=True, key_share=True)
         until: datetime | None = self.connection.execute(query).scalar_one_or_none()
         return until is not None and until > at
 

@@ -18,7 +18,6 @@ from renewal_watch.model import OWN, Match, PhoneNumber, Record, Rule, Severity,
 _NUMBER = re.compile(r"[0-9\s()+./-]*[0-9][0-9\s()+./-]*\*?")
 _NOT_DIGITS = re.compile(r"\D+")
 NOBODY = Record()
-_BEGINNING = "beginning"
 _MERGED = 1000  # sets of rules of which is remembered what they say together
 _T = TypeVar("_T", Rule, Silence)
 
@@ -128,10 +127,10 @@ class Fitting(Generic[_T]):
         for place, one in enumerate(self.those):
             name, values = _needed(one.match)
             for value in values:
-                self._by.setdefault((_kind(name, value), value), []).append(place)
+                self._by.setdefault((name, value), []).append(place)
             if name and one.match == Match(**{name: getattr(one.match, name)}):
                 self._only.add(place)
-        self._lengths = {len(value) for kind, value in self._by if kind == _BEGINNING}
+        self._lengths = {len(value) - 1 for name, value in self._by if name == "numbers" and value.endswith("*")}
 
     def __bool__(self) -> bool:
         return bool(self.those)
@@ -140,9 +139,7 @@ class Fitting(Generic[_T]):
         """Which of them fit, in their order."""
         had = [("", ""), ("ids", one.id or ""), ("numbers", one.digits), ("owners", one.owner)]
         had += [("countries", one.country), ("environments", one.environment)]
-        had += [
-            (_BEGINNING, one.digits[: length - 1] + "*") for length in self._lengths if length <= len(one.digits) + 1
-        ]
+        had += [("numbers", one.digits[:length] + "*") for length in self._lengths if length <= len(one.digits)]
         had += [("labels", label) for label in one.labels]
         found = {place for key in had for place in self._by.get(key, ())}
         only = self._only if one.id is not None and one.digits else ()
@@ -163,10 +160,6 @@ def _needed(match: Match) -> tuple[str, Iterable[str]]:
             as_they_are = name in ("ids", "environments")
             return name, set(wanted) if as_they_are else _lowered(wanted)
     return "", [""]
-
-
-def _kind(name: str, value: str) -> str:
-    return _BEGINNING if name == "numbers" and value.endswith("*") else name
 
 
 @lru_cache(maxsize=256)

@@ -142,9 +142,10 @@ def is_price(amount: Decimal | None) -> bool:
 def is_day(text: str | None) -> bool:
     """Whether it is a day that a renewal may be on, or nothing."""
     try:
-        return text is None or day_of(text) is not None or True
+        day_of(text or "")
     except ValueError:
         return False
+    return True
 
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
@@ -264,7 +265,6 @@ class Listing:
     entries: Mapping[str, Entry]
     invalid: tuple[InvalidEntry, ...] = ()
     tolerant: bool = False  # the strict parser refused the body and the tolerant one read it
-    clock_off: timedelta | None = None  # how far the provider's clock is from ours, where it is more than minutes
     is_dated: bool = False  # the answer said the time at all
 
 

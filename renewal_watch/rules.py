@@ -191,7 +191,7 @@ class _Turn:
     policy: Policy
     on_day: int = 0
     horizons: tuple[int, int] = (0, 0)  # of the policy
-    fitting: Fitting[Rule] = field(default_factory=lambda: Fitting(()))  # the rules of the policy
+    fitting: Fitting[Rule] | None = None  # the rules of the policy, sorted when the first is asked for
     context: Context
     is_unclear: bool = False  # two clocks disagree on what day it is
     note: str = ""  # what alerts say when the number could not be read now
@@ -202,8 +202,7 @@ class _Turn:
     doubtful: list[tuple[PhoneNumber, Known]] = field(default_factory=list)  # numbers whose signs contradict each other
 
     def __post_init__(self) -> None:
-        """Count the days and sort the rules once."""
-        self.fitting = Fitting(self.policy.rules)
+        """Count the days once."""
         self.on_day = signs.today(self.now, self.policy.zone)
         self.horizons = self.policy.horizons
 
@@ -228,7 +227,8 @@ class _Turn:
         """The thresholds of this number: those of the rules that match it, else of the policy."""
         policy = self.policy
         own = None
-        if self.fitting:
+        if policy.rules:
+            self.fitting = self.fitting or Fitting(policy.rules)
             found = matching.effective(self.fitting, matching.subject(self.at, number, policy.inventory))
             own = found.auto_renewal_warn_days if auto_renewal else found.warn_days
         if own is not None:
@@ -428,7 +428,8 @@ def overdue_repeat_at(since_s: int, told: int) -> int:
     return since_s + day * DAY_S
 
 
-def _status_severity(status: str) -> Severity:
+def status_severity(status: str) -> Severity:
+    """How urgent a status is; critical where a number does not work, or is plainly gone."""
     if status == "active":
         return Severity.info
     if status in STATUSES:
@@ -463,7 +464,7 @@ def _judge_change(turn: _Turn, number: PhoneNumber, before: PhoneNumber, known: 
     left, on = turn.left(number, known), known.renews_on
     if number.status != before.status:
         words = messages.status_changed(number, turn.at, before.status, left, on)
-        severity = _status_severity(number.status)
+        severity = status_severity(number.status)
         if known.lapse is not None and left is not None and left <= 0:
             severity = Severity.info  # as it was meant
         is_active = number.status == "active"
@@ -695,7 +696,7 @@ def _judge_new(turn: _Turn, parsed: PhoneNumber, known: Known, *, is_baseline: b
         turn.tell("number.added", Severity.info, turn.once(name), words, parsed, left, topic="")
     if parsed.status != "active":
         words = messages.status_changed(parsed, turn.at, None, left, on)
-        turn.tell("status.changed", _status_severity(parsed.status), turn.once(name), words, parsed, left)
+        turn.tell("status.changed", status_severity(parsed.status), turn.once(name), words, parsed, left)
     latest = turn.on_day + turn.horizons[bool(parsed.auto_renewal)] + 1  # the countdown may be one day ahead of the day
     if on is not None and on > latest and not parsed.is_due_for_monthly_renewal:
         return known

@@ -253,11 +253,8 @@ class Client:
             for _ in range(PASSES):
                 reading = self._read_pages(session, _Reading(token=token, is_second=before is not None))
                 if reading.ended and not reading.lacks and (not reading.moved or reading.names == before):
-                    return replace(
-                        _listing(reading.entries, tolerant=reading.tolerant),
-                        clock_off=self.clock_off,
-                        is_dated=self.server_time is not None,
-                    )
+                    found = _listing(reading.entries, tolerant=reading.tolerant)
+                    return replace(found, is_dated=self.server_time is not None)
                 log.info("the list changed while its pages were read, or is not whole; reading it again")
                 before = reading.names if reading.ended else set()
         if reading.lacks:
@@ -708,11 +705,8 @@ def _listing(raws: list[msgspec.Raw], *, tolerant: bool) -> Listing:
         called, of_id = bare(parsed.number), numbers.setdefault(name, {})
         if of_id.keys() == {""}:
             of_id[called] = of_id.pop("")
-        if called not in of_id:
-            of_id[called] = name if not of_id else f"{name} {parsed.number}"
-            if not called and len(of_id) > 1:  # it has none: one of those that have one
-                of_id[called] = next(iter(of_id.values()))
-        name = of_id[called]
+        first = next(iter(of_id.values()), name)  # which one without a number is taken for, too
+        name = of_id.setdefault(called, f"{name} {parsed.number}" if of_id and called else first)
         if name not in found or _is_sooner(parsed, found[name].parsed):
             number = parsed.number or (found[name].parsed.number if name in found else None)
             found[name] = _called(entry, name, number)

@@ -207,6 +207,11 @@ class Redactor(logging.Filter):
         return masked(text) if self.masks_numbers else text
 
 
+def without_default_port(scheme: str, place: str) -> str:
+    """A host without the port that its scheme has anyway."""
+    return place.removesuffix({"https": ":443", "http": ":80"}.get(scheme, ""))
+
+
 def _basic(url: str) -> set[str]:
     """User and password of an address in base64, as a service that quotes its request would show them."""
     user, colon, password = url.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")

@@ -100,13 +100,12 @@ def words(said: dict[str, Any]) -> str:
     return f"{text} ({number})" if number is not None and str(number) not in text else text
 
 
-def _coded(key: str, good: frozenset[str]) -> Callable[[Answer, bytes], str | None]:
-    """A service whose answer has a number that says whether it took the message."""
+def _coded(*keys: str, good: str) -> Callable[[Answer, bytes], str | None]:
+    """A service whose answer has a number, under one of these keys, that says whether it took the message."""
 
     def judge(said: Answer, _: bytes) -> str | None:
-        if not isinstance(said, dict) or key not in said or str(said[key]) in good:
-            return None
-        return words(said)
+        is_no = isinstance(said, dict) and any(str(said.get(key, good)) != good for key in keys)
+        return words(said) if is_no else None
 
     return judge
 
@@ -140,26 +139,19 @@ def _synology(said: Answer, _: bytes) -> str | None:
     return words(said) if isinstance(said, dict) and not said.get("success", True) else None
 
 
-_FEISHU_CODES = (_coded("code", frozenset({"0"})), _coded("StatusCode", frozenset({"0"})))
-
-
-def _feishu(said: Answer, body: bytes) -> str | None:
-    """Its older robots say it in another word."""
-    return next(filter(None, (look(said, body) for look in _FEISHU_CODES)), None)
-
-
+_FEISHU = _coded("code", "StatusCode", good="0")  # its older robots say it in the other word
 # Source: each service's page of its API. Where a service is not here, what ``_in_general`` knows must do.
 _OWN: dict[str, Callable[[Answer, bytes], str | None]] = {
-    "dingtalk": _coded("errcode", frozenset({"0"})),
-    "wecombot": _coded("errcode", frozenset({"0"})),
-    "feishu": _feishu,
-    "lark": _feishu,
+    "dingtalk": _coded("errcode", good="0"),
+    "wecombot": _coded("errcode", good="0"),
+    "feishu": _FEISHU,
+    "lark": _FEISHU,
     "vonage": _vonage,
     "nexmo": _vonage,
     "synology": _synology,
     "synologys": _synology,
     "onesignal": _one_signal,
     "seven": _seven,
-    "bark": _coded("code", frozenset({"200"})),
-    "barks": _coded("code", frozenset({"200"})),
+    "bark": _coded("code", good="200"),
+    "barks": _coded("code", good="200"),
 }

@@ -140,6 +140,7 @@ SIDEWAYS = {  # within one level, in this direction only
     ("rows", "engine"),
     ("rows", "schema"),
     ("leases", "rows"),
+    ("leases", "engine"),
     ("leases", "schema"),
     ("snapshots", "leases"),
     ("snapshots", "rows"),

@@ -96,15 +96,16 @@ def config_check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Name all faults at once, those of secrets, channels, templates and the inventory included."""
     from renewal_watch import config
     from renewal_watch.hints import hints
-    from renewal_watch.inventory import inventory_faults, read
+    from renewal_watch.inventory import checked
     from renewal_watch.senders import channel_faults
     from renewal_watch.wording import template_faults
 
     settings = base.settings(ctx, complains=False)
     of_files = [f"{one.place}: {fault}" for one in settings.broken for fault in one.faults]
+    records, inventory_faults = checked(settings)
     faults = [*settings.dangling, *config.secret_faults(settings)]
     if not faults:
-        faults = [*channel_faults(settings), *template_faults(settings), *inventory_faults(settings)]
+        faults = [*channel_faults(settings), *template_faults(settings), *inventory_faults]
     if faults or of_files:
         raise ConfigError([*(f"{settings.path}: {fault}" for fault in faults), *of_files])
     channels = ", ".join(channel.name for channel in settings.channels) or "none: nobody will be told"
@@ -112,7 +113,7 @@ def config_check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     places = f"{count} environment{'s' * (count != 1)}"
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"{settings.path} is right: {places}, channels: {channels}")
-    doubtful = hints(settings, read(settings.inventory_path)[0])
+    doubtful = hints(settings, records)
     for hint in doubtful:
         answer.say(f"but {hint}")
     answer.end(

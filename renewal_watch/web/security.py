@@ -25,7 +25,7 @@ from itsdangerous import BadSignature, Signer, URLSafeSerializer
 from renewal_watch import files
 from renewal_watch.config import Web
 from renewal_watch.errors import ConfigError
-from renewal_watch.text import printable
+from renewal_watch.text import printable, without_default_port
 
 SHORTEST = 12  # characters of a password
 LONGEST = 1000
@@ -276,8 +276,8 @@ def is_from_own_page(headers: Mapping[str, str]) -> bool:
     if origin is None:
         return True
     scheme, _, place = origin.lower().partition("://")
-    default = {"https": ":443", "http": ":80"}.get(scheme, "")
-    return place.removesuffix(default) == headers.get("host", "").lower().removesuffix(default)
+    host = headers.get("host", "").lower()
+    return without_default_port(scheme, place) == without_default_port(scheme, host)
 
 
 def is_loopback(host: str) -> bool:

@@ -97,6 +97,8 @@ class _Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.flow.write_paused:  # what is sent has to be read first
+            return
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):  # the request is whole, or there will be none
             self._wait(None)
         elif self._due is None:

@@ -15,8 +15,8 @@ from made_up import emptied
 from watched import CHANNEL, Watched, one
 
 from renewal_watch import health
+from renewal_watch.engine import lock_of
 from renewal_watch.errors import StoreError
-from renewal_watch.leases import lock_of
 from renewal_watch.presence import Presence
 from renewal_watch.routing import Routing
 from renewal_watch.schema import HEAD, instances

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rounds import few
 
 from renewal_watch import config, matching
-from renewal_watch.inventory import LARGEST, Inventory, inventory_faults, parse, read
+from renewal_watch.inventory import LARGEST, Inventory, checked, parse, read
 from renewal_watch.model import PhoneNumber, Record
 
 ANN = Record(owner="Ann Meyer", labels=("vip", "hotline"), note="front desk")
@@ -261,7 +261,7 @@ def test_the_check_of_the_configuration_names_its_faults(tmp_path: Path) -> None
     (tmp_path / "config.toml").write_text(text)
     found = config.load(tmp_path / "config.toml")
     assert found.inventory_path == path
-    assert inventory_faults(found) == [f"inventory.file: {path}: line 2: 'x' is not a phone number"]
+    assert checked(found)[1] == [f"inventory.file: {path}: line 2: 'x' is not a phone number"]
 
 
 # --- while the watch runs ---------------------------------------------------------------------------------------------
