@@ -8,14 +8,14 @@ import stat
 from pathlib import Path
 
 
-def without_waiting(name: str, flags: int) -> int:
+def _without_waiting(name: str, flags: int) -> int:
     """An ``opener`` for which a pipe that nobody writes to is empty at once."""
     return os.open(name, flags | os.O_NONBLOCK)
 
 
 def read(path: Path, most: int) -> tuple[bytes, os.stat_result]:
     """At most ``most`` bytes of a file, and what it is. Raises OSError, also for what is no file."""
-    with open(path, "rb", opener=without_waiting) as file:
+    with open(path, "rb", opener=_without_waiting) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is no file", str(path))

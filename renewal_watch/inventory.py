@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from renewal_watch import files
 from renewal_watch.config import Settings
-from renewal_watch.files import without_waiting
 from renewal_watch.matching import digits
 from renewal_watch.model import Record
 
@@ -163,8 +163,7 @@ def _content(path: Path | None) -> tuple[bytes, list[str]]:
     if path is None:
         return b"", []
     try:
-        with open(path, "rb", opener=without_waiting) as file:
-            content = file.read(LARGEST + 1) or b""
+        content, _ = files.read(path, LARGEST + 1)
     except OSError as error:
         return b"", [f"{path} cannot be read: {error.strerror}"]
     if len(content) > LARGEST:

@@ -51,6 +51,7 @@ _GROUPS = {
     "renewal.due": "due",
     "renewal.overdue": "overdue",
     "renewal.renewed": "renewed",
+    "renewal.postponed": "that renew later than told",
     "status.changed": "with another status",
     "number.added": "added",
     "number.missing": "missing",
@@ -269,6 +270,14 @@ def renewed(number: PhoneNumber, paid: PhoneNumber, at: str, left: int, on: int)
     )
 
 
+def postponed(number: PhoneNumber, at: str, left: int, on: int, was_on: int) -> tuple[str, str]:
+    """The end of what was told of a renewal day that is a later one now, without a renewal."""
+    return f"{who(number)} renews later than told", (
+        f"{who(number)} ({at}) renews in {days(left)}, on {day(on)}, and not on {day(was_on)} as told: the provider moved the "
+        f"day, or one of its signs had stood still. That is no renewal; {_auto(number)}. Nothing to do now."
+    )
+
+
 def status_changed(
     number: PhoneNumber, at: str, before: str | None, left: int | None, on: int | None, *, still: bool = False
 ) -> tuple[str, str]:
@@ -284,6 +293,8 @@ def status_changed(
         todo = f"It may not take calls and may be lost: check payment and status in {DASHBOARD} now."
     elif number.status == "pending":
         todo = f"If that was not expected, ask in {DASHBOARD}."
+    elif not number.status:
+        todo = f"Whether it works is not known until the list says so again: look in {DASHBOARD}."
     else:
         todo = f"This status is not documented: look in {DASHBOARD} what it means."
     said = now if still else f"{now}; {was}"

@@ -29,6 +29,7 @@ LONGEST_COUNTDOWN = 36_500  # days; a hundred years are no renewal
 LONGEST_PRICE = 15  # digits before the point, or zeros after it; longer is no sum of money
 FIRST_YEAR = 2000  # an earlier renewal day is a placeholder, such as 0001-01-01
 _ZONE_WORD = re.compile(r"\s*(utc|gmt|z)$", re.IGNORECASE)
+_ZONE_NAME = re.compile(r"\s*[\[(][^])]*[])]$")  # after the offset, by RFC 9557 or as a remark
 _DATE = len("2026-11-23")
 _CODE = re.compile(r"\s*[A-Za-z]{3}\s*")  # of a currency, ISO 4217
 _DECIMALS = 6  # of a price; more are a binary fraction that was written out, 1.1499999999999999
@@ -38,6 +39,7 @@ KINDS = (
     "renewal.due",
     "renewal.overdue",
     "renewal.renewed",
+    "renewal.postponed",
     "status.changed",
     "number.added",
     "number.missing",
@@ -116,7 +118,7 @@ def day_of(text: str, zone: str = "UTC") -> date | None:
 
 def _instant(text: str) -> datetime | None:
     """The instant that a time with an offset stands for; None where there is no offset, or nothing that can be read."""
-    text = _ZONE_WORD.sub("+00:00", text)
+    text = _ZONE_WORD.sub("+00:00", _ZONE_NAME.sub("", text))
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

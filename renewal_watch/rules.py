@@ -92,7 +92,7 @@ TOPICS = {  # what a kind of alert is about, where the caller does not say: a ma
     "watch": "api",
 }
 ENDS = frozenset(
-    {"renewal.renewed", "number.returned", "capability.gained", "watch.recovered"}
+    {"renewal.renewed", "renewal.postponed", "number.returned", "capability.gained", "watch.recovered"}
 )  # kinds that are always the end of something
 # topics that end with a number
 _OF_NUMBERS = ("renewal", "status", "price", "capability", "lapse", "last chance", "release")
@@ -308,7 +308,10 @@ def _judge_renewal(
         if is_renewed and known.lapse is None:
             words = messages.renewed(number, before, turn.at, left, on)
             turn.tell("renewal.renewed", Severity.info, _key(known, on, cycle.course), words, number, left)
-        else:
+        elif on > cycle.renews_on and known.lapse is None and _is_far(turn, number, left):
+            words = messages.postponed(number, turn.at, left, on, cycle.renews_on)
+            turn.tell("renewal.postponed", Severity.info, _key(known, on, cycle.course), words, number, left)
+        else:  # what is open goes on under the other day
             turn.end(known.provider_id, "renewal")
         cycle = None
         known = known._replace(cycle=None)
@@ -341,6 +344,12 @@ def _judge_renewal(
             told_due_flag=cycle.told_due_flag or flag or left == 0,
         )
     )
+
+
+def _is_far(turn: _Turn, number: PhoneNumber, left: int) -> bool:
+    """Whether nothing demands to be told of a renewal day yet."""
+    reached = tightest(left, turn.thresholds(number, auto_renewal=bool(number.auto_renewal)))
+    return left > 0 and reached is None and not number.is_due_for_monthly_renewal
 
 
 def _is_corrected(turn: _Turn, number: PhoneNumber, known: Known, before: PhoneNumber) -> bool:

@@ -305,11 +305,18 @@ BROKEN = [  # an entry with something that cannot be read; its name, and the fie
     (json.dumps(entry("bad", days_until_monthly_renewal="nan")).encode(), "bad", ["days_until_monthly_renewal"]),
     (json.dumps(entry("bad", days_until_monthly_renewal="inf")).encode(), "bad", ["days_until_monthly_renewal"]),
     (json.dumps(entry("bad", days_until_monthly_renewal=[1])).encode(), "bad", ["days_until_monthly_renewal"]),
-    (json.dumps(entry("bad", country_code="\ud83d")).encode(), "bad", []),
-    (json.dumps(entry("bad", country_code="@@")).encode().replace(b"@@", b"\xff\xfe"), "bad", []),
-    (json.dumps(entry("b@d")).encode().replace(b"@", b"\xff"), "b\ufffdd", []),
+    (json.dumps(entry("bad", country_code="\ud83d")).encode(), "bad", ["country_code"]),
+    (json.dumps(entry("bad", country_code="@@")).encode().replace(b"@@", b"\xff\xfe"), "bad", ["country_code"]),
+    (json.dumps(entry("b@d")).encode().replace(b"@", b"\xff"), "b\ufffdd", ["id", "number"]),
+    (json.dumps(entry("bad", odd="@")).encode().replace(b"@", b"\xff"), "bad", ["odd"]),
+    (json.dumps(entry("bad", odd={"a": ["\ud83d"]})).encode(), "bad", ["odd"]),
+    (json.dumps(entry("bad", odd={"a": "\U0001f600"})).encode(), "bad", []),
+    (b'{"id": "bad", "odd": {"a": ' + b"[" * 25 + b"]" * 25 + b"}}", "bad", ["odd"]),
+    (b'{"id": "bad", "odd": ' + b"[" * 5000 + b"]" * 5000 + b"}", "bad", ["odd"]),
+    (b'{"id": "bad", "odd": [' + b"7" * 5000 + b"]}", "bad", ["odd"]),
+    (b'{"id": "bad", "odd": -' + b"7" * 5000 + b"}", "bad", ["odd"]),
     (b'{"id": "bad", "type": ' + b"[" * 5000 + b"]" * 5000 + b"}", "bad", ["type"]),
-    (b'{"id": ' + b"9" * 5000 + b', "number": "+1555"}', "9" * 5000, []),
+    (b'{"id": ' + b"9" * 5000 + b', "number": "+1555"}', "9" * 5000, ["id"]),
 ]
 
 

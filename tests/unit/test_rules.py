@@ -462,7 +462,9 @@ def test_overdue_is_repeated_after_1_2_4_7_days_and_weekly(polled_after: Sequenc
         (0, 30, ["renewal.renewed info 30"]),
         (-5, 25, ["renewal.renewed info 25"]),
         (2, 9, ["renewal.renewed info 9"]),
-        (2, 7, []),  # less than a week is a postponement
+        (2, 7, ["renewal.postponed info 7"]),  # less than a week is no renewal
+        (2, 3, []),  # a wobble
+        (0, 3, ["renewal.upcoming info 3"]),  # postponed, and as near as before: the warning goes on
         (20, 50, []),  # of this one nothing was told
         (3, 4, []),  # a wobble
         (3, 1, []),  # a wobble
@@ -478,6 +480,20 @@ def test_renewed_is_told_for_numbers_that_had_been_told_about(
     now = T0 + H
     assert world.poll(now, phone(now, on(after), **ON, **without)) == expected
     assert world.poll(now + H, phone(now + H, on(after), **ON, **without)) == []
+
+
+def test_what_was_told_of_a_countdown_that_never_moves_has_an_end_when_the_date_counts() -> None:
+    """No renewal, but whoever was told "tomorrow" is told that it is not so."""
+    world = World(baseline=False)
+    stands = [phone(T0, on(20), days_until_monthly_renewal=1, **OFF) for _ in range(4)]
+    assert [world.poll(T0 + days * D, one) for days, one in enumerate(stands)] == [
+        ["renewal.upcoming critical 1"],
+        ["renewal.due critical 0"],
+        ["data.contradiction warning", "renewal.postponed info 18"],
+        [],
+    ]
+    (told,) = [one for one in world.told if one.kind == "renewal.postponed"]
+    assert "and not on Tue 24 Nov 2026 as told" in told.text
 
 
 def test_renewed_names_the_price_that_was_paid_and_the_new_day() -> None:
