@@ -35,6 +35,10 @@ OLDEST_SERVER = 14  # major release of PostgreSQL
 MOST_CONNECTIONS = _POOL + _POOL_MORE + 1  # that one daemon has with a server; one is for saying that it is there
 _AGAIN = "; nothing was lost, try again"
 _REPEATED = "; nothing was lost, the step is repeated"  # by who goes on
+_EMPTY = (
+    "was it emptied, put a backup back: renewal-watch db restore FILE; is it a new one, make its tables with: "
+    "renewal-watch db upgrade"
+)
 _BY_CODE = {  # of PostgreSQL (postgresql.org/docs/current/errcodes-appendix.html): what to do
     "53100": f"free some space on the server's disk{_AGAIN}",
     "53300": f"raise max_connections of the server, or see what else is connected{_AGAIN}",
@@ -42,7 +46,7 @@ _BY_CODE = {  # of PostgreSQL (postgresql.org/docs/current/errcodes-appendix.htm
     "40P01": f"another process was in the way{_AGAIN}",
     "25006": f"the server takes no changes: it is a standby, or was set to read only{_AGAIN}",
     "25P03": f"this process stood still in the middle of it{_AGAIN}",
-    "42P01": "make its tables with: renewal-watch db upgrade",
+    "42P01": _EMPTY,
     "42501": "give this user the right to it, see docs/database.md",
     "28000": "correct the user in database.url, or let it in (pg_hba.conf)",
     "28P01": "correct the password",
@@ -55,7 +59,7 @@ _BY_WORD = {  # of SQLite, and of a server that lets nobody in: what to do
     "full": f"free some space{_AGAIN}",
     "locked": f"another process keeps it locked{_AGAIN}",
     "readonly": "let the service's user write the file and its directory",
-    "no such table": "bring it up to date with: renewal-watch db upgrade",
+    "no such table": _EMPTY,
     "no such column": "bring it up to date with: renewal-watch db upgrade",
     "password authentication failed": "correct the user or the password",
     "no password supplied": "give the password in database.url, or in the file that PGPASSFILE names",

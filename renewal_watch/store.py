@@ -345,7 +345,9 @@ class Transaction(Outbox):
         if is_usable(revision, kept.get("least")):
             return None
         if revision is None:
-            return f"{name} has no tables yet; the first poll makes them: renewal-watch poll"
+            return (
+                f"{name} has no tables; the first poll makes them: renewal-watch poll (if it had some: db restore FILE)"
+            )
         todo = "install the release that wrote it" if is_newer else "run: renewal-watch db upgrade"
         return f"{name} has schema {revision}, this release needs {HEAD}; {todo}"
 
