@@ -26,12 +26,12 @@ import fleet
 import server
 from sqlalchemy import func, select, update
 
-from renewal_watch.config import load
-from renewal_watch.messages import of_the_watch
-from renewal_watch.model import Severity
-from renewal_watch.routing import Routing
-from renewal_watch.schema import deliveries, environments, leases, polls
-from renewal_watch.store import Store
+from renewal_watch.alerts.service_texts import of_the_watch
+from renewal_watch.config.loading import load
+from renewal_watch.database.schema import deliveries, environments, leases, polls
+from renewal_watch.model.alerts import Severity
+from renewal_watch.notify.routing import Routing
+from renewal_watch.store.store import Store
 
 HOOK_S = 0.1  # what the webhook takes for a message: as long as a service on the internet
 PATIENCE_S = 3600

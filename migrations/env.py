@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from renewal_watch.schema import metadata
+from renewal_watch.database.schema import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transactional_ddl=False)

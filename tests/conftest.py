@@ -19,7 +19,7 @@ from databases import Chosen
 from receivers import HttpReceiver, http_receiver
 from world import World, serving
 
-from renewal_watch.channels import AppriseChannel
+from renewal_watch.channels.apprise import AppriseChannel
 
 T0 = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)  # a Monday noon
 
@@ -174,7 +174,7 @@ def _forgotten_loudness() -> Iterator[None]:
     from renewal_watch.text import REDACTOR
 
     logging.disable(logging.NOTSET)  # completion keeps its whole process quiet
-    for name in ("renewal_watch", "renewal_watch.poll"):
+    for name in ("renewal_watch", "renewal_watch.operations.poll"):
         logging.getLogger(name).setLevel(logging.NOTSET)  # a fixture of a whole module may have run a command
     REDACTOR.masks_numbers = False
     yield

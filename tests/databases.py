@@ -29,9 +29,9 @@ from alembic import command as alembic
 from alembic.config import Config
 from sqlalchemy import URL, Pool, event, make_url
 
-from renewal_watch.engine import open_engine
-from renewal_watch.schema import HEAD, metadata
-from renewal_watch.store import Store, _migrations
+from renewal_watch.database.engine import open_engine
+from renewal_watch.database.schema import HEAD, metadata
+from renewal_watch.store.store import Store, _migrations
 
 BOTH = pytest.mark.both_engines
 EITHER = pytest.mark.either_engine

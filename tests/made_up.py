@@ -7,10 +7,10 @@ from typing import Any
 
 from databases import COUNTED
 
-from renewal_watch.model import Listing
-from renewal_watch.schema import metadata
-from renewal_watch.store import Store
-from renewal_watch.talkover import _envelope_tolerant, _listing
+from renewal_watch.database.schema import metadata
+from renewal_watch.model.numbers import Listing
+from renewal_watch.provider.talkover.decode import _envelope_tolerant, listing_of
+from renewal_watch.store.store import Store
 
 
 def entry(name: str = "phone-1", **changes: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def entry(name: str = "phone-1", **changes: Any) -> dict[str, Any]:
 def listing(*entries: object) -> Listing:
     """A complete list as the client gives it."""
     envelope, _ = _envelope_tolerant(bytearray(json.dumps({"success": True, "data": list(entries)}).encode()))
-    return _listing(envelope.data, tolerant=False)
+    return listing_of(envelope.data, tolerant=False)
 
 
 def emptied(store: Store) -> None:

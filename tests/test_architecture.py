@@ -1,9 +1,11 @@
-"""Imports go down only, as docs/design.md draws them; the pure modules touch no clock, network or database."""
+"""Imports go down only, folder by folder, in the order that docs/design.md lists; the pure folders touch nothing outside."""
 
 from __future__ import annotations
 
 import ast
 import functools
+import re
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,181 +13,13 @@ import pytest
 import renewal_watch
 
 PACKAGE = Path(renewal_watch.__file__).parent
-LEVELS = {
-    "errors": 0,
-    "clock": 0,
-    "files": 0,
-    "model": 0,
-    "text": 0,
-    "messages": 1,
-    "answers": 1,
-    "account": 1,
-    "entries": 1,
-    "signs": 1,
-    "identity": 1,
-    "rules": 1,
-    "config": 1,
-    "schedule": 1,
-    "matching": 1,
-    "inventory": 1,
-    "environments": 1,
-    "routing": 1,
-    "logs": 1,
-    "talkover": 2,
-    "schema": 2,
-    "engine": 2,
-    "rows": 2,
-    "leases": 2,
-    "snapshots": 2,
-    "fleet": 2,
-    "decisions": 2,
-    "readings": 2,
-    "outbox": 2,
-    "hints": 2,
-    "templates": 2,
-    "wording": 2,
-    "digest": 2,
-    "store": 2,
-    "views": 2,
-    "copying": 2,
-    "damage": 2,
-    "backups": 2,
-    "retention": 2,
-    "channels": 2,
-    "witness": 2,
-    "wire": 2,
-    "hooks": 2,
-    "senders": 2,
-    "report": 2,
-    "poll": 3,
-    "rates": 3,
-    "upkeep": 3,
-    "turn": 5,
-    "selections": 2,
-    "dispatch": 3,
-    "presence": 3,
-    "postgresql": 3,
-    "follow_up": 3,
-    "health": 3,
-    "account_poll": 3,
-    "simulator": 3,
-    "canary": 4,
-    "heartbeat": 4,
-    "preview": 4,
-    "check": 4,
-    "metrics": 4,
-    "deeds": 4,
-    "reasons": 4,
-    "intake": 2,
-    "ics": 5,
-    "forecast": 5,
-    "export": 5,
-    "systemd": 1,
-    "web": 6,
-    "daemon": 5,
-    "demo": 6,
-    "doctor": 6,
-    "cli": 6,
-    "__main__": 7,
-    "__init__": 0,
-}
-SIDEWAYS = {  # within one level, in this direction only
-    ("rules", "messages"),
-    ("rules", "signs"),
-    ("channels", "witness"),
-    ("rules", "identity"),
-    ("messages", "signs"),
-    ("account", "signs"),
-    ("model", "errors"),
-    ("config", "schedule"),
-    ("config", "matching"),
-    ("store", "engine"),
-    ("store", "schema"),
-    ("store", "views"),
-    ("store", "snapshots"),
-    ("store", "outbox"),
-    ("store", "copying"),
-    ("copying", "engine"),
-    ("copying", "schema"),
-    ("damage", "copying"),
-    ("damage", "engine"),
-    ("damage", "schema"),
-    ("damage", "snapshots"),
-    ("damage", "store"),
-    ("backups", "copying"),
-    ("backups", "engine"),
-    ("backups", "schema"),
-    ("backups", "store"),
-    ("retention", "rows"),
-    ("retention", "schema"),
-    ("retention", "snapshots"),
-    ("retention", "store"),
-    ("account", "rules"),
-    ("answers", "text"),
-    ("account", "messages"),
-    ("readings", "decisions"),
-    ("readings", "fleet"),
-    ("readings", "rows"),
-    ("readings", "schema"),
-    ("outbox", "readings"),
-    ("outbox", "rows"),
-    ("outbox", "schema"),
-    ("decisions", "snapshots"),
-    ("decisions", "schema"),
-    ("fleet", "rows"),
-    ("fleet", "schema"),
-    ("fleet", "selections"),
-    ("fleet", "snapshots"),
-    ("selections", "schema"),
-    ("rows", "engine"),
-    ("rows", "schema"),
-    ("leases", "rows"),
-    ("leases", "engine"),
-    ("leases", "schema"),
-    ("snapshots", "leases"),
-    ("snapshots", "rows"),
-    ("snapshots", "schema"),
-    ("digest", "report"),
-    ("rules", "matching"),
-    ("routing", "config"),
-    ("routing", "matching"),
-    ("routing", "messages"),
-    ("routing", "schedule"),
-    ("inventory", "matching"),
-    ("inventory", "config"),
-    ("environments", "config"),
-    ("wording", "templates"),
-    ("talkover", "wire"),
-    ("hooks", "wire"),
-    ("hooks", "channels"),
-    ("senders", "channels"),
-    ("senders", "hooks"),
-    ("daemon", "turn"),
-    ("cli", "demo"),
-    ("cli", "doctor"),
-    ("cli", "web"),
-    ("messages", "text"),
-}
-PURE = {
-    "errors",
-    "model",
-    "text",
-    "entries",
-    "signs",
-    "messages",
-    "matching",
-    "rules",
-    "routing",
-    "report",
-    "digest",
-    "answers",
-    "account",
-}
+DESIGN = PACKAGE.parent / "docs" / "design.md"
+MOST_FILES = 13  # in one folder, its __init__ included
+PURE = ("model", "schedule", "alerts", "detect", "account", "notify")
 IMPURE = {
     "requests",
     "sqlalchemy",
     "apprise",
-    "apscheduler",
     "socket",
     "subprocess",
     "os",
@@ -193,52 +27,78 @@ IMPURE = {
     "time",
     "urllib3",
 }
-FILES = {path.stem: [path] for path in PACKAGE.glob("*.py")} | {
-    path.parent.name: sorted(path.parent.rglob("*.py")) for path in PACKAGE.glob("*/__init__.py")
-}  # a package counts as one module, at one level
+CHILD = "notify.templates"  # the user's templates are tried in a process of their own
+FILES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
 MODULES = sorted(FILES)
+
+
+def order() -> list[str]:
+    """The folders as docs/design.md lists them, from the lowest to the highest; "" is the package itself."""
+    listing = DESIGN.read_text().split("```listing\n")[1].split("```")[0]
+    return [re.split(r"/?\s", line)[0].rstrip("/").replace("renewal_watch", "") for line in listing.splitlines()]
+
+
+def folder(module: str) -> str:
+    """``provider/talkover`` of ``provider.talkover.client``, "" of a module of the package itself."""
+    parent = FILES[module].parent.relative_to(PACKAGE)
+    return "" if parent == Path() else str(parent)
 
 
 @functools.cache
 def nodes(module: str) -> tuple[ast.AST, ...]:
-    return tuple(node for path in FILES[module] for node in ast.walk(ast.parse(path.read_text())))
+    return tuple(ast.walk(ast.parse(FILES[module].read_text())))
 
 
 @functools.cache
-def imported(module: str) -> set[str]:
+def imported(module: str) -> frozenset[str]:
     """Every module imported anywhere in ``module``, own ones as ``renewal_watch.NAME``."""
     names: set[str] = set()
     for node in nodes(module):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "renewal_watch":
-                names |= {f"renewal_watch.{alias.name}" for alias in node.names}
-            else:
-                names.add(node.module)
-    return names
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in inner if name.removeprefix("renewal_watch.") in FILES}
+            names |= modules or {node.module}
+    return frozenset(names)
 
 
 def own(module: str) -> set[str]:
-    named = {name.split(".")[1] for name in imported(module) if name.startswith("renewal_watch.")}
-    return named & set(MODULES) - {module}
+    return {name.removeprefix("renewal_watch.") for name in imported(module) if name.startswith("renewal_watch.")}
 
 
-def test_every_module_has_its_level() -> None:
-    assert set(MODULES) == set(LEVELS)
+def test_every_folder_has_its_place() -> None:
+    folders = {folder(module) for module in MODULES}
+    assert sorted(order()) == sorted(folders)
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "__main__"])
 def test_imports_go_down(module: str) -> None:
-    up = {
-        other
-        for other in own(module)
-        if LEVELS[other] > LEVELS[module] or (LEVELS[other] == LEVELS[module] and (module, other) not in SIDEWAYS)
-    }
+    floors = {name: floor for floor, name in enumerate(order())}
+    up = {other for other in own(module) if floors[folder(other)] > floors[folder(module)]}
     assert up == set()
 
 
-@pytest.mark.parametrize("module", sorted(PURE))
+def test_imports_go_in_no_circle() -> None:
+    graph = {module: own(module) - {module} for module in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+def test_no_folder_is_a_heap() -> None:
+    sizes = {name: sum(folder(module) == name for module in MODULES) for name in order()}
+    assert {name: size for name, size in sizes.items() if size > MOST_FILES and name != "cli"} == {}
+
+
+PURE_MODULES = [module for module in MODULES if folder(module) in PURE and module != CHILD]
+
+
+@pytest.mark.parametrize("module", PURE_MODULES)
 def test_pure_modules_touch_nothing(module: str) -> None:
     assert {name.split(".")[0] for name in imported(module)} & IMPURE == set()
     calls = {ast.unparse(node.func) for node in nodes(module) if isinstance(node, ast.Call)}
@@ -254,29 +114,30 @@ def test_one_module_reads_the_clock(module: str) -> None:
 def test_one_library_one_door() -> None:
     """Each library is imported where it is used and nowhere else."""
     doors = {
-        "requests": {"talkover", "wire", "witness"},  # the last looks at those that Apprise makes
-        "urllib3": {"wire"},
-        "apprise": {"channels"},
-        "sqlalchemy": {
-            *("schema", "engine", "store", "rows", "leases", "snapshots", "fleet", "decisions", "readings", "outbox"),
-            *("health", "check", "metrics", "rates", "copying", "damage", "backups", "retention"),
-            *("ics", "forecast", "export", "selections"),
-        },
-        "alembic": {"store"},
-        "apscheduler": {"daemon", "schedule"},
-        "click": {"cli", "demo"},
-        "pyjson5": {"talkover"},
-        "prometheus_client": {"metrics"},
-        "icalendar": {"ics"},
-        "jinja2": {"templates", "web"},
-        "starlette": {"web"},
-        "uvicorn": {"web"},
-        "h11": {"web"},
-        "itsdangerous": {"web"},
+        "requests": {"provider.http", "provider.talkover.client", "channels.witness"},  # the last looks at Apprise's
+        "urllib3": {"provider.http"},
+        "apprise": {"channels.apprise_child"},
+        "alembic": {"store.store"},
+        "apscheduler": {"daemon.daemon", "schedule.times"},
+        "pyjson5": {"provider.talkover.decode"},
+        "prometheus_client": {"diagnostics.metrics"},
+        "icalendar": {"reports.calendar"},
+        "jinja2": {"notify.templates", "web.app"},
+        "h11": {"web.serve"},
+        "itsdangerous": {"web.security"},
     }
     for library, allowed in doors.items():
         users = {module for module in MODULES if any(n.split(".")[0] == library for n in imported(module))}
         assert users == allowed, library
+    folders = {
+        "click": {"cli"},
+        "starlette": {"web"},
+        "uvicorn": {"web"},
+        "sqlalchemy": {"database", "store", "maintenance", "reports", "diagnostics"},
+    }
+    for library, within in folders.items():
+        users = {folder(module) for module in MODULES if any(n.split(".")[0] == library for n in imported(module))}
+        assert users == within, library
 
 
 def test_a_broad_except_stands_only_around_the_turns() -> None:
@@ -292,4 +153,7 @@ def test_a_broad_except_stands_only_around_the_turns() -> None:
         and isinstance(node.type, ast.Name)
         and node.type.id in ("Exception", "BaseException")
     }
-    assert found == {"daemon", "poll", "account_poll", "presence", "dispatch", "templates", "cli"}
+    assert found == {
+        *("daemon.daemon", "daemon.membership", "operations.poll", "operations.account_poll", "operations.dispatch"),
+        *("notify.templates", "cli.plugin", "cli.watching"),
+    }

@@ -14,10 +14,34 @@ import msgspec
 import pytest
 from conftest import T0
 
-from renewal_watch import config, schema, wording
 from renewal_watch.cli import cli, contents
-from renewal_watch.model import KINDS, Match, Rule
-from renewal_watch.routing import Routing
+from renewal_watch.config.loading import load
+from renewal_watch.database import schema
+from renewal_watch.model.alerts import KINDS
+from renewal_watch.model.policy import Match, Rule
+from renewal_watch.notify import wording
+from renewal_watch.notify.routing import Routing
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import (
+    Account,
+    Backup,
+    Canary,
+    Database,
+    Escalation,
+    Flapping,
+    InventoryFile,
+    Metrics,
+    Polls,
+    Privacy,
+    Reminders,
+    Renewals,
+    Retention,
+    Template,
+    Web,
+)
+from renewal_watch.settings.values import duration
+from renewal_watch.settings.whole import File
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -86,24 +110,24 @@ def keys(section: type[msgspec.Struct]) -> set[str]:
 
 
 SECTIONS = (
-    config.File,
-    config.Database,
-    config.Renewals,
-    config.Environment,
-    config.Channel,
-    config.Reminders,
-    config.Escalation,
-    config.Flapping,
-    config.InventoryFile,
-    config.Privacy,
-    config.Web,
-    config.Metrics,
-    config.Canary,
-    config.Template,
-    config.Account,
-    config.Retention,
-    config.Backup,
-    config.Polls,
+    File,
+    Database,
+    Renewals,
+    Environment,
+    Channel,
+    Reminders,
+    Escalation,
+    Flapping,
+    InventoryFile,
+    Privacy,
+    Web,
+    Metrics,
+    Canary,
+    Template,
+    Account,
+    Retention,
+    Backup,
+    Polls,
     Rule,
 )
 
@@ -121,15 +145,15 @@ def test_the_example_shows_every_key() -> None:
 
 
 TOLD = {
-    "reminders": config.Reminders,
-    "escalation": config.Escalation,
-    "flapping": config.Flapping,
-    "inventory": config.InventoryFile,
-    "privacy": config.Privacy,
-    "account": config.Account,
-    "retention": config.Retention,
-    "backup": config.Backup,
-    "polls": config.Polls,
+    "reminders": Reminders,
+    "escalation": Escalation,
+    "flapping": Flapping,
+    "inventory": InventoryFile,
+    "privacy": Privacy,
+    "account": Account,
+    "retention": Retention,
+    "backup": Backup,
+    "polls": Polls,
 }
 
 
@@ -149,10 +173,10 @@ def test_the_example_s_commented_blocks_are_right_when_the_marks_are_taken_off(t
     text += "".join(f'\n[[channels]]\nname = "{name}"\nurl_env = "X"\n' for name in others)
     path = tmp_path / "config.toml"
     path.write_text(text)
-    read = config.load(path)
+    read = load(path)
     assert [rule.name for rule in read.rules] == ["support-lines"]
-    assert read.canary.schedule == config.Canary().schedule
-    assert read.canary.within == config.Canary().within
+    assert read.canary.schedule == Canary().schedule
+    assert read.canary.within == Canary().within
     assert len(read.templates) == 1
 
 
@@ -167,10 +191,10 @@ def test_the_example_s_values_are_the_defaults() -> None:
     """Every line that says "default" shows it; the uncommented ones are compared with the code."""
     told = tomllib.loads(EXAMPLE)
     sections: list[tuple[type[msgspec.Struct], dict[str, Any]]] = [
-        (config.File, {"timezone": told["timezone"]}),
-        (config.Renewals, told["renewals"]),
-        (config.Environment, told["environments"][0]),
-        (config.Channel, told["channels"][0]),
+        (File, {"timezone": told["timezone"]}),
+        (Renewals, told["renewals"]),
+        (Environment, told["environments"][0]),
+        (Channel, told["channels"][0]),
         *((section, told[name]) for name, section in TOLD.items()),
     ]
     lines = {line.split("=")[0].strip(): line for line in EXAMPLE.splitlines() if "=" in line}
@@ -182,7 +206,7 @@ def test_the_example_s_values_are_the_defaults() -> None:
             field = defaults[key]
             default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
             if key == "poll_every":
-                assert config.Environment(name="x", base_url="x").interval == config.duration(value)
+                assert Environment(name="x", base_url="x").interval == duration(value)
                 continue
             assert msgspec.json.encode(default) == msgspec.json.encode(value), key
 
@@ -209,7 +233,7 @@ def test_migrations_and_tables_agree(tmp_path: Path) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    from renewal_watch.store import Store
+    from renewal_watch.store.store import Store
 
     store = Store(f"sqlite:///{tmp_path}/x.db")
     store.upgrade()

@@ -13,8 +13,8 @@ from renewal_watch.cli import base, completing
 from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
-    from renewal_watch.config import Settings
-    from renewal_watch.store import Store
+    from renewal_watch.settings.whole import Settings
+    from renewal_watch.store.store import Store
 
 _PAGE = 500  # alerts read at once
 
@@ -29,15 +29,18 @@ _PAGE = 500  # alerts read at once
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | None, environment: str | None) -> None:  # noqa: FBT001
     """Show the fleet, most urgent first, and how the watch does."""
-    from renewal_watch import fleet, health, report
     from renewal_watch.cli.spool import Spool
-    from renewal_watch.model import Watch
+    from renewal_watch.diagnostics import health
+    from renewal_watch.model.tracking import Watch
+    from renewal_watch.reports import rows as reports_rows
+    from renewal_watch.reports import status, tables
+    from renewal_watch.store import fleet
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
     now = base.now(ctx)
     wanted = None if wanted is None else wanted.lower()
-    columns = report.Columns()
+    columns = reports_rows.Columns()
     environments = []
     with Spool() as rows:
         with base.store(settings, write=False) as store:
@@ -51,28 +54,28 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
                 unwell = [one.reason for one in health.daemon(tx, settings, now) if not one.ok]
             for one in chosen:
                 policy = settings.policy(one)
-                environments.append(report.environment_json(watches.get(one.name, Watch(name=one.name)), policy, now))
+                environments.append(status.environment_json(watches.get(one.name, Watch(name=one.name)), policy, now))
                 with store.transaction() as tx:  # one each: a poll that ends waits for no others
                     for listed in fleet.every(tx, [one.name]):
-                        row = report.row(one.name, listed.known, listed.number, policy, now)
+                        row = reports_rows.row(one.name, listed.known, listed.number, policy, now)
                         is_left_out = within is not None and listed.known.is_sandbox and not policy.include_sandbox
                         if not is_left_out and row.is_within(within) and wanted in (None, row.number.status):
-                            rows.add(report.dumps(row.as_json()) if as_json else columns.packed(row), row.rank())
+                            rows.add(tables.dumps(row.as_json()) if as_json else columns.packed(row), row.rank())
         if as_json:
             document = {
                 "environments": environments,
                 "numbers": iter(rows),
                 "outbox": outbox,
-                "instances": [report.instance_json(one) for one in instances],
+                "instances": [status.instance_json(one) for one in instances],
                 "daemon": {
                     "running": None if seen is None else seen.is_there,
-                    "last_seen_at": None if seen is None else report.when(seen.at),
+                    "last_seen_at": None if seen is None else tables.when(seen.at),
                 },
             }
-            base.show_pieces(report.pieces(document))
+            base.show_pieces(tables.pieces(document))
             return
-        base.show([report.toned(reason, "bad") for reason in unwell])
-        base.show([*report.instance_lines(instances), *report.status_lines(environments, outbox, orphans, faults, now)])
+        base.show([tables.toned(reason, "bad") for reason in unwell])
+        base.show([*status.instance_lines(instances), *status.status_lines(environments, outbox, orphans, faults, now)])
         if not chosen:
             click.echo(f"no environment is watched: {settings.environments_dir} has no file that can be used")
         if rows:
@@ -88,12 +91,13 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
 @click.pass_context
 def history(ctx: click.Context, number: str, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
     """Every change of one NUMBER and when it was seen."""
-    from renewal_watch import report
+    from renewal_watch.reports import alerts as reports_alerts
+    from renewal_watch.reports import tables
 
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
         _, key, known = tx.find(number, environment)
         changes = tx.history(known, key)
-    click.echo(report.dumps(changes) if as_json else "\n".join(report.history_lines(changes)))
+    click.echo(tables.dumps(changes) if as_json else "\n".join(reports_alerts.history_lines(changes)))
 
 
 @base.cli.command()
@@ -103,7 +107,7 @@ def history(ctx: click.Context, number: str, as_json: bool, environment: str | N
 @click.pass_context
 def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
     """Give back the list as it was known at a time, unknown fields included."""
-    from renewal_watch import report
+    from renewal_watch.reports import tables
     from renewal_watch.text import plain
 
     settings = base.settings(ctx)
@@ -115,9 +119,9 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
         for one in chosen:
             known = tx.snapshot(keys[one.name], instant) if one.name in keys else None
             polled_at, entries = known or (None, [])
-            found.append({"environment": one.name, "polled_at": report.when(polled_at), "numbers": entries})
+            found.append({"environment": one.name, "polled_at": tables.when(polled_at), "numbers": entries})
     if as_json:
-        click.echo(report.dumps(found))
+        click.echo(tables.dumps(found))
         return
     for one_list in found:
         polled = f"as polled {one_list['polled_at']}" if one_list["polled_at"] else "was not polled yet"
@@ -126,7 +130,7 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
         if not one_list["numbers"]:
             continue
         rows = [[plain(entry.get(field), 40) for field in fields] for entry in one_list["numbers"]]
-        base.show(report.table(("NUMBER", "STATUS", "DAYS", "RENEWAL", "AUTO", "ID"), rows))
+        base.show(tables.table(("NUMBER", "STATUS", "DAYS", "RENEWAL", "AUTO", "ID"), rows))
 
 
 @base.cli.group(invoke_without_command=True)
@@ -138,8 +142,9 @@ def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> No
     """What was found, and the fate of each delivery, newest first."""
     if ctx.invoked_subcommand:
         return
-    from renewal_watch import report
     from renewal_watch.cli.spool import Spool
+    from renewal_watch.reports import alerts as reports_alerts
+    from renewal_watch.reports import tables
 
     states = [state for state, wanted in (("pending", pending), ("failed", failed)) if wanted]
     settings = base.settings(ctx)
@@ -147,29 +152,30 @@ def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> No
         with base.store(settings, write=False) as store:
             for one in _alerts(settings, store, states, base.now(ctx)):
                 if as_json:
-                    found.add(report.dumps(one))
+                    found.add(tables.dumps(one))
                 else:
-                    for line in report.alert_lines([one]):
-                        found.add(report.packed(line))
+                    for line in reports_alerts.alert_lines([one]):
+                        found.add(tables.packed(line))
         if as_json:
-            base.show_pieces(report.pieces(iter(found)))
+            base.show_pieces(tables.pieces(iter(found)))
         else:
-            base.show(map(report.unpacked, found) if found else ["no alerts"])
+            base.show(map(tables.unpacked, found) if found else ["no alerts"])
 
 
 def _alerts(settings: Settings, store: Store, states: Sequence[str], now: datetime) -> Iterator[dict[str, Any]]:
     """The newest first, some hundred in a transaction: no poll waits for them all."""
-    from renewal_watch import reasons, report
+    from renewal_watch.reports import alerts as reports_alerts
+    from renewal_watch.reports import explain
 
     with store.transaction() as tx:
-        held = reasons.held(tx, settings, now)
+        held = explain.held(tx, settings, now)
     before = None
     while True:
         with store.transaction() as tx:
             page = tx.alerts(states=states, before=before, most=_PAGE)
         if not page:
             return
-        report.note_held(page, held)
+        reports_alerts.note_held(page, held)
         yield from page
         before = page[-1]["id"]
 
@@ -180,10 +186,10 @@ def _alerts(settings: Settings, store: Store, states: Sequence[str], now: dateti
 @click.pass_context
 def retry(ctx: click.Context, ids: tuple[int, ...], as_json: bool) -> None:  # noqa: FBT001
     """Send the deliveries of these alerts again, or all that failed; the daemon or `send` does it."""
-    from renewal_watch import deeds
+    from renewal_watch.operations import actions
 
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
-        count, said = deeds.retry(tx, ids, base.now(ctx))
+        count, said = actions.retry(tx, ids, base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json or (ctx.parent is not None and ctx.parent.params["as_json"]))
     answer.say(said)
     answer.end(deliveries=count)
@@ -196,22 +202,23 @@ def retry(ctx: click.Context, ids: tuple[int, ...], as_json: bool) -> None:  # n
 @click.pass_context
 def explain(ctx: click.Context, number: str, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
     """Why NUMBER did or did not alert, and what comes next and when."""
-    from renewal_watch import reasons, report
-    from renewal_watch.fleet import Listed
+    from renewal_watch.reports import alerts as reports_alerts
+    from renewal_watch.reports import explain, tables
+    from renewal_watch.store.fleet import Listed
 
     settings = base.settings(ctx)
     way = base.routing(settings)
     with base.store(settings, write=False) as store, store.transaction() as tx:
         name, _, known = tx.find(number, environment)
         one = Listed(name, known, tx.parsed([known])[known.provider_id])
-        found = reasons.explain(tx, settings, way, one, base.now(ctx))
+        found = explain.explain(tx, settings, way, one, base.now(ctx))
     if as_json:
-        click.echo(report.dumps({**found.row.as_json(), "reasons": found.lines, "alerts": found.alerts}))
+        click.echo(tables.dumps({**found.row.as_json(), "reasons": found.lines, "alerts": found.alerts}))
         return
     click.echo("\n".join(found.lines))
     click.echo("\nAlerts so far, newest first:" if found.alerts else "\nNo alert so far.")
     if found.alerts:
-        base.show(report.alert_lines(found.alerts))
+        base.show(reports_alerts.alert_lines(found.alerts))
 
 
 @base.cli.command()
@@ -223,9 +230,9 @@ def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool)
     """Show who would be told what and when over the coming days, with today's fleet. Sends nothing."""
     from zoneinfo import ZoneInfo
 
-    from renewal_watch import report
-    from renewal_watch.inventory import inventory_of
-    from renewal_watch.preview import look_ahead
+    from renewal_watch.inventory.file import inventory_of
+    from renewal_watch.operations.preview import look_ahead
+    from renewal_watch.reports import silences, tables
 
     settings = base.settings(ctx)
     now = base.now(ctx)
@@ -248,6 +255,6 @@ def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool)
         ahead = look_ahead(settings, store, way, now, until, inventory_faults=inventory.faults)
         found = [one for one in ahead if one.at >= first]
     if as_json:
-        click.echo(report.dumps([report.told_json(one) for one in found]))
+        click.echo(tables.dumps([silences.told_json(one) for one in found]))
     else:
-        base.show(report.told_lines(found, zone, first, until))
+        base.show(silences.told_lines(found, zone, first, until))

@@ -21,14 +21,15 @@ from click.shell_completion import CompletionItem
 
 from renewal_watch import __version__
 from renewal_watch.cli import completing, contents
+from renewal_watch.cli.plugin import unknown_for
 from renewal_watch.clock import Clock, utc_now
 from renewal_watch.errors import ConfigError, RenewalWatchError, UsageError
 
 if TYPE_CHECKING:
-    from renewal_watch.config import Settings
-    from renewal_watch.inventory import Inventory
-    from renewal_watch.routing import Routing
-    from renewal_watch.store import Store
+    from renewal_watch.inventory.file import Inventory
+    from renewal_watch.notify.routing import Routing
+    from renewal_watch.settings.whole import Settings
+    from renewal_watch.store.store import Store
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
@@ -101,8 +102,6 @@ class _Commands(click.Group):
         except click.UsageError as error:
             if command != "check":
                 raise
-            from renewal_watch.cli.monitoring import unknown_for
-
             raise unknown_for(error) from None
 
     def get_help(self, ctx: click.Context) -> str:
@@ -132,7 +131,7 @@ def _told_as_json(ctx: click.Context) -> Iterator[None]:
         yield
     except (RenewalWatchError, click.UsageError) as error:
         if ctx.meta[_WANTS_JSON]:
-            from renewal_watch.report import dumps
+            from renewal_watch.reports.tables import dumps
 
             found = [*ctx.meta.get(_ERRORS, ()), *_sentences(error)]
             click.echo(dumps({"ok": False, "errors": found}))
@@ -174,7 +173,7 @@ class Answer:
     def end(self, **keys: Any) -> NoReturn:
         """Print the document, if that is wanted, and exit: 1 if something failed."""
         if self._as_json:
-            from renewal_watch.report import dumps
+            from renewal_watch.reports.tables import dumps
 
             click.echo(dumps({"ok": not self._errors, "errors": self._errors, **keys}))
         self._ctx.exit(1 if self._errors else 0)
@@ -182,7 +181,7 @@ class Answer:
 
 def show(lines: Iterable[str]) -> None:
     """Print lines, painted in their tone where a terminal reads them; click takes the paint off for others."""
-    from renewal_watch.report import Line
+    from renewal_watch.reports.tables import Line
 
     painted = (click.style(one, **_PAINT[one.tone]) if isinstance(one, Line) else one for one in lines)
     while part := list(itertools.islice(painted, _AT_ONCE)):
@@ -215,7 +214,7 @@ def show_pieces(pieces: Iterable[str]) -> None:
 @click.pass_context
 def cli(ctx: click.Context, config_path: str | None, verbose: bool, log_format: str) -> None:  # noqa: FBT001
     """The group of all commands."""
-    from renewal_watch import logs
+    from renewal_watch.daemon import logs
 
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":  # https://no-color.org
         ctx.color = False
@@ -228,9 +227,9 @@ def settings(ctx: click.Context, *, complains: bool = True) -> Settings:
 
     Files of ``environments_dir`` that cannot be used are named on standard error, unless who asks does so itself.
     """
-    from renewal_watch import config
+    from renewal_watch.config.loading import find, load
 
-    found = config.load(config.find(ctx.obj.config_path))
+    found = load(find(ctx.obj.config_path))
     if complains:
         for one in found.broken[:_COMPLAINTS]:
             click.echo(f"renewal-watch: {one.place} is left out: {one.faults[0]}", err=True)
@@ -243,8 +242,8 @@ def settings(ctx: click.Context, *, complains: bool = True) -> Settings:
 @contextlib.contextmanager
 def store(settings: Settings, *, write: bool) -> Iterator[Store]:
     """The database, brought up to date if it may be written; it must be there to be read."""
-    from renewal_watch.engine import sqlite_path
-    from renewal_watch.store import Store
+    from renewal_watch.database.engine import sqlite_path
+    from renewal_watch.store.store import Store
 
     url = settings.database_url
     if write:
@@ -283,8 +282,8 @@ def now(ctx: click.Context) -> datetime:
 
 def routing(settings: Settings, inventory: Inventory | None = None) -> Routing:
     """Who is told of what, with the inventory as its files are now."""
-    from renewal_watch.inventory import inventory_of
-    from renewal_watch.routing import Routing
+    from renewal_watch.inventory.file import inventory_of
+    from renewal_watch.notify.routing import Routing
 
     return Routing.of(settings, (inventory or inventory_of(settings)).current())
 

@@ -16,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from renewal_watch.config import Settings
+    from renewal_watch.settings.whole import Settings
 
 _MOST = 100  # values offered; more is no choice
 _LONGEST_S = 0.3  # for a question to the database
@@ -42,7 +42,7 @@ def channels(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 def kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Every kind of alert; a star stands for several, which no shell would leave alone."""
     del ctx, param
-    from renewal_watch.model import KINDS
+    from renewal_watch.model.alerts import KINDS
 
     return _items(((kind, "") for kind in sorted(KINDS)), incomplete)
 
@@ -86,13 +86,13 @@ def _settings(ctx: click.Context) -> Settings | None:
     import logging
     import os
 
-    from renewal_watch import config
+    from renewal_watch.config.loading import find, load
     from renewal_watch.errors import ConfigError
 
     logging.disable()  # a word on the terminal would stand in the line that is being typed
     given = ctx.find_root().params.get("config_path")
     try:
-        return config.load(config.find(given and os.path.expanduser(given)))  # noqa: PTH111 (of text, as the shell would)
+        return load(find(given and os.path.expanduser(given)))  # noqa: PTH111 (of text, as the shell would)
     except ConfigError:
         return None
 

@@ -31,9 +31,9 @@ def db() -> None:
 @click.pass_context
 def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Bring the database to this release's schema; a copy of the old one is kept beside it."""
-    from renewal_watch.engine import sqlite_path
-    from renewal_watch.schema import HEAD
-    from renewal_watch.store import Store
+    from renewal_watch.database.engine import sqlite_path
+    from renewal_watch.database.schema import HEAD
+    from renewal_watch.store.store import Store
 
     settings = base.settings(ctx)
     base.make_state_dir(settings, sqlite_path(settings.database_url))
@@ -54,12 +54,12 @@ def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Look for damage: in the file, in what refers to what, and in what no engine looks at. Reads everything."""
-    from renewal_watch import damage
-    from renewal_watch.store import Store
+    from renewal_watch.maintenance import integrity
+    from renewal_watch.store.store import Store
 
     store = Store(base.settings(ctx).database_url, reads_only=True)
     try:
-        faults = damage.look(store)
+        faults = integrity.look(store)
     finally:
         store.close()
     answer = base.Answer(ctx, as_json=as_json)
@@ -76,7 +76,7 @@ def check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def backup(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001
     """Write a verified copy to FILE while the daemon goes on. Of PostgreSQL it is a SQLite file too."""
-    from renewal_watch import backups
+    from renewal_watch.maintenance import backups
 
     with base.store(base.settings(ctx), write=False) as store, _Bar("backing up") as bar:
         backups.save(store, file, bar)
@@ -92,9 +92,9 @@ def backup(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT0
 @click.pass_context
 def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001
     """Put the backup FILE in place of the database; the old one is kept. The daemon must be stopped."""
-    from renewal_watch import backups
-    from renewal_watch.daemon import only_one
-    from renewal_watch.engine import shown, sqlite_path
+    from renewal_watch.daemon.daemon import only_one
+    from renewal_watch.database.engine import shown, sqlite_path
+    from renewal_watch.maintenance import backups
 
     settings = base.settings(ctx)
     path = sqlite_path(settings.database_url)
@@ -129,10 +129,10 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT
 @click.pass_context
 def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bool) -> None:  # noqa: FBT001
     """Copy the database to another one, compared row by row, such as to PostgreSQL. Broken off, it is run again."""
-    from renewal_watch import backups
-    from renewal_watch.config import hide_passwords
-    from renewal_watch.copying import copy as copied
-    from renewal_watch.store import Store
+    from renewal_watch.database.copying import copy as copied
+    from renewal_watch.maintenance import backups
+    from renewal_watch.settings.database_url import hide_passwords
+    from renewal_watch.store.store import Store
 
     to = _url(ctx, url, url_file)
     settings = base.settings(ctx)
@@ -168,7 +168,7 @@ def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bo
 
 def _url(ctx: click.Context, url: str | None, file: Path | None) -> str:
     """The URL of the target, whose password is said nowhere. Raises UsageError."""
-    from renewal_watch.config import database_fault, hide_passwords, learn_passwords
+    from renewal_watch.settings.database_url import database_fault, hide_passwords, learn_passwords
 
     is_typed = ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE
     if is_typed and file is not None:
@@ -197,8 +197,8 @@ def _url(ctx: click.Context, url: str | None, file: Path | None) -> str:
 
 def _keep_daemons_off(stack: contextlib.ExitStack, *urls: str) -> None:
     """Hold the locks of the files among the databases, which must not be the same."""
-    from renewal_watch.daemon import only_one
-    from renewal_watch.engine import shown, sqlite_path
+    from renewal_watch.daemon.daemon import only_one
+    from renewal_watch.database.engine import shown, sqlite_path
 
     paths = [sqlite_path(url) for url in urls]
     names = {str(path.resolve()) if path else shown(url) for url, path in zip(urls, paths, strict=True)}
@@ -274,7 +274,7 @@ def prune(ctx: click.Context, older_than: int | None, dry_run: bool, as_json: bo
 
     The daemon does this once a day by itself, and goes on meanwhile.
     """
-    from renewal_watch import retention
+    from renewal_watch.maintenance import retention
 
     settings = base.settings(ctx)
     now = base.now(ctx)

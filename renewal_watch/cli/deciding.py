@@ -12,8 +12,8 @@ from renewal_watch.cli import base, completing
 from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
-    from renewal_watch.config import Settings
-    from renewal_watch.model import Match
+    from renewal_watch.model.policy import Match
+    from renewal_watch.settings.whole import Settings
 
 
 def _author(given: str | None) -> str:
@@ -86,8 +86,9 @@ def silence() -> None:
 @base.JSON
 def silence_add(**given: Any) -> None:
     """Hide alerts about what matches every option given (of one repeated, any) until the end."""
-    from renewal_watch import deeds, matching
-    from renewal_watch.model import Match
+    from renewal_watch.model import selectors
+    from renewal_watch.model.policy import Match
+    from renewal_watch.operations import actions
 
     ctx = click.get_current_context()
     settings = base.settings(ctx)
@@ -99,7 +100,7 @@ def silence_add(**given: Any) -> None:
     if match == Match() and all(kind == "*" for kind in kinds) and not everything:
         msg = "say what to silence, such as --number +4930* or --environment test; everything is --all"
         raise UsageError(msg)
-    if matching.is_about_the_watch(kinds) and matching.names_numbers(match):
+    if selectors.is_about_the_watch(kinds) and selectors.names_numbers(match):
         msg = (
             f"--kind: {', '.join(kinds)} is about the watch itself, not about numbers; narrow it by --environment only"
         )
@@ -107,9 +108,9 @@ def silence_add(**given: Any) -> None:
     ends_at = _end(length, until, settings.timezone, now)
     way = base.routing(settings)
     with base.store(settings, write=True) as store:
-        numbers = deeds.about(store, way, match, kinds)
+        numbers = actions.about(store, way, match, kinds)
         with store.transaction() as tx:
-            done = deeds.silence(tx, match, kinds, ends_at, _author(author), comment, now, numbers)
+            done = actions.silence(tx, match, kinds, ends_at, _author(author), comment, now, numbers)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
     answer.end(id=done.pk, ends_at=ends_at, numbers=done.numbers)
@@ -119,8 +120,9 @@ def _match(wanted: dict[str, Any], kinds: tuple[str, ...], settings: Settings) -
     """The matchers of the command line. Raises UsageError."""
     import msgspec
 
-    from renewal_watch.matching import hides, is_number
-    from renewal_watch.model import KINDS, Match
+    from renewal_watch.model.alerts import KINDS
+    from renewal_watch.model.policy import Match
+    from renewal_watch.model.selectors import hides, is_number
 
     for kind in kinds:
         if not any(hides(kind, one) for one in KINDS):
@@ -145,7 +147,7 @@ def _end(length: str | None, until: str | None, zone: str, now: datetime) -> dat
     """When a silence ends. Raises UsageError."""
     import re
 
-    from renewal_watch.config import duration
+    from renewal_watch.settings.values import duration
 
     if (length is None) == (until is None):
         msg = "say how long: either --for 4h or --until 2026-11-30"
@@ -172,7 +174,7 @@ def _end(length: str | None, until: str | None, zone: str, now: datetime) -> dat
 @click.pass_context
 def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  # noqa: FBT001
     """The silences that hold, and how much each hides now that nobody was told of."""
-    from renewal_watch import report
+    from renewal_watch.reports import silences, tables
 
     now = base.now(ctx)
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
@@ -180,9 +182,9 @@ def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  
         hiders = [matter.hider for matter in tx.matters().values()]
     those = [(one, hiders.count(f"silence:{one.pk}")) for one in found if everything or one.is_active(now)]
     if as_json:
-        click.echo(report.dumps([report.silence_json(one, hides, now) for one, hides in those]))
+        click.echo(tables.dumps([silences.silence_json(one, hides, now) for one, hides in those]))
     else:
-        base.show(report.silence_lines(those, now))
+        base.show(silences.silence_lines(those, now))
 
 
 @silence.command("end")
@@ -192,10 +194,10 @@ def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  
 @click.pass_context
 def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) -> None:  # noqa: FBT001
     """End a silence now; what it hid and still holds is told."""
-    from renewal_watch import deeds
+    from renewal_watch.operations import actions
 
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
-        said = deeds.end_silence(tx, pk, _author(author), base.now(ctx))
+        said = actions.end_silence(tx, pk, _author(author), base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(said)
     answer.end(id=pk)
@@ -230,15 +232,15 @@ def ack(
     if (number is None) == (alert_id is None):
         msg = "name either a NUMBER or --alert ID"
         raise UsageError(msg)
-    from renewal_watch import deeds
+    from renewal_watch.operations import actions
 
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
         if number is not None:
             _, environment_id, known = tx.find(number, environment)
-            one = deeds.open_about(tx, environment_id, known, number)
+            one = actions.open_about(tx, environment_id, known, number)
         else:
-            one = deeds.open_of_alert(tx, alert_id or 0)
-        do = deeds.take_back if withdraw else deeds.acknowledge
+            one = actions.open_of_alert(tx, alert_id or 0)
+        do = actions.take_back if withdraw else actions.acknowledge
         done = do(tx, one, _author(author), comment, base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
@@ -263,18 +265,19 @@ def lapse(
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Say that NUMBER is meant to go: no renewal alerts, but its last chance, and an alarm if it renews all the same."""
-    from renewal_watch import deeds, report
+    from renewal_watch.operations import actions
+    from renewal_watch.reports import tables
 
     settings = base.settings(ctx)
     with base.store(settings, write=True) as store, store.transaction() as tx:
         name, _, known = tx.find(number, environment)
         policy = settings.policy(settings.environment(name))
-        do = deeds.keep if withdraw else deeds.lapse
+        do = actions.keep if withdraw else actions.lapse
         done = do(tx, name, known, policy, _author(author), comment, base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
     if done.mind:
-        answer.say(report.Line(done.mind, "mind"))
+        answer.say(tables.Line(done.mind, "mind"))
     seen = done.row.as_json()
     keys = ("environment", "id", "number", "renews_on", "auto_renewal")
     answer.end(meant_to_lapse=not withdraw, **{key: seen[key] for key in keys})

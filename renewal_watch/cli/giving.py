@@ -13,7 +13,7 @@ from renewal_watch.cli import base
 from renewal_watch.errors import ConfigError, RenewalWatchError
 
 if TYPE_CHECKING:
-    from renewal_watch.export import What
+    from renewal_watch.reports.export import What
 
 _OUTPUT = click.option(
     "--output",
@@ -57,14 +57,14 @@ def forecast(ctx: click.Context, months: int, as_json: bool, environment: str | 
     Prices are as last listed, currencies are never added up. What renewed already is read from the history; a month that
     the watch did not see whole has no data.
     """
-    from renewal_watch import report
-    from renewal_watch.forecast import look
+    from renewal_watch.reports import tables
+    from renewal_watch.reports.forecast import look
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.transaction() as tx:
         found = look(tx, settings, base.now(ctx), months, environment=environment or "")
     if as_json:
-        click.echo(report.dumps(found.as_json()))
+        click.echo(tables.dumps(found.as_json()))
     else:
         base.show(found.lines(is_ascii=not _shows("█▏")))
 
@@ -120,11 +120,11 @@ def alerts(ctx: click.Context, **asked: Any) -> None:
 @click.pass_context
 def calendar(ctx: click.Context, by_day: bool, output: Path | None, environment: str | None) -> None:  # noqa: FBT001
     """The renewal days as a calendar file (iCalendar). With more than 2,000 numbers it has one event a day."""
-    from renewal_watch import ics
+    from renewal_watch.reports import calendar
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        text = ics.calendar(tx, settings, base.now(ctx), by_day=by_day, environment=environment or "")
+        text = calendar.calendar(tx, settings, base.now(ctx), by_day=by_day, environment=environment or "")
     _give(output, [text], is_public=True)
 
 
@@ -138,7 +138,7 @@ def _export(
     bom: bool,
     amounts: str = "text",
 ) -> None:
-    from renewal_watch import export as made
+    from renewal_watch.reports import export as made
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.lasting() as tx:
@@ -154,7 +154,7 @@ def _give(output: Path | None, pieces: Iterable[bytes], *, is_public: bool = Fal
     What is public is read by a web server that is another user: the file is for all, or keeps its mode and owner.
     """
     if output is not None:
-        from renewal_watch.export import save
+        from renewal_watch.reports.export import save
 
         if is_public:
             save(output, pieces, output if output.is_file() else None, mode=0o644)
@@ -182,23 +182,23 @@ def inventory(ctx: click.Context, file: Path, dry_run: bool, replace: bool, as_j
     An export of the numbers will do, with owner, labels and note filled in. An empty cell leaves what is there. The file
     that [inventory] names is replaced at once, its old one kept; no restart is needed.
     """
-    from renewal_watch import intake
-    from renewal_watch import inventory as known
+    from renewal_watch.inventory import file as known
+    from renewal_watch.inventory import merge
 
     settings = base.settings(ctx)
     target = settings.inventory_path
     if target is None:
         msg = "inventory.file is not set; name the file that is to hold the inventory, then import again"
         raise ConfigError([msg])
-    incoming = intake.read(file)
+    incoming = merge.read(file)
     before = _text(target)
-    difference = intake.compare(incoming, known.parse(before)[0], replace=replace)
+    difference = merge.compare(incoming, known.parse(before)[0], replace=replace)
     answer = base.Answer(ctx, as_json=as_json)
     for line in difference.lines():
         answer.say(line)
     kept = None
     if difference.changed and not dry_run:
-        kept = _put(target, intake.whole(incoming) if replace else intake.merged(before, difference))
+        kept = _put(target, merge.whole(incoming) if replace else merge.merged(before, difference))
     done = "would be " if dry_run else ""
     answer.say(f"{target}: {done}{difference.summary()}" + (f"; the old one is {kept}" if kept else ""))
     answer.end(file=str(target), dry_run=dry_run, kept=None if kept is None else str(kept), **difference.as_json())
@@ -222,7 +222,7 @@ def _put(target: Path, text: str) -> Path | None:
     """Put the new inventory in its place; where the old one is kept, None if there was none."""
     import itertools
 
-    from renewal_watch.export import save
+    from renewal_watch.reports.export import save
 
     kept = None
     if target.exists():

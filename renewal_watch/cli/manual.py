@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import click
 
-from renewal_watch import __version__, config
+from renewal_watch import __version__
 from renewal_watch.cli import contents
+from renewal_watch.config.loading import DEFAULT_PATH
 
 EXIT_STATUS = {
     "0": "Done.",
@@ -19,7 +20,7 @@ EXIT_STATUS = {
     "0 to 3": "Of `check`: OK, WARNING, CRITICAL, UNKNOWN.",
 }
 _FILES = {
-    str(config.DEFAULT_PATH): "The configuration, unless `--config` or the environment names another.",
+    str(DEFAULT_PATH): "The configuration, unless `--config` or the environment names another.",
     "/var/lib/renewal-watch/renewal-watch.db": "The database of the service, for its own user only.",
     "~/.local/state/renewal-watch/renewal-watch.db": "The database, where the configuration has no state_dir.",
     "/etc/credstore/*": "Secrets that the configuration names as credentials.",

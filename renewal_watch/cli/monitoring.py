@@ -9,71 +9,19 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from renewal_watch import __version__
 from renewal_watch.cli import base
-from renewal_watch.errors import ConfigError, RenewalWatchError, UsageError
+from renewal_watch.cli.plugin import UNKNOWN, Plugin, unknown_line
+from renewal_watch.errors import RenewalWatchError, UsageError
 
 if TYPE_CHECKING:
-    from renewal_watch.check import Outcome
+    from renewal_watch.diagnostics.nagios import Outcome
 
-_UNKNOWN = 3  # check.State.UNKNOWN, which would cost an import
 _READABLE = 0o644  # node_exporter runs as a user of its own
-
-
-class Unknown(click.ClickException):
-    """The plugin failed: one line on standard output, where a monitoring system reads it, and its exit code."""
-
-    exit_code = _UNKNOWN
-
-    def show(self, file: Any = None) -> None:
-        """Print it."""
-        del file
-        click.echo(_unknown(self.message))
-
-
-def _unknown(reason: str) -> str:
-    from renewal_watch import check
-    from renewal_watch.text import REDACTOR
-
-    return "\n".join(check.unknown(REDACTOR.clean(reason)).lines())
-
-
-def unknown_for(error: click.UsageError) -> Unknown:
-    """What wrong usage is to a monitoring system."""
-    return Unknown(f"{error.format_message()} See: renewal-watch check --help")
-
-
-class _Plugin(click.Command):
-    """A command of which every failure is the state UNKNOWN: Python's own exit code would be read as WARNING."""
-
-    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:
-        with _no_other_failure():
-            return super().make_context(info_name, args, *more, **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _no_other_failure():
-            return super().invoke(ctx)
-
-
-@contextlib.contextmanager
-def _no_other_failure() -> Iterator[None]:
-    try:
-        yield
-    except (click.exceptions.Exit, click.Abort, Unknown):
-        raise
-    except click.UsageError as error:
-        raise unknown_for(error) from None
-    except ConfigError as error:
-        raise Unknown("; ".join(error.faults)) from None
-    except RenewalWatchError as error:
-        raise Unknown(str(error)) from None
-    except Exception as error:  # whatever it is, a traceback would be read as WARNING
-        msg = f"an error in renewal-watch itself: {type(error).__name__}: {error}"
-        raise Unknown(msg) from error
 
 
 def _print_and_exit(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001
@@ -82,10 +30,10 @@ def _print_and_exit(ctx: click.Context, parameter: click.Parameter, value: bool)
         return
     text = ctx.get_help() if parameter.name == "help" else f"renewal-watch check {__version__}"
     click.echo(text)
-    ctx.exit(_UNKNOWN)
+    ctx.exit(UNKNOWN)
 
 
-@base.cli.command(cls=_Plugin, add_help_option=False)
+@base.cli.command(cls=Plugin, add_help_option=False)
 @click.option("-w", "--warning", metavar="DAYS", help="WARNING at so many days or less.  [default: 14]")
 @click.option("-c", "--critical", metavar="DAYS", help="CRITICAL at so many days or less.  [default: 3]")
 @base.ENVIRONMENT
@@ -127,15 +75,15 @@ def check(
 
 
 def _examined(ctx: click.Context, warning: str | None, critical: str | None, environment: str | None) -> Outcome:
-    from renewal_watch import check
+    from renewal_watch.diagnostics import nagios_check, nagios_thresholds
 
-    soon, urgent = check.thresholds(warning, critical)
+    soon, urgent = nagios_thresholds.thresholds(warning, critical)
     settings = base.settings(ctx, complains=False)
     if environment:
         settings.environment(environment)
     way = base.routing(settings)
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        return check.examine(tx, settings, way, base.now(ctx), soon=soon, urgent=urgent, environment=environment)
+        return nagios_check.examine(tx, settings, way, base.now(ctx), soon=soon, urgent=urgent, environment=environment)
 
 
 @contextlib.contextmanager
@@ -145,9 +93,9 @@ def _ended_after(seconds: float) -> Iterator[None]:
     def give_up() -> NoReturn:
         os.write(
             1,
-            f"{_unknown(f'no answer within {seconds:g} s: the database is locked or the machine is slow')}\n".encode(),
+            f"{unknown_line(f'no answer within {seconds:g} s: the database is locked or the machine is slow')}\n".encode(),
         )
-        os._exit(_UNKNOWN)
+        os._exit(UNKNOWN)
 
     timer = threading.Timer(seconds, give_up)
     timer.daemon = True
@@ -180,7 +128,7 @@ def metrics(ctx: click.Context, textfile: Path | None) -> None:
             msg = f"--textfile: the directory {textfile.parent} does not exist; make it or correct the path"
             raise UsageError(msg)
     settings = base.settings(ctx)
-    from renewal_watch.metrics import exposition
+    from renewal_watch.diagnostics.metrics import exposition
 
     with base.store(settings, write=False) as store, store.transaction() as tx:
         text = exposition(tx, settings, base.now(ctx))

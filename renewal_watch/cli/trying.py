@@ -16,9 +16,9 @@ from renewal_watch.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from renewal_watch.channels import Limits
-    from renewal_watch.config import Channel
-    from renewal_watch.model import Message
+    from renewal_watch.channels.limits import Limits
+    from renewal_watch.model.alerts import Message
+    from renewal_watch.settings.channel import Channel
 
 
 @base.cli.command()
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--numbers", type=click.IntRange(12, 500), default=40, show_default=True, help="How many.")
 def demo(seed: int, numbers: int) -> None:
     """Show 45 simulated days of a made-up fleet in a few seconds. Needs no configuration, leaves nothing behind."""
-    from renewal_watch.demo import run
+    from renewal_watch.cli.demo_story import run
 
     run(seed=seed, numbers=numbers)
 
@@ -38,7 +38,7 @@ def demo(seed: int, numbers: int) -> None:
 @click.pass_context
 def simulator(ctx: click.Context, port: int, numbers: int, seed: int) -> None:
     """Serve a made-up provider on loopback, to try a configuration against."""
-    from renewal_watch import simulator as made_up
+    from renewal_watch.provider import simulator as made_up
 
     now = base.now(ctx)
     fleet = made_up.made_up_fleet(numbers, seed, now.date())
@@ -61,9 +61,9 @@ def simulator(ctx: click.Context, port: int, numbers: int, seed: int) -> None:
 @click.pass_context
 def init(ctx: click.Context, path: Path | None) -> None:
     """Write a commented starting configuration to PATH, readable by its owner only."""
-    from renewal_watch import config
+    from renewal_watch.config.loading import find
 
-    target = path or config.find(ctx.obj.config_path)
+    target = path or find(ctx.obj.config_path)
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -94,16 +94,16 @@ def config_group() -> None:
 @click.pass_context
 def config_check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Name all faults at once, those of secrets, channels, templates and the inventory included."""
-    from renewal_watch import config
-    from renewal_watch.hints import hints
-    from renewal_watch.inventory import checked
-    from renewal_watch.senders import channel_faults
-    from renewal_watch.wording import template_faults
+    from renewal_watch.channels.senders import channel_faults
+    from renewal_watch.config.secret_checks import secret_faults
+    from renewal_watch.diagnostics.hints import hints
+    from renewal_watch.inventory.file import checked
+    from renewal_watch.notify.wording import template_faults
 
     settings = base.settings(ctx, complains=False)
     of_files = [f"{one.place}: {fault}" for one in settings.broken for fault in one.faults]
     records, inventory_faults = checked(settings)
-    faults = [*settings.dangling, *config.secret_faults(settings)]
+    faults = [*settings.dangling, *secret_faults(settings)]
     if not faults:
         faults = [*channel_faults(settings), *template_faults(settings), *inventory_faults]
     if faults or of_files:
@@ -128,18 +128,20 @@ def config_check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def config_show(ctx: click.Context) -> None:
     """Print the resolved settings as JSON, secrets hidden."""
-    from renewal_watch import config, report
+    from renewal_watch.config.loading import shown
+    from renewal_watch.reports import tables
 
-    click.echo(report.dumps(config.shown(base.settings(ctx))))
+    click.echo(tables.dumps(shown(base.settings(ctx))))
 
 
 @config_group.command("schema")
 @click.option("--environment-file", is_flag=True, help="Of one file of environments_dir instead.")
 def config_schema(environment_file: bool) -> None:  # noqa: FBT001
     """Print a JSON Schema of the configuration, for editors."""
-    from renewal_watch import config, report
+    from renewal_watch.config.loading import json_schema
+    from renewal_watch.reports import tables
 
-    click.echo(report.dumps(config.json_schema(of_environment=environment_file)))
+    click.echo(tables.dumps(json_schema(of_environment=environment_file)))
 
 
 @base.cli.command()
@@ -147,17 +149,18 @@ def config_schema(environment_file: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Say what works and what to do about the rest."""
-    from renewal_watch import config, report
-    from renewal_watch.doctor import examine
+    from renewal_watch.config.secret_checks import secret_faults
+    from renewal_watch.operations.doctor import examine
+    from renewal_watch.reports import tables
 
     settings = base.settings(ctx, complains=False)
-    findings = examine(settings, config.secret_faults(settings), base.clock(ctx))
+    findings = examine(settings, secret_faults(settings), base.clock(ctx))
     faults = [finding.text for finding in findings if not finding.ok]
     if as_json:
         found = [{"ok": finding.ok, "text": finding.text} for finding in findings]
-        click.echo(report.dumps({"ok": not faults, "errors": faults, "findings": found}))
+        click.echo(tables.dumps({"ok": not faults, "errors": faults, "findings": found}))
     else:
-        base.show(f"ok    {one.text}" if one.ok else report.Line(f"FAIL  {one.text}", "bad") for one in findings)
+        base.show(f"ok    {one.text}" if one.ok else tables.Line(f"FAIL  {one.text}", "bad") for one in findings)
     ctx.exit(1 if faults else 0)
 
 
@@ -169,8 +172,8 @@ def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  
     """Send a marked test message to the channel NAME, or to all, the way alerts go."""
     import secrets
 
+    from renewal_watch.channels.senders import sender_of
     from renewal_watch.errors import ChannelError
-    from renewal_watch.senders import sender_of
 
     settings = base.settings(ctx)
     chosen = [settings.channel(name)] if name else list(settings.channels)
@@ -197,15 +200,15 @@ def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  
 
 def _test_message(channel: Channel, message_id: str, now: datetime, limits: Limits) -> Message:
     """The marked alert as the channel is shown alerts."""
-    from renewal_watch import messages, wording
-    from renewal_watch.routing import Routing
+    from renewal_watch.notify import render, wording
+    from renewal_watch.notify.routing import Routing
 
-    alert = messages.test_alert(channel.name, now)
+    alert = render.test_alert(channel.name, now)
     if channel.is_hook:
         return wording.event(
             alert, channel, Routing(), message_id=message_id, alert_id=None, found_at=now, is_test=True
         )
-    return messages.render(
+    return render.render(
         message_id,
         [alert],
         created_at=now,

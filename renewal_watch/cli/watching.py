@@ -20,29 +20,32 @@ log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from renewal_watch.clock import Clock
-    from renewal_watch.config import Channel, Environment, Settings
-    from renewal_watch.dispatch import Sent
-    from renewal_watch.heartbeat import Heartbeats
-    from renewal_watch.poll import Polled
-    from renewal_watch.rates import Rates
-    from renewal_watch.routing import Routing
-    from renewal_watch.store import Store
-    from renewal_watch.turn import Turn
+    from renewal_watch.notify.routing import Routing
+    from renewal_watch.operations.dispatch import Sent
+    from renewal_watch.operations.heartbeat import Heartbeats
+    from renewal_watch.operations.poll import Polled
+    from renewal_watch.operations.turn import Turn
+    from renewal_watch.settings.channel import Channel
+    from renewal_watch.settings.environment import Environment
+    from renewal_watch.settings.whole import Settings
+    from renewal_watch.store.rate_limit import Rates
+    from renewal_watch.store.store import Store
 
 
 @base.cli.command()
 @click.pass_context
 def run(ctx: click.Context) -> None:
     """Run the daemon: poll on schedule, tell at once. SIGHUP reloads, SIGTERM ends."""
-    from renewal_watch import config, damage
-    from renewal_watch.daemon import Daemon, only_one
-    from renewal_watch.engine import sqlite_path
-    from renewal_watch.senders import channel_faults
-    from renewal_watch.store import Store
-    from renewal_watch.systemd import Systemd
+    from renewal_watch.channels.senders import channel_faults
+    from renewal_watch.config.secret_checks import secret_faults
+    from renewal_watch.daemon.daemon import Daemon, only_one
+    from renewal_watch.daemon.systemd import Systemd
+    from renewal_watch.database.engine import sqlite_path
+    from renewal_watch.maintenance import integrity
+    from renewal_watch.store.store import Store
 
     settings = base.settings(ctx, complains=False)
-    faults = config.secret_faults(settings, with_files=False) or channel_faults(settings)
+    faults = secret_faults(settings, with_files=False) or channel_faults(settings)
     if faults:
         raise ConfigError([f"{settings.path}: {fault}" for fault in faults])
     path = sqlite_path(settings.database_url)
@@ -51,7 +54,7 @@ def run(ctx: click.Context) -> None:
             base.make_state_dir(settings, path)
             stack.enter_context(only_one(path))
         Systemd().say("EXTEND_TIMEOUT_USEC=600000000", "STATUS=opening the database")
-        if path is not None and (found := damage.of_file(path)):
+        if path is not None and (found := integrity.of_file(path)):
             raise StoreError(str(found[0]))
         with contextlib.closing(Store(settings.database_url)) as store:
             code = Daemon(settings, store, base.clock(ctx)).run()
@@ -67,7 +70,7 @@ def run(ctx: click.Context) -> None:
 @click.pass_context
 def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool, as_json: bool) -> None:  # noqa: FBT001
     """Poll every environment once, now, then send everything that is due. For cron and timers."""
-    from renewal_watch.heartbeat import Heartbeats
+    from renewal_watch.operations.heartbeat import Heartbeats
 
     settings, clock = base.settings(ctx), base.clock(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
@@ -114,7 +117,7 @@ def _poll_all(
     """Each with what its poll found, in their order; as many go on side by side as the daemon lets."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from renewal_watch.rates import Rates
+    from renewal_watch.store.rate_limit import Rates
 
     routing = base.routing(settings)
     rates = None if force else Rates(store, clock)
@@ -139,9 +142,9 @@ def _poll_one(
     """One poll; without ``rates`` whatever pause the provider asked for."""
     import time
 
-    from renewal_watch import account_poll
-    from renewal_watch import poll as turn
-    from renewal_watch.talkover import SOON, Client
+    from renewal_watch.operations import account_poll
+    from renewal_watch.operations import poll as turn
+    from renewal_watch.provider.talkover.client import SOON, Client
 
     name = environment.name
     with store.transaction() as tx:
@@ -186,8 +189,8 @@ def _turn(settings: Settings, store: Store, clock: Clock) -> Turn:
     """What is due goes by the settings and the inventory as their files are now."""
     import time
 
-    from renewal_watch.inventory import inventory_of
-    from renewal_watch.turn import Turn
+    from renewal_watch.inventory.file import inventory_of
+    from renewal_watch.operations.turn import Turn
 
     inventory = inventory_of(settings)
     return Turn(
@@ -205,8 +208,8 @@ def _keep_up(now: Turn, sent: dict[str, Sent], answer: base.Answer) -> dict[str,
 
     What was ``sent`` before and then is told, and given as keys of the document.
     """
-    from renewal_watch.dispatch import Sent
-    from renewal_watch.turn import UPKEEP
+    from renewal_watch.operations.dispatch import Sent
+    from renewal_watch.operations.turn import UPKEEP
 
     done = []
     try:
@@ -233,8 +236,8 @@ def _send_due(now: Turn) -> dict[str, Sent]:
     """What time made due, then one turn of every channel that has something to send, some side by side; what each sent."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from renewal_watch import dispatch, turn
-    from renewal_watch.senders import AT_ONCE, sender_of
+    from renewal_watch.channels.senders import AT_ONCE, sender_of
+    from renewal_watch.operations import dispatch, turn
 
     store, settings, clock = now.store, now.settings, now.clock
     host = socket.gethostname() if store.is_shared else ""
@@ -270,7 +273,7 @@ def canary_command(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Send the made-up number of [canary] now, the whole way from a poll to its channel."""
     import time
 
-    from renewal_watch import canary
+    from renewal_watch.operations import canary
 
     settings, clock = base.settings(ctx), base.clock(ctx)
     if not settings.canary.channel:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from renewal_watch import deeds, fleet
-from renewal_watch.config import duration
 from renewal_watch.errors import UsageError
-from renewal_watch.fleet import Listed
-from renewal_watch.model import Match
-from renewal_watch.store import Transaction
+from renewal_watch.model.policy import Match
+from renewal_watch.operations import actions
+from renewal_watch.settings.values import duration
+from renewal_watch.store import fleet
+from renewal_watch.store.fleet import Listed
+from renewal_watch.store.store import Transaction
 from renewal_watch.text import printable
 from renewal_watch.web.pages import LENGTHS
 from renewal_watch.web.state import State
@@ -24,20 +25,20 @@ Deed = Callable[[State, Transaction, Form, str, datetime], str]
 def acknowledge(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
     """Somebody looks after what is open about a number."""
     del state
-    return deeds.acknowledge(tx, _open(tx, form), author, _comment(form), now).said
+    return actions.acknowledge(tx, _open(tx, form), author, _comment(form), now).said
 
 
 def take_back(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
     """Nobody does after all."""
     del state
-    return deeds.take_back(tx, _open(tx, form), author, _comment(form), now).said
+    return actions.take_back(tx, _open(tx, form), author, _comment(form), now).said
 
 
 def lapse(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
     """A number is meant to go."""
     one = _number(tx, form)
     policy = state.settings.policy(state.settings.environment(one.environment))
-    done = deeds.lapse(tx, one.environment, one.known, policy, author, _comment(form), now)
+    done = actions.lapse(tx, one.environment, one.known, policy, author, _comment(form), now)
     return "; ".join(filter(None, (done.said, done.mind)))
 
 
@@ -45,7 +46,7 @@ def keep(state: State, tx: Transaction, form: Form, author: str, now: datetime) 
     """It is to stay after all."""
     one = _number(tx, form)
     policy = state.settings.policy(state.settings.environment(one.environment))
-    return deeds.keep(tx, one.environment, one.known, policy, author, _comment(form), now).said
+    return actions.keep(tx, one.environment, one.known, policy, author, _comment(form), now).said
 
 
 def silence(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
@@ -59,19 +60,19 @@ def silence(state: State, tx: Transaction, form: Form, author: str, now: datetim
     match = Match(ids=(one.known.provider_id,), environments=(one.environment,))
     ends_at = now + duration(length)
     is_present = one.known.missing_at is None
-    return deeds.silence(tx, match, (), ends_at, author, _comment(form), now, int(is_present)).said
+    return actions.silence(tx, match, (), ends_at, author, _comment(form), now, int(is_present)).said
 
 
 def end_silence(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
     """A silence is over before its time."""
     del state
-    return deeds.end_silence(tx, _id(form, "silence"), author, now)
+    return actions.end_silence(tx, _id(form, "silence"), author, now)
 
 
 def retry(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
     """The deliveries of an alert are due again; without one, all that failed are."""
     del state, author
-    return deeds.retry(tx, [_id(form, "alert")] if form.get("alert") else [], now)[1]
+    return actions.retry(tx, [_id(form, "alert")] if form.get("alert") else [], now)[1]
 
 
 DEEDS: Mapping[str, Deed] = {
@@ -93,10 +94,10 @@ def _number(tx: Transaction, form: Form) -> Listed:
     return found
 
 
-def _open(tx: Transaction, form: Form) -> deeds.Open:
+def _open(tx: Transaction, form: Form) -> actions.Open:
     one = _number(tx, form)
     called = printable(one.known.number or one.known.provider_id, 60)
-    return deeds.open_about(tx, tx.watch(one.environment)[0], one.known, called)
+    return actions.open_about(tx, tx.watch(one.environment)[0], one.known, called)
 
 
 def _comment(form: Form) -> str:

@@ -20,12 +20,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from renewal_watch import export, fleet, forecast, health, reasons, report, signs
-from renewal_watch.config import Settings
+from renewal_watch.diagnostics import health
 from renewal_watch.errors import StoreError
-from renewal_watch.matching import NOBODY, digits
-from renewal_watch.model import Record, Watch
-from renewal_watch.store import Transaction
+from renewal_watch.model import renewal_day
+from renewal_watch.model.policy import Record
+from renewal_watch.model.selectors import NOBODY, digits
+from renewal_watch.model.tracking import Watch
+from renewal_watch.reports import alerts, explain, export, forecast, tables
+from renewal_watch.reports import status as reports_status
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store import fleet
+from renewal_watch.store.store import Transaction
 from renewal_watch.text import REDACTOR
 from renewal_watch.web.openapi import LONGEST_TEXT, PREFIX, PROBLEM, Operation, Parameter, Schema, document, operations
 from renewal_watch.web.state import State
@@ -64,7 +69,7 @@ class Asked:
     @property
     def today(self) -> int:
         """The ordinal of the day in the configured zone."""
-        return signs.today(self.now, self.settings.timezone)
+        return renewal_day.today(self.now, self.settings.timezone)
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
@@ -120,12 +125,14 @@ def _status(asked: Asked) -> Any:
     watches = {watch.name: watch for _, watch, _ in tx.watches()}
     return {
         "environments": [
-            report.environment_json(watches.get(one.name, Watch(name=one.name)), settings.policy(one), asked.now)
+            reports_status.environment_json(
+                watches.get(one.name, Watch(name=one.name)), settings.policy(one), asked.now
+            )
             for one in settings.environments
         ],
         "outbox": tx.outbox(),
         "counts": fleet.counts(
-            tx, asked.names, signs.today(asked.now, settings.timezone), sandbox=settings.with_sandbox
+            tx, asked.names, renewal_day.today(asked.now, settings.timezone), sandbox=settings.with_sandbox
         ),
     }
 
@@ -180,7 +187,7 @@ def _alerts(asked: Asked) -> Any:
         before=values.get("before"),
         most=most,
     )
-    report.note_held(found, reasons.held(asked.tx, asked.settings, asked.now))
+    alerts.note_held(found, explain.held(asked.tx, asked.settings, asked.now))
     return {"alerts": found, "next_before": found[-1]["id"] if len(found) == most else None}
 
 
@@ -251,7 +258,7 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, 
 
 
 def _encoded(value: Any) -> bytes:
-    return report.dumps(value).encode("utf-8", "backslashreplace")  # half a pair, as JSON escapes it
+    return tables.dumps(value).encode("utf-8", "backslashreplace")  # half a pair, as JSON escapes it
 
 
 class _Endpoint:

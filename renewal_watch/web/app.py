@@ -17,9 +17,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from renewal_watch import __version__, fleet
+from renewal_watch import __version__
 from renewal_watch.errors import StoreError, UsageError
-from renewal_watch.store import Transaction
+from renewal_watch.store import fleet
+from renewal_watch.store.store import Transaction
 from renewal_watch.text import REDACTOR
 from renewal_watch.web import actions, api, feeds, pages, security, words
 from renewal_watch.web.gate import Gate, Visitor

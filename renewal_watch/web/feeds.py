@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from renewal_watch import health, metrics
+from renewal_watch.diagnostics import health, metrics
 from renewal_watch.errors import ConfigError, StoreError
 from renewal_watch.web.gate import Visitor
 from renewal_watch.web.state import State
@@ -45,14 +45,14 @@ def routes(state: State) -> list[Route]:
         return _answer(request, found)
 
     def calendar(request: Request) -> Response:
-        from renewal_watch import ics  # noqa: PLC0415 (a tenth of a second that nothing else needs)
+        from renewal_watch.reports import calendar as reports_calendar  # noqa: PLC0415 (a tenth of a second that nothing else needs)
 
         if not _is_secret(state, request.path_params["secret"]):
             raise HTTPException(404)
         by_day = request.query_params.get("by") == "day"
         environment = request.query_params.get("environment", "")
         with state.reading() as tx:
-            text = ics.calendar(tx, state.settings, state.clock(), by_day=by_day, environment=environment)
+            text = reports_calendar.calendar(tx, state.settings, state.clock(), by_day=by_day, environment=environment)
         # An unchanged fleet gives the same bytes, and clients ask several times a day.
         headers = {
             "ETag": f'"{hashlib.blake2b(text, digest_size=16).hexdigest()}"',

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from renewal_watch import __version__, fleet, forecast
-from renewal_watch.model import KINDS
+from renewal_watch import __version__
+from renewal_watch.model.alerts import KINDS
+from renewal_watch.reports import renewals
+from renewal_watch.store import fleet
 
 PREFIX = "/api/v1"
 LONGEST_TEXT = 200  # characters of a parameter
@@ -374,7 +376,7 @@ def operations(environments: Sequence[str]) -> list[Operation]:
             about="What renewals will cost by month, environment and currency, and the change against the month before.",
             schema="Forecast",
             example=EXAMPLES["Forecast"],
-            parameters=[environment, _integer("months", 1, forecast.LONGEST, "How many, with the present one", 6)],
+            parameters=[environment, _integer("months", 1, renewals.LONGEST, "How many, with the present one", 6)],
         ),
         Operation(
             path=f"{PREFIX}/health",

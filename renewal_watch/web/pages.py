@@ -12,15 +12,23 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from renewal_watch import fleet, health, reasons, report, rules, signs
-from renewal_watch.config import Environment, Settings
+from renewal_watch.alerts.phrases import money, who
+from renewal_watch.detect import failures
+from renewal_watch.diagnostics import health
 from renewal_watch.errors import UsageError
-from renewal_watch.fleet import Due, Listed, Query
-from renewal_watch.messages import money, who
-from renewal_watch.model import CAPABILITIES, Policy, Severity
-from renewal_watch.report import Row
-from renewal_watch.routing import Routing
-from renewal_watch.store import Transaction
+from renewal_watch.model import renewal_day
+from renewal_watch.model.alerts import Severity
+from renewal_watch.model.numbers import CAPABILITIES
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.reports import alerts as reports_alerts
+from renewal_watch.reports import explain, rows
+from renewal_watch.reports.rows import Row
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store import fleet
+from renewal_watch.store.fleet import Due, Listed, Query
+from renewal_watch.store.store import Transaction
 from renewal_watch.text import plain, printable
 from renewal_watch.web import charts
 from renewal_watch.web.words import Words, amounts, link, number_path
@@ -154,11 +162,11 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
     """The numbers that are asked for. Raises UsageError for a query that no page has."""
     query = asked(params)
     names = [one.name for one in settings.environments]
-    today = signs.today(now, settings.timezone)
+    today = renewal_day.today(now, settings.timezone)
     found = fleet.page(tx, query, names, today, sandbox=settings.with_sandbox)
     policies = {one.name: settings.policy(one) for one in settings.environments}
     lines = [
-        _line(report.row(one.environment, one.known, one.number, policies[one.environment], now)) for one in found.rows
+        _line(rows.row(one.environment, one.known, one.number, policies[one.environment], now)) for one in found.rows
     ]
     kept = {key: value for key, value in params.items() if value and key in _KEYS}
     counts = fleet.counts(tx, names, today, sandbox=settings.with_sandbox)
@@ -224,7 +232,7 @@ def _line(row: Row) -> Line:
         renews_on=row.renews_on,
         auto={True: "on", False: "off", None: "not stated"}[number.auto_renewal],
         cost="" if number.cost is None else money(number.cost, number.currency),
-        notes=[note for note in report.notes(row) if note != "OVERDUE"],
+        notes=[note for note in rows.notes(row) if note != "OVERDUE"],
     )
 
 
@@ -407,7 +415,7 @@ class NumberPage:
 
 def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, now: datetime) -> NumberPage:
     """One number, why it did or did not alert, and what comes next. Raises UsageError for one of a lost environment."""
-    found = reasons.explain(tx, settings, way, one, now, most=ALERTS_OF_NUMBER + 1)
+    found = explain.explain(tx, settings, way, one, now, most=ALERTS_OF_NUMBER + 1)
     environment_id = tx.watch(one.environment)[0]
     history = tx.history(one.known, environment_id, most=EVENTS + 1)
     words = Words.of(now, settings.timezone)
@@ -460,7 +468,7 @@ def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     """A change in words; a value of the provider is shown as JSON, so that nothing of it is hidden."""
     fields = [
-        (plain(name, 60), report.changed_value(field, "before"), report.changed_value(field, "now"))
+        (plain(name, 60), reports_alerts.changed_value(field, "before"), reports_alerts.changed_value(field, "now"))
         for name, field in event["fields"].items()
     ]
     return {"seen_at": event["seen_at"], "not_yet_at": event["not_yet_at"], "what": event["what"], "fields": fields}
@@ -469,7 +477,7 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
 def _silence(one: Any) -> dict[str, Any]:
     return {
         "pk": one.pk,
-        "about": report.matched(one.match, one.kinds),
+        "about": rows.matched(one.match, one.kinds),
         "ends_at": one.ends_at,
         "author": printable(one.author, 80),
         "comment": printable(one.comment, 300),
@@ -518,7 +526,7 @@ def alerts_page(tx: Transaction, settings: Settings, params: Params, now: dateti
         most=ALERTS_PER_PAGE + 1,
     )
     shown = found[:ALERTS_PER_PAGE]
-    report.note_held(shown, reasons.held(tx, settings, now))
+    reports_alerts.note_held(shown, explain.held(tx, settings, now))
     given = {"state": state, "severity": severity}
     if about is not None:
         given |= {"environment": environment, "id": provider_id}
@@ -619,7 +627,7 @@ def _environment(
     return {
         "name": one.name,
         "watch": watch,
-        "is_stale": rules.is_stale(watch, policy, now) or watch.last_success_at is None,
+        "is_stale": failures.is_stale(watch, policy, now) or watch.last_success_at is None,
         "last_error": watch.last_error and plain(watch.last_error, 500),
         "next_poll_at": schedule.next_poll_at,
         "polls": lately[::-1],

@@ -23,8 +23,8 @@ from pathlib import Path
 from itsdangerous import BadSignature, Signer, URLSafeSerializer
 
 from renewal_watch import files
-from renewal_watch.config import Web
 from renewal_watch.errors import ConfigError
+from renewal_watch.settings.sections import Web
 from renewal_watch.text import printable, without_default_port
 
 SHORTEST = 12  # characters of a password

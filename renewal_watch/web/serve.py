@@ -21,10 +21,11 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from renewal_watch import config
-from renewal_watch.config import Settings, Web
+from renewal_watch.config.loading import load
+from renewal_watch.daemon.systemd import Systemd, given_sockets
 from renewal_watch.errors import CannotServe, ConfigError
-from renewal_watch.systemd import Systemd, given_sockets
+from renewal_watch.settings.sections import Web
+from renewal_watch.settings.whole import Settings
 from renewal_watch.text import REDACTOR
 from renewal_watch.web.app import build
 from renewal_watch.web.gate import Gate
@@ -246,7 +247,7 @@ def _reloading(state: State) -> Iterator[None]:
     def reload(number: int, frame: FrameType | None) -> None:
         del number, frame
         try:
-            fresh = config.load(state.settings.path)
+            fresh = load(state.settings.path)
             if fresh.web.listen != state.settings.web.listen:
                 log.warning("web.listen changed; it takes effect when the pages are started again")
             if state.is_exposed and fresh.web.password_path is None:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from renewal_watch.config import Settings
-from renewal_watch.engine import absent, sqlite_path
-from renewal_watch.environments import LOOK_S, Directory
+from renewal_watch.config.directory import LOOK_S, Directory
+from renewal_watch.database.engine import absent, sqlite_path
 from renewal_watch.errors import StoreError
-from renewal_watch.inventory import inventory_of
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store, Transaction
+from renewal_watch.inventory.file import inventory_of
+from renewal_watch.notify.routing import Routing
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.store import Store, Transaction
 
 
 class State:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from renewal_watch.messages import money, span
+from renewal_watch.alerts.phrases import money, span
 from renewal_watch.text import printable
 
 STATES = {  # of an alert's delivery: the mark beside the word, so that colour is never alone

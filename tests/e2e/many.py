@@ -23,7 +23,7 @@ import quick
 from made_up import entry
 from world import Answers
 
-from renewal_watch.store import Store
+from renewal_watch.store.store import Store
 
 ENVIRONMENTS = 12
 STOP_S = 20.0  # TimeoutStopSec of the unit

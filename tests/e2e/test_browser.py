@@ -21,8 +21,8 @@ from conftest import T0, Clock
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from watched import CHANNEL, Watched, one
 
-from renewal_watch.model import Match
-from renewal_watch.routing import Routing
+from renewal_watch.model.policy import Match
+from renewal_watch.notify.routing import Routing
 
 D = timedelta(days=1)
 PATHS = {

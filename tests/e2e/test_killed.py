@@ -20,11 +20,12 @@ import zygote
 from rounds import Chosen, note, rounds
 from world import World, serving, write_config
 
-from renewal_watch import damage, dispatch
-from renewal_watch.channels import AppriseChannel
-from renewal_watch.config import load
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.config.loading import load
+from renewal_watch.maintenance import integrity
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import dispatch
+from renewal_watch.store.store import Store
 
 
 class Zygote:
@@ -83,7 +84,7 @@ def assert_promise(store: Store, world: World, kills: int) -> int:
     """Lost 0, duplicates at most one a kill, sound; every change told once. Returns the duplicates."""
     with store.transaction() as tx:
         found = tx.alerts()
-    assert damage.look(store) == []
+    assert integrity.look(store) == []
     fates = [one for alert in found for one in alert["deliveries"]]
     assert fates, "the campaign found nothing to tell"
     assert {one["state"] for one in fates} == {"sent"}
@@ -145,7 +146,7 @@ def test_a_daemon_killed_at_random_loses_nothing(tmp_path: Path) -> None:
         assert "Traceback" not in daemon.text(), daemon.text()
         found, duplicates = many.assert_all_told_once(url, world)
         store = Store(url)
-        assert damage.look(store) == []
+        assert integrity.look(store) == []
         store.close()
     assert duplicates <= count * len(many.CHANNELS), "what was sent and not marked when a channel died, one each"
     polls = sum(map(len, world.requests.values()))
@@ -168,7 +169,7 @@ def test_a_kill_at_every_step_loses_nothing(step: str, tmp_path: Path, forker: Z
             assert os.WTERMSIG(forker.ended()) == signal.SIGKILL
         store = settle(config)
         if step.startswith("migrated"):
-            assert damage.look(store) == []
+            assert integrity.look(store) == []
             assert store.revision() is not None
         elif step != "before the request":
             allowed = times if step in ("sent", "sent mark written, not committed") else 0

@@ -35,12 +35,14 @@ from many import CHANNELS, ENVIRONMENTS, Daemon, Handler, World, assert_all_told
 from rounds import Chosen, note, rounds
 from world import serving
 
-from renewal_watch import messages, schema
-from renewal_watch.config import Channel
-from renewal_watch.model import Severity
-from renewal_watch.routing import Routing
-from renewal_watch.schema import HEAD
-from renewal_watch.store import Store
+import renewal_watch
+from renewal_watch.alerts import service_texts
+from renewal_watch.database import schema
+from renewal_watch.database.schema import HEAD
+from renewal_watch.model.alerts import Severity
+from renewal_watch.notify.routing import Routing
+from renewal_watch.settings.channel import Channel
+from renewal_watch.store.store import Store
 
 DAEMONS = 3
 SPREAD = quick.INTERVAL / 10  # by so much an environment may come earlier, to get to its own place
@@ -455,7 +457,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
         with closing(Store(server.url)) as store:
             store.upgrade()
             only = Routing(channels=(Channel(name="later", webhook=f"{address}/later"),))
-            alert = messages.of_the_watch("channel.failing", Severity.critical, "one", ("one", "one"))
+            alert = service_texts.of_the_watch("channel.failing", Severity.critical, "one", ("one", "one"))
             began = datetime.now(UTC)
             with store.transaction() as tx:
                 tx.tell([alert], only, began)
@@ -527,7 +529,8 @@ def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_pat
 NEXT_RELEASE = """
 import sys
 from pathlib import Path
-from renewal_watch import schema, store
+from renewal_watch.database import schema
+from renewal_watch.store import store
 schema.HEAD = store.HEAD = sys.argv[3]
 store._migrations = lambda: Path(sys.argv[2])
 print(store.Store(sys.argv[1]).upgrade())
@@ -548,7 +551,7 @@ def test_the_next_release_upgrades_the_database_while_this_one_uses_it(server: S
     """One machine after the other: the daemons of this release go on, and may be started again."""
     after = f"{int(HEAD) + 1:04d}"
     migrations = tmp_path / "migrations"
-    shutil.copytree(Path(schema.__file__).parent.parent / "migrations", migrations)
+    shutil.copytree(Path(renewal_watch.__file__).parent.parent / "migrations", migrations)
     tables = [table.name for table in schema.metadata.sorted_tables]
     (migrations / "versions" / "next.py").write_text(NEXT_MIGRATION.format(next=after, head=HEAD, tables=tables))
     world = World()

@@ -17,12 +17,12 @@ from typing import Any
 
 from alembic import command
 
-from renewal_watch import dispatch, poll
-from renewal_watch.channels import AppriseChannel
-from renewal_watch.config import load
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store, Transaction
-from renewal_watch.talkover import Client
+from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.config.loading import load
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import dispatch, poll
+from renewal_watch.provider.talkover.client import Client
+from renewal_watch.store.store import Store, Transaction
 
 
 def _die(*_: object) -> None:

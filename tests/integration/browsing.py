@@ -17,7 +17,7 @@ import uvicorn
 from conftest import Clock
 from watched import Watched
 
-from renewal_watch.config import Web
+from renewal_watch.settings.sections import Web
 from renewal_watch.web import serve
 from renewal_watch.web.app import build
 from renewal_watch.web.security import Tries

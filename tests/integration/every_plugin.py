@@ -129,8 +129,8 @@ def main() -> None:
     import requests
     from apprise.manager_plugins import NotificationManager
 
-    from renewal_watch.channels import _deliver, _tell_what_is_only_information
-    from renewal_watch.witness import Witness
+    from renewal_watch.channels.apprise_child import _deliver, _tell_what_is_only_information
+    from renewal_watch.channels.witness import Witness
 
     logging.disable(logging.CRITICAL)
     sys.addaudithook(no_network)

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from integration.fault_server import FaultServer, Handler, Line, Request, answer, documented
 
-from renewal_watch import talkover
 from renewal_watch.errors import ApiError, NotOffered, NotTheApi, RateLimited, ServerTrouble, TokenRejected
-from renewal_watch.talkover import FURTHER, LONGEST_ASK, PER_PAGE, Client
+from renewal_watch.provider.talkover import client as talkover_client
+from renewal_watch.provider.talkover.client import LONGEST_ASK, PER_PAGE, Client
+from renewal_watch.provider.talkover.endpoints import FURTHER
 from renewal_watch.text import REDACTOR
 
 TOKEN, USER_TOKEN = "talq_canary_7c1e", "1|canary_of_a_user_93b2"
@@ -57,7 +58,7 @@ def test_each_is_read_where_it_is_documented_with_its_own_token(name: str) -> No
 
 def test_nothing_is_ever_written_to_the_provider() -> None:
     """The client knows one method; whatever goes out goes through it."""
-    tree = ast.parse(Path(talkover.__file__).read_text())
+    tree = ast.parse(Path(talkover_client.__file__).read_text())
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     assert texts & {"GET", "POST", "PUT", "PATCH", "DELETE"} == {"GET"}
     assert not any("test" in endpoint.path for endpoint in FURTHER.values())

@@ -22,15 +22,15 @@ from conftest import T0, Clock
 from databases import BOTH, SQLITE_ONLY, asked, content, opened, section
 from made_up import emptied
 
-from renewal_watch import account_poll, answers, follow_up, poll, schema, talkover
+from renewal_watch.alerts.account_texts import used_by
 from renewal_watch.cli import cli
-from renewal_watch.config import Account as Settings
-from renewal_watch.config import Channel, Environment, Reminders
+from renewal_watch.database import schema
 from renewal_watch.errors import ServerTrouble
-from renewal_watch.messages import used_by
-from renewal_watch.model import Key, Match, Matter, Policy, Rule
-from renewal_watch.routing import Routing
-from renewal_watch.simulator import (
+from renewal_watch.model.alerts import Key, Matter
+from renewal_watch.model.policy import Match, Policy, Rule
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import account_poll, poll
+from renewal_watch.provider.simulator import (
     TOKEN,
     USER_TOKEN,
     Account,
@@ -41,7 +41,14 @@ from renewal_watch.simulator import (
     made_up_account,
     release_request,
 )
-from renewal_watch.store import Store
+from renewal_watch.provider.talkover import account
+from renewal_watch.provider.talkover import client as talkover_client
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Account as Settings
+from renewal_watch.settings.sections import Reminders
+from renewal_watch.store.store import Store
+from renewal_watch.timed import digests, follow_up
 
 pytestmark = BOTH
 
@@ -109,7 +116,7 @@ class World:
     def poll(self, hours: float = 1) -> list[Told]:
         """A poll some hours later and what the account says; what is new."""
         self.now += hours * H
-        source = _Counted(talkover.Client.of(self.environment, lambda _: None), self.asked)
+        source = _Counted(talkover_client.Client.of(self.environment, lambda _: None), self.asked)
         polled = poll.run_once(self.store, self.environment, source, self.policy, self.way, lambda: self.now)
         assert polled.error is None
         account_poll.run_once(
@@ -127,7 +134,7 @@ class World:
     def turn(self, hours: float = 0) -> list[Told]:
         self.now += hours * H
         follow_up.run_once(self.store, self.way, {"production": self.policy}, self.now)
-        follow_up.send_digests(self.store, self.way, {"production": self.policy}, lambda: self.now)
+        digests.send_digests(self.store, self.way, {"production": self.policy}, lambda: self.now)
         return self.new()
 
     def new(self) -> list[Told]:
@@ -157,7 +164,7 @@ class World:
 class _Counted:
     """The real client; notes what is asked."""
 
-    def __init__(self, client: talkover.Client, asked: list[str]) -> None:
+    def __init__(self, client: talkover_client.Client, asked: list[str]) -> None:
         self._client, self._asked = client, asked
 
     def fetch(self) -> Any:
@@ -329,7 +336,7 @@ def test_a_pause_that_the_provider_asks_for_is_kept_for_all(world: World) -> Non
         def ask(self, _name: str) -> Any:
             self.asked += 1
             msg = "the provider's rate limit is reached"
-            raise talkover.RateLimited(msg, retry_after=3 * H)
+            raise talkover_client.RateLimited(msg, retry_after=3 * H)
 
     world.poll()
     source = Limited()
@@ -375,12 +382,12 @@ def test_what_cannot_be_read_of_the_account_is_told_once_and_the_rest_is_watched
 def test_a_fault_of_our_own_is_a_reading_that_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it is: the rest is read, and the next poll tries again."""
     world.poll()
-    real = answers.content
+    real = account.content
 
     def broken(name: str, said: Any) -> Any:
         return {}[name] if name == "balance" else real(name, said)
 
-    monkeypatch.setattr(answers, "content", broken)
+    monkeypatch.setattr(account, "content", broken)
     world.poll(2)
     with world.store.transaction() as tx:
         kept = tx.readings(tx.watch("production")[0])
@@ -393,9 +400,9 @@ def test_a_fault_of_our_own_is_a_reading_that_failed(world: World, monkeypatch: 
     "said", ["payment_failed", "insufficient_funds", "Chargeback", "requires_payment_method", "expired"]
 )
 def test_words_that_plainly_say_that_no_money_came_are_a_failure(said: str) -> None:
-    (charge_,) = answers.content("charges", [{"id": "t", "status": said}])
+    (charge_,) = account.content("charges", [{"id": "t", "status": said}])
     assert charge_.status == "failed"
-    assert not answers.faults("charges", [{"id": "t", "status": said}])
+    assert not account.faults("charges", [{"id": "t", "status": said}])
 
 
 def test_a_top_up_that_was_declined_failed(world: World) -> None:
@@ -429,7 +436,7 @@ def test_a_turn_that_takes_too_long_leaves_the_rest_for_the_next_poll(world: Wor
 
 def test_another_process_that_asked_meanwhile_tells_alone(world: World) -> None:
     world.account.releases = [release_request(world.provider.fleet[0], T0)]
-    client = talkover.Client.of(world.environment, lambda _: None)
+    client = talkover_client.Client.of(world.environment, lambda _: None)
 
     class Meanwhile:
         def ask(self, name: str) -> Any:
@@ -716,7 +723,7 @@ def test_agents_are_not_read_where_nothing_is_told(world: World) -> None:
         raw = tx.connection.connection.dbapi_connection
         assert isinstance(raw, sqlite3.Connection)
         raw.set_trace_callback(statements.append)
-    source = talkover.Client.of(world.environment, lambda _: None)
+    source = talkover_client.Client.of(world.environment, lambda _: None)
     world.now += H
     poll.run_once(world.store, world.environment, source, world.policy, world.way, lambda: world.now)
     raw.set_trace_callback(None)
@@ -780,7 +787,7 @@ def test_a_fault_in_what_is_read_beside_the_list_stops_no_other_environment(
     run: Any, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del world
-    monkeypatch.setattr(account_poll.account, "judge", lambda *_: {}["nothing"])
+    monkeypatch.setattr(account_poll.judge, "judge", lambda *_: {}["nothing"])
     said = CliRunner().invoke(cli, ["--config", str(run.args[0]), "poll"], prog_name="renewal-watch", obj=Clock())
     assert said.exit_code == 1
     assert "a fault of renewal-watch (KeyError at" in said.output

@@ -23,9 +23,12 @@ from made_up import entry, listing
 from rounds import Chosen, note
 from world import write_config
 
-from renewal_watch import config, poll
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+from renewal_watch.config.loading import load
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.settings.sections import Web
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.store import Store
 
 pytestmark = EITHER
 
@@ -96,17 +99,17 @@ def fleet() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> config.Settings:
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("api")
     (folder / "inventory.csv").write_text("number,owner,labels,note\n+15550000001,support,hotline|de,ring first\n")
     more = '[[environments]]\nname = "staging"\nbase_url = "http://127.0.0.1:1/api/v1"\ntoken = "talq_other_made_up"\n'
     path = write_config(folder, "http://127.0.0.1:1", more=more)
     path.write_text(path.read_text() + f'\n[inventory]\nfile = "{folder}/inventory.csv"\n')
-    return config.load(path)
+    return load(path)
 
 
 @pytest.fixture(scope="module")
-def path(settings: config.Settings) -> Path:
+def path(settings: Settings) -> Path:
     """A database after two polls; nothing was sent."""
     store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
@@ -130,9 +133,9 @@ def client(path: Path) -> Iterator[Client]:
     from renewal_watch.web.app import build
     from renewal_watch.web.state import State
 
-    state = State(config.load(path), lambda: NOW)
+    state = State(load(path), lambda: NOW)
     ready = threading.Event()
-    with serve._opened(config.Web(listen="127.0.0.1:0")) as found:
+    with serve._opened(Web(listen="127.0.0.1:0")) as found:
         options = uvicorn.Config(build(state), lifespan="off", log_config=None, access_log=False, ws="none")
         server = serve._Server(options, ready.set)
         thread = threading.Thread(target=server.run, args=([found],))
@@ -430,7 +433,7 @@ def test_a_database_that_is_not_there_is_503_and_the_document_is_there_all_the_s
     from renewal_watch.web.api import _Endpoint
     from renewal_watch.web.state import State
 
-    state = State(config.load(write_config(tmp_path, "http://127.0.0.1:1")), lambda: T0)
+    state = State(load(write_config(tmp_path, "http://127.0.0.1:1")), lambda: T0)
     remove(tmp_path / "renewal-watch.db")
     request = Request({"type": "http", "method": "GET", "query_string": b"", "headers": [], "path_params": {}})
     said = _Endpoint(state, "status").answered(request)

@@ -25,15 +25,22 @@ from hypothesis import strategies as st
 from rounds import few
 from test_copying import filled, plain
 
-from renewal_watch import backups, config, copying, follow_up, health, upkeep
-from renewal_watch import store as stores
-from renewal_watch.backups import CALENDAR, State, keep_up, restore, save, staying
-from renewal_watch.config import Backup, Channel, Settings
-from renewal_watch.daemon import only_one
+from renewal_watch.config.loading import load
+from renewal_watch.daemon.daemon import only_one
+from renewal_watch.database import comparing, copying
+from renewal_watch.database.schema import HEAD
+from renewal_watch.diagnostics import health
 from renewal_watch.errors import StoreError, UsageError
-from renewal_watch.routing import Routing
-from renewal_watch.schema import HEAD
-from renewal_watch.store import Store
+from renewal_watch.maintenance import backups
+from renewal_watch.maintenance import daily as maintenance_daily
+from renewal_watch.maintenance.backups import CALENDAR, State, keep_up, restore, save, staying
+from renewal_watch.notify.routing import Routing
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.sections import Backup
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store import store as stores
+from renewal_watch.store.store import Store
+from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -110,7 +117,7 @@ def test_what_a_killed_backup_left_is_taken_away_by_the_next_and_one_under_way_i
     target = tmp_path / "one.db"
     for name in ("one.db.abc.part", "one.db.abc.part-journal", "other.db.x.part"):
         (tmp_path / name).write_bytes(b"x")
-    with copying.appearing(target) as part:
+    with comparing.appearing(target) as part:
         save(store, target)
         assert part.exists()
         part.write_bytes(target.read_bytes())
@@ -504,7 +511,7 @@ def settings_of(folder: Path, **plan: Any) -> Settings:
         f'[backup]\ndirectory = "{folder}"\n{lines}'
     )
     path.chmod(0o600)
-    return config.load(path)
+    return load(path)
 
 
 @pytest.fixture
@@ -539,16 +546,16 @@ def test_the_first_comes_at_once_the_others_when_the_schedule_says(nights: Night
 def test_without_a_directory_there_is_none(nights: Nights) -> None:
     nights.settings = msgspec.structs.replace(nights.settings, backup=Backup())
     assert nights.turn() is None
-    assert upkeep.is_due(nights.store, nights.settings, T0) is False
+    assert maintenance_daily.is_due(nights.store, nights.settings, T0) is False
 
 
 def test_the_daily_turn_makes_it_before_anything_is_let_go(nights: Nights) -> None:
-    assert upkeep.is_due(nights.store, nights.settings, T0)
-    upkeep.run_once(nights.store, nights.settings, lambda: T0, lambda _: None)
+    assert maintenance_daily.is_due(nights.store, nights.settings, T0)
+    maintenance_daily.run_once(nights.store, nights.settings, lambda: T0, lambda _: None)
     nights.now = T0 + DAY
-    said = upkeep.run_once(nights.store, nights.settings, lambda: nights.now, lambda _: None)
+    said = maintenance_daily.run_once(nights.store, nights.settings, lambda: nights.now, lambda _: None)
     assert [one.said.split()[0] for one in said] == ["backup"], "and nothing was old enough"
-    assert not upkeep.is_due(nights.store, nights.settings, nights.now)
+    assert not maintenance_daily.is_due(nights.store, nights.settings, nights.now)
 
 
 def test_rotation_takes_only_its_own(nights: Nights) -> None:

@@ -23,15 +23,21 @@ from databases import EITHER, opened, path_of, section
 from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 
-from renewal_watch import canary, config, dispatch, follow_up, poll
-from renewal_watch.channels import AppriseChannel
-from renewal_watch.config import Canary, Channel, Environment
+from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.config.loading import load
 from renewal_watch.errors import ConfigError, UsageError
-from renewal_watch.model import Delivery, Key, Listing, Match, Policy, Rule
-from renewal_watch.preview import look_ahead
-from renewal_watch.routing import Routing
-from renewal_watch.snapshots import CANARY
-from renewal_watch.store import Store
+from renewal_watch.model.alerts import Delivery, Key
+from renewal_watch.model.numbers import Listing
+from renewal_watch.model.policy import Match, Policy, Rule
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import canary, dispatch, poll
+from renewal_watch.operations.preview import look_ahead
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Canary
+from renewal_watch.store.snapshots import CANARY
+from renewal_watch.store.store import Store
+from renewal_watch.timed import digests, follow_up
 
 pytestmark = EITHER
 
@@ -489,7 +495,7 @@ def test_no_environment_can_be_called_like_it(tmp_path: Path) -> None:
         f'[[channels]]\nname = "ops"\nurl = "{HERE}"\n'
     )
     with pytest.raises(ConfigError, match="a name has up to 64 letters"):
-        config.load(path)
+        load(path)
 
 
 def test_it_is_no_environment_and_no_number_of_the_watch(mine: Mine) -> None:
@@ -514,11 +520,11 @@ def test_a_digest_does_not_speak_of_it(mine: Mine) -> None:
     mine.way = replace(mine.way, channels=(OPS, mail))
     mine.has(entry())
     policies = {"production": Policy()}
-    follow_up.send_digests(mine.store, mine.way, policies, lambda: mine.now)
+    digests.send_digests(mine.store, mine.way, policies, lambda: mine.now)
     mine.send()
     mine.take()
     mine.now += timedelta(hours=1)
-    follow_up.send_digests(mine.store, mine.way, policies, lambda: mine.now)
+    digests.send_digests(mine.store, mine.way, policies, lambda: mine.now)
     (digest,) = mine.take("mail")
     assert [one.kind for one in digest.alerts] == ["digest.sent"]
     text = digest.alerts[0].headline + digest.alerts[0].text
@@ -600,7 +606,7 @@ def test_no_command_but_alerts_speaks_of_it(run: Run, mine: Mine) -> None:
 
 
 def test_the_preview_neither_sends_nor_moves_it(mine: Mine, run: Run) -> None:
-    settings = config.load(path_of(mine.store).with_name("config.toml"))
+    settings = load(path_of(mine.store).with_name("config.toml"))
     run("status")
     mine.has(entry())
     mine.is_due()

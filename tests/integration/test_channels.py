@@ -19,11 +19,12 @@ import trustme
 from conftest import T0
 from receivers import PATIENCE_S, Answer, HttpReceiver, SmtpReceiver, closed_port, http_receiver, smtp_receiver
 
-from renewal_watch import messages
-from renewal_watch.channels import AppriseChannel, Limits, url_fault, without_pieces
-from renewal_watch.config import Channel
+from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.channels.limits import Limits, url_fault, without_pieces
 from renewal_watch.errors import ChannelError, ConfigError
-from renewal_watch.model import Alert, Message, Severity
+from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.notify import render as notify_render
+from renewal_watch.settings.channel import Channel
 from renewal_watch.text import plain
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -56,7 +57,7 @@ def many(count: int) -> Callable[[Limits], Message]:
             )
             for i in range(count)
         ]
-        return messages.render(
+        return notify_render.render(
             "rw-0123456789", found, created_at=T0, now=T0, body_limit=limits.body, title_limit=limits.title
         )
 
@@ -387,7 +388,7 @@ def test_a_stop_while_the_child_is_being_started_ends_it_as_well(opened: Open, m
         assert isinstance(child, real)
         return child
 
-    monkeypatch.setattr("renewal_watch.channels.subprocess.Popen", popen)
+    monkeypatch.setattr("renewal_watch.channels.apprise.subprocess.Popen", popen)
     with pytest.raises(ChannelError, match="before its outcome was known"):
         channel.send(message())
     assert not is_alive(started[0])
@@ -432,8 +433,8 @@ def test_a_child_that_died_between_two_sends_is_replaced_unnoticed(web: HttpRece
 def test_a_child_outlives_a_killed_parent_by_no_more_than_the_deadline(web: HttpReceiver) -> None:
     web.answers(Answer(how="hang"))
     program = (
-        "import sys; from datetime import timedelta; from renewal_watch.channels import AppriseChannel\n"
-        "from renewal_watch.model import Message, Severity\n"
+        "import sys; from datetime import timedelta; from renewal_watch.channels.apprise import AppriseChannel\n"
+        "from renewal_watch.model.alerts import Message, Severity\n"
         "c = AppriseChannel('x', sys.stdin.readline, timedelta(seconds=30)); c.limits.__self__._deadline\n"
         "c._start(url := c._read_url(), __import__('time').monotonic() + 30); c._read_url = lambda: url\n"
         "c._deadline = timedelta(seconds=1); print(c._child.pid, flush=True)\n"
@@ -723,7 +724,7 @@ def test_a_warning_and_its_end_are_one_thread(mail: SmtpReceiver, opened: Open) 
         )  # fmt: skip
 
         def rendered(limits: Limits, alert: Alert = alert) -> Message:
-            return messages.render(
+            return notify_render.render(
                 "rw-1", [alert], created_at=T0, now=T0, body_limit=limits.body, title_limit=limits.title
             )
 

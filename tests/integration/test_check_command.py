@@ -18,7 +18,7 @@ from databases import BOTH, EITHER, SQLITE_ONLY, away, changed, lock, remove
 from made_up import emptied
 from watched import CHANNEL, Watched, one
 
-from renewal_watch.model import Match
+from renewal_watch.model.policy import Match
 
 pytestmark = EITHER
 
@@ -317,9 +317,9 @@ def test_an_error_in_the_program_itself_is_unknown(run: Run, monkeypatch: pytest
         msg = "two\nlines | and a bar"
         raise RuntimeError(msg)
 
-    from renewal_watch import check
+    from renewal_watch.diagnostics import nagios_check
 
-    monkeypatch.setattr(check, "examine", broken)
+    monkeypatch.setattr(nagios_check, "examine", broken)
     said = run(state=UNKNOWN)
     assert said == "RENEWAL UNKNOWN - an error in renewal-watch itself: RuntimeError: two lines ¦ and a bar\n"
 

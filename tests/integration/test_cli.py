@@ -21,8 +21,10 @@ from conftest import T0
 from databases import BOTH, EITHER, SQLITE_ONLY, content, opened, remove
 from world import TOKEN, World, serving, write_config
 
-from renewal_watch import channels, config
+from renewal_watch.channels import apprise
 from renewal_watch.cli import cli, contents
+from renewal_watch.config.loading import load
+from renewal_watch.settings.whole import File
 
 pytestmark = EITHER
 
@@ -250,7 +252,7 @@ def test_a_damaged_database_is_named_and_refused(run: Run, tmp_path: Path) -> No
 
 
 def test_prune_keeps_the_snapshots_from_its_day_on(run: Run, world: World, tmp_path: Path) -> None:
-    from renewal_watch import retention
+    from renewal_watch.maintenance import retention
 
     run("poll")
     world.entries[3] |= {"current_status": "pending"}
@@ -308,7 +310,7 @@ def test_init_writes_once_for_its_owner_only(tmp_path: Path) -> None:
     target = tmp_path / "new.toml"
     commands.call(None, "init", str(target))
     assert target.stat().st_mode & 0o777 == 0o600
-    config.load(target)
+    load(target)
     assert "is there already" in commands.call(None, "init", str(target), code=2).output
 
 
@@ -324,13 +326,13 @@ def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path, monkeypatch
 
 def test_no_secret_reaches_a_child_s_arguments_or_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
-    original = channels.subprocess.Popen
+    original = apprise.subprocess.Popen
 
     def watched(*words: Any, **how: Any) -> Any:
         started.append((words, how.get("env")))
         return original(*words, **how)
 
-    monkeypatch.setattr(channels.subprocess, "Popen", watched)
+    monkeypatch.setattr(apprise.subprocess, "Popen", watched)
     run("poll")
     assert started
     assert CHANNEL_SECRET not in str(started)
@@ -358,13 +360,13 @@ def test_help_is_there_for_every_command() -> None:
 def test_the_schema_accepts_the_example() -> None:
     import tomllib
 
-    example = Path(config.__file__).parent.parent / "config.example.toml"
-    assert msgspec.convert(tomllib.loads(example.read_text()), config.File).environments
+    example = Path(__file__).parents[2] / "config.example.toml"
+    assert msgspec.convert(tomllib.loads(example.read_text()), File).environments
 
 
 # --- for scripts ------------------------------------------------------------------------------------------------------
 
-COMMANDS_PAGE = (Path(config.__file__).parent.parent / "docs" / "commands.md").read_text()
+COMMANDS_PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
 FREE = {"entry", "fields", "match"}  # keys whose value is the provider's, or a matcher: no documented keys within
 
 

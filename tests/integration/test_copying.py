@@ -29,11 +29,10 @@ from hypothesis import strategies as st
 from rounds import few
 from sqlalchemy import JSON, Boolean, Integer, LargeBinary, Table, insert
 
-from renewal_watch import copying
-from renewal_watch.copying import TABLES, Copied, Shape, Side, copy
-from renewal_watch.daemon import only_one
-from renewal_watch.errors import StoreError
-from renewal_watch.schema import (
+from renewal_watch.daemon.daemon import only_one
+from renewal_watch.database import comparing, copying, shape
+from renewal_watch.database.copying import Copied, copy
+from renewal_watch.database.schema import (
     Instant,
     about,
     alerts,
@@ -44,7 +43,9 @@ from renewal_watch.schema import (
     metadata,
     silences,
 )
-from renewal_watch.store import Store
+from renewal_watch.database.shape import TABLES, Shape, Side
+from renewal_watch.errors import StoreError
+from renewal_watch.store.store import Store
 
 pytestmark = BOTH
 # What people, providers and formats of copies trip over.
@@ -146,8 +147,8 @@ class Breaks:
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages, batches and pieces of two or three rows, so that a few rows are many."""
-    monkeypatch.setattr(copying, "PAGE", 2)
-    monkeypatch.setattr(copying, "BATCH", 2)
+    monkeypatch.setattr(shape, "PAGE", 2)
+    monkeypatch.setattr(shape, "BATCH", 2)
     monkeypatch.setattr(copying, "PIECE", 3)
 
 
@@ -298,7 +299,7 @@ def test_a_difference_is_named(file: Store, target: Store, tmp_path: Path, state
         target.reading() as other,
         pytest.raises(StoreError, match=f"{said} .* after it was copied"),
     ):
-        copying.compare(Side.of(tx.connection), Side.of(other.connection))
+        comparing.compare(Side.of(tx.connection), Side.of(other.connection))
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,10 +18,13 @@ from databases import BOTH, POSTGRESQL_ONLY, away, close
 from receivers import Answer, http_receiver
 from world import TOKEN, World, write_config
 
-from renewal_watch import config, daemon, follow_up
-from renewal_watch.daemon import Daemon, only_one
+from renewal_watch.config.loading import load
+from renewal_watch.daemon import daemon
+from renewal_watch.daemon.daemon import Daemon, only_one
 from renewal_watch.errors import AlreadyRunning, StoreError
-from renewal_watch.store import Store
+from renewal_watch.settings.sections import Polls
+from renewal_watch.store.store import Store
+from renewal_watch.timed import digests, follow_up
 
 pytestmark = BOTH
 
@@ -40,9 +44,9 @@ class Running:
     def __init__(self, folder: Path, address: str, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
         monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
         monkeypatch.setattr(daemon, "TICK_S", 0.05)
-        monkeypatch.setattr("renewal_watch.presence.BEAT_S", 0.05)
+        monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
         monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
-        self.settings = config.load(write_config(folder, address, more=more))
+        self.settings = load(write_config(folder, address, more=more))
         self.store = Store(self.settings.database_url, is_simulated=True)
         self.store.upgrade()
         self.offset = timedelta()
@@ -122,7 +126,7 @@ def test_the_daemon_goes_on_after_a_clock_step(
 
 def test_no_poll_waits_for_what_is_read_beside_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More environments than threads, and a provider that answers nothing but the list."""
-    names = [f"env-{place}" for place in range(config.Polls().at_once + 1)]
+    names = [f"env-{place}" for place in range(Polls().at_once + 1)]
     said = json.dumps({"success": True, "data": [{"id": "phone-1"}], "meta": {"last_page": 1}}).encode()
     with http_receiver() as provider:
         is_list = re.compile(r"/phone-numbers\?").search
@@ -156,24 +160,24 @@ digest_when_empty = true
 """
 
 
-def held_up(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[threading.Event, threading.Event]:
+def held_up(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> tuple[threading.Event, threading.Event]:
     """``(begun, may_end)`` of a part of the follow-up that takes, once begun, until it may end."""
     begun, may_end = threading.Event(), threading.Event()
-    real = getattr(follow_up, name)
+    real = getattr(module, name)
 
     def slow(*words: Any) -> Any:
         begun.set()
         may_end.wait(PATIENCE_S)
         return real(*words)
 
-    monkeypatch.setattr(follow_up, name, slow)
+    monkeypatch.setattr(module, name, slow)
     return begun, may_end
 
 
 def test_a_channel_that_a_reload_removed_meanwhile_gets_no_digest(
     tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, may_end = held_up(monkeypatch, "_state")
+    begun, may_end = held_up(monkeypatch, digests, "_state")
     running = Running(tmp_path, address, monkeypatch, OFFICE.format(address.removeprefix("http://")))
     with running as one:
         until(lambda: world.requests and not one._busy)
@@ -191,7 +195,7 @@ def test_a_channel_that_a_reload_removed_meanwhile_gets_no_digest(
 def test_polls_go_on_and_nothing_hangs_while_a_digest_looks_at_a_large_fleet(
     tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, may_end = held_up(monkeypatch, "send_digests")
+    begun, may_end = held_up(monkeypatch, digests, "send_digests")
     running = Running(tmp_path, address, monkeypatch, OFFICE.format(address.removeprefix("http://")))
     with running as one:
         until(lambda: world.requests and not one._busy)

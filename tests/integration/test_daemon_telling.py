@@ -18,10 +18,12 @@ from conftest import T0
 from databases import EITHER, close
 from world import World, serving, write_config
 
-from renewal_watch import config, daemon, senders
-from renewal_watch.daemon import Daemon
-from renewal_watch.model import Match
-from renewal_watch.store import Store
+from renewal_watch.channels import senders
+from renewal_watch.config.loading import load
+from renewal_watch.daemon import daemon
+from renewal_watch.daemon.daemon import Daemon
+from renewal_watch.model.policy import Match
+from renewal_watch.store.store import Store
 
 pytestmark = EITHER
 
@@ -43,7 +45,7 @@ class House:
         self.folder = folder
         self.address = address
         self.write(channel, tables)
-        settings = config.load(self.path)
+        settings = load(self.path)
         self.store = Store(settings.database_url, is_simulated=True)
         self.store.upgrade()
         began = time.monotonic()
@@ -90,7 +92,7 @@ Build = Callable[..., House]
 def build(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
     monkeypatch.setattr(daemon, "TICK_S", 0.05)
-    monkeypatch.setattr("renewal_watch.presence.BEAT_S", 0.05)
+    monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
     monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
     monkeypatch.setattr(daemon, "IDLE_S", 0.1)
     with serving(world) as address:

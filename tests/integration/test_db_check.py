@@ -17,10 +17,10 @@ from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, SQLITE_ONLY, Chosen, changed, opened
 from watched import Watched, one
 
-from renewal_watch import damage
-from renewal_watch.damage import Fault
 from renewal_watch.errors import StoreError
-from renewal_watch.store import Store
+from renewal_watch.maintenance import integrity
+from renewal_watch.maintenance.integrity import Fault
+from renewal_watch.store.store import Store
 
 pytestmark = BOTH
 PAGE = 4096  # bytes; what SQLite takes where nobody asks for another size
@@ -47,7 +47,7 @@ def path(watched: Path, tmp_path: Path) -> Path:
 def found(path: Path) -> list[Fault]:
     store = opened(path, reads_only=True)
     try:
-        return damage.look(store)
+        return integrity.look(store)
     finally:
         store.close()
 
@@ -314,12 +314,12 @@ def test_rows_are_saved_from_under_a_damaged_index_as_it_was_said(path: Path, tm
 
 @SQLITE_ONLY
 def test_what_a_daemon_begins_with_finds_pages_and_references(path: Path) -> None:
-    assert damage.of_file(path) == []
+    assert integrity.of_file(path) == []
     changed(path, "DELETE FROM polls WHERE id = 1")
-    assert {fault.table for fault in damage.of_file(path)} == {"numbers", "entries"}
+    assert {fault.table for fault in integrity.of_file(path)} == {"numbers", "entries"}
     flipped(path, "alerts")
-    assert "alerts" in {fault.table for fault in damage.of_file(path)}
-    assert damage.of_file(path.with_name("nosuch.db")) == []
+    assert "alerts" in {fault.table for fault in integrity.of_file(path)}
+    assert integrity.of_file(path.with_name("nosuch.db")) == []
 
 
 @SQLITE_ONLY
@@ -327,7 +327,7 @@ def test_looking_holds_up_no_writer_for_long(path: Path) -> None:
     """No lock is kept from one statement to the next."""
     writer = sqlite3.connect(path, timeout=0, isolation_level=None)
     writes = 0
-    pages = damage.Shape.pages
+    pages = integrity.Shape.pages
 
     def between(shape: Any, **more: Any) -> Any:
         nonlocal writes
@@ -337,7 +337,7 @@ def test_looking_holds_up_no_writer_for_long(path: Path) -> None:
             writes += 1
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(damage.Shape, "pages", between)
+        patch.setattr(integrity.Shape, "pages", between)
         assert found(path) == []
     writer.close()
     assert writes > 5
@@ -345,11 +345,11 @@ def test_looking_holds_up_no_writer_for_long(path: Path) -> None:
 
 @SQLITE_ONLY
 def test_a_locked_file_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(damage, "BUSY_TIMEOUT_S", 0)
+    monkeypatch.setattr(integrity, "BUSY_TIMEOUT_S", 0)
     with databases.lock(path) as other:
         other._connection.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match=r"cannot be read .*locked"):
-            damage.of_file(path)
+            integrity.of_file(path)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

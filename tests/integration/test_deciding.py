@@ -24,9 +24,9 @@ from databases import BOTH, EITHER, SQLITE_ONLY, age, asked, content, copied, im
 from made_up import entry
 from world import TOKEN, World, serving, write_config
 
-from renewal_watch import fleet
-from renewal_watch.schema import HEAD
-from renewal_watch.store import Transaction
+from renewal_watch.database.schema import HEAD
+from renewal_watch.store import fleet
+from renewal_watch.store.store import Transaction
 
 pytestmark = EITHER
 

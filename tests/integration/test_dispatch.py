@@ -16,16 +16,16 @@ from conftest import T0, Clock
 from databases import BOTH, Lock, copied, impatient, lock, opened, unwritable
 from receivers import Answer, HttpReceiver, Request
 
-from renewal_watch import dispatch
-from renewal_watch.channels import AppriseChannel
-from renewal_watch.config import Channel
-from renewal_watch.dispatch import CLAIM_IS_OLD, MARK_TRIES, Outlet, Sent
+from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.errors import StoreError
-from renewal_watch.model import Alert, Severity
-from renewal_watch.outbox import LEASE
-from renewal_watch.routing import Routing
-from renewal_watch.rules import CHANNEL_FAILING_AFTER, GIVE_UP_AFTER
-from renewal_watch.store import Store
+from renewal_watch.model.alerts import Alert, Severity
+from renewal_watch.notify.retry import CHANNEL_FAILING_AFTER, GIVE_UP_AFTER
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import dispatch
+from renewal_watch.operations.dispatch import CLAIM_IS_OLD, MARK_TRIES, Outlet, Sent
+from renewal_watch.settings.channel import Channel
+from renewal_watch.store.outbox import LEASE
+from renewal_watch.store.store import Store
 
 pytestmark = BOTH
 

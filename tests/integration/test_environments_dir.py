@@ -22,15 +22,24 @@ from databases import BOTH, opened
 from made_up import entry
 from receivers import Answer, http_receiver
 
-from renewal_watch import config, daemon, environments, follow_up, health, poll
-from renewal_watch.config import Channel, Environment, EnvironmentFile, Settings
-from renewal_watch.daemon import Daemon
-from renewal_watch.environments import Directory
+from renewal_watch.config import directory as config_directory
+from renewal_watch.config.directory import Directory
+from renewal_watch.config.loading import load
+from renewal_watch.config.secret_checks import secret_faults
+from renewal_watch.config.toml import LARGEST_FILE
+from renewal_watch.daemon import daemon
+from renewal_watch.daemon.daemon import Daemon
+from renewal_watch.diagnostics import health
 from renewal_watch.errors import ConfigError, ServerTrouble, UsageError
-from renewal_watch.model import Policy
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment, EnvironmentFile
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.store import Store
 from renewal_watch.text import REDACTOR
+from renewal_watch.timed import follow_up
 from renewal_watch.web.state import State
 
 MINUTE = timedelta(minutes=1)
@@ -71,7 +80,7 @@ class House:
         return path
 
     def load(self) -> Settings:
-        return config.load(self.path)
+        return load(self.path)
 
 
 @pytest.fixture
@@ -122,7 +131,7 @@ def test_without_environments_a_directory_is_asked_for(tmp_path: Path) -> None:
     for text in ("", "environments = []\n"):
         path.write_text(text)
         with pytest.raises(ConfigError, match=r"environments.*environments_dir"):
-            config.load(path)
+            load(path)
 
 
 @pytest.mark.parametrize("name", [".acme.toml", ".#acme.toml", "acme.toml~", "acme.toml.swp", "#acme.toml#", "README"])
@@ -145,7 +154,7 @@ def test_what_editors_leave_there_is_no_environment(house: House, name: str) -> 
         (GOOD + "requests_per_minute = 0\n", "requests_per_minute: expected a whole number >= 1"),
         (GOOD.replace("token_env", "#"), "token: is missing; give one of token, token_file"),
         (f'base_url = "{BASE}"\ntoken = "talq_x"\nca_file = "\\u0000"\n', "it is not TOML: a value holds"),
-        ("#" * (config.LARGEST_FILE + 1), "it is larger than 1 MiB"),
+        ("#" * (LARGEST_FILE + 1), "it is larger than 1 MiB"),
         ("a = " + "[" * 5000, "it is nested too deeply"),
     ],
 )
@@ -414,14 +423,14 @@ def test_a_file_that_could_not_be_read_for_a_moment_is_read_again(
     house.file("acme")
     one = Follower(house)
     house.file("globex")
-    real = environments.read_environment
+    real = config_directory.read_environment
 
     def fails(path: Path) -> EnvironmentFile:
         return EnvironmentFile(path=path, faults=("cannot be read: Input/output error",))
 
-    monkeypatch.setattr(environments, "read_environment", fails)
+    monkeypatch.setattr(config_directory, "read_environment", fails)
     assert one.look() == ["acme"]
-    monkeypatch.setattr(environments, "read_environment", real)
+    monkeypatch.setattr(config_directory, "read_environment", real)
     assert one.look() == ["acme", "globex"]
 
 
@@ -446,7 +455,7 @@ def test_another_directory_after_a_reload(house: House) -> None:
 
 
 def test_the_log_says_what_changed_and_each_fault_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "renewal_watch.environments")
+    caplog.set_level(logging.INFO, "renewal_watch.config.directory")
     house.configure(CHANNEL + 'environments = ["acme"]\n')
     one = Follower(house)
     for number in range(7):
@@ -658,10 +667,8 @@ def test_a_start_needs_the_secrets_of_the_main_file_only(house: House) -> None:
     """A token file that one customer's environment lacks is told by its own poll, and keeps nobody else unwatched."""
     house.file("acme", f'base_url = "{BASE}"\ntoken_file = "/none"\n')
     settings = house.load()
-    assert config.secret_faults(settings, with_files=False) == []
-    assert config.secret_faults(settings) == [
-        "environments.acme.token_file: /none cannot be read: No such file or directory"
-    ]
+    assert secret_faults(settings, with_files=False) == []
+    assert secret_faults(settings) == ["environments.acme.token_file: /none cannot be read: No such file or directory"]
 
 
 def test_the_pages_follow_the_directory_as_well(house: House) -> None:

@@ -29,11 +29,13 @@ from made_up import entry, listing
 from rounds import few
 from world import write_config
 
-from renewal_watch import config, export, poll
-from renewal_watch.engine import BUSY_TIMEOUT_S
+from renewal_watch.config.loading import load
+from renewal_watch.database.engine import BUSY_TIMEOUT_S
 from renewal_watch.errors import RenewalWatchError
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.reports import export
+from renewal_watch.store.store import Store
 from renewal_watch.text import from_cell, to_cell
 
 pytestmark = BOTH
@@ -65,7 +67,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '+15550000001,Jörg & Co,hotline|de,=1+1\n+4930123456789012,+4930999,,"two\nlines; \'=x"\n004930555,,,@home\n',
         encoding="utf-8",
     )
-    settings = config.load(path)
+    settings = load(path)
     store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     for name, at, entries in (
@@ -334,7 +336,7 @@ def test_wrong_words_are_named(run: Run) -> None:
 
 def test_rows_are_read_as_they_are_written(path: Path) -> None:
     """The first line is there before the last row was asked for: a fleet of any size takes no more memory."""
-    settings = config.load(path)
+    settings = load(path)
     store = Store(settings.database_url, reads_only=True)
     asked = []
 
@@ -359,7 +361,7 @@ def test_half_of_a_pair_is_written_as_json_escapes_it() -> None:
 def test_an_export_that_nobody_reads_on_holds_up_no_poll(tmp_path: Path) -> None:
     """As in `export numbers | less`: a reader in a transaction would keep every commit waiting."""
     path = write_config(tmp_path, "http://127.0.0.1:9")
-    settings = config.load(path)
+    settings = load(path)
     store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     source = type("Source", (), {"fetch": lambda _: listing(*(entry(f"phone-{index}") for index in range(1500)))})()

@@ -19,12 +19,16 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch import damage, fleet, poll, report, schema
-from renewal_watch.config import Environment
+from renewal_watch.database import schema
 from renewal_watch.errors import StoreError, UsageError
-from renewal_watch.model import Policy
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+from renewal_watch.maintenance import integrity
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.reports import rows as reports_rows
+from renewal_watch.settings.environment import Environment
+from renewal_watch.store import fleet
+from renewal_watch.store.store import Store
 
 pytestmark = BOTH
 
@@ -429,7 +433,7 @@ def test_the_migration_gives_older_databases_the_same_facts(tmp_path: Path) -> N
     age(path, "0002")
     store = opened(path)
     assert store.upgrade()
-    assert damage.look(store) == []
+    assert integrity.look(store) == []
     store.close()
     assert [(name, status, Decimal(cost) if cost else None, *rest) for name, status, cost, *rest in columns(path)] == [
         (name, status, Decimal(cost) if cost else None, *rest) for name, status, cost, *rest in wanted
@@ -441,7 +445,7 @@ def test_a_page_says_the_days_that_status_says(store: Store) -> None:
     """The order goes by the day that was last judged; what is shown is judged at the time of looking."""
     with store.transaction() as tx:
         rows = fleet.page(tx, fleet.Query(), NAMES, TODAY).rows
-    shown = [report.row(row.environment, row.known, row.number, Policy(), T0) for row in rows]
+    shown = [reports_rows.row(row.environment, row.known, row.number, Policy(), T0) for row in rows]
     assert all(
         one.renews_on == date.fromordinal(row.known.renews_on or 0) for one, row in zip(shown, rows, strict=True)
     )

@@ -22,26 +22,21 @@ from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 from rounds import few
 
-from renewal_watch import dispatch, fleet, follow_up, poll, routing
-from renewal_watch.channels import AppriseChannel
-from renewal_watch.config import Channel, Environment, Escalation, Flapping, Reminders
+from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
-from renewal_watch.model import (
-    Acknowledgement,
-    Delivery,
-    Flap,
-    Key,
-    Listing,
-    Match,
-    Matter,
-    Policy,
-    Record,
-    Rule,
-    Severity,
-    Silence,
-)
-from renewal_watch.routing import Routing, Situation
-from renewal_watch.store import Store, Transaction
+from renewal_watch.model.alerts import Acknowledgement, Delivery, Flap, Key, Matter, Severity
+from renewal_watch.model.numbers import Listing
+from renewal_watch.model.policy import Match, Policy, Record, Rule, Silence
+from renewal_watch.notify import flaps, matters, suppression
+from renewal_watch.notify.routing import Routing
+from renewal_watch.notify.suppression import Situation
+from renewal_watch.operations import dispatch, poll
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Escalation, Flapping, Reminders
+from renewal_watch.store import fleet
+from renewal_watch.store.store import Store, Transaction
+from renewal_watch.timed import digests, follow_up, silences
 
 pytestmark = EITHER
 
@@ -122,7 +117,7 @@ class World:
         policies = {"production": self.policy} if self.policies is None else self.policies
         before = self._last()
         told = follow_up.run_once(self.store, self.way, policies, self.now, inventory_faults=faults)
-        told += follow_up.send_digests(self.store, self.way, policies, lambda: self.now)
+        told += digests.send_digests(self.store, self.way, policies, lambda: self.now)
         assert told == self._last() - before, "it says how many alerts are new, so that channels are woken"
         return self.new()
 
@@ -858,7 +853,7 @@ def test_the_end_of_a_silence_tells_what_still_holds_once_and_why_it_comes_now(w
         f"(It was found 2026-11-23 13:00 UTC, not told until now: silence {pk} of ann until 2026-11-23 18:00 UTC.)"
     )
     (over,) = world.silences()
-    assert (over.ended_at, over.ended_by) == (world.now, follow_up.BY_TIME)
+    assert (over.ended_at, over.ended_by) == (world.now, silences.BY_TIME)
     world.reopen()
     assert world.turn() == []
     assert world.after(hours=23, minutes=59) == []
@@ -1897,7 +1892,7 @@ def test_two_processes_make_one_digest(world: World) -> None:
     world.turn()
     other = opened(world.path)
     world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-    told = [follow_up.send_digests(store, world.way, {}, lambda: world.now) for store in (world.store, other)]
+    told = [digests.send_digests(store, world.way, {}, lambda: world.now) for store in (world.store, other)]
     other.close()
     assert told == [1, 0]
 
@@ -1942,7 +1937,7 @@ def test_no_thread_waits_for_a_connection_while_a_digest_looks_at_every_number(
 
     monkeypatch.setattr(fleet, "every", meanwhile)
     policies = {"production": world.policy}
-    assert follow_up.send_digests(world.store, world.way, policies, lambda: world.now) == 1
+    assert digests.send_digests(world.store, world.way, policies, lambda: world.now) == 1
     assert seen == [1]
 
 
@@ -1951,7 +1946,7 @@ def test_a_digest_that_is_not_wanted_any_more_when_it_is_made_is_not_sent(world:
     world.turn()
     world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
     for still, expected in ((lambda _: False, 0), (lambda _: True, 1)):
-        assert follow_up.send_digests(world.store, world.way, {}, lambda: world.now, still) == expected
+        assert digests.send_digests(world.store, world.way, {}, lambda: world.now, still) == expected
 
 
 def test_polls_go_on_while_a_digest_looks_at_every_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1975,7 +1970,7 @@ def test_polls_go_on_while_a_digest_looks_at_every_number(world: World, monkeypa
         world.poll()
 
     between_readings(monkeypatch, poll_on)
-    assert follow_up.send_digests(world.store, world.way, policies, lambda: world.now) == 1
+    assert digests.send_digests(world.store, world.way, policies, lambda: world.now) == 1
     assert len(looks) == 4, "once for its time, once for what is beside the numbers, once for each environment"
     (message,) = world.take(MORNING)
     (digest,) = [one for one in message.alerts if one.kind == "digest.sent"]
@@ -1991,8 +1986,8 @@ def test_who_was_still_looking_when_another_sent_the_digest_sends_none(
     world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
     other = opened(world.path)
     told: list[int] = []
-    between_readings(monkeypatch, lambda: told.append(follow_up.send_digests(other, world.way, {}, lambda: world.now)))
-    assert follow_up.send_digests(world.store, world.way, {}, lambda: world.now) == 0
+    between_readings(monkeypatch, lambda: told.append(digests.send_digests(other, world.way, {}, lambda: world.now)))
+    assert digests.send_digests(world.store, world.way, {}, lambda: world.now) == 0
     other.close()
     assert told == [1, 0]
     assert kinds(world.new()) == ["digest.sent"]
@@ -2010,13 +2005,13 @@ def test_who_was_paused_for_hours_before_its_turn_sends_no_second_digest(
     @contextmanager
     def after_a_pause() -> Iterator[Transaction]:
         monkeypatch.setattr(world.store, "transaction", real)
-        assert follow_up.send_digests(other, world.way, {}, lambda: world.now) == 1
+        assert digests.send_digests(other, world.way, {}, lambda: world.now) == 1
         world.now += timedelta(hours=3)
         with real() as tx:
             yield tx
 
     monkeypatch.setattr(world.store, "transaction", after_a_pause)
-    assert follow_up.send_digests(world.store, world.way, {}, lambda: world.now) == 0
+    assert digests.send_digests(world.store, world.way, {}, lambda: world.now) == 0
     other.close()
     assert kinds(world.new()) == ["digest.sent"]
     assert world.after(minutes=1) == []
@@ -2059,7 +2054,7 @@ def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: 
         )
     }
     of_lapsing = Matter(
-        alert_id=1, kind="renewal.upcoming", severity=Severity.warning, rank=0, opened_at=now, hider=routing.LAPSE
+        alert_id=1, kind="renewal.upcoming", severity=Severity.warning, rank=0, opened_at=now, hider=suppression.LAPSE
     )
     made |= {
         Key("production", number, kind): replace(of_lapsing, kind=kind)
@@ -2081,7 +2076,7 @@ def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: 
         found = tx.due_matters(active, way, now)
         assert found == {key: made[key] for key in found}
         assert found.keys() == {
-            key for key, one in made.items() if key.environment != "gone" and routing.is_due(key, one, known, way, now)
+            key for key, one in made.items() if key.environment != "gone" and matters.is_due(key, one, known, way, now)
         }
         assert [key[1:] for key in found if key.environment == "production"] == [
             ("phone-1", "number.suspended"),
@@ -2089,6 +2084,6 @@ def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: 
             ("phone-2", "renewal.upcoming"),
         ]
         assert 0 < len(found) < len(made) / 2
-        assert tx.flaps(until=now - routing.settles_after(way)).keys() == {
-            key for key, flap in quiet.items() if routing.has_settled(flap, way, now)
+        assert tx.flaps(until=now - flaps.settles_after(way)).keys() == {
+            key for key, flap in quiet.items() if flaps.has_settled(flap, way, now)
         }

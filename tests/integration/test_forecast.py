@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from conftest import T0
 from databases import BOTH, opened
@@ -16,11 +17,16 @@ from made_up import emptied, entry, listing
 from rounds import few
 from world import write_config
 
-from renewal_watch import config, forecast, poll, retention
+from renewal_watch.config.loading import load
 from renewal_watch.errors import UsageError
-from renewal_watch.forecast import Forecast, Month, Place, Sum
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+from renewal_watch.maintenance import retention
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.reports import forecast, renewals
+from renewal_watch.reports.forecast import Forecast, Month, Sum
+from renewal_watch.reports.renewals import Place
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.store import Store
 
 pytestmark = BOTH
 
@@ -31,7 +37,7 @@ AUGUST = datetime(2026, 8, 1, 12, tzinfo=UTC)
 class Watched:
     """A database, and polls of made-up lists into it."""
 
-    def __init__(self, store: Store, settings: config.Settings) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
 
@@ -60,7 +66,7 @@ class Watched:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     more = '[[environments]]\nname = "staging"\nbase_url = "http://127.0.0.1:1/api/v1"\ntoken = "talq_other_made_up"\n'
     folder = tmp_path_factory.mktemp("forecast")
-    settings = config.load(write_config(folder, "http://127.0.0.1:1", more=more))
+    settings = load(write_config(folder, "http://127.0.0.1:1", more=more))
     store = opened(folder / "renewal-watch.db")
     store.upgrade()
     yield Watched(store, settings)
@@ -124,7 +130,7 @@ def test_the_31st_is_the_last_of_shorter_months(watched: Watched) -> None:
 
 @given(st.dates(date(2026, 1, 1), date(2028, 12, 31)), st.integers(0, 40))
 def test_a_day_of_another_month_is_that_day_or_its_month_s_last(day: date, count: int) -> None:
-    found = forecast._add_months(day, count)
+    found = renewals.add_months(day, count)
     assert (found.year * 12 + found.month) - (day.year * 12 + day.month) == count
     assert found.day == day.day or (found + DAY).day == 1
     assert found.day <= day.day
@@ -184,7 +190,7 @@ def lived(
     while at <= until:
         for index, day in days.items():
             if day < at.date():
-                days[index] = forecast._add_months(
+                days[index] = renewals.add_months(
                     numbers[index], (day.year - numbers[index].year) * 12 + day.month - numbers[index].month + 1
                 )
         watched.polls(at, *(one(index, day, at, **more) for index, day in days.items()))
@@ -310,7 +316,7 @@ def test_days_are_those_of_the_configured_zone(made: Watched) -> None:
     emptied(made.store)
     at = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)
     made.polls(at, one(1, "2026-11-01", at))
-    berlin = Watched(made.store, config.msgspec.structs.replace(made.settings, timezone="Europe/Berlin"))
+    berlin = Watched(made.store, msgspec.structs.replace(made.settings, timezone="Europe/Berlin"))
     assert f"{made.look(at).last_month:%Y-%m} {berlin.look(at).last_month:%Y-%m}" == "2026-09 2026-10"
 
 

@@ -22,12 +22,18 @@ from conftest import T0
 from made_up import entry, listing
 from receivers import Answer, HttpReceiver, SmtpReceiver, http_receiver, smtp_receiver
 
-from renewal_watch import config, messages, senders, wording
-from renewal_watch.channels import AppriseChannel, Limits
-from renewal_watch.config import Channel, Template
-from renewal_watch.messages import Own
-from renewal_watch.model import Alert, Message, Severity
-from renewal_watch.routing import Routing
+from renewal_watch.alerts import number_texts, phrases
+from renewal_watch.channels import senders
+from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.channels.limits import Limits
+from renewal_watch.config.loading import load
+from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.notify import render as notify_render
+from renewal_watch.notify import wording
+from renewal_watch.notify.render import Own
+from renewal_watch.notify.routing import Routing
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.sections import Template
 from renewal_watch.text import harmless, plain, unmarked
 
 URLS = {
@@ -72,7 +78,7 @@ def case(place: int, piece: str) -> Case:
     )
     number = listing(told).entries[name].parsed
     on = T0.date() + timedelta(days=3)
-    headline, text = messages.status_changed(number, "prod_one", "active", 3, on.toordinal())
+    headline, text = number_texts.status_changed(number, "prod_one", "active", 3, on.toordinal())
     return Case(
         piece,
         Alert(
@@ -83,7 +89,7 @@ def case(place: int, piece: str) -> Case:
             headline=headline,
             text=text,
             number_id=name,
-            number=messages.who(number),
+            number=phrases.who(number),
             days_left=3,
             about=number,
         ),
@@ -117,7 +123,7 @@ def own_words(form: str, cases: list[Case]) -> dict[str, Own]:
 def rendered(
     alerts: list[Alert], form: str, own: dict[str, Own] | None = None, note: str = ""
 ) -> Callable[[Limits], Message]:
-    return lambda limits: messages.render(
+    return lambda limits: notify_render.render(
         "rw-0123456789",
         alerts,
         created_at=T0,
@@ -404,7 +410,7 @@ def test_html_is_refused_where_the_service_would_make_markdown_of_it(tmp_path: P
         "[[channels]]\nname = 'chat'\nformat = 'html'\nurl = 'slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ'\n"
     )
     path.chmod(0o600)
-    assert senders.channel_faults(config.load(path)) == [
+    assert senders.channel_faults(load(path)) == [
         "channels.chat.format: this service shows no HTML; write markdown or text"
     ]
 

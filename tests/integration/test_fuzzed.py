@@ -24,16 +24,21 @@ from databases import copied, opened, path_of
 from made_up import entry
 from rounds import Chosen, note, rounds
 
-from renewal_watch import config, damage, fleet, poll, wire
+from renewal_watch.channels.senders import channel_faults
 from renewal_watch.cli import cli
-from renewal_watch.config import Environment
+from renewal_watch.config.loading import load
+from renewal_watch.config.secret_checks import secret_faults
 from renewal_watch.errors import ConfigError
-from renewal_watch.model import Policy
-from renewal_watch.routing import Routing
-from renewal_watch.senders import channel_faults
-from renewal_watch.store import Store
-from renewal_watch.talkover import Client
-from renewal_watch.wire import Answer
+from renewal_watch.maintenance import integrity
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.provider import http
+from renewal_watch.provider.http import Answer
+from renewal_watch.provider.talkover.client import Client
+from renewal_watch.settings.environment import Environment
+from renewal_watch.store import fleet
+from renewal_watch.store.store import Store
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
 ENVIRONMENT = Environment(name="production", base_url="http://127.0.0.1:1/api/v1", token="talq_x", poll_jitter="0s")
@@ -102,7 +107,7 @@ def odd_body(chance: random.Random, day: int) -> bytes:
 
 def assert_readable(store: Store) -> None:
     """What is kept can be read by whoever shows it."""
-    assert damage.look(store) == []
+    assert integrity.look(store) == []
     with store.reading() as tx:
         for pk, watch, _ in tx.watches():
             list(fleet.every(tx, [watch.name]))
@@ -124,7 +129,7 @@ def test_no_answer_breaks_a_poll_or_is_kept_unreadable(store: Store, monkeypatch
     count, chance = rounds(300), random.Random(Chosen.seed)
     logging.disable()  # a line for each would be the longest part of a failure
     given = Answer(status=200, headers={}, body=bytearray())
-    monkeypatch.setattr(wire, "ask", lambda *_: given)
+    monkeypatch.setattr(http, "ask", lambda *_: given)
     source = Client.of(ENVIRONMENT, lambda _: None)
     outcomes: Counter[str] = Counter()
     broken: list[str] = []
@@ -196,8 +201,8 @@ def test_every_configuration_is_right_or_has_its_faults_named(tmp_path: Path) ->
         text = odd_configuration(chance)
         path.write_text(text)
         try:
-            found = config.load(path)
-            faults = tuple(config.secret_faults(found) or channel_faults(found))
+            found = load(path)
+            faults = tuple(secret_faults(found) or channel_faults(found))
             outcomes["right"] += 1
         except ConfigError as error:
             faults = error.faults

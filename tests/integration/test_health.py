@@ -14,13 +14,13 @@ from databases import BOTH, POSTGRESQL_ONLY, SQLITE_ONLY, Chosen, changed, remov
 from made_up import emptied
 from watched import CHANNEL, Watched, one
 
-from renewal_watch import health
-from renewal_watch.engine import lock_of
+from renewal_watch.daemon.membership import Presence
+from renewal_watch.database.engine import lock_of
+from renewal_watch.database.schema import HEAD, instances
+from renewal_watch.diagnostics import health
 from renewal_watch.errors import StoreError
-from renewal_watch.presence import Presence
-from renewal_watch.routing import Routing
-from renewal_watch.schema import HEAD, instances
-from renewal_watch.store import Store
+from renewal_watch.notify.routing import Routing
+from renewal_watch.store.store import Store
 from renewal_watch.text import REDACTOR
 
 pytestmark = BOTH

@@ -18,14 +18,18 @@ from databases import BOTH, EITHER, away, close, copied, opened
 from receivers import Answer, HttpReceiver, Request, closed_port, http_receiver
 from world import TOKEN, World, write_config
 
-from renewal_watch import config, daemon, heartbeat
-from renewal_watch.config import Channel, Environment, Settings
-from renewal_watch.heartbeat import Heartbeats, calendar
-from renewal_watch.model import Alert, Severity
-from renewal_watch.outbox import OVERDUE_AFTER
-from renewal_watch.poll import Polled
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+from renewal_watch.config.loading import load
+from renewal_watch.daemon import daemon
+from renewal_watch.model.alerts import Alert, Severity
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import heartbeat
+from renewal_watch.operations.heartbeat import Heartbeats, calendar
+from renewal_watch.operations.poll import Polled
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.outbox import OVERDUE_AFTER
+from renewal_watch.store.store import Store
 
 pytestmark = EITHER
 
@@ -376,11 +380,11 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
     """A real daemon in a thread; signals are called by hand."""
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
     monkeypatch.setattr(daemon, "TICK_S", 0.05)
-    monkeypatch.setattr("renewal_watch.presence.BEAT_S", 0.05)
+    monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
     made: list[tuple[daemon.Daemon, threading.Thread, Store]] = []
 
     def start(path: Path, clock: Callable[[], datetime] = daemon.utc_now) -> daemon.Daemon:
-        settings = config.load(path)
+        settings = load(path)
         store = Store(settings.database_url, is_simulated=True)
         store.upgrade()
         one = daemon.Daemon(settings, store, clock)

@@ -22,14 +22,16 @@ from made_up import emptied
 from receivers import Answer, HttpReceiver, http_receiver
 from rounds import few
 
-from renewal_watch import damage, dispatch, report
-from renewal_watch.channels import AppriseChannel
-from renewal_watch.config import Channel
-from renewal_watch.model import Alert, Delivery, Severity
-from renewal_watch.outbox import LEASE
-from renewal_watch.routing import Routing
-from renewal_watch.rules import GIVE_UP_AFTER
-from renewal_watch.store import Store
+from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.maintenance import integrity
+from renewal_watch.model.alerts import Alert, Delivery, Severity
+from renewal_watch.notify.retry import GIVE_UP_AFTER
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import dispatch
+from renewal_watch.reports import alerts
+from renewal_watch.settings.channel import Channel
+from renewal_watch.store.outbox import LEASE
+from renewal_watch.store.store import Store
 
 pytestmark = BOTH
 
@@ -558,9 +560,9 @@ def test_a_held_message_is_shown_as_pending_and_why(world: World) -> None:
     assert world.held() == {"one": "24 07:00 quiet hours 22:00-07:00 UTC"}
     with world.store.transaction() as tx:
         found = tx.alerts()
-        report.note_held(found, tx.held(world.channel, world.zone, world.now))
+        alerts.note_held(found, tx.held(world.channel, world.zone, world.now))
         assert tx.outbox()["pending"] == 2
-    urgent, held = "\n".join(report.alert_lines(found)).split("number.added\n")[1:]
+    urgent, held = "\n".join(alerts.alert_lines(found)).split("number.added\n")[1:]
     assert "ops: waiting for its first attempt" in urgent
     assert "ops: waits until 2026-11-24T07:00:00Z: quiet hours 22:00-07:00 UTC" in held
     world.offers(at(7, day=24))
@@ -576,8 +578,8 @@ def test_a_message_in_back_off_that_is_held_is_shown_with_the_time_at_which_it_g
     world.now = at(23)
     with world.store.transaction() as tx:
         found = tx.alerts()
-        report.note_held(found, tx.held(world.channel, world.zone, world.now))
-    shown = "\n".join(report.alert_lines(found))
+        alerts.note_held(found, tx.held(world.channel, world.zone, world.now))
+    shown = "\n".join(alerts.alert_lines(found))
     assert "2026-11-24T07:00:00Z" in shown
     assert "next 2026-11-23T22:00" not in shown
 
@@ -592,7 +594,7 @@ def test_the_alerts_of_a_gathered_message_are_shown_with_its_one_fate(world: Wor
     assert len(fates) == 2
     assert len({to["message_id"] for to in fates}) == 1
     assert world.column("state") == ["sent"]
-    assert damage.look(world.store) == []
+    assert integrity.look(world.store) == []
 
 
 # --- when the next one is due -----------------------------------------------------------------------------------------
@@ -766,7 +768,7 @@ def test_two_processes_that_gather_at_once_send_no_alert_twice_and_lose_none(wor
     world.now += timedelta(hours=1)
     came += [word for found, _ in world.offers() for word in found]
     assert Counter(came) == Counter(f"n{count}" for count in range(26))
-    assert damage.look(world.store) == []
+    assert integrity.look(world.store) == []
 
 
 def test_a_message_that_is_being_sent_is_not_gathered_into_another(world: World) -> None:

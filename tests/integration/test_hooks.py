@@ -29,18 +29,28 @@ from made_up import entry, listing
 from receivers import Answer, HttpReceiver, Request, closed_port
 from world import TOKEN, World, serving, write_config
 
-from renewal_watch import config, daemon, dispatch, follow_up, hooks, poll, wording
-from renewal_watch.config import Channel, Environment
-from renewal_watch.dispatch import Outlet, Sent
+from renewal_watch.channels import hook_limits
+from renewal_watch.channels.command import CommandHook
+from renewal_watch.channels.hook_limits import GRACE_S
+from renewal_watch.channels.senders import sender_of
+from renewal_watch.channels.webhook import WebhookHook, signature
+from renewal_watch.config.loading import load
+from renewal_watch.daemon import daemon
 from renewal_watch.errors import ChannelError, ConfigError
-from renewal_watch.hooks import CommandHook, WebhookHook
-from renewal_watch.model import Alert, Message, Policy, Record, Severity
-from renewal_watch.outbox import LEASE
-from renewal_watch.routing import Routing
-from renewal_watch.rules import BACKOFF_LONGEST
-from renewal_watch.senders import sender_of
-from renewal_watch.store import Store
+from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.policy import Policy, Record
+from renewal_watch.notify import wording
+from renewal_watch.notify.retry import BACKOFF_LONGEST
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import dispatch, poll
+from renewal_watch.operations.dispatch import Outlet, Sent
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.values import LONGEST
+from renewal_watch.store.outbox import LEASE
+from renewal_watch.store.store import Store
 from renewal_watch.text import REDACTOR
+from renewal_watch.timed import follow_up
 
 pytestmark = EITHER
 
@@ -108,7 +118,7 @@ class Script:
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Script]]:
     """Make a script; it writes where ``$OUT`` was put in by the test. Nothing it leaves running outlives the test."""
-    monkeypatch.setattr(hooks, "GRACE_S", 0.3)
+    monkeypatch.setattr(hook_limits, "GRACE_S", 0.3)
     made: list[Script] = []
 
     def make(body: str, **given: Any) -> Script:
@@ -380,8 +390,8 @@ def test_stop_ends_a_run_under_way_from_another_thread_and_no_further_one_begins
 def test_one_whose_parent_is_killed_dies_by_itself_before_it_can_be_run_again(script: Callable[..., Script]) -> None:
     made = script('echo $$ $PPID >> "$OUT/pids"; exec sleep 300')
     program = (
-        "import sys; from datetime import timedelta; from renewal_watch.hooks import CommandHook\n"
-        "from renewal_watch.model import Message, Severity\n"
+        "import sys; from datetime import timedelta; from renewal_watch.channels.command import CommandHook\n"
+        "from renewal_watch.model.alerts import Message, Severity\n"
         'body = \'{"kind": "", "severity": "", "environment": "", "number": "", "number_id": "",'
         ' "message_id": "", "test": true}\'\n'
         "made = Message(message_id='x', title='', body=body, severity=Severity.info)\n"
@@ -396,9 +406,9 @@ def test_one_whose_parent_is_killed_dies_by_itself_before_it_can_be_run_again(sc
     until(lambda: not is_alive(pid))
 
 
-@pytest.mark.parametrize("timeout", [config.LONGEST])
+@pytest.mark.parametrize("timeout", [LONGEST])
 def test_a_run_and_its_end_fit_into_the_lease(timeout: timedelta) -> None:
-    alarm = timeout + timedelta(seconds=hooks.GRACE_S + 1)
+    alarm = timeout + timedelta(seconds=GRACE_S + 1)
     assert dispatch.CLAIM_IS_OLD + alarm < LEASE
 
 
@@ -725,7 +735,7 @@ def test_the_signature_is_that_of_the_standard_s_own_example() -> None:
     """Key, id, time, body and signature of the test of its reference library for Python."""
     key = Channel(name="x", webhook="https://x", key="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").read_key()
     assert key is not None
-    made = hooks.signature(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}')
+    made = signature(key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}')
     assert made == "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
@@ -970,12 +980,12 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
     """A real daemon in a thread; signals are called by hand."""
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
     monkeypatch.setattr(daemon, "TICK_S", 0.05)
-    monkeypatch.setattr("renewal_watch.presence.BEAT_S", 0.05)
+    monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
     monkeypatch.setattr(daemon, "STOP_SENDS_S", 0.3)
     made: list[tuple[daemon.Daemon, threading.Thread, Store]] = []
 
     def start(path: Path) -> daemon.Daemon:
-        settings = config.load(path)
+        settings = load(path)
         store = Store(settings.database_url, is_simulated=True)
         store.upgrade()
         one = daemon.Daemon(settings, store)

@@ -21,10 +21,13 @@ from made_up import emptied, entry, listing
 from rounds import few
 from world import write_config
 
-from renewal_watch import config, ics, poll
+from renewal_watch.config.loading import load
 from renewal_watch.errors import UsageError
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.reports import calendar
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.store import Store
 
 pytestmark = EITHER
 
@@ -34,7 +37,7 @@ HOUR = timedelta(hours=1)
 class Watched:
     """A database, and polls of made-up lists into it."""
 
-    def __init__(self, store: Store, settings: config.Settings) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
 
@@ -48,7 +51,7 @@ class Watched:
 
     def text(self, now: datetime = T0 + timedelta(minutes=5), **how: Any) -> bytes:
         with self.store.transaction() as tx:
-            return ics.calendar(tx, self.settings, now, **how)
+            return calendar.calendar(tx, self.settings, now, **how)
 
     def events(self, now: datetime = T0 + timedelta(minutes=5), **how: Any) -> list[Any]:
         """As vobject reads them."""
@@ -63,7 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     path = write_config(folder, "http://127.0.0.1:1", more=more)
     path.write_text(path.read_text() + f'\n[inventory]\nfile = "{folder}/inventory.csv"\n')
     (folder / "inventory.csv").write_text("number,owner,labels,note\n+15550000001,support,hotline|de,ring first\n")
-    settings = config.load(path)
+    settings = load(path)
     store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     yield Watched(store, settings)
@@ -337,16 +340,16 @@ def test_a_day_names_the_first_and_counts_the_rest(watched: Watched) -> None:
     watched.polls(T0, environment="staging")
     (event,) = watched.events(by_day=True)
     told = event.description.value.splitlines()
-    assert len(told) == 1 + ics.NAMED + 1
+    assert len(told) == 1 + calendar.NAMED + 1
     assert told[-1] == "and 10 more"
 
 
 def test_a_large_fleet_is_shown_by_day(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.polls(T0, *(one(i, i) for i in range(1, 6)))
     watched.polls(T0, environment="staging")
-    monkeypatch.setattr(ics, "MOST", 5)
+    monkeypatch.setattr(calendar, "MOST", 5)
     assert watched.events()[0].summary.value.startswith("+1555")
-    monkeypatch.setattr(ics, "MOST", 4)
+    monkeypatch.setattr(calendar, "MOST", 4)
     assert watched.text().replace(b"\r\n ", b"").count(b"One event a day for there are more than 4 numbers.") == 2
     assert [text.startswith("1 number renews") for text in summaries(watched.events())] == [True] * 5
 

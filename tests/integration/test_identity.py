@@ -12,10 +12,13 @@ from conftest import T0
 from databases import BOTH, opened
 from made_up import entry, listing
 
-from renewal_watch import damage, poll
-from renewal_watch.config import Channel, Environment
-from renewal_watch.model import Listing, Policy
-from renewal_watch.routing import Routing
+from renewal_watch.maintenance import integrity
+from renewal_watch.model.numbers import Listing
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
 
 pytestmark = BOTH
 
@@ -60,7 +63,7 @@ class _Source:
 def account(tmp_path: Path) -> Iterator[Account]:
     one = Account(tmp_path)
     yield one
-    assert damage.look(one.store) == []
+    assert integrity.look(one.store) == []
     one.store.close()
 
 

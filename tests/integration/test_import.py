@@ -21,10 +21,13 @@ from made_up import entry, listing
 from rounds import few
 from world import write_config
 
-from renewal_watch import config, intake, inventory, poll
-from renewal_watch.model import Record
-from renewal_watch.routing import Routing
-from renewal_watch.store import Store
+from renewal_watch.config.loading import load
+from renewal_watch.inventory import file as inventory_file
+from renewal_watch.inventory import merge
+from renewal_watch.model.policy import Record
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.store.store import Store
 from renewal_watch.text import to_cell
 
 pytestmark = EITHER
@@ -48,7 +51,7 @@ def put(here: Path, text: str, name: str = "new.csv") -> str:
 
 
 def records(here: Path) -> dict[str, Record]:
-    found, faults = inventory.read(here / "inventory.csv")
+    found, faults = inventory_file.read(here / "inventory.csv")
     assert faults == []
     return found
 
@@ -64,7 +67,7 @@ def test_the_first_import_makes_the_inventory(run: Run, here: Path) -> None:
     ]
     assert records(here) == {"4930111111": Record(owner="ann", labels=("a", "b"), note="hello")}
     assert stat.S_IMODE((here / "inventory.csv").stat().st_mode) == 0o600
-    assert config.load(here / "config.toml").inventory_path == here / "inventory.csv"
+    assert load(here / "config.toml").inventory_path == here / "inventory.csv"
 
 
 def test_it_adds_and_corrects_and_leaves_the_rest(run: Run, here: Path) -> None:
@@ -119,7 +122,7 @@ def test_every_old_one_is_kept(run: Run, here: Path) -> None:
     for owner in ("ann", "bob", "carl"):
         run("import", "inventory", put(here, f"number,owner\n+4930222222,{owner}\n"))
     kept = sorted(here.glob("inventory.csv.replaced-*"))
-    assert [inventory.read(one)[0]["4930222222"].owner for one in kept] == ["ann", "bob"]
+    assert [inventory_file.read(one)[0]["4930222222"].owner for one in kept] == ["ann", "bob"]
 
 
 def test_lines_of_the_inventory_that_cannot_be_read_stay(run: Run, here: Path) -> None:
@@ -135,7 +138,7 @@ def test_an_export_is_taken_back_unchanged(run: Run, here: Path) -> None:
     """As CSV with and without the mark for Excel, and as JSON Lines; numbers of two environments, and one without."""
     known = 'number,owner,labels,note\n+15550000001,=1+1,vip|de,"\'=x; @y"\n004930555,+49301,,00123\n'
     put(here, known, "inventory.csv")
-    settings = config.load(here / "config.toml")
+    settings = load(here / "config.toml")
     store = Store(settings.database_url, is_simulated=True)
     store.upgrade()
     one = settings.environment("production")
@@ -179,16 +182,16 @@ def test_what_is_exported_safely_is_imported_exactly(
         writer = csv.writer(out)
         writer.writerow(("number", "owner", "note"))
         writer.writerows(map(to_cell, (number, *texts)) for number, texts in told.items())
-    incoming = intake.read(file)
+    incoming = merge.read(file)
     expected = {number[1:]: Record(owner=owner, note=note) for number, (owner, note) in told.items()}
     assert incoming.records == expected
     told = {number: tuple(re.sub("\r\n?", "\n", text) for text in texts) for number, texts in told.items()}
     expected = {number[1:]: Record(owner=owner, note=note) for number, (owner, note) in told.items()}
-    assert inventory.parse(intake.whole(incoming)) == (expected, [])
+    assert inventory_file.parse(merge.whole(incoming)) == (expected, [])
     (file.parent / "merged.csv").write_text(
-        intake.merged("owner;number\n", intake.compare(incoming, {}, replace=False)), newline=""
+        merge.merged("owner;number\n", merge.compare(incoming, {}, replace=False)), newline=""
     )
-    assert inventory.read(file.parent / "merged.csv") == (expected, [])
+    assert inventory_file.read(file.parent / "merged.csv") == (expected, [])
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from conftest import T0
 
-from renewal_watch import engine
-from renewal_watch.engine import wal_is_safe
+from renewal_watch.database import engine
+from renewal_watch.database.engine import wal_is_safe
 from renewal_watch.errors import StoreError
-from renewal_watch.store import Store
+from renewal_watch.store.store import Store
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_two_processes_that_find_the_same_log_both_end_up_without_it(path: Path)
     other = in_log_mode(path)
     other.close()
     code = (
-        "import sys; from renewal_watch import engine; engine.wal_is_safe = lambda: False\n"
-        "from renewal_watch.store import Store; from datetime import datetime, UTC\n"
+        "import sys; from renewal_watch.database import engine; engine.wal_is_safe = lambda: False\n"
+        "from renewal_watch.store.store import Store; from datetime import datetime, UTC\n"
         "store = Store(f'sqlite:///{sys.argv[1]}')\n"
         "with store.transaction() as tx: tx.set_fired(sys.argv[2], datetime(2026, 11, 23, tzinfo=UTC))\n"
     )

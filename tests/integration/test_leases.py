@@ -23,21 +23,33 @@ from sqlalchemy import select
 from world import TOKEN, serving
 from world import World as Around
 
-from renewal_watch import canary, channels, config, dispatch, engine, follow_up, poll, presence, report, turn
-from renewal_watch.channels import AppriseChannel, Limits
-from renewal_watch.config import Canary, Channel, Environment, Escalation, Flapping, Reminders
-from renewal_watch.daemon import Daemon
-from renewal_watch.dispatch import Outlet, Sent
+from renewal_watch.channels import apprise
+from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.channels.limits import Limits
+from renewal_watch.config.loading import load
+from renewal_watch.daemon import membership
+from renewal_watch.daemon.daemon import Daemon
+from renewal_watch.daemon.membership import Presence
+from renewal_watch.database import engine
+from renewal_watch.database.schema import environments, instances, leases, rates
 from renewal_watch.errors import StoreError
-from renewal_watch.leases import ALIVE
-from renewal_watch.model import Alert, Delivery, Flap, Key, Lease, Listing, Message, Policy, Severity
-from renewal_watch.outbox import LEASE
-from renewal_watch.poll import Polled
-from renewal_watch.presence import Presence
-from renewal_watch.routing import Routing
-from renewal_watch.rules import CHANNEL_FAILING_AFTER
-from renewal_watch.schema import environments, instances, leases, rates
-from renewal_watch.store import Store, Transaction
+from renewal_watch.model.alerts import Alert, Delivery, Flap, Key, Message, Severity
+from renewal_watch.model.daemons import Lease
+from renewal_watch.model.numbers import Listing
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.retry import CHANNEL_FAILING_AFTER
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import canary, dispatch, poll, turn
+from renewal_watch.operations.dispatch import Outlet, Sent
+from renewal_watch.operations.poll import Polled
+from renewal_watch.reports import status
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Canary, Escalation, Flapping, Reminders
+from renewal_watch.store.leases import ALIVE
+from renewal_watch.store.outbox import LEASE
+from renewal_watch.store.store import Store, Transaction
+from renewal_watch.timed import digests, follow_up
 
 pytestmark = [BOTH, POSTGRESQL_ONLY]
 
@@ -320,7 +332,7 @@ class Machine:
             host=f"host-{self.name}",
             instance=self.name,
         )
-        follow_up.send_digests(self.world.store, self.way, self.policies, lambda: self.world.now)
+        digests.send_digests(self.world.store, self.way, self.policies, lambda: self.world.now)
         with self.world.store.reading() as tx:
             return [one["kind"] for one in reversed(tx.alerts()) if one["id"] > before]
 
@@ -584,7 +596,7 @@ def test_an_answer_that_took_long_moves_its_time_no_more_than_it_must(
 def test_one_that_hangs_is_not_heard_of_and_the_others_do_its_work(
     world: World, presences: Callable[..., Presence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "BEAT_S", 0.01)
+    monkeypatch.setattr(membership, "BEAT_S", 0.01)
     is_well = True
     one, other = presences(is_well=lambda: is_well), presences()
     one.start()
@@ -681,7 +693,7 @@ def test_who_ends_while_the_database_is_away_does_not_wait_for_it(
         somebody.take()
         began = time.monotonic()
         one.close()
-        assert time.monotonic() - began < presence.LEAVE_S + 1
+        assert time.monotonic() - began < membership.LEAVE_S + 1
     assert "the others will miss this daemon in a while" in caplog.text
 
 
@@ -791,7 +803,7 @@ def test_a_message_that_reaches_the_sending_process_too_late_is_given_back(
     web.answers(HttpReceiver.ok)
     world.join("a")
     world.tell("one")
-    monkeypatch.setattr(channels, "BEGIN_S", -0.001)
+    monkeypatch.setattr(apprise, "BEGIN_S", -0.001)
     tries = iter([False, False, True])
     outlet = Outlet(channel=OPS, sender=senders("a"), instance="a")
     done = dispatch.run_once(world.store, outlet, world.way, world.clock, should_stop=lambda: next(tries))
@@ -931,14 +943,14 @@ def test_status_shows_the_daemons_and_what_each_is_at(world: World) -> None:
         tx.beat("b", 7, 9, world.now)
         found = tx.instances(world.now)
     assert [one.is_alive for one in found] == [False, True]
-    gone, living = report.instance_lines(found)
+    gone, living = status.instance_lines(found)
     noon = "2026-11-23T12:00:00Z"
     assert gone.startswith(
         f"daemon on host-a (process 1, 1.0): NOT HEARD OF since {noon}; 0 polls and 0 messages since"
     )
     assert gone.endswith("; at work on environment production, 1 message")
     assert living == f"daemon on host-b (process 1, 1.0): 7 polls and 9 messages since {noon}"
-    assert report.instance_json(found[0]) == {
+    assert status.instance_json(found[0]) == {
         "host": "host-a",
         "pid": 1,
         "version": "1.0",
@@ -1007,7 +1019,7 @@ def test_a_daemon_that_cannot_be_heard_any_more_says_so_once_and_takes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(presence, "BEAT_S", 0.01)
+    monkeypatch.setattr(membership, "BEAT_S", 0.01)
     caplog.set_level("INFO")
     one = presences()
     one.start()
@@ -1096,7 +1108,7 @@ def pair(world: World, provider: tuple[Around, str], web: HttpReceiver, tmp_path
         f'[[channels]]\nname = "ops"\nurl = "json://127.0.0.1:{web.port}/ops"\n'
         f'[canary]\nchannel = "ops"\nschedule = "daily 13:00"\n'
     )
-    settings = config.load(path)
+    settings = load(path)
     made = [Daemon(settings, opened(path_of(world.store)), world.clock) for _ in range(2)]
     for one in made:
         assert one.presence

@@ -24,10 +24,12 @@ from promtool import promtool
 from rounds import few
 from watched import CHANNEL, Watched, one
 
-from renewal_watch import config, errors, metrics
-from renewal_watch.model import Match
-from renewal_watch.routing import Routing
-from renewal_watch.schema import HEAD
+from renewal_watch import errors
+from renewal_watch.config.loading import load
+from renewal_watch.database.schema import HEAD
+from renewal_watch.diagnostics import metrics
+from renewal_watch.model.policy import Match
+from renewal_watch.notify.routing import Routing
 
 pytestmark = EITHER
 
@@ -202,7 +204,7 @@ def test_the_fleet_is_told_by_status_without_sandbox_and_missing_numbers(watch: 
     assert value(found, "numbers_undated") == 1
     watch.configure(CHANNEL)
     watch.path.write_text(watch.path.read_text().replace('token = "talq', 'include_sandbox = true\ntoken = "talq'))
-    watch.settings = config.load(watch.path)
+    watch.settings = load(watch.path)
     assert value(samples(watch), "numbers", status="active") == 7
 
 
@@ -257,7 +259,7 @@ def test_what_a_provider_writes_makes_a_bounded_number_of_series(watch: Watched)
 def test_a_renewal_is_the_midnight_of_its_day_in_the_configured_zone(watch: Watched) -> None:
     watch.configure(CHANNEL)
     watch.path.write_text('timezone = "Pacific/Auckland"\n' + watch.path.read_text())
-    watch.settings = config.load(watch.path)
+    watch.settings = load(watch.path)
     watch.poll(one(0, 10), one(1, None), one(2, None, renewal_date="9999-12-31"), one(3, 5, auto_renewal=True))
     found = samples(watch)
     called = {"id": "phone-0", "number": "+15550000000"}

@@ -14,9 +14,9 @@ from conftest import T0
 from promtool import promtool
 from watched import CHANNEL, Watched, one
 
-from renewal_watch import config, metrics
+from renewal_watch.diagnostics import metrics
 
-ROOT = Path(config.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HERE = ROOT / "monitoring"
 PAGE = (ROOT / "docs" / "monitoring.md").read_text()
 DASHBOARD = json.loads((HERE / "grafana-dashboard.json").read_text())

@@ -17,11 +17,17 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch import backups, damage, engine, follow_up, poll, rows
-from renewal_watch.config import Channel, Environment
+from renewal_watch.database import engine, rows
 from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
-from renewal_watch.model import Listing, Policy, Verdict
-from renewal_watch.routing import Routing
+from renewal_watch.maintenance import backups, integrity
+from renewal_watch.model.numbers import Listing
+from renewal_watch.model.policy import Policy
+from renewal_watch.model.tracking import Verdict
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
 
@@ -287,7 +293,7 @@ def test_snapshots_are_the_fold_of_all_polls(
         served.append((bench.now, {number["id"]: number for number in numbers}))
     for at, numbers_by_id in served:
         assert {number["id"]: number for number in bench.snapshot(at)} == numbers_by_id
-    assert damage.look(bench.store) == []
+    assert integrity.look(bench.store) == []
     bench.store.close()
 
 
@@ -303,7 +309,7 @@ def test_alerts_and_deliveries_are_written_with_the_poll_or_not_at_all(
         raise RuntimeError("the last step of the record")
 
     with monkeypatch.context() as patch:
-        patch.setattr("renewal_watch.store.Transaction.tell", fails)
+        patch.setattr("renewal_watch.store.store.Transaction.tell", fails)
         with pytest.raises(RuntimeError):
             bench.poll(entry(current_status="suspended"))
     assert bench.count("changes") == 0
@@ -536,7 +542,7 @@ def test_a_full_database_loses_nothing_and_says_what_to_do(bench: Bench) -> None
     many = [entry(f"phone-{i}", current_status="suspended") for i in range(300)]
     with pytest.raises(StoreError, match="free some space"):
         bench.poll(*many)
-    assert damage.look(bench.store) == []
+    assert integrity.look(bench.store) == []
     assert bench.kinds() == []
     make_room(bench)
     bench.poll(*many)
@@ -558,7 +564,7 @@ def test_whatever_was_stored_can_be_read_again_and_no_poll_ends_on_it(bench: Ben
     assert bench.snapshot(bench.now)[0]["current_status"] == "suspended"
     with bench.store.transaction() as tx:
         assert len(tx.history(tx.find("phone-1")[2], 1)) == 20
-    assert damage.look(bench.store) == []
+    assert integrity.look(bench.store) == []
 
 
 @pytest.mark.parametrize("where", ["reading", "judging"])

@@ -31,15 +31,19 @@ from made_up import emptied, entry, listing
 from receivers import HttpReceiver, http_receiver
 from rounds import few
 
-from renewal_watch import config, follow_up, poll
+from renewal_watch.config.loading import load
 from renewal_watch.errors import ApiError, ServerTrouble, StoreError, TokenRejected
-from renewal_watch.inventory import Inventory
-from renewal_watch.model import Known, Listing, Match, PhoneNumber, Policy
-from renewal_watch.preview import _Today, look_ahead
-from renewal_watch.report import Told
-from renewal_watch.routing import Routing
-from renewal_watch.simulator import next_month
-from renewal_watch.store import Store
+from renewal_watch.inventory.file import Inventory
+from renewal_watch.model.numbers import Listing, PhoneNumber
+from renewal_watch.model.policy import Match, Policy
+from renewal_watch.model.tracking import Known
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.operations.preview import _Today, look_ahead
+from renewal_watch.provider.simulator import next_month
+from renewal_watch.reports.silences import Told
+from renewal_watch.store.store import Store
+from renewal_watch.timed import digests, follow_up
 
 pytestmark = EITHER
 
@@ -92,7 +96,7 @@ class House:
         self.path.touch(mode=0o600)
         top = f'timezone = "{self.zone}"\nstate_dir = "{self.folder}"\n{section(self.database)}'
         self.path.write_text(f"{top}{places}{channels}\n{more}")
-        self.settings = config.load(self.path)
+        self.settings = load(self.path)
         self.inventory = Inventory(self.settings.inventory_path)
         self.way = Routing.of(self.settings, self.inventory.current())
 
@@ -145,7 +149,7 @@ class House:
         policies = {one.name: self.settings.policy(one, self.way.inventory) for one in self.settings.environments}
         self.inventory.current()
         follow_up.run_once(self.store, self.way, policies, self.now, inventory_faults=self.inventory.faults)
-        follow_up.send_digests(self.store, self.way, policies, lambda: self.now)
+        digests.send_digests(self.store, self.way, policies, lambda: self.now)
 
     def take(self, *only: str) -> list[Told]:
         """What every channel is sent now."""

@@ -20,13 +20,16 @@ from hypothesis import strategies as st
 from receivers import Answer, HttpReceiver, http_receiver
 from rounds import few
 
-from renewal_watch import account_poll, engine, poll
-from renewal_watch.config import Account, Environment
+from renewal_watch.database import engine
 from renewal_watch.errors import PutOff, RateLimited
-from renewal_watch.model import Policy
-from renewal_watch.rates import FARTHEST, LONGEST_HOLD, Kept, Pace, Rates, held, limit, turn
-from renewal_watch.routing import Routing
-from renewal_watch.talkover import PAGE_WAIT, PATIENCE, Client
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import account_poll, poll
+from renewal_watch.provider.base import PATIENCE
+from renewal_watch.provider.talkover.client import PAGE_WAIT, Client
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Account
+from renewal_watch.store.rate_limit import FARTHEST, LONGEST_HOLD, Kept, Pace, Rates, held, limit, turn
 
 pytestmark = BOTH
 

@@ -24,13 +24,8 @@ from made_up import emptied, entry, listing
 from rounds import few
 from sqlalchemy import exists, func, insert, select, update
 
-from renewal_watch import config, poll, retention, upkeep
-from renewal_watch.config import Channel, Environment, Settings
-from renewal_watch.errors import ServerTrouble
-from renewal_watch.model import Key, Match, Policy
-from renewal_watch.retention import Limits, Pruned
-from renewal_watch.routing import Routing
-from renewal_watch.schema import (
+from renewal_watch.config.loading import load
+from renewal_watch.database.schema import (
     actions,
     alerts,
     changes,
@@ -43,8 +38,19 @@ from renewal_watch.schema import (
     polls,
     silences,
 )
-from renewal_watch.snapshots import COUNTDOWN, difference
-from renewal_watch.store import Store, Transaction
+from renewal_watch.errors import ServerTrouble
+from renewal_watch.maintenance import batches, daily, retention
+from renewal_watch.maintenance.batches import Pruned
+from renewal_watch.maintenance.retention import Limits
+from renewal_watch.model.alerts import Key
+from renewal_watch.model.policy import Match, Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.snapshots import COUNTDOWN, difference
+from renewal_watch.store.store import Store, Transaction
 
 pytestmark = BOTH
 
@@ -286,8 +292,8 @@ def test_lists_of_polls_that_stay_are_what_they_were(
 ) -> None:
     """At any moment in between, after a kill between any two transactions, and when it is done again later."""
     for name in ("PAGE", "FEWEST", "FIRST", "MOST"):  # so that every history is done in parts
-        monkeypatch.setattr(retention, name, batch)
-    monkeypatch.setattr(retention, "NUMBERS", 2)
+        monkeypatch.setattr(batches, name, batch)
+    monkeypatch.setattr(batches, "NUMBERS", 2)
     emptied(made.store)
     expected = Expected(made)
     limit = JANUARY + days * DAY
@@ -436,7 +442,7 @@ def left(past: Past, table: Any) -> list[int]:
 
 def test_alerts_go_when_their_messages_ended_and_nothing_is_open(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PAGE", "FEWEST", "FIRST", "MOST"):
-        monkeypatch.setattr(retention, name, 2)
+        monkeypatch.setattr(batches, name, 2)
     limit, young = JANUARY, JANUARY + DAY
     old = limit - DAY
     with past.store.transaction() as tx:
@@ -471,7 +477,7 @@ def test_alerts_go_when_their_messages_ended_and_nothing_is_open(past: Past, mon
 def test_one_open_alert_does_not_keep_all_that_was_told_with_it(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty price changes and a suspended number in one message: what is over goes, what is open stays told."""
     for name in ("PAGE", "FEWEST", "FIRST", "MOST"):
-        monkeypatch.setattr(retention, name, 7)
+        monkeypatch.setattr(batches, name, 7)
     with past.store.transaction() as tx:
         old_alert(tx, 1, JANUARY, "sent")
         for pk in range(2, 42):
@@ -499,7 +505,7 @@ def test_the_newest_alert_stays_for_its_id_was_told(past: Past) -> None:
 
 def test_alerts_of_a_clock_that_was_ahead_keep_no_older_ones(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PAGE", "FEWEST", "FIRST", "MOST"):
-        monkeypatch.setattr(retention, name, 2)
+        monkeypatch.setattr(batches, name, 2)
     with past.store.transaction() as tx:
         for pk in range(1, 6):
             old_alert(tx, pk, JANUARY + 3000 * DAY, "sent")
@@ -554,7 +560,7 @@ def watch(tmp_path: Path, past: Past) -> Settings:
         'name = "production"\nbase_url = "http://127.0.0.1:1/api/v1"\ntoken = "talq_x"\n'
         '[[channels]]\nname = "chat"\nurl = "json://127.0.0.1:1"\n'
     )
-    return config.load(path)
+    return load(path)
 
 
 def two_months(past: Past) -> None:
@@ -577,9 +583,9 @@ def test_it_is_due_once_a_day_at_its_hour(past: Past, watch: Settings) -> None:
     }
     done = {}
     for words, (now, _) in times.items():
-        done[words] = upkeep.is_due(past.store, watch, now)
-        assert upkeep.run_once(past.store, watch, lambda now=now: now, lambda _: None) == [], "nothing is so old"
-        assert not upkeep.is_due(past.store, watch, now)
+        done[words] = daily.is_due(past.store, watch, now)
+        assert daily.run_once(past.store, watch, lambda now=now: now, lambda _: None) == [], "nothing is so old"
+        assert not daily.is_due(past.store, watch, now)
     assert done == {words: due for words, (_, due) in times.items()}
 
 
@@ -588,18 +594,18 @@ def test_it_says_what_was_let_go(past: Past, watch: Settings, caplog: pytest.Log
     two_months(past)
     now = JANUARY + 95 * DAY
     past.confirm(now)
-    upkeep.is_due(past.store, watch, now)
-    ((said, _),) = upkeep.run_once(past.store, watch, lambda: now + DAY, lambda _: None)
+    daily.is_due(past.store, watch, now)
+    ((said, _),) = daily.run_once(past.store, watch, lambda: now + DAY, lambda _: None)
     assert said.startswith("let go by age: 56 changes, 56 poll lines, 0 deliveries")
-    assert [record.getMessage() for record in caplog.records if record.name == upkeep.__name__] == [said]
+    assert [record.getMessage() for record in caplog.records if record.name == daily.__name__] == [said]
 
 
 def test_what_a_stop_broke_off_is_taken_up_again(past: Past, watch: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PAGE", "FEWEST", "FIRST", "MOST"):
-        monkeypatch.setattr(retention, name, 10)
+        monkeypatch.setattr(batches, name, 10)
     two_months(past)
     now = JANUARY + 95 * DAY
-    upkeep.is_due(past.store, watch, now)
+    daily.is_due(past.store, watch, now)
     now += DAY
     past.confirm(now)
 
@@ -609,22 +615,22 @@ def test_what_a_stop_broke_off_is_taken_up_again(past: Past, watch: Settings, mo
             raise Stopped
 
     with pytest.raises(Stopped):
-        upkeep.run_once(past.store, watch, lambda: now, stop)
+        daily.run_once(past.store, watch, lambda: now, stop)
     assert past.count(polls) == 60, "no line was deleted yet"
     now += timedelta(minutes=5)
-    assert upkeep.is_due(past.store, watch, now)
-    assert upkeep.run_once(past.store, watch, lambda: now, lambda _: None)
+    assert daily.is_due(past.store, watch, now)
+    assert daily.run_once(past.store, watch, lambda: now, lambda _: None)
     assert past.count(polls, polls.c.outcome == "pruned") == 1, "the first list has the line of its time"
     assert past.count(polls) == 4
-    assert not upkeep.is_due(past.store, watch, now)
+    assert not daily.is_due(past.store, watch, now)
 
 
 @pytest.mark.parametrize("confirmed", ["never", "before", "by another clock"])
 def test_by_a_clock_that_is_ahead_for_a_moment_nothing_is_deleted(past: Past, watch: Settings, confirmed: str) -> None:
     two_months(past)
     last = past.good()[-1][1] + 2 * DAY
-    upkeep.is_due(past.store, watch, last - DAY)
-    upkeep.run_once(past.store, watch, lambda: last, lambda _: None)
+    daily.is_due(past.store, watch, last - DAY)
+    daily.run_once(past.store, watch, lambda: last, lambda _: None)
     if confirmed != "never":
         past.confirm(last)
     before = past.count(polls), past.count(changes)
@@ -633,12 +639,12 @@ def test_by_a_clock_that_is_ahead_for_a_moment_nothing_is_deleted(past: Past, wa
     if confirmed == "by another clock":
         with past.store.transaction() as tx:
             tx.connection.execute(environments.update().values(confirmed_at=ahead, clock_off_at=ahead))
-    upkeep.run_once(past.store, watch, lambda: ahead + timedelta(seconds=8), lambda _: None)
+    daily.run_once(past.store, watch, lambda: ahead + timedelta(seconds=8), lambda _: None)
     assert past.count(polls) == before[0] + 1
     assert past.count(changes) >= before[1]
     past.polls(ahead + DAY, one("phone-1", ahead, JANUARY + 300 * DAY))  # … but by one that stays it is
-    upkeep.is_due(past.store, watch, ahead + 3 * DAY)
-    upkeep.run_once(past.store, watch, lambda: ahead + 3 * DAY, lambda _: None)
+    daily.is_due(past.store, watch, ahead + 3 * DAY)
+    daily.run_once(past.store, watch, lambda: ahead + 3 * DAY, lambda _: None)
     assert past.count(polls) < before[0]
 
 

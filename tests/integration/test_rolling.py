@@ -24,11 +24,13 @@ from made_up import entry, listing
 from watched import Source, Watched
 from world import World, serving, write_config
 
-from renewal_watch import follow_up, poll
-from renewal_watch.config import Channel, Environment
-from renewal_watch.model import Policy
-from renewal_watch.routing import Routing
-from renewal_watch.schema import HEAD, LEAST, metadata
+from renewal_watch.database.schema import HEAD, LEAST, metadata
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
 

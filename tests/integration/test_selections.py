@@ -15,7 +15,7 @@ from conftest import T0, Clock
 from databases import BOTH
 from watched import CHANNEL, Watched, one
 
-from renewal_watch import fleet
+from renewal_watch.store import fleet
 
 pytestmark = BOTH
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import T0
 
-from renewal_watch.simulator import Provider, Rented
+from renewal_watch.provider.simulator import Provider, Rented
 
 
 @pytest.fixture

@@ -32,8 +32,6 @@ from integration.fault_server import FaultServer, Handler, Line, Request, answer
 from made_up import entry
 from rounds import few
 
-from renewal_watch import talkover
-from renewal_watch.config import Environment
 from renewal_watch.errors import (
     ApiError,
     ConfigError,
@@ -43,9 +41,12 @@ from renewal_watch.errors import (
     ServerTrouble,
     TokenRejected,
 )
-from renewal_watch.model import Listing
-from renewal_watch.talkover import Client
-from renewal_watch.wire import Answer
+from renewal_watch.model.numbers import Listing
+from renewal_watch.provider.http import Answer
+from renewal_watch.provider.talkover import client as talkover_client
+from renewal_watch.provider.talkover import decode, responses
+from renewal_watch.provider.talkover.client import Client
+from renewal_watch.settings.environment import Environment
 
 TOKEN = "talq_canary_4f1d"
 SHORT = timedelta(seconds=0.3)
@@ -533,7 +534,7 @@ def test_pages_that_are_asked_for_stay_at_the_base_url() -> None:
 
 
 def test_a_list_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talkover, "MAX_PAGES", 5)
+    monkeypatch.setattr(talkover_client, "MAX_PAGES", 5)
     assert "more than 5 pages" in str(failure(lambda r, _: documented(entry(f"phone-{r.page}"))))
 
 
@@ -736,9 +737,9 @@ WAITS: list[tuple[dict[str, str], object, timedelta]] = [
     ({"Retry-After": format_datetime(T0 + timedelta(seconds=90), usegmt=True)}, {}, timedelta(seconds=90)),
     ({"Retry-After": format_datetime(T0 - timedelta(days=1), usegmt=True)}, {}, timedelta(seconds=1)),
     ({"Retry-After": str(int(T0.timestamp()) + 40)}, {}, timedelta(seconds=40)),
-    ({"Retry-After": "1e300"}, {}, talkover.LONGEST_WAIT),
+    ({"Retry-After": "1e300"}, {}, responses.LONGEST_WAIT),
     ({"Retry-After": "9" * 400}, {}, MINUTE),
-    ({"Retry-After": "864000"}, {}, talkover.LONGEST_WAIT),
+    ({"Retry-After": "864000"}, {}, responses.LONGEST_WAIT),
     ({"Retry-After": "soon"}, {}, MINUTE),
     ({"Retry-After": "nan"}, {}, MINUTE),
     ({"Retry-After": ""}, {}, MINUTE),
@@ -772,9 +773,9 @@ def test_a_rate_limit_says_how_long_by_header_body_or_reset(
     folded = http.client.HTTPMessage()
     for name, value in headers.items():
         folded[name] = value
-    said = talkover.Answer(status=429, headers=folded, body=content)  # type: ignore[arg-type]
+    said = talkover_client.Answer(status=429, headers=folded, body=content)  # type: ignore[arg-type]
     with pytest.raises(RateLimited) as caught:
-        talkover._check(said, T0)
+        responses.check(said, T0)
     assert caught.value.retry_after == expected
 
 
@@ -832,7 +833,7 @@ def test_waits_between_pages_grow_and_end() -> None:
 
 
 def test_the_waits_of_one_reading_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talkover, "READING_WAIT", timedelta(seconds=100))
+    monkeypatch.setattr(talkover_client, "READING_WAIT", timedelta(seconds=100))
     pauses: list[float] = []
     refused = {at: answer(b"", 429, Retry_After="40") for at in (2, 4, 6)}
     error = failure(refusing(Pages(numbers(450), SHAPES["meta"]), refused), pause=pauses.append)
@@ -903,7 +904,7 @@ def test_the_servers_time_is_known_afterwards() -> None:
     ],
 )
 def test_what_is_no_time_of_a_clock_is_none(header: str) -> None:
-    assert talkover._date(header) is None
+    assert responses._date(header) is None
 
 
 OFF: dict[tuple[int, str], int | None] = {  # by how many seconds Date is off, and Age: by how many the clock is
@@ -922,7 +923,7 @@ OFF: dict[tuple[int, str], int | None] = {  # by how many seconds Date is off, a
 @pytest.mark.parametrize(("off", "age"), OFF)
 def test_a_clock_is_compared_with_when_the_answer_was_made(off: int, age: str) -> None:
     given = {"Date": format_datetime(T0 + timedelta(seconds=off), usegmt=True), **({"Age": age} if age else {})}
-    _, found = talkover._time_of(Answer(status=200, headers=given, body=bytearray()), T0)
+    _, found = responses.time_of(Answer(status=200, headers=given, body=bytearray()), T0)
     expected = OFF[off, age]
     assert found == (None if expected is None else timedelta(seconds=expected))
 
@@ -1366,11 +1367,11 @@ ENVELOPES = st.dictionaries(st.sampled_from(KEYS), JSON | st.just([entry()]))
 
 
 def read(body: bytes) -> object:
-    said = talkover.Answer(status=200, headers={}, body=bytearray(body))
+    said = talkover_client.Answer(status=200, headers={}, body=bytearray(body))
     try:
-        envelope, tolerant = talkover._envelope(said, datetime.now(UTC))
-        talkover._paging(envelope)
-        return talkover._listing(envelope.data, tolerant=tolerant)
+        envelope, tolerant = decode.envelope_of(said, datetime.now(UTC))
+        decode.pages_of(envelope)
+        return decode.listing_of(envelope.data, tolerant=tolerant)
     except ApiError as error:
         return error
 
@@ -1413,11 +1414,11 @@ def test_no_beginning_of_the_sample_is_a_list(length: int) -> None:
 @given(st.text(max_size=30), JSON, st.integers(200, 599))
 def test_any_answer_to_the_status_is_an_api_error_with_a_bounded_wait(header: str, said: Any, status: int) -> None:
     headers = {"Retry-After": header, "X-RateLimit-Reset": header[::-1], "Location": header}
-    answer_ = talkover.Answer(status=status, headers=headers, body=bytearray(json.dumps(said).encode()))
+    answer_ = talkover_client.Answer(status=status, headers=headers, body=bytearray(json.dumps(said).encode()))
     if status == 200:
-        talkover._check(answer_, T0)
+        responses.check(answer_, T0)
         return
     with pytest.raises(ApiError) as caught:
-        talkover._check(answer_, T0)
+        responses.check(answer_, T0)
     wait = caught.value.retry_after
-    assert wait is None or timedelta(0) < wait <= talkover.LONGEST_WAIT
+    assert wait is None or timedelta(0) < wait <= responses.LONGEST_WAIT

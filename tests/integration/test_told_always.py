@@ -24,13 +24,22 @@ from made_up import entry, listing
 from rounds import few
 from sqlalchemy import select
 
-from renewal_watch import damage, follow_up, matching, poll, signs
-from renewal_watch.config import Channel, Environment, Escalation, Reminders
+from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, numbers
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
-from renewal_watch.model import Key, Known, Listing, Match, Matter, PhoneNumber, Policy, Rule, Severity
-from renewal_watch.routing import Routing, is_reminder_due
-from renewal_watch.schema import alerts, deliveries, delivery_alerts, environments, numbers
-from renewal_watch.store import Store, Transaction
+from renewal_watch.maintenance import integrity
+from renewal_watch.model import renewal_day, selectors
+from renewal_watch.model.alerts import Key, Matter, Severity
+from renewal_watch.model.numbers import Listing, PhoneNumber
+from renewal_watch.model.policy import Match, Policy, Rule
+from renewal_watch.model.tracking import Known
+from renewal_watch.notify.matters import is_reminder_due
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Escalation, Reminders
+from renewal_watch.store.store import Store, Transaction
+from renewal_watch.timed import digests, follow_up
 
 pytestmark = BOTH
 
@@ -143,7 +152,7 @@ class World:
     def turn(self) -> None:
         with self._watched():
             follow_up.run_once(self.store, self.way, {"prod": self.policy}, self.now)
-            follow_up.send_digests(self.store, self.way, {"prod": self.policy}, lambda: self.now)
+            digests.send_digests(self.store, self.way, {"prod": self.policy}, lambda: self.now)
         self._looked_after()
 
     def deliver(self, outcome: str) -> None:
@@ -258,10 +267,10 @@ class World:
                 continue
             by, _, what = matter.hider.partition(":")
             number = parsed.get(key.number_id)
-            one = matching.subject("prod", number, self.way.inventory)
+            one = selectors.subject("prod", number, self.way.inventory)
             holds = {
                 "silence": any(
-                    str(s.pk) == what and matching.fits(s.match, one) and matching.is_silenced(s.kinds, matter.kind)
+                    str(s.pk) == what and selectors.fits(s.match, one) and selectors.is_silenced(s.kinds, matter.kind)
                     for s in known.silences
                 ),
                 "lapse": (key.environment, key.number_id) in known.lapses,
@@ -306,7 +315,7 @@ class World:
         given = {(name, one.key) for one in self.told for name in one.channels if one.kind != "digest.sent"}
         late = {(name, key) for name, key in given - self.taken.keys() if (name, "pending") not in left}
         assert not late, f"every alert is taken by each channel that it is for, but {sorted(late)[:5]} are not"
-        assert damage.look(self.store) == []
+        assert integrity.look(self.store) == []
         self.store.close()
 
 
@@ -331,7 +340,7 @@ def _bad(known: Known, number: PhoneNumber, now: datetime) -> Iterator[tuple[str
         return
     if number.status in ("suspended", "inactive"):
         yield "status", Severity.critical
-    if known.is_overdue(signs.days_left(number, known, now.toordinal(), int(now.timestamp()))):
+    if known.is_overdue(renewal_day.days_left(number, known, now.toordinal(), int(now.timestamp()))):
         yield "renewal", Severity.critical
 
 

@@ -17,13 +17,18 @@ from rounds import Chosen, note, rounds
 from sqlalchemy import select
 from truth import SIGNS, STEP, Account, Lens, List, Oracle, Telling, accounts
 
-from renewal_watch import damage, poll
-from renewal_watch.config import Channel, Environment, Flapping
+from renewal_watch.database.schema import alerts, delivery_alerts, numbers
 from renewal_watch.errors import ServerTrouble
-from renewal_watch.model import Listing, Policy, Severity
-from renewal_watch.routing import Routing
-from renewal_watch.schema import alerts, delivery_alerts, numbers
-from renewal_watch.store import Store
+from renewal_watch.maintenance import integrity
+from renewal_watch.model.alerts import Severity
+from renewal_watch.model.numbers import Listing
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Flapping
+from renewal_watch.store.store import Store
 
 DAY = timedelta(days=1)
 WAY = Routing(channels=(Channel(name="chat", url="json://127.0.0.1:1"),), flapping=Flapping(changes=99))
@@ -80,7 +85,7 @@ def test_everything_that_happens_is_told_once_and_nothing_that_does_not(tmp_path
         account.open(size)
         oracle = watch(store, account, Lens(chance, signs), days)
         assert oracle.judge() == [], (index, signs)
-        assert damage.look(store) == []
+        assert integrity.look(store) == []
         store.close()
         must, tellings = must + oracle.must, tellings + len(oracle.tellings)
         polls, count_of = polls + len(oracle.lists), count_of + size

@@ -17,8 +17,8 @@ from conftest import T0, Clock
 from databases import BOTH, opened
 from world import World, write_config
 
-from renewal_watch import turn
-from renewal_watch.turn import TASKS
+from renewal_watch.operations import turn
+from renewal_watch.operations.turn import TASKS
 
 pytestmark = BOTH
 

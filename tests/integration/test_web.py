@@ -13,10 +13,11 @@ from conftest import T0, Clock
 from databases import EITHER, SQLITE_ONLY, Chosen, changed, opened, remove
 from watched import CHANNEL, Watched, one
 
-from renewal_watch import backups, config
+from renewal_watch.config.loading import load
 from renewal_watch.errors import ChannelError
-from renewal_watch.model import Known
-from renewal_watch.routing import Routing
+from renewal_watch.maintenance import backups
+from renewal_watch.model.tracking import Known
+from renewal_watch.notify.routing import Routing
 
 pytestmark = EITHER
 
@@ -428,14 +429,14 @@ def test_a_fault_of_our_own_is_said_without_its_details(tmp_path: Path, caplog: 
 def test_times_are_in_the_configured_zone(watched: Watched) -> None:
     watched.path.write_text('timezone = "Asia/Tokyo"\n' + watched.path.read_text())
     with pages(watched, Clock()) as visitor:
-        visitor.state.adopt(config.load(watched.path))
+        visitor.state.adopt(load(watched.path))
         text = visitor.text("/health")
     watched.path.write_text(watched.path.read_text().removeprefix('timezone = "Asia/Tokyo"\n'))
     assert "times in Asia/Tokyo · page of 23 Nov 2026, 21:00" in text
 
 
 def test_what_was_silenced_says_so_on_the_number_and_among_the_alerts(tmp_path: Path) -> None:
-    from renewal_watch.model import Match
+    from renewal_watch.model.policy import Match
 
     made = Watched(tmp_path)
     made.poll(one(1, 3))

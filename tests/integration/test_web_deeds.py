@@ -13,8 +13,8 @@ from databases import BOTH, EITHER, impatient
 from made_up import emptied
 from watched import CHANNEL, Watched, one
 
-from renewal_watch.model import Matter
-from renewal_watch.routing import Routing
+from renewal_watch.model.alerts import Matter
+from renewal_watch.notify.routing import Routing
 
 pytestmark = EITHER
 

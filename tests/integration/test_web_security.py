@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from rounds import few
 from watched import CHANNEL, Watched, one
 
-from renewal_watch import config
-from renewal_watch.config import Web
+from renewal_watch.config.loading import load
 from renewal_watch.errors import ConfigError
+from renewal_watch.settings.sections import Web
 from renewal_watch.web import security
 
 pytestmark = EITHER
@@ -124,7 +124,7 @@ def test_names_of_the_configuration_are_taken(watched: Watched, clock: Clock) ->
     text = watched.path.read_text()
     watched.path.write_text(text.replace("[web]\n", '[web]\nhosts = ["watch.example.org", "*.inner.example"]\n'))
     with pages(watched, clock) as visitor:
-        visitor.state.adopt(config.load(watched.path))
+        visitor.state.adopt(load(watched.path))
         for host, status in {
             "watch.example.org": 200,
             "Watch.Example.ORG:443": 200,

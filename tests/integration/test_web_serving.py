@@ -25,7 +25,8 @@ from conftest import T0, Clock
 from databases import EITHER
 from watched import Watched, one
 
-from renewal_watch.config import Web, load
+from renewal_watch.config.loading import load
+from renewal_watch.settings.sections import Web
 from renewal_watch.web import serve
 from renewal_watch.web.app import build
 from renewal_watch.web.security import PasswordHash

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from receivers import Answer, HttpReceiver
 
-from renewal_watch.channels import AppriseChannel
+from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.channels.witness import refusal
 from renewal_watch.errors import ChannelError
-from renewal_watch.model import Message, Severity
-from renewal_watch.witness import refusal
+from renewal_watch.model.alerts import Message, Severity
 
 HERE = Path(__file__).parent
 

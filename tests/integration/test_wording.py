@@ -18,16 +18,24 @@ from databases import EITHER, copied, opened
 from made_up import entry, listing
 from receivers import HttpReceiver
 
-from renewal_watch import dispatch, follow_up, poll, wording
-from renewal_watch.channels import AppriseChannel
-from renewal_watch.config import Channel, Environment, Reminders, Settings, Template, load
-from renewal_watch.dispatch import Outlet
+from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.config.loading import load
+from renewal_watch.daemon.logs import set_up
 from renewal_watch.errors import ApiError, ServerTrouble
-from renewal_watch.logs import set_up
-from renewal_watch.model import KINDS, OWN, Alert, Listing, Match, PhoneNumber, Policy, Record, Rule, Severity
-from renewal_watch.routing import Routing
-from renewal_watch.templates import TIME_LIMIT_S
+from renewal_watch.model.alerts import KINDS, OWN, Alert, Severity
+from renewal_watch.model.numbers import Listing, PhoneNumber
+from renewal_watch.model.policy import Match, Policy, Record, Rule
+from renewal_watch.notify import wording
+from renewal_watch.notify.routing import Routing
+from renewal_watch.notify.templates import TIME_LIMIT_S
+from renewal_watch.operations import dispatch, poll
+from renewal_watch.operations.dispatch import Outlet
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Reminders, Template
+from renewal_watch.settings.whole import Settings
 from renewal_watch.text import REDACTOR
+from renewal_watch.timed import digests, follow_up
 
 pytestmark = EITHER
 
@@ -83,7 +91,7 @@ class World:
         self.now += timedelta(**length)
         policies = dict.fromkeys(ENVIRONMENTS, Policy())
         follow_up.run_once(self.store, self.routing, policies, self.now)
-        follow_up.send_digests(self.store, self.routing, policies, lambda: self.now)
+        digests.send_digests(self.store, self.routing, policies, lambda: self.now)
 
     def told(self, channel: str = "ops") -> list[tuple[str, str]]:
         """Dispatch; the title and the body of each message that arrived by it."""

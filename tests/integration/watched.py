@@ -12,11 +12,12 @@ from conftest import T0
 from databases import opened, section
 from made_up import entry, listing
 
-from renewal_watch import config, poll
+from renewal_watch.config.loading import load
 from renewal_watch.errors import ApiError, ServerTrouble
-from renewal_watch.model import Listing
-from renewal_watch.routing import Routing
-from renewal_watch.store import Transaction
+from renewal_watch.model.numbers import Listing
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.store.store import Transaction
 
 CHANNEL = '[[channels]]\nname = "ops"\nurl = "json://127.0.0.1:1/"\n'
 
@@ -58,7 +59,7 @@ class Watched:
             for name in environments
         )
         self.path.write_text(f'state_dir = "{self.path.parent}"\n{section(self.database)}{blocks}{more}')
-        self.settings = config.load(self.path)
+        self.settings = load(self.path)
 
     def poll(self, *entries: object, at: datetime = T0, environment: str = "production") -> None:
         """A poll that gave this list."""

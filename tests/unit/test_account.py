@@ -18,10 +18,16 @@ from hypothesis import strategies as st
 from made_up import entry
 from rounds import few
 
-from renewal_watch import account, answers, messages
-from renewal_watch.account import Facts, Renews, Subject
-from renewal_watch.model import Absence, Alert, Key, Known, Lapse, PhoneNumber, Policy, Reading
-from renewal_watch.rules import Restated
+from renewal_watch.account import funds, judge, restate
+from renewal_watch.account.turn import Facts, Renews, Subject
+from renewal_watch.alerts import account_texts
+from renewal_watch.detect.restate import Restated
+from renewal_watch.model.account import Reading
+from renewal_watch.model.alerts import Alert, Key
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.policy import Policy
+from renewal_watch.model.tracking import Absence, Known, Lapse
+from renewal_watch.provider.talkover import account as talkover_account
 
 AT = "production"
 D = timedelta(days=1)
@@ -102,7 +108,7 @@ class World:
     def read(self, **said: Any) -> list[str]:
         """A reading an hour later; ``kind severity`` of what it tells, ``end`` for what is the end of a matter."""
         self.now += timedelta(hours=1)
-        fresh = {name: answers.content(name, what) for name, what in said.items()}
+        fresh = {name: talkover_account.content(name, what) for name, what in said.items()}
         before = dict(self.kept)
         for name, content in fresh.items():
             told = before[name].told if name in before else {}
@@ -114,7 +120,7 @@ class World:
         ):  # those that are not listed any more are looked up as well
             gone = {one.id: self.subject for one in before["releases"].content}
             facts = replace(facts, subjects={**gone, **facts.subjects})
-        alerts, _, told_now = account.judge(AT, before, fresh, facts, self.policy, self.now)
+        alerts, _, told_now = judge.judge(AT, before, fresh, facts, self.policy, self.now)
         for name, those in told_now.items():
             self.kept[name] = msgspec.structs.replace(self.kept[name], told=those)
         self.told += alerts
@@ -127,12 +133,12 @@ class World:
         return self.told[-1]
 
     def restate(self, topic: str, number: str = "") -> Restated | None:
-        return account.restate(Key(AT, number, topic), self.kept, self.facts, self.policy, self.now)
+        return restate.restate(Key(AT, number, topic), self.kept, self.facts, self.policy, self.now)
 
 
 def _kept(name: str, content: Any) -> Any:
     """As it comes back from the database."""
-    return msgspec.json.decode(msgspec.json.encode(content), type=answers.TYPES[name])
+    return msgspec.json.decode(msgspec.json.encode(content), type=talkover_account.TYPES[name])
 
 
 # --- release requests -------------------------------------------------------------------------------------------------
@@ -296,7 +302,7 @@ def test_a_pending_request_is_restated_with_the_days_of_today_and_when_it_was_re
     ],
 )
 def test_the_request_that_explains_a_number_that_left(rows: list[dict[str, Any]], found: str | None) -> None:
-    one = account.explains(answers.content("releases", rows), T0)
+    one = judge.explains(talkover_account.content("releases", rows), T0)
     assert (None if one is None else one.id) == found
 
 
@@ -601,10 +607,10 @@ def test_whatever_the_provider_says_is_judged_kept_and_restated(rows: Any, more:
     world.renews = [renews(2), renews(4, None)]
     for said in (rows, more):
         fresh = {"releases": said, "topup": one, "charges": said, "cards": said}
-        if answers.content("balance", one) is not None:
+        if talkover_account.content("balance", one) is not None:
             fresh["balance"] = one
         world.read(**fresh)
-        users = answers.content("agents", said)
+        users = talkover_account.content("agents", said)
         assert _kept("agents", users) == users
     for alert in world.told:
         assert "\n" not in alert.text
@@ -627,7 +633,7 @@ def test_whatever_the_provider_says_is_judged_kept_and_restated(rows: Any, more:
 )
 def test_the_agents_of_an_entry(agents: Any, names: tuple[str, ...] | None) -> None:
     expected = ("Front desk", "Night line", "7", "Sales") if names is None and isinstance(agents, list) else names
-    assert answers.names_of(agents) == expected
+    assert talkover_account.names_of(agents) == expected
 
 
 def test_agents_are_found_by_the_numbers_they_name() -> None:
@@ -636,7 +642,7 @@ def test_agents_are_found_by_the_numbers_they_name() -> None:
         {"id": "a-2", "name": "Night line", "phone_numbers": [{"id": "phone-1"}, "phone-2", None]},
         {"id": "a-3", "phone_numbers": None},
     ]
-    assert answers.content("agents", rows) == {
+    assert talkover_account.content("agents", rows) == {
         "phone-1": ("Front desk", "Night line"),
         "+15550000001": ("Front desk",),
         "phone-2": ("Night line",),
@@ -654,13 +660,13 @@ def test_agents_are_found_by_the_numbers_they_name() -> None:
     ],
 )
 def test_who_uses_a_number(names: tuple[str, ...], said: str) -> None:
-    assert messages.used_by(names) == said
+    assert account_texts.used_by(names) == said
 
 
 def test_a_long_name_is_cut() -> None:
-    assert len(messages.used_by(tuple("x" * 500 + str(n) for n in range(9)))) < 400
+    assert len(account_texts.used_by(tuple("x" * 500 + str(n) for n in range(9)))) < 400
 
 
 def test_a_last_day_is_the_month_s() -> None:
-    found = [account._last_day(one) for one in answers.content("cards", [card("a", 2027, 2), card("b", 2028, 2)])]
+    found = [funds.last_day(one) for one in talkover_account.content("cards", [card("a", 2027, 2), card("b", 2028, 2)])]
     assert found == [date(2027, 2, 28).toordinal(), date(2028, 2, 29).toordinal()]

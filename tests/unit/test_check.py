@@ -9,22 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rounds import few
 
-from renewal_watch import check
-from renewal_watch.check import (
-    LONGEST,
-    Concern,
-    Number,
-    Outcome,
-    State,
-    Threshold,
-    judge,
-    of_lists,
-    outcome,
-    thresholds,
-)
+from renewal_watch.diagnostics import nagios, nagios_check
+from renewal_watch.diagnostics.health import Finding
+from renewal_watch.diagnostics.nagios import LONGEST, Concern, Number, Outcome, State, judge, of_lists, outcome
+from renewal_watch.diagnostics.nagios_thresholds import Threshold, thresholds
 from renewal_watch.errors import UsageError
-from renewal_watch.health import Finding
-from renewal_watch.model import Flaw, Key, Severity, Watch
+from renewal_watch.model.alerts import Key, Severity
+from renewal_watch.model.tracking import Flaw, Watch
 
 TODAY = 739_943
 SOON, URGENT = thresholds("14", "3")
@@ -233,7 +224,7 @@ def test_verbose_lists_every_number_and_what_was_looked_at() -> None:
 @given(st.text(max_size=900))
 @few(60)
 def test_no_text_breaks_the_line_or_is_taken_for_performance_data(text: str) -> None:
-    (line,) = check.unknown(text).lines()
+    (line,) = nagios.unknown(text).lines()
     assert "|" not in line
     assert ";" not in line  # which Nagios would show as ":"
     assert "\n" not in line
@@ -257,7 +248,7 @@ def test_no_text_breaks_the_line_or_is_taken_for_performance_data(text: str) -> 
 )
 def test_performance_data_is_what_nagios_and_icinga_both_take(numbers: list[Number], said: dict[str, str]) -> None:
     for nearest, age in ((None, None), ((5, "+1"), 720), ((-2, "+1"), 0)):
-        text = check._performance(judged(*numbers), nearest, 25, age, SOON, URGENT)
+        text = nagios_check._performance(judged(*numbers), nearest, 25, age, SOON, URGENT)
         parts = text.split(" ")
         assert all(PERFORMANCE.fullmatch(part) for part in parts), text
         values = {name.strip("'"): rest.split(";")[0] for name, _, rest in (part.partition("=") for part in parts)}

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from renewal_watch import config
-from renewal_watch.config import Channel
+from renewal_watch.config import loading
+from renewal_watch.config.loading import find, load
+from renewal_watch.config.secret_checks import secret_faults
+from renewal_watch.config.toml import LARGEST_CONFIG
 from renewal_watch.errors import ConfigError, UsageError
-from renewal_watch.model import Severity
+from renewal_watch.model.alerts import Severity
+from renewal_watch.settings import secrets
+from renewal_watch.settings.channel import Channel
 from renewal_watch.text import REDACTOR
 
 GOOD = """
@@ -32,12 +36,12 @@ def write(folder: Path, text: str, mode: int = 0o600) -> Path:
 def faults(folder: Path, text: str, mode: int = 0o600) -> list[str]:
     path = write(folder, text, mode)
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        load(path)
     return [fault.removeprefix(f"{path}: ") for fault in caught.value.faults]
 
 
 def test_the_smallest_file_is_enough(tmp_path: Path) -> None:
-    settings = config.load(write(tmp_path, GOOD))
+    settings = load(write(tmp_path, GOOD))
     (environment,) = settings.environments
     assert environment.read_token() == "client_of_another_brand"
     assert settings.renewals.warn_days == (14, 7, 3, 1, 0)
@@ -141,12 +145,12 @@ def test_a_file_that_is_no_toml_says_so(tmp_path: Path, text: str, said: str) ->
     path = tmp_path / "config.toml"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match=said):
-        config.load(path)
+        load(path)
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="renewal-watch init"):
-        config.load(tmp_path / "none.toml")
+        load(tmp_path / "none.toml")
 
 
 def test_a_secret_in_a_file_that_others_read_is_refused(tmp_path: Path) -> None:
@@ -163,16 +167,16 @@ def test_secrets_come_from_file_environment_and_credential(tmp_path: Path, monke
         ("token_credential = 'token'", "talq_from_file"),
     ):
         text = GOOD.replace('token = "client_of_another_brand"', form)
-        settings = config.load(write(tmp_path, text, mode=0o644))
+        settings = load(write(tmp_path, text, mode=0o644))
         assert settings.environments[0].read_token() == secret
         assert REDACTOR.clean(f"x{secret}x") == "x***x"
 
 
 def test_a_secret_that_cannot_be_read_names_key_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "CREDENTIAL_STORES", (tmp_path / "credstore",))
+    monkeypatch.setattr(secrets, "CREDENTIAL_STORES", (tmp_path / "credstore",))
     text = GOOD.replace('token = "client_of_another_brand"', "token_credential = 'gone'")
     text += "[[channels]]\nname = 'a'\nurl_env = 'NOT_SET'\n[[channels]]\nname = 'b'\nurl_file = '/none'\n"
-    found = config.secret_faults(config.load(write(tmp_path, text, mode=0o644)))
+    found = secret_faults(load(write(tmp_path, text, mode=0o644)))
     assert found == [
         f"environments.production.token_credential: {tmp_path}/credstore/gone cannot be read: No such file or directory",
         "channels.a.url_env: the environment variable NOT_SET is not set",
@@ -183,8 +187,8 @@ def test_a_secret_that_cannot_be_read_names_key_and_place(tmp_path: Path, monkey
 def test_faults_and_settings_show_no_secret(tmp_path: Path) -> None:
     text = GOOD + "poll_every = '1x'\n[[channels]]\nname = 'a'\nurl = 'json://h/very-secret'\n"
     assert "very-secret" not in str(faults(tmp_path, text))
-    settings = config.load(write(tmp_path, text.replace("1x", "1h")))
-    shown = str(config.shown(settings))
+    settings = load(write(tmp_path, text.replace("1x", "1h")))
+    shown = str(loading.shown(settings))
     assert "very-secret" not in shown
     assert "client_of_another_brand" not in shown
 
@@ -214,27 +218,27 @@ def test_the_watch_itself_is_told_to_channels_of_any_environment() -> None:
 
 
 def test_filters_are_sent_as_the_page_documents_them(tmp_path: Path) -> None:
-    settings = config.load(write(tmp_path, GOOD + "filters = { has_voice = true, type = 'sms', max = 3 }\n"))
+    settings = load(write(tmp_path, GOOD + "filters = { has_voice = true, type = 'sms', max = 3 }\n"))
     assert settings.environments[0].query == {"has_voice": "true", "type": "sms", "max": "3"}
 
 
 def test_the_state_directory_of_systemd_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    assert config.load(write(tmp_path, "state_dir = '/elsewhere'\n" + GOOD)).state_dir == tmp_path / "state"
+    assert load(write(tmp_path, "state_dir = '/elsewhere'\n" + GOOD)).state_dir == tmp_path / "state"
 
 
 def test_the_configuration_is_found_in_the_documented_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config.find(None) == Path("/etc/renewal-watch/config.toml")
+    assert find(None) == Path("/etc/renewal-watch/config.toml")
     (tmp_path / "config.toml").touch()
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
-    assert config.find(None) == tmp_path / "config.toml"
+    assert find(None) == tmp_path / "config.toml"
     monkeypatch.setenv("RENEWAL_WATCH_CONFIG", "/named.toml")
-    assert config.find(None) == Path("/named.toml")
-    assert config.find("/given.toml") == Path("/given.toml")
+    assert find(None) == Path("/named.toml")
+    assert find("/given.toml") == Path("/given.toml")
 
 
 def test_an_unknown_name_is_a_wrong_usage(tmp_path: Path) -> None:
-    settings = config.load(write(tmp_path, GOOD))
+    settings = load(write(tmp_path, GOOD))
     with pytest.raises(UsageError, match="there is no environment called x; the configuration has: production"):
         settings.environment("x")
 
@@ -243,29 +247,29 @@ def test_a_file_of_an_editor_that_begins_with_a_mark_is_taken(tmp_path: Path) ->
     path = tmp_path / "config.toml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
     path.chmod(0o600)
-    assert config.load(path).environments
+    assert load(path).environments
 
 
 def test_what_is_no_file_of_a_usable_size_is_named_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "vast.toml").write_bytes(b"")
-    os.truncate(tmp_path / "vast.toml", config.LARGEST_CONFIG + 1)
+    os.truncate(tmp_path / "vast.toml", LARGEST_CONFIG + 1)
     for place, said in [
         (tmp_path / "pipe", "pipe cannot be read: it is no file"),
         (Path("/dev/zero"), "/dev/zero cannot be read: it is no file"),
         (tmp_path / "vast.toml", "is larger than 16 MiB"),
     ]:
         with pytest.raises(ConfigError, match=said):
-            config.load(place)
+            load(place)
 
 
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        config.load(tmp_path)
+        load(tmp_path)
 
 
 def test_a_list_is_not_stale_before_two_polls_could_have_read_it(tmp_path: Path) -> None:
     """With a poll a day, six hours would call a healthy watch blind for most of it."""
     for every, wanted in (("1h", timedelta(hours=6)), ("1d", timedelta(days=2))):
-        settings = config.load(write(tmp_path, GOOD + f"poll_every = '{every}'\n"))
+        settings = load(write(tmp_path, GOOD + f"poll_every = '{every}'\n"))
         assert settings.policy(settings.environments[0]).stale_after == wanted

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from renewal_watch import config
-from renewal_watch.config import Channel, Environment
+from renewal_watch.config import loading
+from renewal_watch.config.secret_checks import secret_faults
 from renewal_watch.errors import ConfigError
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.whole import Settings
 from renewal_watch.text import REDACTOR
 
 KEY = "whsec_" + base64.b64encode(bytes(range(24))).decode()
@@ -19,17 +22,17 @@ WEBHOOK = '[[channels]]\nname = "a"\nwebhook = "https://hooks.test/in"\n'
 APPRISE = '[[channels]]\nname = "a"\nurl = "json://127.0.0.1"\n'
 
 
-def load(tmp_path: Path, text: str) -> config.Settings:
+def load(tmp_path: Path, text: str) -> Settings:
     path = tmp_path / "config.toml"
     path.touch(mode=0o600)
     path.write_text(text)
-    return config.load(path)
+    return loading.load(path)
 
 
 def faults(tmp_path: Path, text: str) -> list[str]:
     """All faults, those of secrets that cannot be read included."""
     try:
-        return config.secret_faults(load(tmp_path, text))
+        return secret_faults(load(tmp_path, text))
     except ConfigError as error:
         return [fault.partition("config.toml: ")[2] for fault in error.faults]
 
@@ -156,8 +159,8 @@ def test_addresses_and_keys_are_secrets_in_whatever_form_they_show(tmp_path: Pat
         ENVIRONMENT + 'heartbeat = "https://hc.test/0e1f-secret-path"\n' + WEBHOOK.replace("/in", "/in/another-secret")
     )
     settings = load(tmp_path, text + f'key = "{KEY}"\n')
-    assert config.secret_faults(settings) == []
-    shown = str(config.shown(settings))
+    assert secret_faults(settings) == []
+    shown = str(loading.shown(settings))
     for secret in ("secret-path", "another-secret", KEY):
         assert secret not in shown
     said = REDACTOR.clean(f"https://hc.test:443/0e1f-secret-path/start https://hooks.test/in/another-secret {KEY}")

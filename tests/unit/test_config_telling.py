@@ -15,22 +15,18 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from rounds import few
 
-from renewal_watch import config, matching
-from renewal_watch.config import (
-    Canary,
-    Channel,
-    Escalation,
-    Flapping,
-    InventoryFile,
-    Privacy,
-    Reminders,
-    Settings,
-    Template,
-    duration,
-)
+from renewal_watch.config import loading
+from renewal_watch.config.loading import json_schema
 from renewal_watch.errors import ConfigError
-from renewal_watch.model import Match, PhoneNumber, Rule, Severity
-from renewal_watch.routing import Routing
+from renewal_watch.model import selectors
+from renewal_watch.model.alerts import Severity
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.policy import Match, Rule
+from renewal_watch.notify.routing import Routing
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.sections import Canary, Escalation, Flapping, InventoryFile, Privacy, Reminders, Template
+from renewal_watch.settings.values import duration
+from renewal_watch.settings.whole import File, Settings
 
 ENVIRONMENT = """
 [[environments]]
@@ -61,13 +57,13 @@ def write(folder: Path, text: str) -> Path:
 
 
 def load(folder: Path, text: str) -> Settings:
-    return config.load(write(folder, text))
+    return loading.load(write(folder, text))
 
 
 def faults(folder: Path, text: str) -> list[str]:
     path = write(folder, text)
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        loading.load(path)
     return [fault.removeprefix(f"{path}: ") for fault in caught.value.faults]
 
 
@@ -468,7 +464,7 @@ def test_rules_without_names_are_told_apart_in_all_their_faults(tmp_path: Path) 
 def test_rules_are_shown_and_secrets_are_not(tmp_path: Path) -> None:
     text = RULE + "match = { numbers = ['+49*'], cost_at_least = 1.50 }\nadd_channels = ['chat']\nmute = []\n"
     text += "[[templates]]\nsubject = '{{ number }}'\n[canary]\nchannel = 'mail'\n[inventory]\nfile = '/numbers.csv'\n"
-    written = json.dumps(config.shown(load(tmp_path, text)))
+    written = json.dumps(loading.shown(load(tmp_path, text)))
     shown = json.loads(written)
     assert shown["rules"] == [
         {
@@ -499,9 +495,9 @@ def test_faults_of_rules_and_channels_show_no_secret(tmp_path: Path) -> None:
 
 
 def test_the_schema_for_editors_knows_every_section_and_key() -> None:
-    schema = config.json_schema()
+    schema = json_schema()
     parts = schema["$defs"]
-    assert set(parts["File"]["properties"]) == set(config.File.__struct_fields__)
+    assert set(parts["File"]["properties"]) == set(File.__struct_fields__)
     for section in (
         Rule,
         Match,
@@ -600,14 +596,14 @@ def use(found: Settings) -> None:
     for text in (found.escalation.after, found.flapping.within, found.canary.within):
         assert duration(text)
     for number in NUMBERS:
-        said = matching.effective(matching.Fitting(found.rules), matching.subject("production", number, {}))
+        said = selectors.effective(selectors.Fitting(found.rules), selectors.subject("production", number, {}))
         said.severity("renewal.due", Severity.warning)
         said.muted_by("renewal.due")
     for channel in found.channels:
         assert T0 + duration(channel.fallback_after) > T0
     assert found.policy(found.environments[0]).horizons
     assert found.inventory_path is None or found.inventory.file
-    assert "client_of_another_brand" not in json.dumps(config.shown(found))
+    assert "client_of_another_brand" not in json.dumps(loading.shown(found))
 
 
 @few(80, suppress_health_check=list(HealthCheck))
@@ -634,7 +630,7 @@ def test_any_table_is_either_right_and_works_or_named_as_a_fault(
     path.chmod(0o600)
     told: tuple[str, ...] = ()
     try:
-        use(config.load(path))
+        use(loading.load(path))
     except ConfigError as error:
         told = error.faults
         is_right = False

@@ -15,22 +15,12 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch import digest
-from renewal_watch.digest import LONGEST, State, Summary
-from renewal_watch.model import (
-    Acknowledgement,
-    Cycle,
-    Key,
-    Known,
-    Lapse,
-    Match,
-    Matter,
-    Policy,
-    Severity,
-    Silence,
-    Watch,
-)
-from renewal_watch.report import Row
+from renewal_watch.model.alerts import Acknowledgement, Key, Matter, Severity
+from renewal_watch.model.policy import Match, Policy, Silence
+from renewal_watch.model.tracking import Cycle, Known, Lapse, Watch
+from renewal_watch.reports import digest
+from renewal_watch.reports.digest import LONGEST, State, Summary
+from renewal_watch.reports.rows import Row
 
 SINCE = T0 - timedelta(days=1)
 TODAY = T0.date()
@@ -66,7 +56,7 @@ def row(
 
 
 def _absence(at: datetime) -> Any:
-    from renewal_watch.model import Absence
+    from renewal_watch.model.tracking import Absence
 
     return Absence(3, int(at.timestamp()))
 

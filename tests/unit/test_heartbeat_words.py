@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from renewal_watch import heartbeat
-from renewal_watch.heartbeat import START, Ping
-from renewal_watch.poll import Polled
+from renewal_watch.operations import heartbeat
+from renewal_watch.operations.heartbeat import START, Ping
+from renewal_watch.operations.poll import Polled
+from renewal_watch.provider.http import Answer
 from renewal_watch.text import REDACTOR
-from renewal_watch.wire import Answer
 
 GOOD = Polled(environment="production", numbers=120, changed=3, alerts=2)
 HC = "https://hc.test/0e1f"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from renewal_watch.config import load
-from renewal_watch.hints import hints
-from renewal_watch.model import Record
+from renewal_watch.config.loading import load
+from renewal_watch.diagnostics.hints import hints
+from renewal_watch.model.policy import Record
 
 RECORDS = {"15550000001": Record(owner="Ada", labels=("Sales", "hotline"))}
 

@@ -15,9 +15,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rounds import few
 
-from renewal_watch import config, matching
-from renewal_watch.inventory import LARGEST, Inventory, checked, parse, read
-from renewal_watch.model import PhoneNumber, Record
+from renewal_watch.config.loading import load
+from renewal_watch.inventory.file import LARGEST, Inventory, checked, parse, read
+from renewal_watch.model import selectors
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.policy import Record
 
 ANN = Record(owner="Ann Meyer", labels=("vip", "hotline"), note="front desk")
 QUICK = few(25)
@@ -259,7 +261,7 @@ def test_the_check_of_the_configuration_names_its_faults(tmp_path: Path) -> None
         f"[inventory]\nfile = '{path}'\n"
     )
     (tmp_path / "config.toml").write_text(text)
-    found = config.load(tmp_path / "config.toml")
+    found = load(tmp_path / "config.toml")
     assert found.inventory_path == path
     assert checked(found)[1] == [f"inventory.file: {path}: line 2: 'x' is not a phone number"]
 
@@ -389,7 +391,7 @@ def test_the_numbers_of_the_api_find_their_lines(tmp_path: Path) -> None:
     path = write(tmp_path / "numbers.csv", "number,owner,labels\n0049 30 123-456,Ann Meyer,VIP\n")
     records = Inventory(path).current()
     for written in ("+4930123456", "004930123456", "+49 30 123456", 4930123456):
-        found = matching.subject("prod", PhoneNumber(id="a", number=written), records)
+        found = selectors.subject("prod", PhoneNumber(id="a", number=written), records)
         assert (found.owner, found.labels) == ("ann meyer", {"vip"})
 
 

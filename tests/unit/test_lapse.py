@@ -15,9 +15,11 @@ from conftest import T0
 from made_up import entry, listing
 from test_rules import OFF, ON, D, H, World, on, phone
 
-from renewal_watch import rules
-from renewal_watch.model import Alert, Key, Lapse, Matter, Policy, Severity, Verdict
-from renewal_watch.rules import Restated
+from renewal_watch.detect import restate
+from renewal_watch.detect.restate import Restated
+from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.policy import Policy
+from renewal_watch.model.tracking import Lapse, Verdict
 
 NAME = "phone-1"
 
@@ -481,7 +483,7 @@ def matter(kind: str, severity: Severity = Severity.critical) -> Matter:
 
 
 def restated(world: World, topic: str, kind: str, now: datetime, name: str = NAME) -> Restated | None:
-    return rules.restate(
+    return restate.restate(
         Key("prod", name, topic),
         matter(kind),
         world.parsed.get(name),

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from rounds import few
 from test_rules import World, on, phone
 
-from renewal_watch import matching
-from renewal_watch.matching import Effective, Fitting, Subject, digits, effective, fits, hides, is_silenced
-from renewal_watch.model import KINDS, OWN, Match, PhoneNumber, Policy, Record, Rule, Severity
+from renewal_watch.model import selectors
+from renewal_watch.model.alerts import KINDS, OWN, Severity
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.policy import Match, Policy, Record, Rule
+from renewal_watch.model.selectors import Effective, Fitting, Subject, digits, effective, fits, hides, is_silenced
 
 D = timedelta(days=1)
 QUICK = few(25)
@@ -38,7 +40,7 @@ INVENTORY = {"4930123456": Record(owner="Ann Meyer", labels=("VIP", "hotline"), 
 
 
 def sees(match: Match, number: PhoneNumber | None = NUMBER, environment: str = "prod") -> bool:
-    return fits(match, matching.subject(environment, number, INVENTORY))
+    return fits(match, selectors.subject(environment, number, INVENTORY))
 
 
 # --- digits -----------------------------------------------------------------------------------------------------------
@@ -302,7 +304,7 @@ def test_a_silence_is_about_its_kinds_and_without_any_about_numbers(
 
 # --- what rules say together ------------------------------------------------------------------------------------------
 
-SUBJECT = matching.subject("prod", NUMBER, INVENTORY)
+SUBJECT = selectors.subject("prod", NUMBER, INVENTORY)
 ELSEWHERE = Match(ids=("phone-2",))
 
 
@@ -467,9 +469,9 @@ def test_a_rule_about_an_environment_holds_for_its_alerts_without_number() -> No
         Rule(name="numbers of prod", match=Match(environments=("prod",), auto_renewal=False), channels=("b",)),
         Rule(name="all", add_channels=("c",)),
     )
-    found = effective(Fitting(rules), matching.subject("prod", None, INVENTORY))
+    found = effective(Fitting(rules), selectors.subject("prod", None, INVENTORY))
     assert (found.channels, found.add_channels) == (("a",), ("c",))
-    assert effective(Fitting(rules), matching.subject("", None, INVENTORY)).channels is None
+    assert effective(Fitting(rules), selectors.subject("", None, INVENTORY)).channels is None
 
 
 # --- what always holds ------------------------------------------------------------------------------------------------

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch import messages
-from renewal_watch.model import KINDS, Alert, Flaw, Message, PhoneNumber, Severity
+from renewal_watch.alerts import account_texts, list_texts, number_texts, phrases
+from renewal_watch.model.alerts import KINDS, Alert, Message, Severity
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.tracking import Flaw
+from renewal_watch.notify import render as notify_render
 
 ON = date(2026, 11, 26).toordinal()  # a Thursday
 
@@ -51,7 +54,7 @@ def number(**changes: Any) -> PhoneNumber:
     ],
 )
 def test_money_has_two_decimals_or_more(amount: str | None, currency: str | None, said: str) -> None:
-    assert messages.money(None if amount is None else Decimal(amount), currency) == said
+    assert phrases.money(None if amount is None else Decimal(amount), currency) == said
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_money_has_two_decimals_or_more(amount: str | None, currency: str | None
     ],
 )
 def test_a_length_of_time_is_said_in_its_two_largest_units(length: timedelta, said: str) -> None:
-    assert messages.span(length) == said
+    assert phrases.span(length) == said
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_a_length_of_time_is_said_in_its_two_largest_units(length: timedelta, sa
     ],
 )
 def test_a_day_is_said_by_count_and_date(left: int, said: str) -> None:
-    assert messages.when(left, ON) == said
+    assert phrases.when(left, ON) == said
 
 
 @pytest.mark.parametrize(
@@ -93,64 +96,64 @@ def test_a_day_is_said_by_count_and_date(left: int, said: str) -> None:
     ],
 )
 def test_the_consequence_of_blindness(fleet: int, soon: int, said: str) -> None:
-    assert messages.consequence(fleet, soon) == said
+    assert account_texts.consequence(fleet, soon) == said
 
 
 @pytest.mark.parametrize(
     ("words", "headline", "sentence"),
     [
         (
-            messages.upcoming(number(auto_renewal=False), "prod", 3, ON),
+            number_texts.upcoming(number(auto_renewal=False), "prod", 3, ON),
             "+15550000001 will be lost in 3 days",
             ("+15550000001 (prod) will be lost in 3 days, on Thu 26 Nov 2026: auto-renewal is off, renewing costs "
             "1.00 USD. Switch auto-renewal on or renew it in the provider's dashboard."),
         ),
         (
-            messages.upcoming(number(), "prod", 1, ON, messages.unread(T0)),
+            number_texts.upcoming(number(), "prod", 1, ON, phrases.unread(T0)),
             "+15550000001 renews in 1 day",
             ("+15550000001 (prod) renews in 1 day, on Thu 26 Nov 2026: auto-renewal is on, 1.00 USD will be charged. "
             "Make sure that the balance covers it. (as last known at 2026-11-23 12:00 UTC; the list could not be read since)"),
         ),
         (
-            messages.due(number(auto_renewal=None), "prod", 0, ON),
+            number_texts.due(number(auto_renewal=None), "prod", 0, ON),
             "+15550000001 will be lost today",
             ("+15550000001 (prod) will be lost today, Thu 26 Nov 2026: auto-renewal is not stated, renewing costs "
             "1.00 USD. Renew it in the provider's dashboard now."),
         ),
         (
-            messages.due(number(), "prod", 5, ON),
+            number_texts.due(number(), "prod", 5, ON),
             "+15550000001 is due for renewal in 5 days",
             ("+15550000001 (prod) is due for renewal in 5 days, Thu 26 Nov 2026; the provider flags it as due: "
             "auto-renewal is on, 1.00 USD will be charged. Make sure that the balance covers it."),
         ),
         (
-            messages.overdue(number(), "prod", 1, ON),
+            number_texts.overdue(number(), "prod", 1, ON),
             "+15550000001 is overdue by 1 day",
             ("+15550000001 (prod) is overdue by 1 day: it should have renewed on Thu 26 Nov 2026 and did not. "
             "Auto-renewal is on, it costs 1.00 USD. Check the balance and the card and renew it in the provider's "
             "dashboard now: an unpaid number is usually lost for good."),
         ),
         (
-            messages.auto_renewal_off(number(auto_renewal=False), "prod", -2, ON),
+            number_texts.auto_renewal_off(number(auto_renewal=False), "prod", -2, ON),
             "+15550000001: auto-renewal is off",
             ("+15550000001 (prod): auto-renewal is off, it was on before; it is overdue by 2 days, since Thu 26 Nov 2026. "
             "A renewal costs 1.00 USD. If nobody meant it, switch auto-renewal on in the provider's dashboard."),
         ),
         (
-            messages.status_changed(number(current_status="Ported"), "prod", None, None, None),
+            number_texts.status_changed(number(current_status="Ported"), "prod", None, None, None),
             "+15550000001 is ported",
             ("+15550000001 (prod) is ported; when first seen. This status is not documented: look in the provider's "
             "dashboard what it means. No renewal day is known: auto-renewal is on, a renewal costs 1.00 USD."),
         ),
         (
-            messages.price_changed(number(monthly_renewal_cost=2), number(currency="EUR"), "prod", 12, ON),
+            number_texts.price_changed(number(monthly_renewal_cost=2), number(currency="EUR"), "prod", 12, ON),
             "+15550000001 costs 2.00 USD",
             ("+15550000001 (prod): a renewal costs 2.00 USD, it was 1.00 EUR; the current price is 1.00 USD, it was "
             "1.00 EUR. Make sure that the balance covers it. It renews in 12 days, on Thu 26 Nov 2026: auto-renewal is "
             "on, a renewal costs 2.00 USD."),
         ),
         (
-            messages.missing(number(), "prod", 1, 12, ON),
+            number_texts.missing(number(), "prod", 1, 12, ON),
             "+15550000001 is missing",
             ("+15550000001 (prod) is missing: the last complete list came without it. If nobody released it, ask the "
             "provider at once; a released number is soon given to others. It is not watched any more. As last known: "
@@ -163,14 +166,14 @@ def test_a_sentence_can_be_acted_on_alone(words: tuple[str, str], headline: str,
 
 
 def test_a_number_without_a_number_is_named_by_its_id() -> None:
-    assert messages.who(number(number=None)) == "phone-1"
-    assert messages.who(number(number="")) == "phone-1"
+    assert phrases.who(number(number=None)) == "phone-1"
+    assert phrases.who(number(number="")) == "phone-1"
 
 
 @pytest.mark.parametrize(("count", "named"), [(1, 1), (10, 10), (11, 10), (400, 10)])
 def test_kinds_of_faults_are_named_up_to_ten_and_the_rest_counted(count: int, named: int) -> None:
     flaws = [Flaw(2, f"field {i} cannot be read") for i in range(count)]
-    headline, sentence = messages.invalid(flaws, "prod")
+    headline, sentence = list_texts.invalid(flaws, "prod")
     assert sentence.count(" cannot be read") == named + 1
     assert (f"and {count - named} more" in sentence) == (count > named)
     assert headline == f"{2 * count} entries of the list cannot be read whole (prod)"
@@ -195,7 +198,9 @@ def alert(
 
 
 def render(*alerts: Alert, body: int = 10_000, title: int = 250, late: timedelta = timedelta(0)) -> Message:
-    return messages.render("rw-0123456789", alerts, created_at=T0, now=T0 + late, body_limit=body, title_limit=title)
+    return notify_render.render(
+        "rw-0123456789", alerts, created_at=T0, now=T0 + late, body_limit=body, title_limit=title
+    )
 
 
 def test_all_alerts_are_one_message_the_most_urgent_first() -> None:
@@ -265,17 +270,17 @@ def test_a_long_first_alert_is_cut_rather_than_left_out() -> None:
     body = render(alert("x" * 5000), alert("y"), body=500).body
     assert body.startswith("INFO\n• xxx")
     assert "x…\n… and 1 more (1 info): renewal-watch alerts\n\nmessage" in body
-    assert 490 <= messages._size(body) <= 500
+    assert 490 <= notify_render._size(body) <= 500
     alone = render(alert("x" * 5000), body=500).body
-    assert messages._size(alone) == 500
+    assert notify_render._size(alone) == 500
 
 
 @pytest.mark.parametrize("text", ["<>&'\"" * 100, "ü" * 400, "😀" * 300, "a" * 900])
 @pytest.mark.parametrize("title_limit", [0, 40, 250])
 def test_a_short_message_says_most_in_its_title(text: str, title_limit: int) -> None:
     message = render(alert(text, headline=text), alert(text), body=160, title=title_limit)
-    assert messages._size(message.title) <= (title_limit or 160)
-    whole = messages._size(message.body) + (0 if title_limit else messages._size(message.title) + 2)
+    assert notify_render._size(message.title) <= (title_limit or 160)
+    whole = notify_render._size(message.body) + (0 if title_limit else notify_render._size(message.title) + 2)
     assert whole <= 160
     assert message.title.startswith("[info] prod: ")
     assert "2 more" in message.body or "1 more" in message.body
@@ -311,9 +316,9 @@ def test_a_message_keeps_its_limits_ends_with_its_id_and_accounts_for_every_aler
     alerts: list[Alert], body_limit: int, title_limit: int, *, late: bool
 ) -> None:
     message = render(*alerts, body=body_limit, title=title_limit, late=timedelta(hours=late))
-    above = 0 if title_limit else messages._size(message.title) + 2
-    assert messages._size(message.body) + above <= body_limit
-    assert messages._size(message.title) <= (title_limit or 250)
+    above = 0 if title_limit else notify_render._size(message.title) + 2
+    assert notify_render._size(message.body) + above <= body_limit
+    assert notify_render._size(message.title) <= (title_limit or 250)
     assert message.body.endswith("message rw-0123456789")
     told = message.body.count("•")
     rest = re.search(r"… and (\d+) more", message.body)
@@ -326,12 +331,12 @@ def test_a_message_keeps_its_limits_ends_with_its_id_and_accounts_for_every_aler
 @given(alerts=ALERTS, body_limit=st.integers(0, 129), title_limit=st.sampled_from([0, 10, 250]))
 def test_no_limit_however_small_raises_or_loses_the_id(alerts: list[Alert], body_limit: int, title_limit: int) -> None:
     message = render(*alerts, body=body_limit, title=title_limit)
-    above = 0 if title_limit else messages._size(message.title) + (2 if message.title else 0)
+    above = 0 if title_limit else notify_render._size(message.title) + (2 if message.title else 0)
     assert message.body.endswith("message rw-0123456789")
-    assert messages._size(message.body) + above <= max(body_limit, len("message rw-0123456789"))
+    assert notify_render._size(message.body) + above <= max(body_limit, len("message rw-0123456789"))
 
 
 def test_the_test_message_is_marked_as_one() -> None:
-    message = render(messages.test_alert("ops", T0))
+    message = render(notify_render.test_alert("ops", T0))
     assert message.title == "[info] TEST of channel ops"
     assert "made-up message" in message.body

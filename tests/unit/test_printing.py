@@ -15,11 +15,13 @@ from conftest import T0
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewal_watch import report
 from renewal_watch.cli import spool
 from renewal_watch.cli.spool import Spool
 from renewal_watch.errors import RenewalWatchError
-from renewal_watch.model import Absence, Known, PhoneNumber
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.tracking import Absence, Known
+from renewal_watch.reports import rows as reports_rows
+from renewal_watch.reports import tables
 
 TEXTS = st.text(st.characters(exclude_characters="\0"))
 VALUES = st.recursive(
@@ -31,13 +33,13 @@ VALUES = st.recursive(
 
 def number(
     left: int | None, *, is_missing: bool, auto: bool | None, status: str, called: str = "+15550000001"
-) -> report.Row:
+) -> reports_rows.Row:
     known = Known(1, "phone-1", called, b"", None, None, bool(auto), False)
     if is_missing:
         known = known._replace(absence=Absence(3, int(T0.timestamp())))
     on = None if left is None else T0.date() + timedelta(days=left)
     phone = PhoneNumber(id="phone-1", current_status=status, auto_renewal=auto)
-    return report.Row(
+    return reports_rows.Row(
         environment="production", known=known, number=phone, days_left=left, renews_on=on, disagreement=None
     )
 
@@ -100,7 +102,7 @@ def test_a_missing_directory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @given(NUMBERS, NUMBERS)
-def test_the_rank_of_a_number_is_its_urgency(one: report.Row, other: report.Row) -> None:
+def test_the_rank_of_a_number_is_its_urgency(one: reports_rows.Row, other: reports_rows.Row) -> None:
     assert one.rank() >= 0
     assert (one.rank() < other.rank()) == (one.urgency() < other.urgency())
     assert (one.rank() == other.rank()) == (one.urgency() == other.urgency())
@@ -121,17 +123,17 @@ def test_what_is_no_number_has_a_rank() -> None:
 @given(st.dictionaries(TEXTS, VALUES, max_size=3), st.lists(VALUES, max_size=4))
 def test_a_document_in_pieces_is_the_document(head: dict[str, Any], members: list[Any]) -> None:
     whole = {**head, "numbers": members, "last": head}
-    in_pieces = {**whole, "numbers": map(report.dumps, members)}
-    assert "".join(report.pieces(in_pieces)) == report.dumps(whole)
-    assert "".join(report.pieces(map(report.dumps, members))) == report.dumps(members)
+    in_pieces = {**whole, "numbers": map(tables.dumps, members)}
+    assert "".join(tables.pieces(in_pieces)) == tables.dumps(whole)
+    assert "".join(tables.pieces(map(tables.dumps, members))) == tables.dumps(members)
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=5))
-def test_rows_that_come_back_stand_under_their_titles(rows: list[report.Row]) -> None:
-    columns = report.Columns()
+def test_rows_that_come_back_stand_under_their_titles(rows: list[reports_rows.Row]) -> None:
+    columns = reports_rows.Columns()
     packed = [columns.packed(one) for one in rows]
     lines = [columns.title(), *map(columns.line, packed)]
     place = str(lines[0]).index("RENEWS ON")
     for line, one in zip(lines[1:], rows, strict=True):
         assert str(line)[place:].startswith("" if one.renews_on is None else one.renews_on.isoformat())
-        assert getattr(line, "tone", None) == report._tone(one)
+        assert getattr(line, "tone", None) == reports_rows._tone(one)

@@ -16,9 +16,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rounds import few
 
-from renewal_watch import messages
-from renewal_watch.messages import Own
-from renewal_watch.model import KINDS, Alert, Message, Severity
+from renewal_watch.model.alerts import KINDS, Alert, Message, Severity
+from renewal_watch.notify import render as notify_render
+from renewal_watch.notify.render import Own
 from renewal_watch.text import plain
 
 FORMS = ("text", "markdown", "html")
@@ -63,7 +63,7 @@ def render(
     late: timedelta = timedelta(0),
     own: Mapping[str, Own] | None = None,
 ) -> Message:
-    return messages.render(
+    return notify_render.render(
         "rw-0123456789",
         alerts,
         created_at=T0,
@@ -309,14 +309,16 @@ def test_a_digest_that_does_not_fit_is_cut_and_says_so_and_its_alerts_are_counte
 @pytest.mark.parametrize("form", FORMS)
 def test_a_digest_that_just_fits_is_not_cut(form: str) -> None:
     whole = render(digest(), form=form).body
-    assert render(digest(), form=form, body=messages._size(whole) + 20).body == whole
+    assert render(digest(), form=form, body=notify_render._size(whole) + 20).body == whole
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_alerts_have_the_room_that_the_digest_leaves(form: str) -> None:
     alerts = [alert(f"sentence {i:03} " + "x" * 80) for i in range(20)]
     whole = render(digest(), *alerts, form=form).body
-    assert seen(render(digest(), *alerts, form=form, body=messages._size(whole) + 50))[-2].startswith("• sentence 019")
+    assert seen(render(digest(), *alerts, form=form, body=notify_render._size(whole) + 50))[-2].startswith(
+        "• sentence 019"
+    )
 
 
 # --- always -----------------------------------------------------------------------------------------------------------
@@ -352,13 +354,13 @@ BODIES = (None, "OWN", "OWN\n- a\n- b", "OWN " + "x" * 300, "OWN" + "<i>é</i>" 
 
 def size(message: Message) -> int:
     """As ``_size`` counts; HTML is escaped already, its own marks are what they are."""
-    return len(message.body.encode()) if message.format == "html" else messages._size(message.body)
+    return len(message.body.encode()) if message.format == "html" else notify_render._size(message.body)
 
 
 def check_limits(message: Message, body_limit: int, title_limit: int) -> None:
-    above = 0 if title_limit else messages._size(message.title) + 2
+    above = 0 if title_limit else notify_render._size(message.title) + 2
     assert size(message) + above <= body_limit
-    assert messages._size(message.title) <= (title_limit or 250)
+    assert notify_render._size(message.title) <= (title_limit or 250)
     assert message.body.removesuffix("<br/>").endswith(ID)
     assert seen(message)[-1] == ID
 
@@ -443,7 +445,7 @@ def test_no_limit_however_small_raises_or_loses_the_id(
     form: str, alerts: list[Alert], body_limit: int, title_limit: int, *, with_digest: bool
 ) -> None:
     message = render(*[digest()] * with_digest, *alerts, form=form, body=body_limit, title=title_limit)
-    above = 0 if title_limit else messages._size(message.title) + (2 if message.title else 0)
+    above = 0 if title_limit else notify_render._size(message.title) + (2 if message.title else 0)
     assert seen(message)[-1] == ID
     assert size(message) + above <= max(body_limit, len(f"{ID}<br/>" if form == "html" else ID))
 

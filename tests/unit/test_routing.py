@@ -10,11 +10,17 @@ import pytest
 from conftest import T0
 from made_up import entry, listing
 
-from renewal_watch import routing
-from renewal_watch.config import Channel, Escalation, Flapping, Reminders
-from renewal_watch.model import Acknowledgement, Alert, Flap, Key, Match, Matter, PhoneNumber, Record, Rule, Severity
-from renewal_watch.model import Silence as _Silence
-from renewal_watch.routing import Hidden, Hold, Plan, Routing, Situation, Waiting
+from renewal_watch.model import selectors
+from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Key, Matter, Severity
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.policy import Match, Record, Rule
+from renewal_watch.model.policy import Silence as _Silence
+from renewal_watch.notify import flaps, hold, matters, plan, suppression
+from renewal_watch.notify.hold import Hold, Waiting
+from renewal_watch.notify.routing import Routing
+from renewal_watch.notify.suppression import Hidden, Plan, Situation
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.sections import Escalation, Flapping, Reminders
 
 M = timedelta(minutes=1)
 H = timedelta(hours=1)
@@ -70,7 +76,7 @@ def silence(**changes: Any) -> _Silence:
 
 def planned(one: Alert, way: Routing = BOTH, **known: Any) -> tuple[str | None, tuple[str, ...], Matter | None]:
     """Why it is hidden, the channels, and the matter after it."""
-    made = routing.plan([(9, one)], way, Situation(**known), T0)
+    made = plan.plan([(9, one)], way, Situation(**known), T0)
     (decision,) = made.decisions
     return decision.hidden, decision.channels, made.matters.get(one.place)
 
@@ -242,7 +248,7 @@ def test_an_acknowledgement_holds_until_it_gets_worse(one: Alert, rank: int, is_
     else:
         assert after.ack is None, "armed again"
         assert (after.told_at, after.reminded) == (T0, 0), "and reminded anew"
-        assert after.rank == routing.rank(one)
+        assert after.rank == suppression.rank(one)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +296,7 @@ def test_an_acknowledgement_is_kept_while_its_matter_is_told_again() -> None:
     ],
 )
 def test_how_bad_a_matter_is(one: Alert, expected: int) -> None:
-    assert routing.rank(one) == expected
+    assert suppression.rank(one) == expected
 
 
 # --- what becomes of a matter -----------------------------------------------------------------------------------------
@@ -386,7 +392,7 @@ def test_what_becomes_worse_after_it_was_acknowledged_is_escalated_only_after_it
     after = planned(worse, way, matters={worse.place: known})[2]
     assert after is not None
     assert after.ack is None
-    assert routing.escalates_at(after, way) == T0 + 4 * H
+    assert matters.escalates_at(after, way) == T0 + 4 * H
 
 
 def test_what_becomes_milder_is_not_urgent_any_more() -> None:
@@ -414,7 +420,7 @@ def test_an_escalation_only_notes_its_time() -> None:
 @pytest.mark.parametrize("known", [{"matters": ACKED}, {"matters": TOLD}, {}, {"matters": TOLD, "silences": SILENT}])
 def test_an_end_ends_the_matter_told_or_not(known: dict[str, Any]) -> None:
     end = alert("status.changed", INFO, ends=True)
-    made = routing.plan([(9, end)], BOTH, Situation(**known), T0)
+    made = plan.plan([(9, end)], BOTH, Situation(**known), T0)
     assert made.matters == ({PLACE: None} if "matters" in known else {})
     assert (made.decisions[0].hidden is None) == ("silences" not in known), "an acknowledgement hides no good news"
 
@@ -423,7 +429,7 @@ def test_a_batch_is_judged_in_its_order() -> None:
     """Renewed and near again in one poll: the end closes the old matter, with its acknowledgement."""
     end, again = alert("renewal.renewed", INFO, ends=True), alert("renewal.upcoming", WARNING)
     old = {end.place: matter(kind="renewal.overdue", rank=22, ack=acked(22))}
-    made = routing.plan([(8, end), (9, again)], BOTH, Situation(matters=old), T0)
+    made = plan.plan([(8, end), (9, again)], BOTH, Situation(matters=old), T0)
     assert [one.hidden for one in made.decisions] == [None, None]
     assert made.matters == {
         end.place: Matter(alert_id=9, kind="renewal.upcoming", severity=WARNING, rank=10, opened_at=T0, told_at=T0)
@@ -431,7 +437,7 @@ def test_a_batch_is_judged_in_its_order() -> None:
 
 
 def test_two_alerts_of_one_matter_in_a_batch_see_each_other() -> None:
-    made = routing.plan([(8, alert()), (9, replace(alert(), nature="repeat"))], BOTH, Situation(), T0)
+    made = plan.plan([(8, alert()), (9, replace(alert(), nature="repeat"))], BOTH, Situation(), T0)
     assert [bool(one.hidden) for one in made.decisions] == [False, True], "told in this very batch"
 
 
@@ -455,7 +461,7 @@ def test_two_alerts_of_one_matter_in_a_batch_see_each_other() -> None:
 )
 def test_what_rules_give_an_alert(rule: dict[str, Any], severity: Severity, channels: tuple[str, ...] | None) -> None:
     way = Routing(channels=(CHAT, PAGER, Channel(name="boss", by_rule_only=True)), rules=(Rule(name="r", **rule),))
-    made = routing.plan([(9, alert(severity=WARNING))], way, Situation(), T0)
+    made = plan.plan([(9, alert(severity=WARNING))], way, Situation(), T0)
     (one,) = made.decisions
     assert one.alert.severity == severity
     assert one.channels == (channels or ())
@@ -465,10 +471,10 @@ def test_what_rules_give_an_alert(rule: dict[str, Any], severity: Severity, chan
 def test_an_alert_says_whose_the_number_is() -> None:
     record = Record(owner="sales", labels=("hotline",), note="ask Bo")
     way = replace(BOTH, inventory={"15550000001": record}, rules=(Rule(name="r", owner="ops"),))
-    (one,) = routing.plan([(9, alert())], way, Situation(), T0).decisions
+    (one,) = plan.plan([(9, alert())], way, Situation(), T0).decisions
     assert one.alert.text == "What happened, and what to do. [owner: ops; labels: hotline; note: ask Bo]"
     other = alert(about=number(name="phone-2", number="+15550000002"))
-    (one,) = routing.plan([(9, other)], replace(way, rules=()), Situation(), T0).decisions
+    (one,) = plan.plan([(9, other)], replace(way, rules=()), Situation(), T0).decisions
     assert one.alert is other
 
 
@@ -509,7 +515,7 @@ class Story:
         """What the batch tells, ``-`` for one that is hidden; ``after`` the one before."""
         self.now += after
         known = {"matters": self.matters, "flaps": self.flaps} | known
-        self.made = made = routing.plan([(9, one)], self.way, Situation(**known), self.now)
+        self.made = made = plan.plan([(9, one)], self.way, Situation(**known), self.now)
         for kept, changed in ((self.matters, made.matters), (self.flaps, made.flaps)):
             for key, value in changed.items():
                 kept.pop(key, None)
@@ -587,7 +593,7 @@ def test_who_wants_not_to_be_told_of_flapping_is_not(way: Routing, known: dict[s
     story = Story(way)
     for one in (OFF, ON, OFF, ON):
         story.sees(one, **known)
-    further = routing.plan([(10, more) for more in story.made.more], way, Situation(**known), story.now)
+    further = plan.plan([(10, more) for more in story.made.more], way, Situation(**known), story.now)
     assert not any(decision.channels for decision in further.decisions)
 
 
@@ -619,8 +625,8 @@ def test_when_flapping_starts(changes: int, within: str, gaps_h: tuple[int, ...]
 )
 def test_flapping_settles_when_nothing_changed_for_as_long(ago: timedelta, within: str, has_settled: bool) -> None:
     flap = Flap((T0 - 3 * D, T0 - ago), since=T0 - 2 * D)
-    assert routing.has_settled(flap, replace(BOTH, flapping=Flapping(within=within)), T0) == has_settled
-    assert routing.settles_after(replace(BOTH, flapping=Flapping(within=within))) == (24 * H if "24" in within else H)
+    assert flaps.has_settled(flap, replace(BOTH, flapping=Flapping(within=within)), T0) == has_settled
+    assert flaps.settles_after(replace(BOTH, flapping=Flapping(within=within))) == (24 * H if "24" in within else H)
 
 
 def test_changes_of_one_thing_are_not_those_of_another() -> None:
@@ -656,7 +662,7 @@ def test_changes_of_one_thing_are_not_those_of_another() -> None:
     ],
 )
 def test_what_counts_as_a_change(one: Alert, counts: bool) -> None:
-    assert bool(routing.plan([(9, one)], BOTH, Situation(), T0).flaps) == counts
+    assert bool(plan.plan([(9, one)], BOTH, Situation(), T0).flaps) == counts
 
 
 def test_renewal_alerts_of_a_number_that_flaps_are_told() -> None:
@@ -685,7 +691,7 @@ def test_two_things_of_one_number_that_flap_at_once_are_told_apart() -> None:
             (1, ON if switched else OFF),
             (2, alert("auto_renewal.on" if switched else "auto_renewal.off", WARNING, ends=switched)),
         ]
-        made = routing.plan(pair, BOTH, Situation(flaps=story.flaps), story.now)
+        made = plan.plan(pair, BOTH, Situation(flaps=story.flaps), story.now)
         story.flaps.update({key: flap for key, flap in made.flaps.items() if flap})
     assert [more.kind for more in made.more] == ["flapping.started"] * 2
     assert len({more.key for more in made.more}) == 2
@@ -704,7 +710,7 @@ def test_a_channel_that_is_told_no_changes_any_more_is_told_why(channel: Channel
     explained = False
     for one in (OFF, ON, OFF, ON, OFF):
         is_hidden = story.sees(one)[-1] == "-"
-        further = routing.plan([(10, more) for more in story.made.more], story.way, Situation(), story.now)
+        further = plan.plan([(10, more) for more in story.made.more], story.way, Situation(), story.now)
         explained |= any(decision.channels for decision in further.decisions)
     assert explained or not is_hidden
 
@@ -740,12 +746,12 @@ EVERY = Reminders(critical_every="1d", warning_every="3d", info_every="off", max
 )
 def test_when_a_matter_is_told_again(known: Matter, reminders: Reminders, at: datetime | None) -> None:
     way = replace(BOTH, reminders=reminders)
-    assert routing.reminds_at(known, way) == at
+    assert matters.reminds_at(known, way) == at
     if at is None:
-        assert not routing.is_reminder_due(known, way, T0 + 1000 * D)
+        assert not matters.is_reminder_due(known, way, T0 + 1000 * D)
     else:
-        assert not routing.is_reminder_due(known, way, at - M)
-        assert routing.is_reminder_due(known, way, at)
+        assert not matters.is_reminder_due(known, way, at - M)
+        assert matters.is_reminder_due(known, way, at)
 
 
 ESCALATES = Escalation(after="4h", channels=("boss",))
@@ -768,15 +774,15 @@ BY_RULE = (Rule(name="r", escalate_to=("boss",)),)
 )
 def test_when_others_are_told(known: Matter, way: dict[str, Any], at: datetime | None) -> None:
     given = replace(BOTH, **way)
-    assert routing.escalates_at(known, given) == at
-    assert routing.is_escalation_due(known, given, T0 + 3 * H) == (at is not None)
-    assert not routing.is_escalation_due(known, given, T0 - M)
+    assert matters.escalates_at(known, given) == at
+    assert matters.is_escalation_due(known, given, T0 + 3 * H) == (at is not None)
+    assert not matters.is_escalation_due(known, given, T0 - M)
 
 
 @pytest.mark.parametrize(("own", "channels"), [(None, ("boss",)), (("pager",), ("pager",)), ((), ())])
 def test_whom_others_are(own: tuple[str, ...] | None, channels: tuple[str, ...]) -> None:
-    said = routing.matching.Effective(escalate_to=own)
-    assert routing.escalates_to(said, replace(BOTH, escalation=ESCALATES)) == channels
+    said = selectors.Effective(escalate_to=own)
+    assert matters.escalates_to(said, replace(BOTH, escalation=ESCALATES)) == channels
 
 
 @pytest.mark.parametrize(
@@ -795,9 +801,9 @@ def test_whom_others_are(own: tuple[str, ...] | None, channels: tuple[str, ...])
     ],
 )
 def test_whether_what_hid_a_matter_still_does(hider: str, holds: bool) -> None:
-    assert routing.still_hides(hider, [silence(pk=3), silence(pk=5)], BOTH.mark) == holds
+    assert matters.still_hides(hider, [silence(pk=3), silence(pk=5)], BOTH.mark) == holds
     if hider.startswith("silence"):
-        assert not routing.still_hides(hider, [], BOTH.mark)
+        assert not matters.still_hides(hider, [], BOTH.mark)
 
 
 @pytest.mark.parametrize(
@@ -815,7 +821,7 @@ def test_whether_what_hid_a_matter_still_does(hider: str, holds: bool) -> None:
     ],
 )
 def test_when_the_end_of_a_silence_is_told_ahead(changes: dict[str, Any], warns: bool) -> None:
-    assert routing.warns_of_end(silence(**changes), T0) == warns
+    assert matters.warns_of_end(silence(**changes), T0) == warns
 
 
 @pytest.mark.parametrize(
@@ -829,14 +835,14 @@ def test_when_the_end_of_a_silence_is_told_ahead(changes: dict[str, Any], warns:
     ],
 )
 def test_what_is_not_wanted_now(kind: str, known: dict[str, Any], way: Routing, hider: str | None) -> None:
-    one = routing.matching.subject("prod", number(), {})
+    one = selectors.subject("prod", number(), {})
     said = way.said(one)
-    found = routing.suppressed(kind, one, said, Situation(**known), mark=way.mark)
+    found = suppression.suppressed(kind, one, said, Situation(**known), mark=way.mark)
     assert (found.hider if found else None) == hider
     assert found is None or isinstance(found, Hidden)
     if found:
         assert found.why
-        assert routing.hide(matter(), found) == matter(hidden=found.why, hider=hider)
+        assert matters.hide(matter(), found) == matter(hidden=found.why, hider=hider)
 
 
 # --- messages that wait -----------------------------------------------------------------------------------------------
@@ -888,8 +894,8 @@ NIGHT = ("22:00-07:00",)
 def test_quiet_hours_are_those_of_the_clock_on_the_wall(zone: str, now: str, until: str | None) -> None:
     expected = Hold(utc(until), f"quiet hours 22:00-07:00 {zone}") if until else None
     own = Channel(name="chat", quiet_hours=NIGHT, timezone=zone)
-    assert routing.hold(own, waiting(), "Antarctica/Troll", (), utc(now)) == expected, "the channel's own zone"
-    assert routing.hold(Channel(name="chat", quiet_hours=NIGHT), waiting(), zone, (), utc(now)) == expected
+    assert hold.hold(own, waiting(), "Antarctica/Troll", (), utc(now)) == expected, "the channel's own zone"
+    assert hold.hold(Channel(name="chat", quiet_hours=NIGHT), waiting(), zone, (), utc(now)) == expected
 
 
 @pytest.mark.parametrize(
@@ -906,7 +912,7 @@ def test_quiet_hours_are_those_of_the_clock_on_the_wall(zone: str, now: str, unt
 )
 def test_quiet_hours_in_the_hour_that_the_clocks_change(zone: str, now: str, until: str | None) -> None:
     channel = Channel(name="chat", quiet_hours=("02:05-02:50",), timezone=zone)
-    held = routing.hold(channel, waiting(), "UTC", (), utc(now))
+    held = hold.hold(channel, waiting(), "UTC", (), utc(now))
     assert (held.until if held else None) == (utc(until) if until else None)
 
 
@@ -916,7 +922,7 @@ WEEKEND = ("22:00-07:00", "sat,sun 00:00-24:00")
 def test_quiet_hours_that_touch_are_one() -> None:
     """From Friday 22:00 to Monday 07:00, said as both."""
     channel = Channel(name="chat", quiet_hours=WEEKEND, timezone="Europe/Berlin")
-    held = routing.hold(channel, waiting(), "UTC", (), utc("2026-11-27 21:00"))
+    held = hold.hold(channel, waiting(), "UTC", (), utc("2026-11-27 21:00"))
     assert held == Hold(utc("2026-11-30 06:00"), "quiet hours 22:00-07:00, sat,sun 00:00-24:00 Europe/Berlin")
 
 
@@ -929,7 +935,7 @@ def test_what_is_critical_waits_for_no_calendar_unless_it_is_to(
     by: dict[str, Any], severity: Severity, critical_at_once: bool, is_held: bool
 ) -> None:
     channel = Channel(name="chat", critical_at_once=critical_at_once, **by)
-    held = routing.hold(channel, waiting(severity=severity), "UTC", (), utc("2026-11-23 23:00"))
+    held = hold.hold(channel, waiting(severity=severity), "UTC", (), utc("2026-11-23 23:00"))
     assert (held is not None) == is_held
 
 
@@ -950,7 +956,7 @@ def test_what_is_critical_waits_for_no_calendar_unless_it_is_to(
 )
 def test_what_waits_for_the_digest(digest: str, zone: str, now: str, until: str) -> None:
     channel = Channel(name="desk", digest=digest, quiet_hours=NIGHT)
-    assert routing.hold(channel, waiting(), zone, (), utc(now)) == Hold(utc(until), "it comes with the digest")
+    assert hold.hold(channel, waiting(), zone, (), utc(now)) == Hold(utc(until), "it comes with the digest")
 
 
 @pytest.mark.parametrize(
@@ -972,10 +978,10 @@ def test_a_channel_takes_so_many_messages_an_hour(
 ) -> None:
     channel = Channel(name="chat", max_per_hour=most)
     sent = [T0 - minutes * M for minutes in sent_min_ago]
-    held = routing.hold(channel, waiting(), "UTC", sent, T0)
+    held = hold.hold(channel, waiting(), "UTC", sent, T0)
     assert held == (None if until_min is None else Hold(T0 + until_min * M, f"chat takes {most} messages an hour"))
     if held:
-        assert routing.hold(channel, waiting(), "UTC", sent, held.until) is None, "then there is room"
+        assert hold.hold(channel, waiting(), "UTC", sent, held.until) is None, "then there is room"
 
 
 @pytest.mark.parametrize(
@@ -993,13 +999,13 @@ def test_what_is_critical_waits_for_the_cap_only_as_long_as_it_takes_to_gather(
     severity: Severity, waited_min: int, until_min: int | None
 ) -> None:
     channel = Channel(name="chat", max_per_hour=2)
-    held = routing.hold(channel, waiting(severity=severity, at=T0 - waited_min * M), "UTC", [T0 - 50 * M] * 2, T0)
+    held = hold.hold(channel, waiting(severity=severity, at=T0 - waited_min * M), "UTC", [T0 - 50 * M] * 2, T0)
     assert (held.until if held else None) == (None if until_min is None else T0 + until_min * M)
 
 
 def test_what_is_to_come_at_once_waits_for_nothing() -> None:
     channel = Channel(name="chat", quiet_hours=("00:00-12:00", "12:00-23:59"), digest="daily 08:00", max_per_hour=1)
-    assert routing.hold(channel, waiting(at_once=True), "UTC", [T0], T0) is None
+    assert hold.hold(channel, waiting(at_once=True), "UTC", [T0], T0) is None
 
 
 NOON = Channel(name="chat", quiet_hours=("11:00-12:00",), max_per_hour=3)  # ends at T0
@@ -1040,19 +1046,19 @@ NOON = Channel(name="chat", quiet_hours=("11:00-12:00",), max_per_hour=3)  # end
 )
 def test_which_messages_become_one(those: list[Waiting], sent: int, taken: list[int], why: str) -> None:
     late = [T0 - (sent - count) * M for count in range(sent)]
-    found, said = routing.gathers(NOON, those, "UTC", late, T0)
+    found, said = hold.gathers(NOON, those, "UTC", late, T0)
     assert ([one.pk for one in found], said) == (taken, why)
 
 
 def test_what_was_tried_is_sent_by_itself_and_waits_for_no_digest() -> None:
     """Somebody may have seen it: it keeps its id, and a digest would not take it."""
     channel = Channel(name="desk", digest="daily 08:00")
-    assert routing.hold(channel, waiting(), "UTC", (), T0)
-    assert routing.hold(channel, waiting(is_fresh=False), "UTC", (), T0) is None
+    assert hold.hold(channel, waiting(), "UTC", (), T0)
+    assert hold.hold(channel, waiting(is_fresh=False), "UTC", (), T0) is None
 
 
 def test_what_waits_for_the_digest_is_not_gathered_by_the_cap() -> None:
     channel = Channel(name="desk", digest="daily 08:00", max_per_hour=1)
     those = [waiting(1, CRITICAL), waiting(2), waiting(3, CRITICAL)]
-    found, _ = routing.gathers(channel, those, "UTC", (), T0)
+    found, _ = hold.gathers(channel, those, "UTC", (), T0)
     assert [one.pk for one in found] == [1, 3]

@@ -17,20 +17,14 @@ import pytest
 from conftest import T0
 from made_up import entry, listing
 
-from renewal_watch import identity, rules, signs
-from renewal_watch.model import (
-    Absence,
-    Alert,
-    Cycle,
-    Entry,
-    Known,
-    Listing,
-    PhoneNumber,
-    Policy,
-    Release,
-    Verdict,
-    Watch,
-)
+from renewal_watch.detect import compare, failures, identity, lists, turn
+from renewal_watch.model import renewal_day
+from renewal_watch.model.account import Release
+from renewal_watch.model.alerts import Alert
+from renewal_watch.model.numbers import Entry, Listing, PhoneNumber
+from renewal_watch.model.policy import Policy
+from renewal_watch.model.tracking import Absence, Cycle, Known, Verdict, Watch
+from renewal_watch.notify import retry
 
 H = timedelta(hours=1)
 D = timedelta(days=1)
@@ -60,22 +54,22 @@ class World:
         for name, old in settled.renamed.items():
             self.parsed[name] = msgspec.structs.replace(was[old], id=name)
         self.fleet = dict(settled.numbers)
-        self.context = rules.Context(renumbered=settled.renumbered, **context)
-        compared = rules.compare(self.fleet, found, self.policy, now)
+        self.context = turn.Context(renumbered=settled.renumbered, **context)
+        compared = compare.compare(self.fleet, found, self.policy, now)
         asked = [self.fleet[name] for name in (*compared.changed, *compared.absent)]
         before = {known.provider_id: self.parsed[known.provider_id] for known in asked}
-        return self._apply(rules.judge(self.fleet, before, found, compared, self.watch, self.policy, now, self.context))
+        return self._apply(lists.judge(self.fleet, before, found, compared, self.watch, self.policy, now, self.context))
 
     def fail(self, now: datetime, reason: str = "server_trouble") -> list[str]:
-        near = rules.near_without_list(self.fleet.values(), self.policy, now)
+        near = failures.near_without_list(self.fleet.values(), self.policy, now)
         before = {name: self.parsed[name] for name in near}
         error = f"it failed with {reason}"
         return self._apply(
-            rules.judge_failure(self.fleet, before, self.watch, self.policy, now, reason=reason, error=error)
+            failures.judge_failure(self.fleet, before, self.watch, self.policy, now, reason=reason, error=error)
         )
 
     def wait(self, now: datetime) -> list[str]:
-        return self._apply(rules.judge_time(self.fleet, self.watch, self.policy, now))
+        return self._apply(failures.judge_time(self.fleet, self.watch, self.policy, now))
 
     def _apply(self, verdict: Verdict) -> list[str]:
         names = [known.provider_id for known in verdict.updates]
@@ -144,8 +138,8 @@ TODAY = T0.toordinal()
     ("left", "reached"), [(15, None), (14, 14), (8, 14), (7, 7), (4, 7), (3, 3), (2, 3), (1, 1), (0, 0), (-5, 0)]
 )
 def test_only_the_tightest_threshold_counts(left: int, reached: int | None) -> None:
-    assert rules.tightest(left, (14, 7, 3, 1, 0)) == reached
-    assert rules.tightest(left, (0, 7, 14, 1, 3)) == reached
+    assert turn.tightest(left, (14, 7, 3, 1, 0)) == reached
+    assert turn.tightest(left, (0, 7, 14, 1, 3)) == reached
 
 
 @pytest.mark.parametrize(
@@ -165,7 +159,7 @@ def test_only_the_tightest_threshold_counts(left: int, reached: int | None) -> N
     ],
 )
 def test_a_day_is_a_day_of_the_configured_zone(zone: str, at: str, day: str) -> None:
-    assert signs.today(datetime.fromisoformat(at), zone) == date.fromisoformat(day).toordinal()
+    assert renewal_day.today(datetime.fromisoformat(at), zone) == date.fromisoformat(day).toordinal()
 
 
 # --- the countdown ticks as the calendar does -------------------------------------------------------------------------
@@ -188,7 +182,7 @@ def test_a_ticking_countdown_is_no_change_at_whatever_hour_the_provider_turns_it
         world.poll(now, shown)
         known = world.fleet["phone-1"]
         assert known.zero_at is not None
-        assert signs.countdown_at(known.zero_at, int(now.timestamp())) == shown["days_until_monthly_renewal"]
+        assert renewal_day.countdown_at(known.zero_at, int(now.timestamp())) == shown["days_until_monthly_renewal"]
     assert world.versions == 1
     assert world.corrections <= 3
     assert [alert.kind for alert in world.told] == ["number.added"]
@@ -203,7 +197,7 @@ def test_a_provider_that_turns_its_day_with_daylight_saving_is_followed(month: i
         now = start + hours * H
         shown = (renews - now.astimezone(ZoneInfo("Europe/Berlin")).date()).days
         world.poll(now, entry(renewal_date=renews.isoformat(), days_until_monthly_renewal=shown))
-        assert signs.countdown_at(world.fleet["phone-1"].zero_at or 0, int(now.timestamp())) == shown
+        assert renewal_day.countdown_at(world.fleet["phone-1"].zero_at or 0, int(now.timestamp())) == shown
     assert world.versions == 1
     assert world.corrections <= 5
 
@@ -232,7 +226,7 @@ def test_the_countdown_is_as_the_provider_said_after_any_pause(gap_h: int, turn_
         now = T0 + hours * H
         shown = phone(now, JANUARY, turn_h=turn_h)
         world.poll(now, shown)
-        left = signs.countdown_at(world.fleet["phone-1"].zero_at or 0, int(now.timestamp()))
+        left = renewal_day.countdown_at(world.fleet["phone-1"].zero_at or 0, int(now.timestamp()))
         assert left == shown["days_until_monthly_renewal"], hours
     assert world.versions == 1
 
@@ -266,7 +260,7 @@ def failing(world: World, now: datetime) -> str:
 )  # fmt: skip
 def test_the_fingerprint_leaves_out_nothing_but_the_countdown(one: str, other: str, *, same: bool) -> None:
     parsed = number()
-    prints = {rules.fingerprint(Entry(parsed, text.encode())) for text in (one, other)}
+    prints = {compare.fingerprint(Entry(parsed, text.encode())) for text in (one, other)}
     assert (len(prints) == 1) is same
 
 
@@ -1020,7 +1014,7 @@ def test_a_number_that_another_environment_lists_moved_there_and_is_not_missing(
     rest = listing(*fleet_of(T0, *REST))
     assert world.take(T0 + H, rest, elsewhere={"a": "sub"}) == ["number.moved warning"]
     assert "+1555000000a (prod) moved to sub" in world.text
-    assert not rules.may_be_elsewhere(world.fleet["a"], T0 + H)
+    assert not turn.may_be_elsewhere(world.fleet["a"], T0 + H)
     assert [world.take(T0 + hours * H, rest) for hours in (2, 3, 4)] == [[], [], []]
 
 
@@ -1219,7 +1213,7 @@ def test_a_missing_number_is_neither_counted_nor_judged_while_blind() -> None:
     ("attempts", "seconds"), [(1, 30), (2, 60), (3, 120), (7, 1920), (8, 3600), (9, 3600), (1000, 3600)]
 )
 def test_a_failed_delivery_is_tried_again_ever_later_up_to_an_hour(attempts: int, seconds: int) -> None:
-    early, middle, late = (rules.next_attempt(attempts, T0, chance) - T0 for chance in (0.0, 0.5, 1.0))
+    early, middle, late = (retry.next_attempt(attempts, T0, chance) - T0 for chance in (0.0, 0.5, 1.0))
     assert middle == timedelta(seconds=seconds)
     assert (early, late) == (middle * 0.8, middle * 1.2)
 
@@ -1237,16 +1231,16 @@ def test_a_failed_delivery_is_tried_again_ever_later_up_to_an_hour(attempts: int
 def test_a_rejected_token_is_tried_at_most_hourly(
     reason: str, retry_after: timedelta | None, expected: timedelta | None
 ) -> None:
-    assert rules.next_poll_hold(reason, retry_after) == expected
+    assert failures.next_poll_hold(reason, retry_after) == expected
 
 
 def test_jitter_stays_within_its_bound() -> None:
-    assert all(timedelta(0) <= rules.jitter(H) < H for _ in range(100))
-    assert rules.jitter(timedelta(0)) == timedelta(0)
+    assert all(timedelta(0) <= retry.jitter(H) < H for _ in range(100))
+    assert retry.jitter(timedelta(0)) == timedelta(0)
 
 
 def test_an_error_of_any_length_fits_an_alert() -> None:
-    assert len(rules.error_text("x" * 10_000)) <= 500
+    assert len(failures.error_text("x" * 10_000)) <= 500
 
 
 # --- every sentence ---------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from made_up import entry, listing
 from rounds import few
 from test_rules import World
 
-from renewal_watch import rules, signs
-from renewal_watch.model import Policy
+from renewal_watch.detect import turn
+from renewal_watch.model import renewal_day
+from renewal_watch.model.policy import Policy
 
 QUICK = few(20, suppress_health_check=[HealthCheck.too_slow])
 NAMES = ("a", "b", "c", "d")
@@ -168,7 +169,7 @@ def test_the_tightest_threshold_is_never_missed_and_none_is_told_twice(
         if what == "ok":
             shown = entry(renewal_date=renews.isoformat(), days_until_monthly_renewal=days, auto_renewal=auto)
             world.poll(now, shown)
-            reached = rules.tightest(days, (*thresholds, 0) if days == 0 else thresholds)
+            reached = turn.tightest(days, (*thresholds, 0) if days == 0 else thresholds)
             if reached is not None:
                 tightest = reached if tightest is None else min(reached, tightest)
             if tightest is not None:
@@ -189,11 +190,11 @@ def test_the_tightest_threshold_is_never_missed_and_none_is_told_twice(
 @given(zero_h=st.integers(-2000, 2000), now_h=st.integers(-2000, 2000), turn_h=st.integers(0, 23))
 def test_a_countdown_and_the_instant_of_its_zero_say_the_same(zero_h: int, now_h: int, turn_h: int) -> None:
     now_s = int((T0 + timedelta(hours=now_h)).timestamp())
-    countdown = signs.countdown_at(now_s + zero_h * 3600, now_s)
-    zero_at = signs.zero_of(countdown, now_s, turn_h * 3600)
-    assert signs.countdown_at(zero_at, now_s) == countdown
+    countdown = renewal_day.countdown_at(now_s + zero_h * 3600, now_s)
+    zero_at = renewal_day.zero_of(countdown, now_s, turn_h * 3600)
+    assert renewal_day.countdown_at(zero_at, now_s) == countdown
     assert (zero_at - turn_h * 3600) % 86_400 == 0
-    assert signs.countdown_at(zero_at, now_s + 86_400) == countdown - 1
+    assert renewal_day.countdown_at(zero_at, now_s + 86_400) == countdown - 1
 
 
 @QUICK
@@ -208,9 +209,9 @@ def test_a_corrected_countdown_is_what_the_provider_says_now(countdown: int, off
     world = World()
     world.poll(T0, entry())
     known = world.fleet["phone-1"]._replace(zero_at=now_s - phase + (countdown + off) * 86_400)
-    assert signs.countdown_at(known.zero_at or 0, now_s) == countdown + off
-    zero_at = signs.corrected_zero(countdown, known, now_s, now_s - ago_h * 3600)
-    assert signs.countdown_at(zero_at, now_s) == countdown
+    assert renewal_day.countdown_at(known.zero_at or 0, now_s) == countdown + off
+    zero_at = renewal_day.corrected_zero(countdown, known, now_s, now_s - ago_h * 3600)
+    assert renewal_day.countdown_at(zero_at, now_s) == countdown
 
 
 @QUICK

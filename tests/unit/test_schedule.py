@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from rounds import few
 
-from renewal_watch.schedule import (
+from renewal_watch.schedule.times import (
     calendar_fault,
     cron_fault,
     last_fire,

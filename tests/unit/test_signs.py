@@ -9,9 +9,10 @@ import pytest
 from conftest import T0
 from made_up import entry, listing
 
-from renewal_watch import signs
-from renewal_watch.model import Doubt, Known, PhoneNumber
-from renewal_watch.signs import Moment
+from renewal_watch.model import renewal_day
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.renewal_day import Moment
+from renewal_watch.model.tracking import Doubt, Known
 
 H = timedelta(hours=1)
 D = timedelta(days=1)
@@ -42,11 +43,11 @@ class Told:
         now = T0 + days * D
         one = said(countdown, stated, **changes)
         at = Moment(now, self.read_s, now.toordinal(), "UTC")
-        on, doubt = signs.believe(one, self.shown or one, self.known, at)
-        zero = None if one.countdown is None else signs.zero_of(one.countdown, at.now_s, 0)
+        on, doubt = renewal_day.believe(one, self.shown or one, self.known, at)
+        zero = None if one.countdown is None else renewal_day.zero_of(one.countdown, at.now_s, 0)
         self.known = Known(1, "a", "+1", b"", zero, on, auto_renewal=False, is_sandbox=False, doubt=doubt)
         self.shown, self.read_s = one, at.now_s
-        left = signs.days_left(one, self.known, at.on_day, at.now_s)
+        left = renewal_day.days_left(one, self.known, at.on_day, at.now_s)
         return None if on is None else on - TODAY, left
 
     @property
@@ -199,8 +200,8 @@ def test_an_instant_is_turned_into_the_zone_before_it_is_a_day(text: str, zone: 
 
 def test_a_fraction_is_the_day_of_its_instant_in_the_zone() -> None:
     at = Moment(datetime(2026, 11, 30, 20, tzinfo=UTC), 0, date(2026, 11, 30).toordinal(), "Europe/Berlin")
-    assert signs.counted(number(days_until_monthly_renewal=0.1), at) == date(2026, 11, 30).toordinal()
-    assert signs.counted(number(days_until_monthly_renewal=0.2), at) == date(2026, 12, 1).toordinal()
+    assert renewal_day.counted(number(days_until_monthly_renewal=0.1), at) == date(2026, 11, 30).toordinal()
+    assert renewal_day.counted(number(days_until_monthly_renewal=0.2), at) == date(2026, 12, 1).toordinal()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_a_fraction_is_the_day_of_its_instant_in_the_zone() -> None:
     [("UTC", "2026-11-24T00:00Z"), ("Europe/Berlin", "2026-11-23T23:00Z"), ("America/Sao_Paulo", "2026-11-24T03:00Z")],
 )
 def test_a_day_ends_in_the_zone(zone: str, ends: str) -> None:
-    assert signs.end_of_day(TODAY, zone) == datetime.fromisoformat(ends)
+    assert renewal_day.end_of_day(TODAY, zone) == datetime.fromisoformat(ends)
 
 
 def test_a_number_of_which_nothing_is_odd_has_no_doubt() -> None:

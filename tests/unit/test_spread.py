@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rounds import few
 
-from renewal_watch import poll
-from renewal_watch.config import Environment
-from renewal_watch.schedule import SLOW_S, Due, spread, to_begin
-from renewal_watch.snapshots import Schedule
+from renewal_watch.operations import poll
+from renewal_watch.schedule.times import SLOW_S, Due, spread, to_begin
+from renewal_watch.settings.environment import Environment
+from renewal_watch.store.snapshots import Schedule
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

@@ -1,0 +1,1 @@
+"""What the account says beside the list means for the numbers. Pure."""

@@ -1,0 +1,164 @@
+"""Words that several texts share: days, money, a number's facts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+
+from renewal_watch.model import renewal_day
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.renewal_day import Moment
+from renewal_watch.model.tracking import Known
+from renewal_watch.text import plain
+
+DASHBOARD = "the provider's dashboard"
+_DIGITS = 30  # an amount with more before or after the point is no price and is not written out
+_CENTS = {  # decimals of currencies that have other than two (ISO 4217)
+    **dict.fromkeys(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"], 0),
+    **dict.fromkeys(["RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"], 0),
+    **dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3),
+    **dict.fromkeys(["CLF", "UYW"], 4),
+}
+
+
+def days(count: int) -> str:
+    """``1 day``, ``3 days``."""
+    return f"{count} day" if count == 1 else f"{count} days"
+
+
+def numbers(count: int) -> str:
+    """``1 number``, ``3 numbers``."""
+    return f"{count} number" if count == 1 else f"{count} numbers"
+
+
+@lru_cache(maxsize=1024)
+def day(ordinal: int) -> str:
+    """``Thu 26 Nov 2026`` of a ``date.toordinal``."""
+    return f"{date.fromordinal(ordinal):%a %d %b %Y}"
+
+
+def instant(at: datetime) -> str:
+    """``2026-11-26 10:00 UTC``, or ``never`` said by the caller."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its two largest units: ``2 d 3 h``, ``45 min``."""
+    minutes = int(length.total_seconds()) // 60
+    parts = [(minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min")]
+    said = [f"{count} {unit}" for count, unit in parts if count][:2]
+    return " ".join(said) or "less than a minute"
+
+
+@lru_cache(maxsize=1024)
+def money(amount: Decimal | None, currency: str | None) -> str:
+    """``1.00 USD``, ``1500 JPY``, ``1.234 KWD``: at least as many decimals as the currency has, never rounded."""
+    if amount is None or not amount.is_finite():
+        return "an unknown amount"
+    name = plain(currency or "")
+    if abs(amount.adjusted()) > _DIGITS:  # written out it could fill the memory
+        return f"{amount} {name}".rstrip()
+    whole, _, cents = f"{amount:f}".partition(".")
+    cents = cents.rstrip("0").ljust(_CENTS.get(name.upper(), 2), "0")
+    return f"{whole}{'.' * bool(cents)}{cents} {name}".rstrip()
+
+
+def who(number: PhoneNumber) -> str:
+    """The number as dialled, else its id."""
+    return plain(number.number or "") or plain(number.id)
+
+
+def auto(number: PhoneNumber) -> str:
+    """``auto-renewal is on``."""
+    if number.auto_renewal is None:
+        return "auto-renewal is not stated"
+    return f"auto-renewal is {'on' if number.auto_renewal else 'off'}"
+
+
+def cost(number: PhoneNumber) -> str:
+    """What a renewal costs: ``1.00 USD``."""
+    return money(number.cost, number.currency)
+
+
+def when(left: int, on: int) -> str:
+    """``in 3 days, on Thu 26 Nov 2026``; ``today, …`` on the day itself; ``3 days ago, on …`` after it."""
+    if left == 0:
+        return f"today, {day(on)}"
+    return f"in {days(left)}, on {day(on)}" if left > 0 else f"{days(-left)} ago, on {day(on)}"
+
+
+def what_comes(number: PhoneNumber, left: int | None, on: int | None) -> str:
+    """What the renewal day brings: ``it renews in 3 days, on …``, ``it will be lost …``, ``it is overdue by …``."""
+    if left is None or on is None:
+        return "no renewal day is known"
+    if left < 0:
+        return f"it is overdue by {days(-left)}, since {day(on)}"
+    return f"it {'renews' if number.auto_renewal else 'will be lost'} {when(left, on)}"
+
+
+def facts(number: PhoneNumber, left: int | None, on: int | None) -> str:
+    """The end of a sentence on anything but renewal: days, date, auto-renewal and cost."""
+    said = what_comes(number, left, on)
+    return f"{said[0].upper()}{said[1:]}: {auto(number)}, a renewal costs {cost(number)}."
+
+
+def unread(as_of: datetime | None) -> str:
+    """What an alert says while the API cannot be read."""
+    return f" (as last known at {instant(as_of)}; the list could not be read since)" if as_of else ""
+
+
+UNLISTED = " (as last known; it is not in the list now)"
+UNREADABLE = " (as last known; its entry in the list may be one that cannot be read now)"
+UNSTATED = " (as last known; the list does not state its renewal day any more)"
+
+
+def disagreement(known: Known, number: PhoneNumber, countdown: int | None, on_day: int, zone: str) -> str | None:
+    """What is in doubt of a number's renewal day, None where nothing is; ``countdown`` went on since it was listed."""
+    if known.doubt is not None and known.doubt.is_unstated and known.renews_on is not None:
+        return f"its renewal day is not stated any more; last known {day(known.renews_on)}"
+    stated = renewal_day.stated(number, zone)
+    if countdown is None or stated is None or abs(stated - on_day - countdown) <= renewal_day.WOBBLE_DAYS:
+        if known.doubt is None or known.renews_on is None:
+            return None
+        return f"its countdown stands still, so that {day(known.renews_on)} is believed, as first read"
+    left = stated - on_day
+    when_said = "today" if left == 0 else f"in {days(left)}" if left > 0 else f"{days(-left)} ago"
+    counts = f"{days(countdown)} until" if countdown >= 0 else f"{days(-countdown)} since"
+    said = f"the provider counts {counts} renewal, but its renewal_date is {date.fromordinal(stated)}, {when_said}"
+    return said if known.renews_on is None else f"{said}; {day(known.renews_on)} is believed"
+
+
+def which_day(number: PhoneNumber, on: int, at: Moment) -> str:
+    """Which sign of a number's renewal day counts, where they contradict each other or what was believed before."""
+    stated, counted = renewal_day.stated(number, at.zone), renewal_day.counted(number, at)
+    date_said = "" if stated is None else f"its renewal_date is {day(stated)}"
+    count_said = "" if counted is None else f"its countdown stands at {days(number.countdown or 0)}"
+    if stated is not None and abs(stated - on) <= renewal_day.WOBBLE_DAYS:
+        return f"by its renewal_date; {count_said}" if count_said else "by its renewal_date"
+    if counted is not None and abs(counted - on) <= renewal_day.WOBBLE_DAYS:
+        return f"by its countdown; {date_said}" if date_said else "by its countdown"
+    said = " and ".join(filter(None, (count_said, date_said)))
+    return f"as first read; {said}, which moved on without a sign of a renewal"
+
+
+def pairs(filters: Mapping[str, str]) -> str:
+    """Filters as ``key=value, key=value``."""
+    return ", ".join(f"{plain(key)}={plain(value)}" for key, value in filters.items())
+
+
+def in_days(left: int) -> str:
+    """``today``, ``in 3 days``."""
+    return "today" if left == 0 else f"in {days(left)}"
+
+
+def a_few(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
+def of_numbers(count: int, whole: str = "") -> str:
+    """``of 5 numbers``, ``of 1 number``."""
+    return f"of {numbers(count)}{whole}"

@@ -1,0 +1,1 @@
+"""Reads the configuration, checks it, and names every fault at once."""

@@ -1,0 +1,141 @@
+"""Builds a section from its table, key by key, so that one fault does not hide the next."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from renewal_watch.model.policy import Match, Rule
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import (
+    Account,
+    Backup,
+    Canary,
+    Database,
+    Escalation,
+    Flapping,
+    InventoryFile,
+    Metrics,
+    Polls,
+    Privacy,
+    Reminders,
+    Renewals,
+    Retention,
+    Template,
+    Web,
+)
+from renewal_watch.settings.values import S
+from renewal_watch.settings.whole import File
+
+_JARGON = {  # of msgspec, in the words of TOML
+    " | null": "",
+    "bool | int | float | str": "text, a number, true or false",
+    "array of length >= 1": "a list with at least one value",
+    "array": "a list",
+    "object": "a table",
+    "str": "text in quotes",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
+_SECTIONS: dict[tuple[type[msgspec.Struct], str], type[msgspec.Struct]] = {
+    (File, "database"): Database,
+    (File, "polls"): Polls,
+    (File, "renewals"): Renewals,
+    (File, "inventory"): InventoryFile,
+    (File, "reminders"): Reminders,
+    (File, "escalation"): Escalation,
+    (File, "flapping"): Flapping,
+    (File, "canary"): Canary,
+    (File, "privacy"): Privacy,
+    (File, "web"): Web,
+    (File, "metrics"): Metrics,
+    (File, "account"): Account,
+    (File, "retention"): Retention,
+    (File, "backup"): Backup,
+    (File, "environments"): Environment,
+    (File, "channels"): Channel,
+    (File, "rules"): Rule,
+    (File, "templates"): Template,
+    (Rule, "match"): Match,
+}
+_REPEATED = {(File, "environments"), (File, "channels"), (File, "rules"), (File, "templates")}
+
+
+@cache  # a thousand files of environments are of one class
+def _fields(cls: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    return {field.name: field for field in msgspec.structs.fields(cls)}
+
+
+def build(cls: type[S], table: dict[str, Any], path: str, faults: list[str]) -> S | None:
+    """``cls`` from ``table``; each key is tried on its own, so that one fault does not hide the next."""
+    fields = _fields(cls)
+    given: dict[str, Any] = {}
+    before = len(faults)
+    for key, value in table.items():
+        place = f"{path}{key}"
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
+            faults.append(f"{place}: unknown key; {hint}")
+            continue
+        inner = _SECTIONS.get((cls, key))
+        if inner is not None and (cls, key) in _REPEATED:
+            if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+                faults.append(f"{place}: write it as [[{key}]]")
+                continue
+            labels = [one["name"] if isinstance(one.get("name"), str) else str(i + 1) for i, one in enumerate(value)]
+            built = [build(inner, one, f"{key}.{label}.", faults) for one, label in zip(value, labels, strict=True)]
+            if not value and key == "environments" and "environments_dir" not in table:
+                faults.append("environments: at least one [[environments]] is needed, or environments_dir")
+            given[key] = tuple(one for one in built if one is not None)
+        elif inner is not None:
+            if not isinstance(value, dict):
+                form = f"{key} = {{ … }}" if cls is Rule else f"[{key}]"
+                faults.append(f"{place}: write it as {form}")
+                continue
+            given[key] = build(inner, value, f"{place}.", faults)
+        else:
+            try:
+                given[key] = msgspec.convert(value, fields[key].type)
+            except msgspec.ValidationError as error:
+                faults.append(f"{place}: {_plain_fault(str(error), fields[key].type)}")
+    missing = [name for name, field in fields.items() if field.required and name not in table]
+    faults.extend(f"{path}{name}: is missing" for name in missing)
+    if len(faults) > before:
+        return None
+    try:
+        return cls(**given)
+    except ValueError as error:  # keys that are right one by one
+        faults.append(f"{path.rstrip('.')}: {error}")
+        return None
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words that a type of fixed words takes, however deep they stand in it."""
+    if get_origin(kind) is Literal:
+        return [str(word) for word in get_args(kind)]
+    return [word for inner in get_args(kind) for word in _choices(inner)]
+
+
+def _plain_fault(text: str, kind: Any) -> str:
+    if "|off" in text:
+        return 'write a whole number and a unit, such as "6h" or "2d", or "off"'
+    if r"[smhd]" in text:
+        return 'write a whole number and a unit, such as "30s", "15m", "6h" or "2d"'
+    if "A-Za-z0-9._-" in text:
+        return "a name has up to 64 letters, digits, dots, dashes and underscores and starts with a letter or digit"
+    if "decimal string" in text:
+        return "write an amount, such as 5 or 2.50"
+    said = re.sub(r" - at `.*\[\.\.\.\]`", "", text).replace(" - at `$", " at `").replace("`", "").removesuffix(" at ")
+    if said.startswith("Invalid enum value"):
+        return f"{said.replace('Invalid enum value', 'unknown value')}; write one of: {', '.join(_choices(kind))}"
+    for jargon, words in _JARGON.items():
+        said = said.replace(jargon, words)
+    return said[:1].lower() + said[1:]

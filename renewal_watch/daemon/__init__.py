@@ -1,0 +1,1 @@
+"""The background service: its threads, reloads, and the daemons beside it."""

@@ -1,0 +1,1 @@
+"""SQLite and PostgreSQL: engine, tables, views, copies."""

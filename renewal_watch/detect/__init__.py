@@ -1,0 +1,1 @@
+"""What a list, or its absence, means for the numbers. Pure."""

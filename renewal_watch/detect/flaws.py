@@ -1,0 +1,113 @@
+"""Judges what of a list cannot be read or believed, and the clock. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from renewal_watch.alerts import list_texts
+from renewal_watch.detect.turn import CLOCK, DAYS, EMPTY, FLAW_KINDS, SIGNS, Turn, is_watched
+from renewal_watch.model import renewal_day
+from renewal_watch.model.alerts import Severity
+from renewal_watch.model.numbers import Listing, PhoneNumber
+from renewal_watch.model.tracking import Flaw, Known, Watch
+
+CLOCK_FAR_OFF = timedelta(hours=1)  # a day more or less is near
+CLOCK_LASTS = timedelta(days=1)  # a difference that lasts so long is no passing fault: the provider's days count
+
+
+def judge_flaws(turn: Turn, fleet: Mapping[str, Known], listing: Listing, watch: Watch) -> Watch:
+    """Tell what cannot be read, once for each kind of fault; numbers without a day, and contradictions, as they come."""
+    flaws = unreadable(listing)
+    if fresh := [flaw for kind, flaw in flaws.items() if kind not in watch.flaws]:
+        turn.tell("data.invalid", Severity.warning, turn.once("list"), list_texts.invalid(fresh, turn.at))
+    elif not flaws and any(kind not in FLAW_KINDS for kind in watch.flaws):
+        turn.end("", "data")
+    lost = [one for one in turn.unstated if not _was(fleet, one[1], is_unstated=True)]
+    if lost:
+        words = list_texts.unstated(lost, turn.at)
+        turn.tell("data.unknown", Severity.warning, turn.once("days"), words, topic=DAYS)
+    elif DAYS in watch.flaws and not turn.unstated:
+        turn.tell("watch.recovered", Severity.info, turn.once("days"), list_texts.days_known(turn.at), topic=DAYS)
+    odd = [one for one in turn.doubtful if not _was(fleet, one[1], is_unstated=False)]
+    if odd:
+        words = list_texts.contradiction(odd, turn.at, turn.moment)
+        turn.tell("data.contradiction", Severity.warning, turn.once("signs"), words, topic=SIGNS)
+    elif SIGNS in watch.flaws and not turn.doubtful:
+        turn.tell("watch.recovered", Severity.info, turn.once("signs"), list_texts.signs_agree(turn.at), topic=SIGNS)
+    if turn.unstated:
+        flaws[DAYS] = Flaw(len(turn.unstated), list_texts.days_unknown(len(turn.unstated)))
+    if turn.doubtful:
+        flaws[SIGNS] = Flaw(len(turn.doubtful), list_texts.signs_contradict(len(turn.doubtful)))
+    _judge_emptiness(turn, listing, watch, flaws)
+    if turn.context.clock_off is not None:
+        flaws[CLOCK] = Flaw(0, list_texts.clock_off(turn.at, turn.context.clock_off)[0].partition(": ")[2])
+    return replace(watch, flaws=flaws)
+
+
+def _judge_emptiness(turn: Turn, listing: Listing, watch: Watch, flaws: dict[str, Flaw]) -> None:
+    """Tell once that there is nothing to watch, and numbers that are not watched any more."""
+    if turn.unwatched:
+        words = list_texts.unwatched(turn.unwatched, turn.at)
+        turn.tell("number.unwatched", Severity.warning, turn.once("sandbox"), words, topic="")
+    sandbox = len(listing.entries)
+    is_watching = turn.policy.include_sandbox or any(not one.parsed.is_sandbox for one in listing.entries.values())
+    if (is_watching and listing.entries) or watch.shrunk_at is not None or listing.invalid:
+        if EMPTY in watch.flaws and is_watching and listing.entries:
+            words = list_texts.not_empty(turn.at, len(listing.entries))
+            turn.tell("watch.recovered", Severity.info, turn.once(EMPTY), words, topic=EMPTY)
+        return
+    if EMPTY not in watch.flaws:
+        words = list_texts.list_empty(turn.at, sandbox, turn.context.filters)
+        turn.tell("watch.list_empty", Severity.warning, turn.once(EMPTY), words, topic=EMPTY)
+    flaws[EMPTY] = Flaw(0, list_texts.nothing_watched(sandbox, turn.context.filters))
+
+
+def judge_dayless(turn: Turn, listing: Listing, fleet: Sequence[Known]) -> None:
+    """Tell once that the first list has numbers without a renewal day: a warning where all of them are without."""
+    watched = [known for known in fleet if is_watched(known, turn.policy)]
+    those = [listing.entries[k.provider_id].parsed for k in watched if k.renews_on is None and k.cycle is None]
+    if those:
+        severity = Severity.warning if len(those) == len(watched) else Severity.info
+        words = list_texts.dayless(those, len(watched), turn.at)
+        turn.tell("data.unknown", severity, turn.once("first"), words, topic="")
+
+
+def unreadable(listing: Listing) -> dict[str, Flaw]:
+    """What of the list cannot be read, by the kind of fault."""
+    found = {}
+    by_kind: dict[tuple[str, str], list[tuple[PhoneNumber, str]]] = {}
+    for entry in listing.entries.values():
+        for fault in entry.faults:
+            by_kind.setdefault((fault.field, fault.form), []).append((entry.parsed, fault.shown))
+    for (name, form), those in by_kind.items():
+        found[f"{name}: {form}"] = Flaw(len(those), list_texts.field_unreadable(name, form, those))
+    if listing.invalid:
+        found["entry"] = Flaw(len(listing.invalid), list_texts.entries_skipped(listing.invalid))
+    return found
+
+
+def _was(fleet: Mapping[str, Known], known: Known, *, is_unstated: bool) -> bool:
+    """Whether the same was in doubt at the list before."""
+    old = fleet.get(known.provider_id)
+    if old is None or old.doubt is None:
+        return False
+    return old.doubt.is_unstated if is_unstated else old.doubt.lists >= renewal_day.LISTS_IN_DOUBT
+
+
+def judge_clock(turn: Turn, watch: Watch) -> Watch:
+    """Tell that two clocks differ, and that they agree again. Until that has lasted neither is believed alone."""
+    off = turn.context.clock_off
+    if off is None:
+        if watch.clock_off_at is not None:
+            turn.tell("watch.recovered", Severity.info, turn.once(CLOCK), list_texts.clock_right(turn.at), topic=CLOCK)
+        confirmed_at = turn.now if turn.context.is_dated else watch.confirmed_at
+        return replace(watch, clock_off_at=None, confirmed_at=confirmed_at)
+    if watch.clock_off_at is None:
+        severity = Severity.critical if abs(off) >= CLOCK_FAR_OFF else Severity.warning
+        turn.tell("watch.clock_off", severity, turn.once(CLOCK), list_texts.clock_off(turn.at, off), topic=CLOCK)
+        watch = replace(watch, clock_off_at=turn.now)
+    since = watch.clock_off_at
+    turn.is_unclear = since is not None and turn.now - since < CLOCK_LASTS
+    return watch

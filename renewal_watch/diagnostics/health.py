@@ -1,0 +1,256 @@
+"""How the watch itself does: whether it sees and whether it is heard, each with its reason in a sentence.
+
+    examine     all that must hold for the watch to be relied on; behind /readyz, the health page and ``check``
+    alive       the least: the database can be read; behind /healthz, so that nobody restarts a process for old data
+    unreadable  what both say when not even that is so
+
+The reasons are meant to be shown to anybody who may ask: they name environments and channels, and hold no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select
+
+from renewal_watch.alerts.phrases import instant, span
+from renewal_watch.database.schema import deliveries
+from renewal_watch.detect import failures
+from renewal_watch.maintenance import backups
+from renewal_watch.model.tracking import Watch
+from renewal_watch.notify import retry
+from renewal_watch.reports.rows import orphaned
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store import leases
+from renewal_watch.store.store import Transaction
+from renewal_watch.text import REDACTOR, plain
+
+SENT_WITHIN = timedelta(minutes=15)  # of the time at which a message may go; see ``late``
+BACKED_UP_WITHIN = timedelta(hours=6)  # of the time at which a backup is due
+POLLED_WITHIN = timedelta(minutes=10)  # of the time at which a poll is due
+FUTURE = timedelta(minutes=5)  # a list read later than now by more than this was read by a clock that was put back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at. With ``is_blind`` nothing can be said about the numbers of ``environment``.
+
+    ``environment`` is empty for what is about all of them.
+    """
+
+    name: str
+    ok: bool
+    reason: str
+    environment: str = ""
+    is_blind: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """For a program that asks."""
+        about = {"environment": self.environment} if self.environment else {}
+        return {"name": self.name, **about, "ok": self.ok, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Everything that was looked at, fine or not."""
+
+    checks: tuple[Finding, ...]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of it is fine."""
+        return all(one.ok for one in self.checks)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What is not, a sentence each."""
+        return tuple(one.reason for one in self.checks if not one.ok)
+
+    def as_json(self) -> dict[str, Any]:
+        """``{"status": "ok" or "failing", "checks": [{"name", "environment", "ok", "reason"}]}``."""
+        return {"status": "ok" if self.is_ready else "failing", "checks": [one.as_json() for one in self.checks]}
+
+
+def unreadable(error: Exception) -> Health:
+    """The health of a watch whose database cannot be read."""
+    said = REDACTOR.clean(str(error))
+    return Health(checks=(Finding(name="database", ok=False, reason=said, is_blind=True),))
+
+
+def alive(tx: Transaction, settings: Settings, now: datetime) -> Health:
+    """Whether the database can be read, and somebody polls. Raises StoreError, through the transaction, when it cannot."""
+    if tx.schema_fault() is not None:  # whatever it is: the question was answered
+        return Health(checks=(_readable(),))
+    return Health(checks=(_readable(), *daemon(tx, settings, now)))
+
+
+def daemon(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether the daemon is there and polls in time, where one ever was; a timer is judged by the age of its lists."""
+    seen = tx.daemon_seen(now)
+    if seen is None:
+        return
+    when = f"{instant(seen.at)} ({span(max(now - seen.at, timedelta(0)))} ago)"
+    intervals = {one.name: one.interval for one in settings.environments}
+    polled = [(watch, schedule) for _, watch, schedule in tx.watches() if watch.name in intervals]
+    newest = max((watch.last_poll_at for watch, _ in polled if watch.last_poll_at), default=None)
+    if not seen.is_there:
+        longest = min(intervals.values(), default=timedelta(0)) + POLLED_WITHIN
+        is_polled = newest is not None and newest > seen.at + leases.MISSED and now - newest <= longest
+        said = f"no daemon is running, one was last seen at {when}; start it: systemctl start renewal-watch"
+        if is_polled:
+            said = "no daemon is running any more, but something else polls in time"
+        yield Finding(name="daemon", ok=is_polled, reason=said)
+        return
+    late = [
+        watch.name
+        for watch, schedule in polled
+        if schedule.next_poll_at is not None
+        and now - schedule.next_poll_at > max(POLLED_WITHIN, intervals[watch.name] / 2)
+    ]
+    if late:
+        some = ", ".join(late[:5])
+        said = f"a daemon is there, but its polls are late: {some}; see its log: journalctl -u renewal-watch"
+        yield Finding(name="daemon", ok=False, reason=said)
+    else:
+        yield Finding(name="daemon", ok=True, reason="a daemon is running and polls in time")
+
+
+def examine(tx: Transaction, settings: Settings, now: datetime) -> Health:
+    """Every finding on the configured environments and channels, in the order in which they are best mended."""
+    fault = tx.schema_fault()
+    if fault is not None:
+        return Health(checks=(Finding(name="database", ok=False, reason=fault, is_blind=True),))
+    return Health(
+        checks=(
+            _readable(),
+            *_files(settings, now),
+            *daemon(tx, settings, now),
+            *lists(tx, settings, now),
+            _outbox(tx, settings, now),
+            *_channels(tx, settings, now),
+            *_backup(tx, settings, now),
+        )
+    )
+
+
+def _readable() -> Finding:
+    return Finding(name="database", ok=True, reason="the database can be read")
+
+
+def _files(settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether there is anything to watch, and whether the environments' directory can be used whole."""
+    if not settings.environments:
+        reason = f"no environment is watched: {settings.environments_dir} has no file that can be used"
+        yield Finding(name="environments", ok=False, reason=reason, is_blind=True)
+    for file, fault in settings.file_faults(now).items():
+        reason = f"{plain(file)} (environments_dir) cannot be used as it is: {REDACTOR.clean(plain(fault))}"
+        yield Finding(name="environments", ok=False, reason=reason)
+
+
+def lists(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether each environment's list is fresh."""
+    known = {watch.name: watch for _, watch, _ in tx.watches()}
+    for one in settings.environments:
+        watch = known.get(one.name, Watch(name=one.name))
+        fault = _blindness(watch, settings, now)
+        said = fault or f"{one.name}: the list was read {_age(watch, now)} ago"
+        yield Finding(name="list", environment=one.name, ok=fault is None, reason=said, is_blind=fault is not None)
+
+
+def _blindness(watch: Watch, settings: Settings, now: datetime) -> str | None:
+    """Why what is kept of an environment says nothing about now."""
+    error = f" ({REDACTOR.clean(plain(watch.last_error))})" if watch.last_error else ""
+    at = watch.last_success_at
+    if at is None:
+        return f"{watch.name}: its list was never read{error}; it is read by: renewal-watch run, or poll"
+    if at > now + FUTURE:
+        return (
+            f"{watch.name}: its list was read {span(at - now)} from now: the clock was put back; the next poll mends it"
+        )
+    policy = settings.policy(settings.environment(watch.name))
+    if failures.is_stale(watch, policy, now):
+        limit = span(policy.stale_after)
+        return f"{watch.name}: its list was last read {_age(watch, now)} ago, which is stale after {limit}{error}"
+    return None
+
+
+def _age(watch: Watch, now: datetime) -> str:
+    return span(now - (watch.last_success_at or now))
+
+
+# --- being heard ------------------------------------------------------------------------------------------------------
+
+
+def late(tx: Transaction, settings: Settings, now: datetime) -> int:
+    """How many messages could have gone some time ago and still wait: nobody sends.
+
+    What waits for quiet hours, a digest, a cap or the next attempt is not late. Where no daemon runs, each poll sends:
+    the longest time between two polls is therefore waited for as well.
+    """
+    then = now - SENT_WITHIN - max((one.interval for one in settings.environments), default=timedelta(0))
+    found = 0
+    for channel in settings.channels:
+        query = select(deliveries.c.message_id).where(
+            deliveries.c.state == "pending",
+            deliveries.c.channel == channel.name,
+            deliveries.c.next_attempt_at <= then,
+            or_(deliveries.c.leased_until.is_(None), deliveries.c.leased_until <= then),
+        )
+        waiting = set(tx.connection.execute(query).scalars())
+        found += len(waiting - tx.held(channel, settings.timezone, then).keys()) if waiting else 0
+    return found
+
+
+def _outbox(tx: Transaction, settings: Settings, now: datetime) -> Finding:
+    count = late(tx, settings, now)
+    if count:
+        many = "1 message" if count == 1 else f"{count} messages"
+        reason = f"{many} could have been sent long ago: nothing sends; it is done by: renewal-watch run, or send"
+        return Finding(name="outbox", ok=False, reason=reason)
+    names = [one.name for one in settings.channels]
+    pending = tx.connection.execute(
+        select(func.count())
+        .select_from(deliveries)
+        .where(deliveries.c.state == "pending", deliveries.c.channel.in_(names))
+    ).scalar_one()
+    waits = {0: "no message waits", 1: "1 message waits, in time"}.get(pending, f"{pending} messages wait, in time")
+    # No fault, for it would stay one where a channel was taken out on purpose; but nothing of it is in time.
+    never = [orphaned(name, count) for name, count in tx.orphans(names).items()]
+    return Finding(name="outbox", ok=True, reason="; ".join([waits, *never]))
+
+
+def _channels(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Channels that have failed for so long that people were told; what they last said stays with ``status``."""
+    faults = tx.channel_faults()
+    for one in settings.channels:
+        since = faults[one.name][0] if one.name in faults else now
+        lasted = now - since
+        ok = lasted < retry.CHANNEL_FAILING_AFTER
+        said = (
+            f"channel {one.name} works"
+            if one.name not in faults
+            else f"channel {one.name} has failed for {span(lasted)}"
+        )
+        yield Finding(name="channel", ok=ok, reason=said if ok else f"{said}; see: renewal-watch status")
+
+
+# --- being kept -------------------------------------------------------------------------------------------------------
+
+
+def _backup(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """Whether backups are made as the configuration wants them; the place and what went wrong stay with ``doctor``."""
+    if not settings.backup.directory:
+        return
+    state = backups.State.of(tx.fired_at(backups.CALENDAR))
+    last = f"the last backup was made {span(now - state.good_at)} ago" if state.good_at else "no backup was made yet"
+    is_late = state.next_at is not None and now - state.next_at > BACKED_UP_WITHIN
+    if state.fault is not None:
+        said = f"the backup fails, {last}; see: renewal-watch doctor"
+    elif is_late:
+        said = f"{last}, and the next one is late; it is made by: renewal-watch run"
+    else:
+        said = last
+    yield Finding(name="backup", ok=state.fault is None and not is_late, reason=said)

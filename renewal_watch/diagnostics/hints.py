@@ -1,0 +1,66 @@
+"""What a configuration says and can hardly mean: it is taken, and warned of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from renewal_watch.errors import ConfigError
+from renewal_watch.model.policy import Record, Rule
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.whole import Settings
+from renewal_watch.text import without_default_port
+
+_CURRENCY = re.compile("[A-Za-z]{3}")  # ISO 4217
+_COUNTRY = re.compile("[A-Za-z]{2}")  # ISO 3166-1 alpha-2, as the API page has it
+
+
+def hints(settings: Settings, records: Mapping[str, Record]) -> list[str]:
+    """A sentence for each; ``records`` are those of the inventory, by number."""
+    labels = {label.strip().lower() for one in records.values() for label in one.labels}
+    owners = {one.owner.strip().lower() for one in records.values()}
+    return [
+        *(hint for rule in settings.rules for hint in _of_rule(rule, labels, owners)),
+        *_twice(settings.environments),
+    ]
+
+
+def _of_rule(rule: Rule, labels: set[str], owners: set[str]) -> Iterator[str]:
+    place = f"rules.{rule.name}.match"
+    for country in rule.match.countries or ():
+        if not _COUNTRY.fullmatch(country.strip()):
+            yield f"{place}.countries: {country!r} fits no number; write the two letters of the country, such as US"
+    for currency in rule.match.currencies or ():
+        if not _CURRENCY.fullmatch(currency.strip()):
+            yield f"{place}.currencies: {currency!r} fits no number; write the three letters of the currency, such as USD"
+    for key, wanted, known in (("labels", rule.match.labels, labels), ("owners", rule.match.owners, owners)):
+        for one in wanted or ():
+            if one.strip().lower() not in known:
+                yield f"{place}.{key}: {one!r} fits nobody; no number of the inventory has it"
+
+
+def _twice(those: tuple[Environment, ...]) -> Iterator[str]:
+    """Environments that read the same numbers of one account."""
+    by_account: dict[tuple[str, str], list[Environment]] = {}
+    for one in those:
+        try:
+            by_account.setdefault((_address(one.base_url), one.read_token()), []).append(one)
+        except ConfigError:
+            continue  # told where secrets are
+    for group in by_account.values():
+        first: dict[tuple[tuple[str, str], ...], str] = {}  # by what they ask for
+        for one in group:
+            asked = tuple(sorted(one.query.items()))
+            other = first.get(asked) or first.get(()) or (next(iter(first.values()), "") if not asked else "")
+            first.setdefault(asked, one.name)
+            if other:
+                yield (
+                    f"environments {other} and {one.name} read the same numbers of one account, so that everything "
+                    f"is told twice; leave one out, or give both filters of their own"
+                )
+
+
+def _address(base_url: str) -> str:
+    parts = urlsplit(base_url.lower())
+    return without_default_port(parts.scheme, parts.netloc) + parts.path.rstrip("/")

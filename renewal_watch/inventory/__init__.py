@@ -1,0 +1,1 @@
+"""Owners, labels and notes of numbers, from a CSV file."""

@@ -1,0 +1,179 @@
+"""Alerts, the matters they open, and their deliveries. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import Literal, NamedTuple
+
+from renewal_watch.model.numbers import PhoneNumber
+
+KINDS = (
+    "renewal.upcoming",
+    "renewal.due",
+    "renewal.overdue",
+    "renewal.renewed",
+    "renewal.postponed",
+    "status.changed",
+    "number.added",
+    "number.missing",
+    "number.returned",
+    "number.moved",
+    "number.renumbered",
+    "number.unwatched",
+    "auto_renewal.off",
+    "auto_renewal.on",
+    "price.changed",
+    "capability.lost",
+    "capability.gained",
+    "data.invalid",
+    "data.unknown",
+    "data.contradiction",
+    "watch.token_rejected",
+    "watch.api_failing",
+    "watch.list_shrunk",
+    "watch.stale",
+    "watch.recovered",
+    "watch.daemon_lost",
+    "watch.clock_off",
+    "watch.list_empty",
+    "channel.failing",
+    "inventory.invalid",
+    "environments.invalid",
+    "backup.failed",
+    "flapping.started",
+    "flapping.ended",
+    "silence.ending",
+    "lapse.last_chance",
+    "lapse.renewed",
+    "release.requested",
+    "release.approved",
+    "release.closed",
+    "funds.topup_off",
+    "funds.topup_failed",
+    "funds.card_expiring",
+    "funds.short",
+    "funds.recovered",
+    "canary.sent",
+    "canary.failed",
+    "digest.sent",
+)
+OWN = frozenset(
+    {"watch", "channel", "inventory", "environments", "backup", "silence", "canary", "digest"}
+)  # first words of the kinds about the watch itself
+
+
+class Severity(IntEnum):
+    """How soon somebody must act; compares as its urgency."""
+
+    info = 0
+    warning = 1
+    critical = 2
+
+
+class Key(NamedTuple):
+    """What a matter is about: environment and number ("" where it is about none), and its topic."""
+
+    environment: str
+    number_id: str
+    topic: str
+
+
+class Acknowledgement(NamedTuple):
+    """Somebody knows; ``rank`` is how bad it was then."""
+
+    at: datetime
+    by: str
+    rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matter:
+    """Something that was found and still holds. It ends with the alert that says so, or when the state is gone.
+
+    ``alert_id`` is the newest alert about it. ``told_at`` is None while nobody was told; ``hidden`` says why it is not
+    told now, and ``hider`` by what, in a form that can be asked whether it still holds.
+    """
+
+    alert_id: int
+    kind: str
+    severity: Severity
+    rank: int
+    opened_at: datetime
+    told_at: datetime | None = None
+    reminded: int = 0
+    hidden: str | None = None
+    hider: str | None = None
+    ack: Acknowledgement | None = None
+    urgent_at: datetime | None = None  # since when it is told as critical
+    escalated_at: datetime | None = None
+
+
+class Flap(NamedTuple):
+    """How often something changed of late, and since when that counts as flapping."""
+
+    times: tuple[datetime, ...]
+    since: datetime | None = None
+    worst: Severity = Severity.info  # of these changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A fact worth telling. ``key`` names it for ever: the same key is never written twice.
+
+    ``headline`` is the few words for a subject; ``text`` the whole line with what to do. ``topic`` names the matter that
+    the alert opens or, with ``ends``, closes; an alert without topic is about nothing that lasts. ``nature`` says why it
+    is told now. ``channels`` are given where it is for these and no others, whatever they usually take. ``about`` is the
+    number as it was judged, and ``said_by`` the key of an alert of the same batch that says the same to those who are told
+    of it; they are not kept.
+    """
+
+    key: str
+    kind: str
+    severity: Severity
+    environment: str
+    text: str
+    headline: str
+    number_id: str | None = None
+    number: str | None = None
+    days_left: int | None = None
+    topic: str = ""
+    ends: bool = False
+    nature: Literal["new", "repeat", "reminder", "release", "escalation"] = "new"
+    channels: tuple[str, ...] | None = None
+    about: PhoneNumber | None = field(default=None, repr=False)
+    said_by: str | None = None
+
+    @property
+    def place(self) -> Key:
+        """The matter it is about."""
+        return Key(self.environment, self.number_id or "", self.topic)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What one channel is told at once."""
+
+    message_id: str
+    title: str
+    body: str
+    severity: Severity
+    format: str = "text"
+    about: Key | None = None  # its gravest matter: mails about the same one stand in one thread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A message's fate on one channel, as claimed: the right to send it until ``leased_until``."""
+
+    pk: int
+    message_id: str
+    channel: str
+    lease: str
+    leased_until: datetime
+    attempts: int
+    created_at: datetime
+    alerts: tuple[Alert, ...]
+    note: str = ""  # why it comes now, where it was held back or comes in another channel's place
+    alert_ids: tuple[int, ...] = ()  # of ``alerts``, in their order

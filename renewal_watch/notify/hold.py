@@ -1,0 +1,97 @@
+"""Until when a delivery waits: quiet hours, digests, others to go with. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+from renewal_watch.model.alerts import Severity
+from renewal_watch.notify.routing import CAP_CRITICAL, CAP_WINDOW
+from renewal_watch.schedule import times as schedule_times
+from renewal_watch.settings.channel import Channel
+
+
+class Waiting(NamedTuple):
+    """A message in the outbox, as far as it matters for when it goes."""
+
+    pk: int
+    severity: Severity
+    at_once: bool
+    created_at: datetime
+    is_fresh: bool  # never tried, so that nobody can have seen its id
+
+
+class Hold(NamedTuple):
+    """Until when a message waits, and why."""
+
+    until: datetime
+    why: str
+
+
+def hold(channel: Channel, message: Waiting, zone: str, sent: Sequence[datetime], now: datetime) -> Hold | None:
+    """Why a message waits at ``now``, None if it may go. ``sent`` are the newest messages of the channel, ascending."""
+    if message.at_once:
+        return None
+    held = _by_calendar(channel, message, zone, now)
+    if held:
+        return held
+    if channel.is_hook:  # a script is not disturbed by many
+        return None
+    recent = sent[bisect_right(sent, now - CAP_WINDOW) :]
+    if len(recent) >= channel.max_per_hour:
+        until = recent[-channel.max_per_hour] + CAP_WINDOW
+        if message.severity == Severity.critical:
+            until = min(until, message.created_at + CAP_CRITICAL)
+            if until <= now:
+                return None
+        return Hold(until, f"{channel.name} takes {channel.max_per_hour} messages an hour")
+    return None
+
+
+def _by_calendar(channel: Channel, message: Waiting, zone: str, now: datetime) -> Hold | None:
+    if message.severity == Severity.critical and channel.critical_at_once:
+        return None
+    zone = channel.timezone or zone
+    if channel.digest is not None and message.is_fresh:  # one that was tried is sent by itself
+        return Hold(_next_digest(now, channel.digest, zone), "it comes with the digest")
+    if channel.quiet_hours:
+        until = _quiet_until(now, channel.quiet_hours, zone)
+        if until is not None:
+            return Hold(until, f"quiet hours {', '.join(channel.quiet_hours)} {zone}")
+    return None
+
+
+@lru_cache(maxsize=64)  # many messages wait for one digest
+def _next_digest(now: datetime, digest: str, zone: str) -> datetime:
+    return schedule_times.next_fire(now, digest, zone)
+
+
+@lru_cache(maxsize=64)  # … and for one end of quiet hours
+def _quiet_until(now: datetime, windows: tuple[str, ...], zone: str) -> datetime | None:
+    return schedule_times.quiet_until(now, windows, zone)
+
+
+def gathers(
+    channel: Channel, waiting: Sequence[Waiting], zone: str, sent: Sequence[datetime], now: datetime
+) -> tuple[list[Waiting], str]:
+    """The messages that go as one with the first of them, and the words that say why.
+
+    Those are the ones that were held back when they were found; and all that wait, when the cap leaves room for one.
+    A hook is told each by itself.
+    """
+    first = waiting[0]
+    if first.at_once or not first.is_fresh:
+        return [first], ""
+    if channel.is_hook:
+        was_held = _by_calendar(channel, first, zone, first.created_at)
+        return [first], f"held back: {was_held.why}" if was_held else ""
+    free = [one for one in waiting if one.is_fresh and not one.at_once and hold(channel, one, zone, sent, now) is None]
+    if len(free) > 1 and len(sent) - bisect_right(sent, now - CAP_WINDOW) >= channel.max_per_hour - 1:
+        return free, f"gathered, for {channel.name} takes {channel.max_per_hour} messages an hour"
+    held = [(one, why) for one in free if (why := _by_calendar(channel, one, zone, one.created_at))]
+    if not held or held[0][0] != first:
+        return [first], ""
+    return [one for one, _ in held], f"held back: {held[0][1].why}"

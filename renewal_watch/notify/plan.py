@@ -1,0 +1,68 @@
+"""Decides who is told of an alert, and what hides it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from renewal_watch.alerts.reminder_texts import with_owner
+from renewal_watch.model import selectors
+from renewal_watch.model.alerts import Alert
+from renewal_watch.model.policy import Record
+from renewal_watch.model.selectors import Effective
+from renewal_watch.notify.flaps import flap_of
+from renewal_watch.notify.matters import matter_of
+from renewal_watch.notify.routing import Routing
+from renewal_watch.notify.suppression import (
+    CHANGES,
+    Decision,
+    Hidden,
+    Plan,
+    Situation,
+    channels_for,
+    what_hides,
+    with_those_told,
+)
+
+
+def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situation, now: datetime) -> Plan:
+    """Decide on alerts in the order in which they were found; ``found`` has them with their ids."""
+    made = Plan()
+    told: dict[str, tuple[str, ...]] = {}
+    is_simple = not routing.rules and not routing.inventory
+    for alert_id, judged in found:
+        said, alert = selectors.NOTHING, judged
+        if not is_simple:
+            one = routing.subject(judged)
+            said = routing.said(one)
+            alert = _worded(judged, said, routing.record(one))
+        key = alert.place
+        matter = made.matters[key] if key in made.matters else situation.matters.get(key)
+        hidden = what_hides(alert, said, routing, situation, matter, now)
+        if alert.nature == "new" and alert.kind in CHANGES and alert.topic:
+            hidden = flap_of(alert, said, routing, situation, made, hidden, now)
+        channels = () if hidden else channels_for(alert, said, routing)
+        if alert.ends and not hidden:
+            channels = with_those_told(channels, situation.told.get(key, frozenset()), routing)
+        if not hidden and not channels:
+            hidden = Hidden("no channel takes it", f"nobody:{routing.mark}")
+        told[alert.key] = channels
+        if alert.said_by in told:  # those who are told of the one know the other
+            channels = tuple(name for name in channels if name not in told[alert.said_by])
+        why = hidden.why if hidden else None if channels else "another alert of the same poll says it"
+        made.decisions.append(Decision(alert_id, alert, why, channels))
+        if alert.topic:
+            after = matter_of(alert_id, alert, matter, hidden, routing, now)
+            if after is not None or matter is not None:
+                made.matters[key] = after
+    return made
+
+
+def _worded(alert: Alert, said: Effective, record: Record) -> Alert:
+    """The alert with the severity the rules give it, and with whose it is."""
+    severity = said.severity(alert.kind, alert.severity)
+    owner = said.owner or record.owner
+    if not (owner or record.labels or record.note):
+        return alert if severity == alert.severity else replace(alert, severity=severity)
+    return replace(alert, severity=severity, text=with_owner(alert.text, owner, record.labels, record.note))

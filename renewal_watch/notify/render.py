@@ -1,0 +1,276 @@
+"""Makes a message of deliveries, in the channel's format and within its limits. Pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from html import escape
+from itertools import accumulate
+from typing import NamedTuple
+
+from renewal_watch.alerts.phrases import instant
+from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.text import unmarked
+
+_OLD_NEWS = timedelta(seconds=20)  # less than the first back-off: what a younger message may have overtaken says so
+_BRIEF = 72  # characters of a headline in a subject
+_TITLE = 250  # bytes of a title that stands above the body
+_ESCAPES = "&<>\"'"
+_GROUPS = {
+    "renewal.upcoming": "up for renewal",
+    "renewal.due": "due",
+    "renewal.overdue": "overdue",
+    "renewal.renewed": "renewed",
+    "renewal.postponed": "that renew later than told",
+    "status.changed": "with another status",
+    "number.added": "added",
+    "number.missing": "missing",
+    "number.returned": "returned",
+    "number.moved": "moved",
+    "number.renumbered": "with another number",
+    "number.unwatched": "on numbers that are not watched any more",
+    "auto_renewal.off": "with auto-renewal off",
+    "auto_renewal.on": "with auto-renewal on",
+    "price.changed": "with another price",
+    "capability.lost": "with a lost capability",
+    "capability.gained": "with a new capability",
+    "data.unknown": "on renewal days that are not known",
+    "data.contradiction": "on lists that contradict themselves",
+    "flapping.started": "to and fro",
+    "flapping.ended": "settled",
+    "lapse.last_chance": "about to lapse",
+    "lapse.renewed": "renewed that were to lapse",
+    "release.requested": "asked to be released",
+    "release.approved": "released",
+    "release.closed": "not released after all",
+    "funds.topup_off": "on top-up switched off",
+    "funds.topup_failed": "on failed top-ups",
+    "funds.card_expiring": "on expiring cards",
+    "funds.short": "on the balance",
+    "funds.recovered": "on funds that are well again",
+}
+
+
+class Own(NamedTuple):
+    """An alert in the user's words: a subject, and a body that is markup already. None leaves the built-in words."""
+
+    subject: str | None = None
+    body: str | None = None
+
+
+def render(
+    message_id: str,
+    alerts: Sequence[Alert],
+    *,
+    created_at: datetime,
+    now: datetime,
+    body_limit: int,
+    title_limit: int,
+    form: str = "text",
+    note: str = "",
+    own: Mapping[str, Own] | None = None,
+) -> Message:
+    """One message, most urgent first, within the channel's limits; what does not fit is counted.
+
+    Limits are in bytes of UTF-8 with room for HTML escapes, the strictest way that a service may count.
+    A ``title_limit`` of 0 means that the service puts the title above the body. ``form`` is text, markdown or html;
+    ``own`` holds the user's words for some alerts, by their keys. A digest stands above the alerts that came with it.
+    """
+    own = own or {}
+    sheets = [alert for alert in alerts if alert.kind == "digest.sent"]
+    digest = max(sheets, key=lambda alert: alert.key, default=None)
+    ordered = sorted((alert for alert in alerts if alert not in sheets), key=urgency)
+    dress = _DRESS[form]
+    is_late = now - created_at >= _OLD_NEWS and not any(word in note for word in ("held back", "gathered"))
+    late = f"found {instant(created_at)}, delivered late" if is_late else ""
+    said = _cut("; ".join(filter(None, (late, note))), 300)
+    footer = dress("text", f"message {message_id}")
+    if said:
+        long = "".join((dress("text", said), "" if form == "html" else "\n", footer))
+        footer = long if _size(long) <= body_limit // 3 else footer
+    room = body_limit - _size(footer) - 2
+    title = _title([digest] if digest else ordered, own)
+    if title_limit:
+        title = _fit(title, title_limit)
+    else:  # in a short message the title says most; the body must keep room to count the rest
+        if form == "markdown":  # which surrounds it with stars
+            title = unmarked(title).replace("*", "∗")
+        title = _fit(title, min(_TITLE, max(room - 2, 0) // 2))
+        room -= _size(title) + 2
+    if digest is None:
+        body = _body(ordered, room, form, own)
+    else:
+        words = own.get(digest.key, _BUILT_IN).body
+        above = _sheet(digest.text, room, dress) if words is None else words
+        below = _body(ordered, max(room - _size(above) - 1, room // 2), form, own)
+        if words is None or _size(above) + _size(below) + 1 > room:
+            above = _sheet(digest.text, room - _size(below) - 1, dress)
+        body = "\n".join(filter(None, (above, below)))
+    body = body.removeprefix("<br/>")  # a heading stands apart from what is above it, and nothing is
+    gap = "" if form == "html" else "\n\n"
+    return Message(
+        message_id=message_id,
+        title=title,
+        body=f"{body}{gap}{footer}" if body else footer,
+        severity=max(alert.severity for alert in alerts),
+        format=form,
+        about=([digest] if digest else ordered)[0].place,
+    )
+
+
+def _text(role: str, text: str) -> str:
+    return f"• {text}" if role == "item" else text
+
+
+def _markdown(role: str, text: str) -> str:
+    line = unmarked(text)
+    return f"**{line}**" if role == "heading" else f"- {line}" if role == "item" else line
+
+
+def _html(role: str, text: str) -> str:
+    line = escape(text)
+    if role == "heading":
+        return f"<br/><b>{line}</b><br/>"
+    return f"{'• ' if role == 'item' else ''}{line}<br/>"
+
+
+# How a line looks in each format. Few tags: chats that take HTML know hardly more than these.
+_DRESS: dict[str, Callable[[str, str], str]] = {"text": _text, "markdown": _markdown, "html": _html}
+
+
+def _sheet(text: str, room: int, dress: Callable[[str, str], str]) -> str:
+    """The lines of a digest, as many as fit."""
+    lines = []
+    for line in text.split("\n"):
+        role = "item" if line.startswith("• ") else "heading" if line.isupper() or line.startswith("FOUND ") else "text"
+        lines.append(dress(role, line.removeprefix("• ")) if line else "")
+    whole = "\n".join(lines)
+    if _size(whole) <= room:
+        return whole
+    cut = dress("text", "… (cut: renewal-watch status shows all)")
+    sums = list(accumulate(_size(line) + 1 for line in lines))
+    fitting = bisect_right(sums, room - _size(cut))
+    return "\n".join((*lines[:fitting], cut)) if _size(cut) <= room else ""
+
+
+def urgency(alert: Alert) -> tuple[int, int, str, str, str]:
+    """Sorts the most urgent first."""
+    left = 10_000 if alert.days_left is None else alert.days_left
+    return (-alert.severity, left, alert.kind, alert.number or "", alert.key)
+
+
+def _group(alert: Alert) -> str:
+    if alert.kind in ("renewal.upcoming", "renewal.due") and alert.severity > Severity.info:
+        return "about to be lost"
+    return _GROUPS.get(alert.kind, "on the watch itself")
+
+
+def _title(ordered: Sequence[Alert], own: Mapping[str, Own]) -> str:
+    first = ordered[0]
+    subject = own.get(first.key, _BUILT_IN).subject
+    place = f"{first.environment}: "
+    if not first.environment or first.headline.startswith(first.environment) or first.kind == "canary.sent":
+        place = ""
+    head = subject or f"[{first.severity.name}] {place}{_cut(first.headline, _BRIEF)}"
+    if first.kind == "digest.sent":
+        return subject or f"[{first.headline.partition(':')[0]}] {first.headline.partition(': ')[2]}"
+    rest = Counter(_group(alert) for alert in ordered[1:])
+    if not rest:
+        return head
+    return f"{head}; and {', '.join(f'{count} {group}' for group, count in rest.most_common())}"
+
+
+_BUILT_IN = Own()
+
+
+def _body(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, Own]) -> str:
+    """As many alerts as fit, under the name of their severity; the first one is cut rather than left out.
+
+    Where the user's words leave no room for all that is critical, the built-in ones are used if they hold more.
+    """
+    body, told = _fitting(ordered, room, form, own)
+    if own and told < sum(alert.severity == Severity.critical for alert in ordered):
+        plainly, more = _fitting(ordered, room, form, {})
+        return plainly if more > told else body
+    return body
+
+
+def _fitting(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, Own]) -> tuple[str, int]:
+    """The lines that fit, and how many alerts they tell."""
+    dress = _DRESS[form]
+    lines: list[str] = []
+    sums: list[int] = []
+    used = 0
+    heading: Severity | None = None
+    for alert in ordered:
+        written = own.get(alert.key, _BUILT_IN).body
+        line = dress("item", alert.text) if written is None else f"{written}<br/>" if form == "html" else written
+        if alert.severity != heading:
+            heading = alert.severity
+            line = f"{chr(10) if lines else ''}{dress('heading', heading.name.upper())}\n{line}"
+        used += _size(line) + 1
+        if used > room + 1:
+            break
+        lines.append(line)
+        sums.append(used)
+    else:
+        return "\n".join(lines), len(lines)
+    is_brief = 3 * _size(dress("text", _rest(ordered))) > room
+    reserve = _size(dress("text", _rest(ordered, is_brief=is_brief))) + 1  # no part of them has a longer line
+    fitting = bisect_right(sums, room - reserve + 1)
+    rest = dress("text", _rest(ordered[fitting:], is_brief=is_brief))
+    if fitting:
+        return "\n".join((*lines[:fitting], rest)), fitting
+    first = ordered[0]
+    top = f"{dress('heading', first.severity.name.upper())}\n"
+    text = unmarked(first.text) if form == "markdown" else first.text
+    start = _fit(text, room - (reserve if len(ordered) > 1 else 0) - _size(top) - _size(dress("item", "")))
+    if len(start) < _BRIEF:
+        return (rest if _size(rest) <= room else ""), 0
+    lines = [f"{top}{dress('item', start)}"]
+    lines += [dress("text", _rest(ordered[1:], is_brief=is_brief))] * (len(ordered) > 1)
+    return "\n".join(lines), 1
+
+
+def _rest(alerts: Sequence[Alert], *, is_brief: bool = False) -> str:
+    """How many more there are, in few words where there is little room."""
+    if is_brief:
+        return f"… and {len(alerts)} more"
+    counts = Counter(alert.severity.name for alert in alerts)
+    said = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"… and {len(alerts)} more ({said}): renewal-watch alerts"
+
+
+def _size(text: str) -> int:
+    """Bytes of ``text``, each character that HTML escapes counted as its longest escape."""
+    return len(text.encode()) + 5 * sum(text.count(c) for c in _ESCAPES)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _fit(text: str, room: int) -> str:
+    """``text`` cut to at most ``room`` as counted by ``_size``; nothing where not even an ellipsis has room."""
+    if _size(text) <= room:
+        return text
+    left = room - _size("…")
+    for end, character in enumerate(text):
+        left -= _size(character)
+        if left < 0:
+            return text[:end] + "…" if room >= _size("…") else ""
+    return text  # not reached: the whole of it was too long
+
+
+def test_alert(channel: str, now: datetime) -> Alert:
+    """The marked alert that ``test-channel`` sends."""
+    return Alert(
+        key=f"test/{channel}/{now.isoformat()}",
+        kind="watch.recovered",
+        severity=Severity.info,
+        environment="",
+        headline=f"TEST of channel {channel}",
+        text=f"TEST: this is a made-up message of renewal-watch. If you can read it, channel {channel} works.",
+    )

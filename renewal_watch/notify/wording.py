@@ -1,0 +1,215 @@
+"""From alerts to what one channel is shown of them: the user's templates, and numbers masked.
+
+A template that fails leaves the built-in words, and the message says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from renewal_watch.alerts.phrases import money
+from renewal_watch.model.alerts import KINDS, OWN, Alert, Message, Severity
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.notify.render import Own
+from renewal_watch.notify.routing import Routing
+from renewal_watch.notify.templates import Job, Words, faults_of, render
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.sections import Template
+from renewal_watch.settings.whole import Settings
+from renewal_watch.text import masked
+
+Value = str | int | bool | list[str] | None
+_NO_NUMBERS = frozenset({"message_id", "key", "number_id", "created_at", "renews_on", "cost"})  # their digits are none
+
+
+def own_words(
+    alerts: Sequence[Alert],
+    channel: Channel,
+    routing: Routing,
+    found_at: datetime,
+) -> tuple[dict[str, Own], str | None]:
+    """The user's words by the keys of the alerts, and the first fault of a template. ``about`` gives the number."""
+    jobs: list[Job] = []
+    keys: list[str] = []
+    for alert in alerts:
+        values = _values(alert, routing, found_at)
+        if channel.mask_numbers:
+            values = {name: _masked(value, alert.number) for name, value in values.items()}
+        job = _job(alert, channel.name, channel.format, routing.templates, values)
+        if job is not None:
+            jobs.append(job)
+            keys.append(alert.key)
+    words = render(jobs) if jobs else []
+    fault = next((said.fault for said in words if said.fault), None)
+    return {key: Own(said.subject, said.body) for key, said in zip(keys, words, strict=True) if _is_of_use(said)}, fault
+
+
+def _is_of_use(said: Words) -> bool:
+    return said.fault is None
+
+
+def _job(alert: Alert, channel: str, form: str, templates: Iterable[Template], values: dict[str, Value]) -> Job | None:
+    """The templates for an alert: of those that are for it, the last one with a subject, and with a body."""
+    subject = body = None
+    for template in templates:
+        if template.is_for(alert.kind, channel):
+            subject = template.subject if template.subject is not None else subject
+            body = template.body if template.body is not None else body
+    if subject is None and body is None:
+        return None
+    return Job(subject=subject, body=body, format=form, values=values)
+
+
+def _values(alert: Alert, routing: Routing, found_at: datetime) -> dict[str, Value]:
+    """What a template is given; every name is always there, None where nothing is known."""
+    number = alert.about
+    one = routing.subject(alert)
+    record = routing.record(one)
+    owner = routing.said(one).owner or record.owner
+    renews_on = None if number is None else number.renewal_on(routing.zone)
+    return {
+        "kind": alert.kind,
+        "severity": alert.severity.name,
+        "environment": alert.environment or None,
+        "number": alert.number,
+        "id": alert.number_id,
+        "days_left": alert.days_left,
+        "renews_on": None if renews_on is None else renews_on.isoformat(),
+        "headline": alert.headline,
+        "text": alert.text,
+        "found_at": f"{found_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "status": None if number is None else number.status,
+        "country": None if number is None else number.country_code,
+        "type": None if number is None else number.type,
+        "auto_renewal": None if number is None else number.auto_renewal,
+        "cost": None if number is None else money(number.cost, number.currency),
+        "owner": owner or None,
+        "labels": list(record.labels),
+        "note": record.note or None,
+    }
+
+
+def _masked(value: Value, number: str | None) -> Value:
+    if isinstance(value, list):
+        return [masked(one, number) for one in value]
+    return masked(value, number) if isinstance(value, str) else value
+
+
+def _hidden(name: str, value: Value, number: str | None) -> Value:
+    """``value`` of an event without its number; an id or key stays whole unless it is made of the number."""
+    digits = (number or "").removeprefix("+")
+    return value if name in _NO_NUMBERS and not (digits and digits in str(value)) else _masked(value, number)
+
+
+def mask(alert: Alert) -> Alert:
+    """The built-in words as a channel is shown them that must not know whole numbers."""
+    return replace(alert, headline=masked(alert.headline, alert.number), text=masked(alert.text, alert.number))
+
+
+def event(
+    alert: Alert,
+    channel: Channel,
+    routing: Routing,
+    *,
+    message_id: str,
+    alert_id: int | None,
+    found_at: datetime,
+    note: str = "",
+    agents: Sequence[str] | None = None,
+    is_test: bool = False,
+) -> Message:
+    """One alert as a hook is told it: a JSON object in one line, whose keys docs/hooks.md promises.
+
+    ``about`` gives the number. Every key is always there, null where nothing is known.
+    """
+    number = alert.about
+    values = _values(alert, routing, found_at)
+    said: dict[str, Value] = {
+        "message_id": message_id,
+        "channel": channel.name,
+        "test": is_test or alert.kind == "canary.sent",
+        "id": alert_id,
+        "key": alert.key,
+        "kind": alert.kind,
+        "severity": alert.severity.name,
+        "environment": values["environment"],
+        "created_at": f"{found_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "headline": alert.headline,
+        "text": alert.text,
+        "delivery_note": note or None,
+        "number_id": alert.number_id,
+        "number": alert.number,
+        **{name: values[name] for name in ("days_left", "renews_on", "status", "country", "type", "auto_renewal")},
+        "cost": None if number is None or number.cost is None else f"{number.cost:f}",
+        "currency": None if number is None else number.currency,
+        "agents": None if agents is None else list(agents),
+        **{name: values[name] for name in ("owner", "labels", "note")},
+    }
+    if channel.mask_numbers:
+        said = {name: _hidden(name, value, alert.number) for name, value in said.items()}
+    body = json.dumps(said, separators=(",", ":"))  # in ASCII, whatever a script takes its input for
+    return Message(message_id=message_id, title=alert.headline, body=body, severity=alert.severity, format="json")
+
+
+def template_faults(settings: Settings) -> list[str]:
+    """What is wrong with the templates, tried with a made-up alert of every kind, once in each format that is asked of them."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    made = [(alert, _values(alert, Routing(), at)) for alert in _made_up()]
+    seen: dict[str, str] = {}
+    for count, template in enumerate(settings.templates, 1):
+        tried: dict[str, list[tuple[str, Job]]] = {}  # by format
+        for channel in settings.channels:
+            if tried.get(channel.format):
+                continue
+            told = ((alert, _job(alert, channel.name, channel.format, [template], values)) for alert, values in made)
+            tried[channel.format] = [
+                (f"templates.{count} ({alert.kind} on {channel.name})", job) for alert, job in told if job is not None
+            ]
+        for fault in faults_of([one for jobs in tried.values() for one in jobs]):  # one kind that shows it is enough
+            place, _, what = fault.partition(": ")
+            seen.setdefault(f"{place.partition(' ')[0]}: {what}", fault)
+    return list(seen.values())
+
+
+def _made_up() -> list[Alert]:
+    """Alerts of every kind: with all that the kind may have, and with no more than it must."""
+    number = PhoneNumber(
+        id="phone-1",
+        number="+15550001234",
+        country_code="US",
+        type="local",
+        has_voice=True,
+        current_status="active",
+        currency="USD",
+        monthly_renewal_cost=Decimal("1.00"),
+        renewal_date=date(2026, 1, 4).isoformat(),
+        auto_renewal=False,
+        days_until_monthly_renewal=3.0,
+    )
+    bare = PhoneNumber(id="phone-1", number="+15550001234")
+    alerts = []
+    kinds = [(kind, about) for kind in KINDS for about in (number, bare, None)]
+    for kind, about in kinds:
+        is_own = kind.partition(".")[0] in {*OWN, "data", "funds"}
+        if (about is not None) == is_own and not kind.startswith(("flapping.", "release.")):
+            continue
+        counts = about is number or (about is bare and kind.startswith(("renewal.", "lapse.last_chance")))
+        alerts.append(
+            Alert(
+                key=kind,
+                kind=kind,
+                severity=Severity.critical,
+                environment="" if kind.startswith(("channel.", "silence.", "digest.")) else "production",
+                headline=f"a made-up alert of the kind {kind}",
+                text=f"A made-up alert of the kind {kind}.",
+                number_id=None if about is None else str(about.id),
+                number=None if about is None else str(about.number),
+                days_left=3 if counts else None,
+                about=about,
+            )
+        )
+    return alerts

@@ -1,0 +1,160 @@
+"""A made-up number that goes the whole way on a schedule: a poll over HTTP, the rules, the outbox, a real channel.
+
+It proves that an alert would arrive. That it did not arrive in time, or was not even found, is an alert on every channel.
+Its message comes when the schedule says: no quiet hours, digest or cap hold it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from renewal_watch.alerts import service_texts
+from renewal_watch.errors import RenewalWatchError
+from renewal_watch.model.alerts import Alert, Key, Severity
+from renewal_watch.model.policy import Policy
+from renewal_watch.model.tracking import Verdict
+from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import poll
+from renewal_watch.provider.simulator import TOKEN, Provider, Rented, Server
+from renewal_watch.provider.talkover.client import Client
+from renewal_watch.schedule import times
+from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Canary
+from renewal_watch.settings.values import duration
+from renewal_watch.store.snapshots import CANARY
+from renewal_watch.store.store import Store
+
+NUMBER = "+15555550100"  # of a range that is kept for fiction
+_CALENDAR = "canary"
+
+
+class _Meanwhile(Exception):
+    """Another process sent one at the same time; that one is looked for."""
+
+
+def is_due(store: Store, settings: Canary, zone: str, clock: Callable[[], datetime]) -> bool:
+    """Whether its time came. The first one comes at its time; those missed while nothing ran are one.
+
+    The clock is read when nobody else can note one any more, so that none comes twice after a pause.
+    """
+    if not settings.channel:
+        return False
+    with store.transaction() as tx:
+        now = clock()
+        kept = tx.fired_at(_CALENDAR)
+        if kept is None or times.was_put_back(kept[0], now):
+            tx.set_fired(_CALENDAR, now, kept[1] if kept else None)
+            return False
+    return times.last_fire(kept[0], now, settings.schedule, zone) is not None
+
+
+def send(store: Store, way: Routing, clock: Callable[[], datetime], pause: Callable[[float], None]) -> str | None:
+    """Let it go from a poll into the outbox; why it did not get there, None if it did. That it failed is told."""
+    now = clock()
+    channel = way.named(way.canary.channel)
+    if channel is None:
+        return f"there is no channel called {way.canary.channel}"
+    try:
+        fault = _poll(store, channel, clock, pause)
+    except _Meanwhile:
+        return None
+    except (RenewalWatchError, OSError) as error:
+        fault = str(error)
+    with store.transaction() as tx:
+        tx.set_fired(_CALENDAR, now, json.dumps({"waits": fault is None, "channel": channel.name}))
+        if fault is not None:
+            _tell_failed(tx.tell, way, now, service_texts.canary_failed(channel.name, now, fault))
+    return fault
+
+
+def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: Callable[[float], None]) -> str | None:
+    """Poll the made-up provider over HTTP as any other; the one alert of it goes to ``channel``, whatever that takes."""
+    now = clock()
+    renews_on = now.date() + timedelta(days=1)
+    number = Rented(
+        id="canary",
+        number=NUMBER,
+        country="US",
+        renews_on=renews_on,
+        auto_renewal=False,
+        price="1.00",
+        created_on=now.date(),
+        anchor=renews_on.day,
+    )
+    found: list[Alert] = []
+
+    def mark(verdict: Verdict) -> Verdict:
+        words = service_texts.canary(NUMBER, channel.name, now)
+        found.extend(
+            replace(
+                alert,
+                key=f"{CANARY}/canary.sent/{alert.number_id}/{now.isoformat()}",
+                kind="canary.sent",
+                severity=Severity.info,
+                headline=words[0],
+                text=words[1],
+                topic="",
+                channels=(channel.name,),
+            )
+            for alert in verdict.alerts
+            if alert.kind == "renewal.upcoming"
+        )
+        return replace(verdict, alerts=found)
+
+    with store.transaction() as tx:
+        tx.forget_cycles(CANARY)
+    with Server(Provider(now=clock, fleet=[number])) as server:
+        server.start()
+        try:
+            environment = Environment(name=CANARY, base_url=server.base_url, token=TOKEN)
+            source = Client.of(environment, pause)
+            polled = poll.run_once(store, environment, source, Policy(), Routing(channels=(channel,)), clock, mark=mark)
+        finally:
+            server.shutdown()
+    if polled.skipped:
+        raise _Meanwhile
+    if polled.error:
+        return polled.error
+    return None if found else "the poll did not find that the made-up number renews"
+
+
+def follow(store: Store, way: Routing, now: datetime) -> None:
+    """Look whether the last one arrived; tell if it did not in time, and when it does, late or the next one."""
+    with store.transaction() as tx:
+        kept = tx.fired_at(_CALENDAR)
+        state = json.loads(kept[1]) if kept and kept[1] else {}
+        if kept is None or not state.get("waits"):
+            return
+        channel = state["channel"]
+        if channel != way.canary.channel:  # the configuration does not ask for it any more
+            if not tx.are_several(now):  # or it is another daemon's
+                tx.set_fired(_CALENDAR, kept[0])
+            return
+        sent_at = tx.sent_at("canary.sent", channel, kept[0])
+        if sent_at is not None:
+            tx.set_fired(_CALENDAR, kept[0])
+            if Key("", "", "canary") in tx.matters(of=[""]):
+                words = service_texts.canary_arrived(channel, sent_at)
+                key = f"canary/{now.isoformat()}"
+                arrived = service_texts.of_the_watch(
+                    "watch.recovered", Severity.info, key, words, topic="canary", ends=True
+                )
+                tx.tell([arrived], way, now)
+        elif not state.get("missed") and now - kept[0] >= duration(way.canary.within):
+            tx.set_fired(_CALENDAR, kept[0], json.dumps(state | {"missed": True}))
+            reason = f"it was not delivered within {way.canary.within}"
+            _tell_failed(tx.tell, way, now, service_texts.canary_failed(channel, kept[0], reason))
+
+
+def _tell_failed(
+    tell: Callable[[list[Alert], Routing, datetime], int], way: Routing, now: datetime, words: tuple[str, str]
+) -> None:
+    tell(
+        [service_texts.of_the_watch("canary.failed", Severity.critical, now.isoformat(), words, topic="canary")],
+        way,
+        now,
+    )

@@ -1,0 +1,273 @@
+"""One turn of one channel: claim a due message, send it, write its fate; until nothing is due.
+
+    claim (committed) ─► render ─► send ─► sent     after success only
+                                       └─► pending  with back-off, or failed after three days
+
+A crash after the send and before its mark leaves the lease to run out: the message is sent once more, never lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
+
+from renewal_watch.channels.limits import Limits
+from renewal_watch.errors import ChannelError, HeldUp, StoreError
+from renewal_watch.model.alerts import Delivery, Message
+from renewal_watch.notify import render as notify_render
+from renewal_watch.notify import wording
+from renewal_watch.notify.render import Own
+from renewal_watch.notify.routing import Routing
+from renewal_watch.settings.channel import Channel
+from renewal_watch.store.store import Store
+
+log = logging.getLogger(__name__)
+
+CLAIM_IS_OLD = timedelta(seconds=20)  # a process that slept longer between claim and send gives the claim back
+WORDED = 1000  # alerts of a message that are put in the user's words; no service shows as many
+MARK_TRIES = 5  # writing that a message was sent is worth waiting for: what is not marked is sent again
+
+
+class Sender(Protocol):
+    """What the senders of ``senders.sender_of`` are to this module."""
+
+    def send(self, render: Callable[[Limits], Message]) -> None:
+        """Deliver or raise ChannelError."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Outlet:
+    """A channel with its sender, and what could not be written of the messages it had."""
+
+    channel: Channel
+    sender: Sender
+    unmarked: dict[str, Delivery | None] = field(default_factory=dict)  # by message; None once the claim was lost
+    unsent: list[Delivery] = field(default_factory=list)  # claims that are still to be given back
+    instance: str | None = None  # the daemon, where several share the database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What a turn did."""
+
+    sent: int = 0
+    failed: int = 0
+
+
+def run_once(
+    store: Store,
+    outlet: Outlet,
+    routing: Routing,
+    clock: Callable[[], datetime],
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    monotonic: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> Sent:
+    """Send what is due on ``outlet``. Raises StoreError when a claim cannot be written: then nothing is sent."""
+    turn = f"channel {outlet.channel.name}"
+    sent, failed = _write_late(store, outlet, routing, clock), 0
+    while not should_stop():
+        claimed = monotonic()
+        with store.transaction(turn) as tx:
+            delivery = tx.claim(outlet.channel, routing.zone, clock(), outlet.instance)
+        if delivery is None:
+            break
+        if delivery.message_id in outlet.unmarked:
+            failed_by = None
+        elif should_stop():
+            with store.transaction(turn) as tx:
+                tx.release(delivery)
+            break
+        else:
+            try:
+                shown = _shown(store, outlet, delivery, routing)
+                failed_by = _send(store, outlet, delivery, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+            except HeldUp:
+                outlet.unsent.append(delivery)
+                _give_back(store, outlet)
+                continue
+            except StoreError:  # before the send: nobody knows whose the message is by now
+                outlet.unsent.append(delivery)
+                raise
+        if failed_by is None:
+            sent += 1
+            _mark_sent(store, outlet, delivery, routing, clock, pause)
+        else:
+            failed += 1
+            chance = random.random()  # noqa: S311 (no secret)
+            with store.transaction(turn) as tx:
+                tx.settle_failed(delivery, failed_by.why, routing, clock(), chance, failed_by.wait)
+    return Sent(sent=sent, failed=failed)
+
+
+class _Failed(NamedTuple):
+    """Why a message was not delivered, and how long the receiver asked to be left alone."""
+
+    why: str
+    wait: timedelta = timedelta(0)
+
+
+_Show = Callable[[Limits, datetime], Message]  # a delivery as its channel is to see it, within limits, at a time
+
+
+def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -> _Show:
+    """In the user's words where there are templates, with numbers masked where they are to be; for a hook as JSON."""
+    channel = routing.named(outlet.channel.name) or outlet.channel
+    if outlet.channel.is_hook:
+        return _as_event(store, channel, delivery, routing)
+    alerts = delivery.alerts
+    own: Mapping[str, Own] = {}
+    note = delivery.note
+    if routing.templates:
+        urgent = sorted(alerts, key=notify_render.urgency)[:WORDED]
+        with store.reading() as tx:
+            described = tx.with_numbers(urgent)
+        own, fault = wording.own_words(described, channel, routing, delivery.created_at)
+        if fault:
+            log.warning("channel=%s message=%s a template failed: %s", channel.name, delivery.message_id, fault)
+            note = "; ".join(filter(None, (note, f"in built-in words, for a template failed: {fault}")))
+    if channel.mask_numbers:
+        alerts = tuple(wording.mask(alert) for alert in alerts)
+
+    def show(limits: Limits, now: datetime) -> Message:
+        return notify_render.render(
+            delivery.message_id,
+            alerts,
+            created_at=delivery.created_at,
+            now=now,
+            body_limit=limits.body,
+            title_limit=limits.title,
+            form=channel.format,
+            note=note,
+            own=own,
+        )
+
+    return show
+
+
+def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routing) -> _Show:
+    """The one alert of a hook's message."""
+    with store.reading() as tx:
+        (alert,) = tx.with_numbers(delivery.alerts)
+        (alert_id,) = delivery.alert_ids
+        _, _, found_at = tx.text_of(alert_id)
+        place = (alert.environment, alert.number_id or "")
+        agents = tx.users_of([place]).get(place) if alert.number_id else None
+    event = wording.event(
+        alert,
+        channel,
+        routing,
+        message_id=delivery.message_id,
+        alert_id=alert_id,
+        found_at=found_at,
+        note=delivery.note,
+        agents=agents,
+    )
+    return lambda _limits, _now: event
+
+
+def _send(
+    store: Store,
+    outlet: Outlet,
+    delivery: Delivery,
+    show: _Show,
+    clock: Callable[[], datetime],
+    age: Callable[[], float],
+) -> _Failed | None:
+    """Why the message was not delivered, None if it was. Raises HeldUp, or StoreError, when it was not even tried."""
+
+    def render(limits: Limits) -> Message:
+        message = show(limits, clock())
+        if age() > CLAIM_IS_OLD.total_seconds() or not _is_ours(store, delivery, clock()):
+            msg = "the claim is too old"
+            raise HeldUp(msg)
+        return message
+
+    try:
+        outlet.sender.send(render)
+    except HeldUp:
+        log.warning(
+            "channel=%s message=%s claim given back: held up before the send", delivery.channel, delivery.message_id
+        )
+        raise
+    except StoreError:
+        raise
+    except ChannelError as error:
+        log.warning(
+            "channel=%s message=%s attempt=%d not delivered: %s",
+            delivery.channel,
+            delivery.message_id,
+            delivery.attempts,
+            error,
+        )
+        return _Failed(str(error), error.retry_after or timedelta(0))
+    except Exception as error:  # one message that breaks us must be seen to fail, and hold up no other
+        log.exception(
+            "channel=%s message=%s attempt=%d broke", delivery.channel, delivery.message_id, delivery.attempts
+        )
+        return _Failed(f"a fault of renewal-watch ({type(error).__name__}); the log has its traceback")
+    log.info("channel=%s message=%s alerts=%d sent", delivery.channel, delivery.message_id, len(delivery.alerts))
+    return None
+
+
+def _is_ours(store: Store, delivery: Delivery, now: datetime) -> bool:
+    """Whether the claim is still in force, by the clock that it was made by: asked as the last thing before the send."""
+    if not store.is_shared:
+        return now < delivery.leased_until
+    with store.reading() as tx:
+        return tx.still_claims(delivery, now)
+
+
+def _give_back(store: Store, outlet: Outlet) -> None:
+    """Leave messages that were not sent to whoever comes next."""
+    while outlet.unsent:
+        with store.transaction(f"channel {outlet.channel.name}") as tx:
+            tx.release(outlet.unsent[-1])
+        outlet.unsent.pop()
+
+
+def _write_late(store: Store, outlet: Outlet, routing: Routing, clock: Callable[[], datetime]) -> int:
+    """What the database did not take before. Messages are marked as sent before somebody sends them again; how many."""
+    _give_back(store, outlet)
+    marked = 0
+    for message_id, delivery in list(outlet.unmarked.items()):
+        if delivery is None:
+            continue
+        with store.transaction(f"channel {outlet.channel.name}") as tx:
+            is_marked = tx.settle_sent(delivery, routing, clock())
+        if is_marked:
+            marked += 1
+            del outlet.unmarked[message_id]
+        else:
+            outlet.unmarked[message_id] = None
+    return marked
+
+
+def _mark_sent(
+    store: Store,
+    outlet: Outlet,
+    delivery: Delivery,
+    routing: Routing,
+    clock: Callable[[], datetime],
+    pause: Callable[[float], None],
+) -> None:
+    """Write that it was sent. Where that cannot be done it is remembered here, and done in a later turn."""
+    outlet.unmarked[delivery.message_id] = delivery
+    for tries in range(MARK_TRIES):
+        try:
+            with store.transaction(f"channel {outlet.channel.name}") as tx:
+                tx.settle_sent(delivery, routing, clock())
+        except StoreError as error:
+            log.error("message=%s was sent but could not be marked: %s", delivery.message_id, error)  # noqa: TRY400
+            if tries == MARK_TRIES - 1:
+                raise
+            pause(2**tries / 4)
+        else:
+            del outlet.unmarked[delivery.message_id]
+            return

@@ -1,0 +1,1 @@
+"""The Talkover API, and every brand of it."""

@@ -1,0 +1,250 @@
+"""What the endpoints beside the list said, as values. Pure; whatever cannot be read is left out, never a reason to fail.
+
+Source of the shapes: the provider's pages of release requests, auto top-up, payment methods, balance and agents.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Literal
+
+from renewal_watch.model.account import Balance, Card, Charge, Release, TopUp
+from renewal_watch.model.numbers import LONGEST_PRICE
+from renewal_watch.text import plain
+
+_LONGEST = 300  # characters of a text that is kept
+_EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+_STATUSES: dict[str, Literal["approved", "rejected", "cancelled"]] = {
+    "approved": "approved",
+    "released": "approved",
+    "completed": "approved",
+    "rejected": "rejected",
+    "denied": "rejected",
+    "cancelled": "cancelled",
+    "canceled": "cancelled",
+}  # documented are the first of each meaning; any other word is taken for a request that is open
+
+_CHARGED: dict[str, str] = {  # documented are the first of each meaning
+    **dict.fromkeys(
+        ("pending", "processing", "created", "queued", "requires_action", "requires_confirmation"), "pending"
+    ),
+    **dict.fromkeys(("succeeded", "success", "successful", "completed", "complete", "paid"), "succeeded"),
+}
+
+_NOT_CHARGED = re.compile(  # words that plainly mean that no money came, or that it was taken back
+    r"fail|insufficient|declin|reject|refus|denied|error|chargeback|charged_back|revers|bounce|expired|void|requires_payment"
+    r"|^cancell?ed$",
+    re.IGNORECASE,
+)
+
+Rows = Sequence[Mapping[str, Any]]
+Users = dict[str, tuple[str, ...]]  # names of agents by provider id, and by the number itself
+
+
+def content(name: str, said: Any) -> Any:
+    """The values of one endpoint; None where it says nothing that could be used. ``said`` is rows or one object."""
+    return _READERS[name](said)
+
+
+def faults(name: str, said: Any) -> tuple[str, ...]:
+    """What of an answer cannot be read and is not watched therefore, each once."""
+    return tuple(dict.fromkeys(_FAULTS[name](said))) if name in _FAULTS else ()
+
+
+def _unread(row: Mapping[str, Any], read: Callable[[object], object], *fields: str) -> Iterator[str]:
+    """The fields that are stated and cannot be read."""
+    for field in fields:
+        value = row.get(field)
+        if value not in (None, "") and read(value) is None:
+            yield f"{field} {plain(json.dumps(value, ensure_ascii=False), 40)}"
+
+
+def _topup_faults(said: Mapping[str, Any]) -> Iterator[str]:
+    yield from _unread(said, _flag, "is_enabled", "scheduled_payment_enabled")
+
+
+def _charge_faults(rows: Rows) -> Iterator[str]:
+    for row in rows:
+        if _charge(row) is None:
+            yield f"status {plain(json.dumps(row.get('status'), ensure_ascii=False), 40)}"
+
+
+def _charge(row: Mapping[str, Any]) -> str | None:
+    """What became of a charge; None where nobody can tell."""
+    said = _text(row.get("status")).lower()
+    return _CHARGED.get(said) or ("failed" if _NOT_CHARGED.search(said) else None)
+
+
+def _card_faults(rows: Rows) -> Iterator[str]:
+    for row in rows:
+        inner = row.get("card")
+        said = {**row, **inner} if isinstance(inner, dict) else row
+        if not _cards([row]):
+            yield f"exp_month {plain(str(said.get('exp_month')), 20)}, exp_year {plain(str(said.get('exp_year')), 20)}"
+
+
+def _releases(rows: Rows) -> tuple[Release, ...]:
+    found = {}
+    for row in rows:
+        number_id, number = _text(row.get("phone_number_id")), _text(row.get("phone_number"))
+        status, asked = _text(row.get("status")).lower(), _instant(row.get("requested_at"))
+        if not status or not (number_id or number):  # something else that is listed here
+            continue
+        name = _text(row.get("id")) or f"{number_id or number} {asked}"
+        found[name] = Release(
+            id=name,
+            status=_STATUSES.get(status, "pending"),
+            number_id=number_id,
+            number=number,
+            reason=_text(row.get("reason")),
+            requested_at=asked,
+            resolved_at=_instant(row.get("resolved_at")),
+            rejection=_text(row.get("rejection_reason")),
+        )
+    return tuple(found.values())
+
+
+def _topup(said: Mapping[str, Any]) -> TopUp:
+    return TopUp(
+        by_threshold=_flag(said.get("is_enabled")),
+        by_schedule=_flag(said.get("scheduled_payment_enabled")),
+        threshold=_money(said.get("threshold_amount")),
+        amount=_money(said.get("recharge_amount")),
+        currency=_text(said.get("currency")).upper(),
+        card_id=_text(said.get("payment_method_id")),
+    )
+
+
+def _charges(rows: Rows) -> tuple[Charge, ...]:
+    found = [
+        Charge(
+            id=_text(row.get("id")) or f"{_text(row.get('created_at'))} {_text(row.get('amount'))}",
+            status=_charge(row) or "pending",
+            at=_instant(row.get("created_at")),
+            amount=_money(row.get("amount")),
+            currency=_text(row.get("currency")).upper(),
+            trigger=_text(row.get("trigger")).lower(),
+            why=_text(row.get("failure_reason")),
+        )
+        for row in reversed(rows)
+    ]
+    return tuple(sorted(found, key=lambda one: one.at or _EARLIEST))  # the newest last; else as documented
+
+
+def _cards(rows: Rows) -> tuple[Card, ...]:
+    found: dict[str, Card] = {}
+    for row in rows:
+        inner = row.get("card")
+        said = {**row, **inner, "id": row.get("id")} if isinstance(inner, dict) else row
+        year, month = _whole(said.get("exp_year")), _whole(said.get("exp_month"))
+        if year is None or month is None or not 1 <= month <= 12:  # noqa: PLR2004 (months)
+            continue
+        year += 2000 if year < 100 else 0  # noqa: PLR2004 (two digits, as on the card)
+        if not 2000 <= year < 2200:  # noqa: PLR2004 (no card has another)
+            continue
+        brand, last4 = _text(said.get("brand"))[:30], _text(said.get("last4"))[-4:]
+        card = Card(
+            id=_text(row.get("id")) or f"{brand} {last4} {year}-{month:02}",
+            year=year,
+            month=month,
+            brand=brand,
+            last4=last4,
+            is_default=_flag(row.get("is_default")) or False,
+        )
+        found.setdefault(card.id, card)
+    return tuple(found.values())
+
+
+def _balance(said: Mapping[str, Any]) -> Balance | None:
+    amount = _money(said.get("balance"))
+    return None if amount is None else Balance(amount=amount, currency=_text(said.get("currency")).upper())
+
+
+def _users(rows: Rows) -> Users:
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        name = _name(row)
+        numbers = row.get("phone_numbers")
+        for one in numbers if isinstance(numbers, list) else []:
+            keys = [one.get("id"), one.get("number")] if isinstance(one, dict) else [one]
+            for key in filter(None, map(_text, keys)):
+                found.setdefault(key, {})[name] = None
+    return {key: tuple(names) for key, names in found.items()}
+
+
+def names_of(agents: Any) -> tuple[str, ...] | None:
+    """The agents in a number's own entry; None where it does not say who uses it."""
+    if isinstance(agents, dict):  # PHP writes a filtered array as an object
+        agents = list(agents.values())
+    if not isinstance(agents, list):
+        return None
+    said = (_name(one) if isinstance(one, dict) else _text(one) for one in agents)
+    return tuple(dict.fromkeys(filter(None, said)))
+
+
+def _name(agent: Mapping[str, Any]) -> str:
+    said = (_text(agent.get(key)) for key in ("name", "label", "id"))
+    return next(filter(None, said), "an agent without a name")
+
+
+def _text(value: object) -> str:
+    """Text as the database can keep it; empty for what is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return str(value).strip()[:_LONGEST].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _flag(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return {"1": True, "true": True, "0": False, "false": False}.get(_text(value).lower())
+
+
+def _whole(value: object) -> int | None:
+    text = _text(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= 9 else None  # noqa: PLR2004 (no year is longer)
+
+
+def _money(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        amount = Decimal(str(value).strip()[:_LONGEST])
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and (amount == 0 or abs(amount.adjusted()) < LONGEST_PRICE) else None
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(_text(value))
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+_FAULTS: dict[str, Callable[[Any], Iterable[str]]] = {
+    "topup": _topup_faults,
+    "charges": _charge_faults,
+    "cards": _card_faults,
+}
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "releases": _releases,
+    "topup": _topup,
+    "charges": _charges,
+    "cards": _cards,
+    "balance": _balance,
+    "agents": _users,
+}
+TYPES: dict[str, Any] = {
+    "releases": tuple[Release, ...],
+    "topup": TopUp,
+    "charges": tuple[Charge, ...],
+    "cards": tuple[Card, ...],
+    "balance": Balance,
+    "agents": Users,
+}

@@ -1,0 +1,1 @@
+"""What people and scripts read. No decision is made here."""

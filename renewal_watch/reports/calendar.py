@@ -1,0 +1,341 @@
+"""The renewal days as a calendar (RFC 5545) that Google, Outlook and Apple subscribe to.
+
+    one event a number   its coming renewal day; when the day moves the event moves, for its UID holds no date
+    one event a day      how many numbers and what they cost; for fleets whose numbers are too many to read
+
+The bytes change only when the fleet does, so that they can be told apart by their digest. What is missing, a sandbox
+number or without a renewal day is not there. A list that went stale, or holds no renewal day, is told by an event of
+today: a calendar must not look quiet because nobody looked, and one without events is against the grammar (RFC 5545,
+3.6), which Google refuses. There is no alarm in it: telling in time is what the watch is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
+
+from icalendar import Calendar, Event
+from sqlalchemy import Select, case, func, select
+
+from renewal_watch import __version__
+from renewal_watch.alerts import phrases
+from renewal_watch.database.schema import absences, actions, changes, entries, environments, lapses, numbers, polls
+from renewal_watch.detect import failures
+from renewal_watch.inventory.file import inventory_of
+from renewal_watch.model.policy import Record
+from renewal_watch.model.selectors import NOBODY, digits
+from renewal_watch.model.tracking import Watch
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.selections import MISSING
+from renewal_watch.store.store import Transaction
+from renewal_watch.text import plain
+
+MOST = 2000  # events of single numbers: about 1 MB, the most that Google takes in a file (its help on importing events)
+NAMED = 20  # numbers that an event of a day names
+REFRESH = timedelta(hours=6)  # how often a reader should ask; many ask when they like
+CONTENT_TYPE = "text/calendar; charset=utf-8"
+_UIDS = UUID("7c04c311-be87-4712-b488-0f9e77d155de")  # made once; another one would double every event of every reader
+_FIRST = datetime(2020, 1, 1, tzinfo=UTC)  # SEQUENCE counts seconds from here: 32 bits with a sign last until 2088
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """One event. ``changed_at`` is when what it says was first seen so."""
+
+    key: str
+    on: date
+    changed_at: datetime
+    summary: str
+    lines: Sequence[str]
+    categories: Sequence[str]
+
+
+class _Renewal(NamedTuple):
+    """A number with its coming renewal day, an ordinal."""
+
+    environment: str
+    renews_on: int
+    pk: int
+    provider_id: str
+    number: str
+    auto_renewal: bool
+    status: str
+    cost: Decimal | None
+    currency: str
+    changed_at: datetime
+    lapse_at: datetime | None
+
+    @property
+    def who(self) -> str:
+        """The number as dialled, else its id."""
+        return plain(self.number) or plain(self.provider_id)
+
+    @property
+    def renews(self) -> bool:
+        """Whether it will by itself, and nobody wants it gone."""
+        return self.auto_renewal and self.lapse_at is None
+
+
+def calendar(
+    tx: Transaction, settings: Settings, now: datetime, *, by_day: bool = False, environment: str = ""
+) -> bytes:
+    """The calendar of every environment, or of one. Raises UsageError for an environment that is not configured.
+
+    More than ``MOST`` numbers are shown by day in any case, and the calendar's description says so.
+    """
+    those = [settings.environment(environment)] if environment else list(settings.environments)
+    names = [one.name for one in those]
+    is_large = tx.connection.execute(_counted(names)).scalar_one() > MOST
+    about = "When the numbers renew as the provider last listed them."  # no comma: some readers split at it
+    if is_large and not by_day:
+        about += f" One event a day for there are more than {MOST} numbers."
+    made = _made(settings, environment, about)
+    found = _by_day(tx, names) if by_day or is_large else _by_number(tx, names, settings)
+    is_empty = True
+    for one in found:
+        made.add_component(_event(one))
+        is_empty = False
+    for one in _notes(tx, settings, names, now, is_empty=is_empty):
+        made.add_component(_event(one))
+    text: bytes = made.to_ical()
+    return text
+
+
+# --- what is asked for ------------------------------------------------------------------------------------------------
+
+_PRESENT = (
+    ~numbers.c.is_sandbox,
+    numbers.c.renews_on < date.max.toordinal(),  # no day comes after that one, and an event ends on the day after
+    ~MISSING,
+)
+
+
+def _counted(names: Sequence[str]) -> Select[Any]:
+    query = select(func.count()).select_from(numbers).join(environments, environments.c.id == numbers.c.environment_id)
+    return query.where(environments.c.name.in_(names), *_PRESENT)
+
+
+def _renewals(tx: Transaction, names: Sequence[str]) -> Iterator[_Renewal]:
+    """By day and environment, those that end first, in the order in which they were first seen."""
+    latest = select(func.max(changes.c.poll_id)).where(changes.c.number_id == numbers.c.id).scalar_subquery()
+    newest = case((latest > entries.c.poll_id, latest), else_=entries.c.poll_id)
+    query = (
+        select(
+            environments.c.name,
+            numbers.c.renews_on,
+            numbers.c.id,
+            numbers.c.provider_id,
+            numbers.c.number,
+            numbers.c.auto_renewal,
+            numbers.c.status,
+            numbers.c.cost,
+            func.coalesce(numbers.c.currency, ""),
+            polls.c.started_at,
+            lapses.c.set_at,
+        )
+        .join(environments, environments.c.id == numbers.c.environment_id)
+        .join(entries, entries.c.number_id == numbers.c.id)
+        .join(polls, polls.c.id == newest)
+        .outerjoin(lapses, lapses.c.number_id == numbers.c.id)
+        .where(environments.c.name.in_(names), *_PRESENT)
+        .order_by(numbers.c.renews_on, environments.c.name, numbers.c.auto_renewal, numbers.c.id)
+        .execution_options(yield_per=1000)
+    )
+    for row in tx.connection.execute(query):
+        one = _Renewal._make(row)
+        yield one._replace(cost=None if one.cost is None else Decimal(one.cost))
+
+
+def _lapse_changes(tx: Transaction, column: Any) -> dict[Any, datetime]:
+    """When somebody last said that a number is to go, or is to stay after all, by ``column`` of the actions."""
+    query = select(column, func.max(actions.c.at, type_=actions.c.at.type)).where(
+        actions.c.verb.in_(("lapse", "lapse withdrawn"))
+    )
+    return {row[0]: row[1] for row in tx.connection.execute(query.group_by(column))}
+
+
+def _changed_at(tx: Transaction, environment_id: int) -> datetime:
+    """When anything about the environment's numbers was last seen to change: never earlier than it was before."""
+    here = numbers.c.environment_id == environment_id
+    first = select(func.max(numbers.c.first_poll_id)).where(here)
+    later = select(func.max(changes.c.poll_id)).join(numbers, numbers.c.id == changes.c.number_id).where(here)
+    ids = [tx.connection.execute(query).scalar_one() or 0 for query in (first, later)]
+    gone = select(func.max(absences.c.missing_at)).join(numbers, numbers.c.id == absences.c.number_id).where(here)
+    at = tx.connection.execute(select(polls.c.started_at).where(polls.c.id == max(ids))).scalar_one_or_none() or _FIRST
+    missing_at = tx.connection.execute(gone).scalar_one()
+    return at if missing_at is None else max(at, datetime.fromtimestamp(missing_at, UTC))
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def _by_number(tx: Transaction, names: Sequence[str], settings: Settings) -> Iterator[_Entry]:
+    inventory = inventory_of(settings).current()
+    lapse_changes = _lapse_changes(tx, actions.c.number_id)
+    for one in _renewals(tx, names):
+        yield _Entry(
+            key=f"{one.environment}\n{one.provider_id}",
+            on=date.fromordinal(one.renews_on),
+            changed_at=max(one.changed_at, lapse_changes.get(one.pk, _FIRST)),
+            summary=_summary(one),
+            lines=_lines(one, inventory),
+            categories=("renewal-watch", one.environment),
+        )
+
+
+def _summary(one: _Renewal) -> str:
+    what = "renews" if one.renews else "is meant to lapse" if one.lapse_at else "ends unless renewed"
+    status = "" if one.status == "active" else f" ({plain(one.status, 40) or 'no status'})"
+    cost = "" if one.cost is None or one.lapse_at else f": {phrases.money(one.cost, one.currency)}"
+    return f"{one.who} {what}{cost}{status}"
+
+
+def _lines(one: _Renewal, inventory: Mapping[str, Record]) -> list[str]:
+    auto = "on" if one.auto_renewal else "off: it is lost after this day unless somebody renews it"
+    if one.lapse_at:
+        auto = f"{'on, so it would renew all the same' if one.auto_renewal else 'off'}; it is meant to lapse"
+    record = inventory.get(digits(one.number), NOBODY)
+    told = {
+        "Environment": one.environment,
+        "Status": plain(one.status, 40) or "none stated",
+        "Cost of a renewal": phrases.money(one.cost, one.currency),
+        "Auto-renewal": auto,
+        "Owner": plain(record.owner),
+        "Labels": plain(", ".join(record.labels)),
+        "Note": plain(record.note),
+        "Id": plain(one.provider_id),
+        "Change it in": phrases.DASHBOARD,
+        "Look it up": f"renewal-watch explain {one.who}",
+    }
+    return [f"{name}: {value}" for name, value in told.items() if value]
+
+
+def _by_day(tx: Transaction, names: Sequence[str]) -> Iterator[_Entry]:
+    ids = {watch.name: pk for pk, watch, _ in tx.watches() if watch.name in names}
+    lapse_changes = _lapse_changes(tx, actions.c.environment_id)
+    changed = {name: max(_changed_at(tx, pk), lapse_changes.get(pk, _FIRST)) for name, pk in ids.items()}
+    for (renews_on, name), those in groupby(_renewals(tx, names), lambda one: (one.renews_on, one.environment)):
+        on = date.fromordinal(renews_on)
+        told = _Day()
+        for one in those:
+            told.take(one)
+        yield _Entry(
+            key=f"{name}\nday\n{on}",
+            on=on,
+            changed_at=changed[name],
+            summary=told.summary + (f" ({name})" if len(names) > 1 else ""),
+            lines=[f"Environment: {name}", *told.lines()],
+            categories=("renewal-watch", name),
+        )
+
+
+class _Day:
+    """What is counted of the numbers of one day and environment."""
+
+    def __init__(self) -> None:
+        self.renew = 0
+        self.end = 0
+        self.unpriced = 0
+        self.costs: dict[str, Decimal] = {}  # of those that renew, by currency
+        self.named: list[str] = []
+
+    def take(self, one: _Renewal) -> None:
+        """Count one number."""
+        self.renew += one.renews
+        self.end += not one.renews
+        if one.renews:
+            self.unpriced += one.cost is None
+            if one.cost is not None:
+                self.costs[one.currency] = self.costs.get(one.currency, Decimal(0)) + one.cost
+        if len(self.named) < NAMED:
+            self.named.append(_summary(one))
+
+    @property
+    def summary(self) -> str:
+        """``12 numbers renew: 12.00 USD + 3.00 EUR; 2 end unless renewed``."""
+        costs = " + ".join(phrases.money(cost, currency) for currency, cost in sorted(self.costs.items()))
+        renew = f"{phrases.numbers(self.renew)} {'renews' if self.renew == 1 else 'renew'}"
+        end = f"{self.end if self.renew else phrases.numbers(self.end)} {'ends' if self.end == 1 else 'end'} unless renewed"
+        return "; ".join(
+            filter(None, (f"{renew}{costs and ': '}{costs}" if self.renew else "", end if self.end else ""))
+        )
+
+    def lines(self) -> Iterator[str]:
+        """What the summary has no room for."""
+        if self.unpriced:
+            yield f"Without a price: {self.unpriced}"
+        yield from self.named
+        left = self.renew + self.end - len(self.named)
+        if left:
+            yield f"and {left} more"
+
+
+def _notes(
+    tx: Transaction, settings: Settings, names: Sequence[str], now: datetime, *, is_empty: bool
+) -> Iterator[_Entry]:
+    """What a reader must know of the calendar itself, on today's date."""
+    watches = {watch.name: watch for _, watch, _ in tx.watches()}
+    told = {}
+    for name in names:
+        watch = watches.get(name, Watch(name=name))
+        policy = settings.policy(settings.environment(name))
+        if watch.last_success_at is None:
+            told[f"{name}\nstale"] = f"{name}: the list was never read, its renewals are not known"
+        elif failures.is_stale(watch, policy, now):
+            told[f"{name}\nstale"] = f"{name}: the list was not read since {phrases.instant(watch.last_success_at)}"
+    if is_empty and not told:
+        told["\nempty"] = "No renewal day is known"
+    local = now.astimezone(ZoneInfo(settings.timezone))
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    for key, said in told.items():
+        lines = ["What this calendar shows may have changed meanwhile. Look why with: renewal-watch doctor"]
+        yield _Entry(
+            key=key,
+            on=local.date(),
+            changed_at=midnight.astimezone(UTC),
+            summary=f"renewal-watch: {said}",
+            lines=lines if key != "\nempty" else ["No listed number has a coming renewal."],
+            categories=("renewal-watch",),
+        )
+
+
+# --- the format -------------------------------------------------------------------------------------------------------
+
+
+def _made(settings: Settings, environment: str, about: str) -> Calendar:
+    made = Calendar()
+    name = f"Renewals: {environment}" if environment else "Renewals"
+    made.add("prodid", f"-//renewal-watch//renewal-watch {__version__}//EN")
+    made.add("version", "2.0")
+    made.add("calscale", "GREGORIAN")
+    made.add("method", "PUBLISH")
+    for key in ("name", "x-wr-calname"):  # RFC 7986, and what came before it
+        made.add(key, name)
+    for key in ("description", "x-wr-caldesc"):
+        made.add(key, about)
+    made.add("x-wr-timezone", settings.timezone)
+    made.add("refresh-interval", REFRESH, parameters={"VALUE": "DURATION"})
+    made.add("x-published-ttl", f"PT{REFRESH.seconds // 3600}H")
+    return made
+
+
+def _event(one: _Entry) -> Event:
+    changed_at = one.changed_at.replace(microsecond=0)
+    made = Event()
+    made.add("uid", str(uuid5(_UIDS, one.key)))
+    made.add("dtstamp", changed_at)
+    made.add("last-modified", changed_at)
+    made.add("sequence", max(0, int((changed_at - _FIRST).total_seconds())))
+    made.add("dtstart", one.on)
+    made.add("dtend", one.on + timedelta(days=1))  # the first day that is not part of it
+    made.add("summary", one.summary)
+    made.add("description", "\n".join(one.lines))
+    made.add("categories", list(one.categories))
+    made.add("transp", "TRANSPARENT")
+    return made

@@ -1,0 +1,169 @@
+"""A number as reports show it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from renewal_watch.alerts import phrases
+from renewal_watch.model import renewal_day
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.policy import Match, Policy
+from renewal_watch.model.tracking import Known
+from renewal_watch.reports.tables import DIGITS, JSON, Line, Tone, aligned, since, texts, toned
+from renewal_watch.text import plain, printable
+
+_FAR = 100_000  # days, as if it were never
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One number as ``status`` and ``explain`` see it now."""
+
+    environment: str
+    known: Known
+    number: PhoneNumber
+    days_left: int | None
+    renews_on: date | None
+    disagreement: str | None
+
+    def as_json(self) -> dict[str, JSON]:
+        """The documented keys of ``status --json``."""
+        number = self.number
+        return {
+            "environment": self.environment,
+            "id": self.known.provider_id,
+            "number": self.known.number or None,
+            "status": number.current_status,
+            "days_left": self.days_left,
+            "renews_on": None if self.renews_on is None else self.renews_on.isoformat(),
+            "auto_renewal": number.auto_renewal,
+            "monthly_renewal_cost": None if number.monthly_renewal_cost is None else f"{number.monthly_renewal_cost:f}",
+            "currency": number.currency,
+            "missing_since": since(self.known),
+            "is_sandbox": bool(self.known.is_sandbox),
+            "disagreement": self.disagreement,
+        }
+
+    def is_within(self, days: int | None) -> bool:
+        """Whether it is there and has so many days left or less; None takes all."""
+        if days is None:
+            return True
+        return self.days_left is not None and self.days_left <= days and not self.known.missing_at
+
+    def urgency(self) -> tuple[int, int, int, str]:
+        """Sorts the most urgent first: overdue, not active, then by days, what will be lost before what renews."""
+        gone = self.known.missing_at is not None
+        left = _FAR if self.days_left is None else self.days_left
+        first = 0 if left < 0 else 1 if self.number.status != "active" else 2
+        return (3 if gone or self.known.is_sandbox else first, left, bool(self.number.auto_renewal), self.known.number)
+
+    def rank(self) -> int:
+        """The same as a whole number, in which two numbers of 15 digits or less are equal only if they are the same."""
+        first, left, auto, number = self.urgency()
+        digits = "".join(filter(str.isdecimal, number))[:DIGITS].ljust(DIGITS, "0")
+        return int(f"{(first << 18 | min(max(left, -_FAR), _FAR) + _FAR) << 1 | auto}{digits}")
+
+
+def row(environment: str, known: Known, number: PhoneNumber, policy: Policy, now: datetime) -> Row:
+    """The number as it stands at ``now``; its countdown went on since the last poll."""
+    on_day = renewal_day.today(now, policy.zone)
+    countdown = renewal_day.went_on(known, int(now.timestamp()))
+    return Row(
+        environment=environment,
+        known=known,
+        number=number,
+        days_left=renewal_day.days_left(number, known, on_day, int(now.timestamp())),
+        renews_on=None if known.renews_on is None else date.fromordinal(known.renews_on),
+        disagreement=phrases.disagreement(known, number, countdown, on_day, policy.zone),
+    )
+
+
+class Columns:
+    """The table of numbers that ``status`` prints, whose rows are kept elsewhere until all widths are known."""
+
+    _HEAD = ("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE")
+
+    def __init__(self) -> None:
+        self._widths = [len(cell) for cell in self._HEAD]
+
+    def packed(self, one: Row) -> str:
+        """The row of a number as a text."""
+        cells = texts(_cells(one))
+        self._widths = [max(known, len(cell)) for known, cell in zip(self._widths, cells, strict=True)]
+        return json.dumps([_tone(one), cells])
+
+    def title(self) -> Line:
+        """The line above all rows."""
+        return Line(aligned(self._HEAD, self._widths), "head")
+
+    def line(self, packed: str) -> str:
+        """A row that was packed, as wide as any."""
+        tone, cells = json.loads(packed)
+        return toned(aligned(cells, self._widths), tone)
+
+
+def _tone(one: Row) -> Tone | None:
+    if one.known.missing_at is not None or one.known.is_sandbox:
+        return "faint"
+    if one.days_left is not None and one.days_left < 0:
+        return "bad"
+    return None if one.number.status == "active" else "mind"
+
+
+def orphaned(channel: str, count: int) -> str:
+    """Messages that wait for a channel that was renamed or taken out."""
+    many = "1 message waits" if count == 1 else f"{count} messages wait"
+    return f"{many} for the channel {channel}, which the configuration has no more: give a channel that name, and it is sent"
+
+
+def notes(one: Row) -> list[str]:
+    """What else is to be known of a number, a few words each."""
+    notes = []
+    if one.known.absence is not None and one.known.absence.moved_to:
+        notes.append(f"moved to {one.known.absence.moved_to}")
+    elif one.known.missing_at is not None:
+        notes.append(f"missing since {since(one.known)}")
+    elif one.known.absence is not None:
+        notes.append("not in the last list")
+    if one.known.is_overdue(one.days_left):
+        notes.append("OVERDUE")
+    elif one.days_left is not None and one.days_left < 0 and one.known.lapse is None:
+        notes.append("its day has passed")
+    if one.known.is_sandbox:
+        notes.append("sandbox")
+    if one.known.lapse is not None:
+        notes.append("meant to lapse")
+    if one.disagreement:
+        notes.append(one.disagreement)
+    return notes
+
+
+def _cells(one: Row) -> tuple[object, ...]:
+    number = one.number
+    auto = {True: "on", False: "off", None: "?"}[number.auto_renewal]
+    cost = "" if number.cost is None else phrases.money(number.cost, number.currency)
+    status = plain(number.status or "?", 40)
+    return (
+        plain(phrases.who(number), 40),
+        one.environment,
+        status,
+        one.days_left,
+        one.renews_on,
+        auto,
+        cost,
+        "; ".join(notes(one)),
+    )
+
+
+def matched(match: Match, kinds: Sequence[str]) -> str:
+    """What a silence is about, in words."""
+    said = [
+        f"{name.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name in match.__struct_fields__
+        if (value := getattr(match, name)) is not None
+    ]
+    said += [f"kinds {', '.join(kinds)}"] * bool(kinds)
+    return printable("; ".join(said), 300) or "all numbers"

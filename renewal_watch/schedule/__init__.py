@@ -1,0 +1,1 @@
+"""Cron lines, calendars, quiet hours and the times of polls. Pure."""

@@ -1,0 +1,87 @@
+"""The section of a channel."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from renewal_watch.model.alerts import Severity
+from renewal_watch.model.policy import Name
+from renewal_watch.settings.secrets import address, has_secret, read_secret, signing_key
+from renewal_watch.settings.values import Duration, Section
+
+
+class Channel(Section, frozen=True):
+    """``[[channels]]``: one Apprise URL, command or webhook; what it is told, when, and in which form."""
+
+    name: Name
+    url: str | None = None
+    url_file: str | None = None
+    url_env: str | None = None
+    url_credential: str | None = None
+    command: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    webhook: str | None = None
+    webhook_file: str | None = None
+    webhook_env: str | None = None
+    webhook_credential: str | None = None
+    key: str | None = None
+    key_file: str | None = None
+    key_env: str | None = None
+    key_credential: str | None = None
+    proxy: str | None = None
+    ca_file: str | None = None
+    allow_insecure_http: bool = False
+    timeout: Duration = "30s"
+    min_severity: Literal["info", "warning", "critical"] = "info"
+    environments: tuple[str, ...] | None = None
+    kinds: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
+    by_rule_only: bool = False
+    format: Literal["text", "markdown", "html"] = "text"
+    mask_numbers: bool = False
+    timezone: str | None = None
+    quiet_hours: tuple[str, ...] = ()
+    critical_at_once: bool = True
+    digest: str | None = None
+    digest_when_empty: bool = False
+    max_per_hour: Annotated[int, Meta(ge=1, le=10_000)] = 30
+    fallback: str | None = None
+    fallback_after: Duration = "30m"
+
+    def takes(self, kind: str, severity: Severity, environment: str) -> bool:
+        """Whether an alert is for this channel. The watch's own faults have no environment and are for every one."""
+        return (
+            severity >= Severity[self.min_severity]
+            and (not environment or self.environments is None or environment in self.environments)
+            and any(fnmatch.fnmatchcase(kind, pattern) for pattern in self.kinds)
+        )
+
+    @property
+    def is_choosy(self) -> bool:
+        """Whether it may be told of the beginning of something and not of its end."""
+        return self.min_severity != "info" or self.kinds != ("*",)
+
+    @property
+    def is_hook(self) -> bool:
+        """Whether it is a command or a webhook: told each alert by itself, as JSON."""
+        return self.command is not None or self.is_webhook
+
+    @property
+    def is_webhook(self) -> bool:
+        """Whether its alerts are posted."""
+        return has_secret(self, "webhook")
+
+    def read_url(self) -> str:
+        """The Apprise URL, read now. Raises ConfigError."""
+        return read_secret(self, "url", f"channels.{self.name}")
+
+    def read_webhook(self) -> str:
+        """The address that alerts are posted to, read now. Raises ConfigError."""
+        place = f"channels.{self.name}"
+        return address(read_secret(self, "webhook", place), f"{place}.webhook", self.allow_insecure_http)
+
+    def read_key(self) -> bytes | None:
+        """The key that signs what is posted, read now; None without one. Raises ConfigError."""
+        place = f"channels.{self.name}"
+        return signing_key(read_secret(self, "key", place), f"{place}.key") if has_secret(self, "key") else None

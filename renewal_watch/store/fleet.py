@@ -1,0 +1,383 @@
+"""The fleet as it is looked at: pages of it by search, filter and order, and sums over all of it.
+
+A page reads no more than it shows, whatever the size of the fleet, as long as it goes by renewal day; a search, another
+order and the sums look at every row of the table ``numbers``, and keep none. Sums are put together from groups of equal
+prices, exactly, and never across currencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from decimal import Decimal
+from itertools import islice
+from typing import Any, Literal, NamedTuple, get_args
+
+from sqlalchemy import ColumnElement, Float, Row, Select, cast, func, or_, select
+
+from renewal_watch.database.rows import chunks
+from renewal_watch.database.schema import NOT_ACTIVE, absences, cycles, doubts, entries, environments, lapses, numbers
+from renewal_watch.errors import UsageError
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.tracking import Absence, Cycle, Doubt, Known, Lapse
+from renewal_watch.provider.talkover.entries import read
+from renewal_watch.store.selections import LAPSING, MISSING, overdue
+from renewal_watch.store.snapshots import Snapshots
+
+COUNTED = 10_000  # more rows than this that fit are "more than": counting them all would be a wait
+PER_PAGE = 50
+
+Order = Literal["renewal", "number", "status", "cost", "environment"]
+Show = Literal["present", "missing", "sandbox", "lapsing", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What of the fleet is asked for; empty means whatever.
+
+    ``search`` is a part of the number or of the id. ``within`` is days until the renewal day; what is overdue is within
+    any. ``renews_on`` leaves only numbers of that renewal day, ``overdue`` those whose renewal day has passed. Raises
+    UsageError for what no page has.
+    """
+
+    search: str = ""
+    environment: str = ""
+    status: str = ""
+    country: str = ""
+    type: str = ""
+    currency: str = ""
+    auto_renewal: bool | None = None
+    within: int | None = None
+    renews_on: date | None = None
+    overdue: bool = False
+    show: Show = "present"
+    order: Order = "renewal"
+    descending: bool = False
+    page: int = 1
+    per_page: int = PER_PAGE
+
+    def __post_init__(self) -> None:
+        """Refuse what no page has."""
+        for name, known in (("show", get_args(Show)), ("order", get_args(Order))):
+            if getattr(self, name) not in known:
+                msg = f"{name}: {getattr(self, name)!r} is not known; it is one of: {', '.join(known)}"
+                raise UsageError(msg)
+        for name, low, high in (("page", 1, 1_000_000), ("per_page", 1, 1000), ("within", 0, 36_500)):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                msg = f"{name}: {value} is not within {low} and {high}"
+                raise UsageError(msg)
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are not as they are by default."""
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) != one.default}
+
+
+class Listed(NamedTuple):
+    """One number of a page."""
+
+    environment: str
+    known: Known
+    number: PhoneNumber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """``total`` is how many fit the query; with ``is_more`` there are more than that."""
+
+    rows: tuple[Listed, ...]
+    total: int
+    is_more: bool
+
+
+class Due(NamedTuple):
+    """Numbers that are alike: one renewal day (an ordinal, None without one), one price (None where none is stated)."""
+
+    environment: str
+    renews_on: int | None
+    status: str
+    auto_renewal: bool
+    is_lapsing: bool
+    currency: str
+    cost: Decimal | None
+    numbers: int
+
+    @property
+    def amount(self) -> Decimal:
+        """What they cost together; 0 where no price is known."""
+        return (self.cost or Decimal(0)) * self.numbers
+
+
+class Fact(NamedTuple):
+    """A number as a line of a feed."""
+
+    environment: str
+    provider_id: str
+    number: str
+    renews_on: int | None
+    auto_renewal: bool
+    is_sandbox: bool
+    is_missing: bool
+    is_lapsing: bool
+    status: str
+    cost: Decimal | None
+    currency: str
+
+
+# Not the bare column: its index would be taken for a condition that nearly all rows fit, and their order lost.
+_PLACE = numbers.c.environment_id + 0
+_SMALL = 10  # environments with less than this part of all numbers are found by that index after all
+_COST = cast(numbers.c.cost, Float)  # near enough to sort by
+_CORE = [numbers.c["id" if name == "pk" else name] for name in Known._fields[: Known._fields.index("cycle")]]
+_LISTED = (  # in the order of ``_listed``
+    select(environments.c.name, entries.c.entry, *_CORE, *cycles.c, *absences.c)
+    .add_columns(lapses.c.number_id, lapses.c.renews_on, lapses.c.reminded_on, *doubts.c)
+    .select_from(numbers)
+    .join(environments, environments.c.id == numbers.c.environment_id)
+    .join(entries, entries.c.number_id == numbers.c.id)
+    .outerjoin(cycles, cycles.c.number_id == numbers.c.id)
+    .outerjoin(absences, absences.c.number_id == numbers.c.id)
+    .outerjoin(lapses, lapses.c.number_id == numbers.c.id)
+    .outerjoin(doubts, doubts.c.number_id == numbers.c.id)
+)
+
+
+def page(tx: Snapshots, query: Query, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> Page:
+    """The rows of one page of the environments ``those``; ``sandbox`` are those whose sandbox numbers are watched.
+
+    ``today`` is an ordinal.
+
+    While the fleet stays as it is, its pages together show each number that fits exactly once.
+    """
+    where = _conditions(query, _place(tx, _asked(query, those)), today, _watched(tx, sandbox))
+    bounded = select(numbers.c.id).where(*where).limit(COUNTED + 1).subquery()
+    total: int = tx.connection.execute(select(func.count()).select_from(bounded)).scalar_one()
+    rows = _rows(tx, query, where) if total else []
+    return Page(rows=tuple(rows), total=min(total, COUNTED), is_more=total > COUNTED)
+
+
+def one(tx: Snapshots, environment: str, provider_id: str) -> Listed | None:
+    """The number with exactly this id, None where there is none."""
+    query = _LISTED.where(environments.c.name == environment, numbers.c.provider_id == provider_id)
+    row = tx.connection.execute(query).one_or_none()
+    return None if row is None else _listed(row)
+
+
+def every(tx: Snapshots, those: Sequence[str]) -> Iterator[Listed]:
+    """Every known number, in the order in which they were first seen, one at a time."""
+    query = _LISTED.where(numbers.c.environment_id.in_(_ids(tx, those).values())).order_by(numbers.c.id)
+    yield from map(_listed, tx.connection.execute(query.execution_options(yield_per=500)))
+
+
+def due(tx: Snapshots, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> list[Due]:
+    """Every present number that is watched, in groups of equal ones, the first to renew first."""
+    names = {pk: name for name, pk in _ids(tx, those).items()}
+    columns = (
+        numbers.c.environment_id,
+        numbers.c.renews_on,
+        numbers.c.status,
+        numbers.c.auto_renewal,
+        LAPSING,
+        func.coalesce(numbers.c.currency, ""),
+        numbers.c.cost,
+    )
+    query = (
+        select(*columns, func.count())
+        .where(_place(tx, those), ~MISSING, _watched(tx, sandbox))
+        .group_by(*columns)
+        .order_by(numbers.c.renews_on.asc().nulls_first(), numbers.c.environment_id)
+    )
+    return [
+        Due(names[place], on, status, auto, bool(lapsing), currency, _money(cost), count)
+        for place, on, status, auto, lapsing, currency, cost, count in tx.connection.execute(query)
+    ]
+
+
+def facts(tx: Snapshots, those: Sequence[str]) -> Iterator[Fact]:
+    """Every known number, in the order in which they were first seen, one at a time."""
+    query = (
+        select(
+            environments.c.name,
+            numbers.c.provider_id,
+            numbers.c.number,
+            numbers.c.renews_on,
+            numbers.c.auto_renewal,
+            numbers.c.is_sandbox,
+            MISSING.label("is_missing"),
+            LAPSING.label("is_lapsing"),
+            numbers.c.status,
+            numbers.c.cost,
+            func.coalesce(numbers.c.currency, ""),
+        )
+        .join(environments, environments.c.id == numbers.c.environment_id)
+        .where(numbers.c.environment_id.in_(_ids(tx, those).values()))
+        .order_by(numbers.c.id)
+        .execution_options(yield_per=1000)
+    )
+    for row in tx.connection.execute(query):
+        fact = Fact._make(tuple(row))
+        yield fact._replace(is_missing=bool(row.is_missing), is_lapsing=bool(row.is_lapsing), cost=_money(row.cost))
+
+
+def overdue_of(tx: Snapshots, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> int:
+    """How many numbers are overdue. ``today`` is an ordinal."""
+    where = [_place(tx, those), _watched(tx, sandbox), overdue(today)]
+    return int(tx.connection.execute(select(func.count()).select_from(numbers).where(*where)).scalar_one())
+
+
+def counts(tx: Snapshots, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> dict[str, int]:
+    """How many numbers need somebody: ``overdue``, ``missing``, and each status but active, by name.
+
+    ``today`` is an ordinal.
+    """
+    where = [_place(tx, those), _watched(tx, sandbox)]
+    asked: dict[str, list[ColumnElement[bool]]] = {
+        "overdue": [overdue(today)],
+        "missing": [MISSING],
+    }
+    asked |= {
+        status or "none stated": [NOT_ACTIVE, numbers.c.status == status, ~MISSING]
+        for status in statuses(tx)
+        if status != "active"
+    }
+    return {
+        name: tx.connection.execute(select(func.count()).select_from(numbers).where(*where, *more)).scalar_one()
+        for name, more in asked.items()
+    }
+
+
+def statuses(tx: Snapshots) -> list[str]:
+    """``active``, and every other status that any number has, in alphabetical order; found by leaps through the index."""
+    found: list[str] = []
+    while True:
+        beyond = [numbers.c.status > found[-1]] if found else []
+        query = select(func.min(numbers.c.status)).where(NOT_ACTIVE, *beyond)
+        following = tx.connection.execute(query).scalar_one()
+        if following is None:
+            return sorted([*found, "active"])
+        found.append(following)
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _ids(tx: Snapshots, those: Sequence[str]) -> dict[str, int]:
+    query = select(environments.c.name, environments.c.id).where(environments.c.name.in_(those))
+    return {row.name: row.id for row in tx.connection.execute(query)}
+
+
+def _asked(query: Query, those: Sequence[str]) -> Sequence[str]:
+    return [name for name in those if query.environment in ("", name)]
+
+
+def _place(tx: Snapshots, those: Sequence[str]) -> ColumnElement[bool]:
+    """In these environments: found by their index, where that leaves nearly all of the fleet out."""
+    pks = _ids(tx, those).values()
+    listed = func.coalesce(func.sum(environments.c.numbers), 0)
+    here = tx.connection.execute(select(listed).where(environments.c.id.in_(pks))).scalar_one()
+    is_part = here * _SMALL < tx.connection.execute(select(listed)).scalar_one()
+    return (numbers.c.environment_id if is_part else _PLACE).in_(pks)
+
+
+def _watched(tx: Snapshots, sandbox: Sequence[str]) -> ColumnElement[bool]:
+    """Sandbox numbers are watched only in the environments that say so, which are ``sandbox``."""
+    pks = _ids(tx, sandbox).values() if sandbox else ()
+    return or_(~numbers.c.is_sandbox, _PLACE.in_(pks)) if pks else ~numbers.c.is_sandbox
+
+
+def _conditions(
+    query: Query, place: ColumnElement[bool], today: int, watched: ColumnElement[bool]
+) -> list[ColumnElement[bool]]:
+    where = [place, *_SHOWN[query.show]]
+    if query.show == "present":
+        where.append(watched)
+    equal = {
+        numbers.c.status: query.status.lower(),
+        numbers.c.country: query.country,
+        numbers.c.type: query.type,
+        numbers.c.currency: query.currency,
+    }
+    where += [column == value for column, value in equal.items() if value]
+    if query.status and query.status.lower() != "active":
+        where.append(NOT_ACTIVE)  # says nothing new, but lets the index be used, which has no others
+    if query.auto_renewal is not None:
+        where.append(numbers.c.auto_renewal.is_(query.auto_renewal))
+    if query.within is not None:
+        where.append(numbers.c.renews_on <= today + query.within)
+    if query.renews_on is not None:
+        where.append(numbers.c.renews_on == query.renews_on.toordinal())
+    if query.overdue:
+        where.append(overdue(today))
+    if search := query.search.strip():
+        digits = "".join(c for c in search if c not in " -()./")
+        by_number = numbers.c.number.contains(digits, autoescape=True) if digits else None
+        by_id = numbers.c.provider_id.icontains(search, autoescape=True)
+        where.append(by_id if by_number is None else or_(by_number, by_id))
+    return where
+
+
+_SHOWN: dict[Show, list[ColumnElement[bool]]] = {
+    "present": [~MISSING],
+    "missing": [MISSING],
+    "sandbox": [numbers.c.is_sandbox, ~MISSING],
+    "lapsing": [LAPSING, ~MISSING],
+    "all": [],
+}
+_ORDERS: dict[Order, ColumnElement[Any]] = {
+    "number": numbers.c.number,
+    "status": numbers.c.status,
+    "cost": _COST,
+    "environment": select(environments.c.name).where(environments.c.id == numbers.c.environment_id).scalar_subquery(),
+}
+
+
+def _rows(tx: Snapshots, query: Query, where: Sequence[ColumnElement[bool]]) -> list[Listed]:
+    skip = (query.page - 1) * query.per_page
+    if query.order != "renewal":
+        column = _ORDERS[query.order]
+        way = column.desc() if query.descending else column.asc()
+        return _read(tx, where, (column.is_(None), way, numbers.c.id), query.per_page, skip)
+    # Numbers without a renewal day come last. They are a question of their own: one order for both could use no index.
+    dated = [*where, numbers.c.renews_on.is_not(None)]
+    way = numbers.c.renews_on.desc() if query.descending else numbers.c.renews_on.asc()
+    found = _read(tx, dated, (way, numbers.c.id), query.per_page, skip)
+    left = query.per_page - len(found)
+    if left:
+        ahead: int = tx.connection.execute(select(func.count()).select_from(numbers).where(*dated)).scalar_one()
+        undated = [*where, numbers.c.renews_on.is_(None)]
+        found += _read(tx, undated, (numbers.c.id,), left, max(0, skip - ahead))
+    return found
+
+
+def _read(
+    tx: Snapshots, where: Sequence[ColumnElement[bool]], order: Sequence[Any], limit: int, skip: int
+) -> list[Listed]:
+    """So many rows: first which, then all that is kept of them, so that what is skipped is never read."""
+    query: Select[Any] = select(numbers.c.id).where(*where).order_by(*order).limit(limit).offset(skip)
+    ids: Sequence[int] = tx.connection.execute(query).scalars().all()
+    found: dict[int, Listed] = {}
+    for chunk in chunks(ids):
+        for row in tx.connection.execute(_LISTED.where(numbers.c.id.in_(chunk))):
+            listed = _listed(row)
+            found[listed.known.pk] = listed
+    return [found[pk] for pk in ids]
+
+
+def _listed(row: Row[Any]) -> Listed:
+    values: Iterator[Any] = iter(row)
+    name, entry = next(values), next(values)
+    known = Known(*islice(values, len(_CORE)))
+    rare = (list(islice(values, len(kind._fields) + 1)) for kind in (Cycle, Absence, Lapse, Doubt))
+    cycle, absence, lapse, doubt = rare
+    known = known._replace(
+        cycle=None if cycle[0] is None else Cycle(*cycle[1:]),
+        absence=None if absence[0] is None else Absence(*absence[1:]),
+        lapse=None if lapse[0] is None else Lapse(*lapse[1:]),
+        doubt=None if doubt[0] is None else Doubt(*doubt[1:]),
+    )
+    return Listed(name, known, read(entry.encode()).parsed)
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -1,0 +1,1 @@
+"""What is told because time passed, not because a list came."""

@@ -1,0 +1,78 @@
+"""What stopped to change to and fro."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from renewal_watch.alerts import reminder_texts
+from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.policy import Policy
+from renewal_watch.model.selectors import Effective
+from renewal_watch.notify import flaps, suppression
+from renewal_watch.notify import matters as notify_matters
+from renewal_watch.notify.routing import Routing
+from renewal_watch.store.store import Transaction
+from renewal_watch.timed.reminders import as_told, is_left, named, number_of
+
+
+def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
+    """What went to and fro has settled: told once, with what holds now."""
+    settled = {
+        key: flap
+        for key, flap in tx.flaps(until=now - flaps.settles_after(way)).items()
+        if flaps.has_settled(flap, way, now)
+        and (not key.environment or key.environment in policies or is_left(tx, key.environment, now))
+    }
+    if not settled:
+        return 0
+    known = tx.situation(now, {key.environment for key in settled})
+    tx.keep_flaps(dict.fromkeys(settled))
+    alerts = []
+    kept: dict[Key, Matter | None] = {}
+    for key, flap in settled.items():
+        if flap.since is None or (key.environment and key.environment not in policies):
+            continue
+        place = key._replace(topic="renewal") if key.topic == "auto_renewal" else key
+        matter = known.matters.get(place)
+        state = None if matter is None else as_told(tx, matter.alert_id)[1]
+        severity = Severity.info if matter is None else matter.severity
+        if matter is not None and matter.hider != "flapping":
+            matter = None  # told by itself
+        number = number_of(tx, key)
+        one = way.seen(key.environment, number)
+        said = way.said(one)
+        hidden = suppression.suppressed("flapping.ended", one, said, known, mark=way.mark)
+        if matter is not None and hidden is not None:
+            kept[place] = notify_matters.hide(matter, hidden)
+        who = named(number) or key.environment or key.topic
+        what = key.topic.replace("_", "-")
+        words = reminder_texts.settled(who, key.environment, what, flaps.settles_after(way), state)
+        alerts.append(
+            Alert(
+                key=f"{'/'.join(filter(None, (key.environment, 'flapping.ended', key.number_id)))}/{now.isoformat()} {what}",
+                kind="flapping.ended",
+                severity=severity,
+                environment=key.environment,
+                headline=words[0],
+                text=words[1],
+                number_id=key.number_id or None,
+                number=named(number),
+                topic=place.topic if matter and not hidden else "",
+                channels=_who_learns(tx, way, said, key, flap.since, matter, severity),
+                nature="release" if matter and not hidden else "new",
+                about=number,
+            )
+        )
+    tx.keep_matters(kept)
+    return tx.tell(alerts, way, now)
+
+
+def _who_learns(
+    tx: Transaction, way: Routing, said: Effective, key: Key, since: datetime, matter: Matter | None, severity: Severity
+) -> tuple[str, ...] | None:
+    """The channels of what settled: those that take what holds now, and those that were told that it went to and fro."""
+    kind = "flapping.ended" if matter is None else matter.kind
+    takes = suppression.taking(kind, severity, key.environment, said, way)
+    told = tx.told_of("flapping.started", key, since)
+    return tuple(one.name for one in way.channels if one.name in takes or one.name in told) or None

@@ -1,0 +1,205 @@
+"""Reminders and escalation of what still holds, by what is known now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+from renewal_watch.account import judge
+from renewal_watch.account import restate as account_restate
+from renewal_watch.account import turn as account_turn
+from renewal_watch.alerts import account_texts, phrases, reminder_texts
+from renewal_watch.detect import restate
+from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify import matters as notify_matters
+from renewal_watch.notify import suppression
+from renewal_watch.notify.routing import Routing
+from renewal_watch.notify.suppression import Situation
+from renewal_watch.store.store import Transaction
+from renewal_watch.timed.service_alerts import LEFT_AFTER
+
+
+def remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
+    """Reminders, escalations, and what was hidden and is not any more."""
+    active = [silence for silence in tx.silences() if silence.is_active(now)]
+    found = tx.due_matters(active, way, now)
+    if not found:
+        return 0
+    places = sorted({key.environment for key in found})
+    known = Situation(silences=active, lapses=tx.lapsing(of=places))
+    due = [(key, matter) for key, matter in found.items() if notify_matters.is_due(key, matter, known, way, now)]
+    alerts: list[Alert] = []
+    kept: dict[Key, Matter | None] = {}
+    for environment in places:
+        those = [(key, matter) for key, matter in due if key.environment == environment]
+        policy = policies.get(environment)
+        for key, matter, restated in restated_matters(tx, way, environment, policy, those, now):
+            if restated is None:
+                kept[key] = None
+            else:
+                _tell_again(tx, way, known, key, matter, restated, alerts, kept, now)
+    tx.keep_matters(kept)
+    return tx.tell(alerts, way, now)
+
+
+def restated_matters(
+    tx: Transaction,
+    way: Routing,
+    environment: str,
+    policy: Policy | None,
+    those: Sequence[tuple[Key, Matter]],
+    now: datetime,
+) -> list[tuple[Key, Matter, restate.Restated | None]]:
+    """Each matter as it stands now, None for one that does not hold any more."""
+    if not environment:
+        judged = [(key, matter, _holds(tx, way, key, now)) for key, matter in those]
+        return [
+            (key, matter, restate.Restated() if holds else None) for key, matter, holds in judged if holds is not None
+        ]
+    environment_id, watch, _ = tx.watch(environment)
+    if policy is None:
+        return [(key, matter, None) for key, matter in those] if is_left(tx, environment, now) else []
+    of_account = {key.topic for key, _ in those if judge.reading_of(key.topic)}
+    readings = tx.readings(environment_id) if of_account else {}
+    facts = tx.facts(environment, readings, of_account, now) if of_account else account_turn.Facts()
+    fleet = tx.fleet(environment_id, {key.number_id for key, _ in those if key.number_id})
+    parsed = tx.parsed(fleet[key.number_id] for key, _ in those if key.number_id in fleet)
+    gone = {name for name, known in fleet.items() if known.missing_at is not None}
+    users = tx.users_of((environment, key.number_id) for key, _ in those if key.number_id)
+    return [
+        (
+            key,
+            matter,
+            _with_users(
+                account_restate.restate(key, readings, facts, policy, now)
+                if key.topic in of_account
+                else restate.restate(
+                    key, matter, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now
+                ),
+                matter,
+                users.get((environment, key.number_id), ()),
+            ),
+        )
+        for key, matter in those
+        if key.topic == "presence" or key.number_id not in gone  # what else is about it goes on should it return
+    ]
+
+
+def _with_users(restated: restate.Restated | None, matter: Matter, names: Sequence[str]) -> restate.Restated | None:
+    """Its words of today with the agents that use the number, before whatever follows them; old words have them."""
+    if restated is None or restated.words is None or matter.severity < Severity.warning:
+        return restated
+    headline, text = restated.words
+    return replace(restated, words=(headline, text + account_texts.used_by(names)))
+
+
+def is_left(tx: Transaction, environment: str, now: datetime) -> bool:
+    """Whether an environment that this daemon does not have was taken out; else only its file may be broken here."""
+    polled_at = tx.watch(environment)[1].last_poll_at
+    return polled_at is None or now - polled_at >= LEFT_AFTER
+
+
+def _holds(tx: Transaction, way: Routing, key: Key, now: datetime) -> bool | None:
+    """Whether a matter of the watch itself still holds; None where another daemon has to say that."""
+    what, _, name = key.topic.partition(" ")
+    if what == "channel" and way.named(name) is not None:
+        return name in tx.channel_faults()
+    if what == "canary" and way.canary.channel:
+        return True
+    if what in ("channel", "canary"):
+        return None if tx.are_several(now) else False
+    if what in ("inventory", "environments") and " on " in key.topic:
+        machines = {one.host for one in tx.instances(now)}
+        return not machines or key.topic.rpartition(" on ")[2] in machines
+    if what == "daemon":  # unless it was given up just now
+        return key in tx.matters(of=[""])
+    return what in ("inventory", "environments", "backup")  # their ends are told
+
+
+def _tell_again(
+    tx: Transaction,
+    way: Routing,
+    known: Situation,
+    key: Key,
+    matter: Matter,
+    restated: restate.Restated,
+    alerts: list[Alert],
+    kept: dict[Key, Matter | None],
+    now: datetime,
+) -> None:
+    """Add what is due of one matter, in the words of today; or note what hides it now."""
+    one = way.seen(key.environment, restated.number)
+    said = way.said(one)
+    hidden = suppression.suppressed(matter.kind, one, said, known, mark=way.mark)
+    if hidden is not None:
+        kept[key] = notify_matters.hide(matter, hidden)
+        return
+    if matter.hider is not None and matter.ack is not None:  # somebody knows already
+        kept[key] = notify_matters.show(matter)
+        return
+    words = restated.words or as_told(tx, matter.alert_id)
+    todo = reminder_texts.how_to_acknowledge(matter.alert_id)
+    if matter.hider is not None or matter.told_at is None:
+        words = reminder_texts.released(matter.hidden or "it was acknowledged", matter.opened_at, matter.told_at, words)
+        alerts.append(_again("release", key, matter, restated, words, now))
+        return
+    if notify_matters.is_escalation_due(matter, way, now) and matter.urgent_at is not None:
+        channels = notify_matters.escalates_to(said, way)
+        if channels:
+            urgent = reminder_texts.escalated(matter.urgent_at, now, words, todo)
+            alerts.append(_again("escalation", key, matter, restated, urgent, now, channels))
+    if notify_matters.is_reminder_due(matter, way, now) and matter.told_at is not None:
+        count, most = matter.reminded + 1, way.reminders.max_times
+        is_critical = matter.severity == Severity.critical
+        words = reminder_texts.reminder(count, most, matter.told_at, words, todo, is_critical=is_critical)
+        alerts.append(_again("reminder", key, matter, restated, words, now))
+
+
+def named(number: PhoneNumber | None) -> str | None:
+    """A number as messages name it; None for none."""
+    return None if number is None else phrases.who(number)
+
+
+def as_told(tx: Transaction, alert_id: int) -> tuple[str, str]:
+    """The headline and the text of an alert, marked as told at that time."""
+    headline, text, at = tx.text_of(alert_id)
+    return headline, reminder_texts.quoted(text, at)
+
+
+def _again(
+    nature: Literal["reminder", "release", "escalation"],
+    key: Key,
+    matter: Matter,
+    restated: restate.Restated,
+    words: tuple[str, str],
+    now: datetime,
+    channels: tuple[str, ...] | None = None,
+) -> Alert:
+    place = "/".join(filter(None, (key.environment, matter.kind, key.number_id)))
+    return Alert(
+        key=f"{place}/{nature} of {key.topic}/{now.isoformat()}",
+        kind=matter.kind,
+        severity=matter.severity,
+        environment=key.environment,
+        headline=words[0],
+        text=words[1],
+        number_id=key.number_id or None,
+        number=named(restated.number),
+        days_left=restated.days_left,
+        topic=key.topic,
+        nature=nature,
+        channels=channels,
+        about=restated.number,
+    )
+
+
+def number_of(tx: Transaction, key: Key) -> PhoneNumber | None:
+    """The number of a key as last listed; None where it has none."""
+    if not key.number_id:
+        return None
+    ids = tx.number_ids({(key.environment, key.number_id)})
+    return next(iter(tx.numbered(ids.values()).values()), None)

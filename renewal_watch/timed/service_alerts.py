@@ -1,0 +1,137 @@
+"""What the service tells of itself as time passes: stale lists, files, backups, daemons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from renewal_watch.alerts import service_texts
+from renewal_watch.detect import failures
+from renewal_watch.maintenance import backups
+from renewal_watch.model.alerts import Key, Matter, Severity
+from renewal_watch.model.policy import Policy
+from renewal_watch.notify.routing import Routing
+from renewal_watch.store.store import Transaction
+
+_FILE = "environments "  # the topic of a file of an environment begins so
+_DAEMON = "daemon "  # and that of a machine whose daemon is gone
+_MISSED_FOR = timedelta(seconds=60)  # a daemon that comes back so soon was started anew
+LEFT_AFTER = timedelta(days=1)  # an environment that nobody polled, a machine without a daemon, was taken out
+
+
+def tell_stale(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
+    """Environments that became stale between two polls."""
+    told = 0
+    for environment_id, watch, _ in tx.watches():
+        policy = policies.get(watch.name)
+        if policy is None or watch.last_error is None or "watch.stale" in watch.told:
+            continue
+        if failures.is_stale(watch, policy, now):
+            verdict = failures.judge_time(tx.fleet(environment_id), watch, policy, now)
+            told += tx.record(environment_id, verdict, None, None, way, now)
+    return told
+
+
+def tell_inventory(
+    tx: Transaction, way: Routing, known: Mapping[Key, Matter], faults: Sequence[str], host: str, now: datetime
+) -> int:
+    """That the inventory of a machine cannot be read whole, once, and its end; those of others are theirs to end."""
+    here = f"inventory on {host}" if host else "inventory"
+    told = {topic for topic in ("inventory", here) if Key("", "", topic) in known}
+    if here in told if faults else not told:
+        return 0
+    words = service_texts.inventory_invalid(faults[0], host) if faults else service_texts.inventory_mended(host)
+    severity = Severity.warning if faults else Severity.info
+    alerts = [
+        service_texts.of_the_watch(
+            "inventory.invalid", severity, f"{host} {now.isoformat()}".strip(), words, topic=topic, ends=not faults
+        )
+        for topic in ({here} if faults else told)
+    ]
+    return tx.tell(alerts, way, now)
+
+
+def tell_backup(tx: Transaction, way: Routing, known: Mapping[Key, Matter], now: datetime) -> int:
+    """That the database is not backed up, again when it becomes urgent, and its end."""
+    place = Key("", "", "backup")
+    matter = known.get(place)
+    if not way.backup.directory:
+        if matter is not None and not tx.is_postgresql:  # another daemon may be the one that makes them
+            tx.close_matters([place])
+        return 0
+    state = backups.State.of(tx.fired_at(backups.CALENDAR))
+    if state.fault is None:
+        if matter is None:
+            return 0
+        kind, severity, words = "watch.recovered", Severity.info, service_texts.backup_made(state.file)
+    else:
+        severity = Severity.critical if state.missed >= backups.URGENT_AFTER else Severity.warning
+        if matter is not None and matter.severity >= severity:
+            return 0
+        kind, words = "backup.failed", service_texts.backup_failed(way.backup.directory, state.fault, state.good_at)
+    key = f"backup/{now.isoformat()}"
+    alert = service_texts.of_the_watch(kind, severity, key, words, topic=place.topic, ends=state.fault is None)
+    return tx.tell([alert], way, now)
+
+
+def tell_files(
+    tx: Transaction, way: Routing, known: Mapping[Key, Matter], found: Mapping[str, str], where: str, now: datetime
+) -> int:
+    """Files of environments that cannot be used, each once, and their ends; those of other machines are theirs to end."""
+    topics = (key.topic.removeprefix(_FILE) for key in known if key.topic.startswith(_FILE))
+    told = {file for file in topics if not where or " on " not in file or file.endswith(where)}
+    faults = {f"{file}{where}": fault for file, fault in found.items()}
+    alerts = []
+    for file in sorted(faults.keys() ^ told):
+        is_broken = file in faults
+        words = (
+            service_texts.environments_invalid(file, faults[file])
+            if is_broken
+            else service_texts.environments_mended(file)
+        )
+        severity = Severity.warning if is_broken else Severity.info
+        key = f"{now.isoformat()} {file}"
+        alerts.append(
+            service_texts.of_the_watch(
+                "environments.invalid", severity, key, words, topic=f"{_FILE}{file}", ends=not is_broken
+            )
+        )
+    return tx.tell(alerts, way, now) if alerts else 0
+
+
+def tell_daemons(
+    tx: Transaction, way: Routing, known: Mapping[Key, Matter], instance: str | None, now: datetime
+) -> int:
+    """Daemons that are gone without a word: told once, unless one on the same machine has come after it; and its end."""
+    at = tx.clock(now)
+    if not tx.judges(instance, at):
+        return 0
+    alerts = []
+    found = tx.instances(now)
+    living = [one for one in found if one.is_alive]
+
+    def has_come(host: str, since: datetime) -> bool:
+        return any(one.host == host and one.started_at > since for one in living)
+
+    for gone in found:
+        if gone.is_alive:
+            continue
+        if has_come(gone.host, gone.seen_at):
+            tx.leave(gone.id)
+        elif gone.seen_at + _MISSED_FOR <= at:
+            tx.leave(gone.id)
+            words = service_texts.daemon_lost(gone.host, gone.pid, gone.seen_at, {one.host for one in living})
+            mark, topic = f"{gone.id} {gone.seen_at.isoformat()}", f"{_DAEMON}{gone.host}"
+            alerts.append(service_texts.of_the_watch("watch.daemon_lost", Severity.warning, mark, words, topic=topic))
+    for key, matter in known.items():
+        if not key.topic.startswith(_DAEMON):
+            continue
+        host = key.topic.removeprefix(_DAEMON)
+        if has_come(host, matter.opened_at):
+            mark, words = f"{host} {now.isoformat()}", service_texts.daemon_back(host)
+            alerts.append(
+                service_texts.of_the_watch("watch.recovered", Severity.info, mark, words, topic=key.topic, ends=True)
+            )
+        elif now - matter.opened_at > LEFT_AFTER:
+            tx.close_matters([key])
+    return tx.tell(alerts, way, now)
