@@ -29,9 +29,11 @@ from sqlalchemy import func, select, update
 from renewal_watch.alerts.service_texts import of_the_watch
 from renewal_watch.config.loading import load
 from renewal_watch.database.schema import deliveries, environments, leases, polls
+from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Severity
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import environment_state
+from renewal_watch.store.outbox.alerts import record_alerts
 
 HOOK_S = 0.1  # what the webhook takes for a message: as long as a service on the internet
 PATIENCE_S = 3600
@@ -176,10 +178,10 @@ def sends(count: int) -> None:
                 store.upgrade()
                 now = datetime.now(UTC)
                 with store.transaction() as tx:  # the environment is polled tomorrow: only what waits is sent
-                    tx.watch("customer-0")
+                    environment_state(tx, "customer-0")
                     tx.connection.execute(update(environments).values(next_poll_at=now + timedelta(minutes=50)))
                     found = [of_the_watch("watch.stale", Severity.warning, f"{n}", ("h", "t")) for n in range(count)]
-                    tx.tell(found, Routing.of(settings), now)
+                    record_alerts(tx, found, Routing.of(settings), now)
                 with daemons(path, number):
                     while len(handler.sent) < count:
                         time.sleep(0.05)

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.provider.talkover.client import Client
-from renewal_watch.store.store import Store
 
 settings = load(Path(sys.argv[1]))
 now = datetime.fromisoformat(sys.argv[2])

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from fleet import Handler, body, fleet
 
+from renewal_watch.database.store import Store
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.provider.talkover.client import Client
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
-from renewal_watch.store.store import Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 COUNT = 10_000

@@ -31,7 +31,7 @@ from sqlalchemy import URL, Pool, event, make_url
 
 from renewal_watch.database.engine import open_engine
 from renewal_watch.database.schema import HEAD, metadata
-from renewal_watch.store.store import Store, _migrations
+from renewal_watch.database.store import Store, _migrations
 
 BOTH = pytest.mark.both_engines
 EITHER = pytest.mark.either_engine

@@ -8,9 +8,9 @@ from typing import Any
 from databases import COUNTED
 
 from renewal_watch.database.schema import metadata
+from renewal_watch.database.store import Store
 from renewal_watch.model.numbers import Listing
 from renewal_watch.provider.talkover.decode import _envelope_tolerant, listing_of
-from renewal_watch.store.store import Store
 
 
 def entry(name: str = "phone-1", **changes: Any) -> dict[str, Any]:

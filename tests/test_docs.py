@@ -233,7 +233,7 @@ def test_migrations_and_tables_agree(tmp_path: Path) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    from renewal_watch.store.store import Store
+    from renewal_watch.database.store import Store
 
     store = Store(f"sqlite:///{tmp_path}/x.db")
     store.upgrade()

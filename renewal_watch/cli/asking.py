@@ -13,8 +13,8 @@ from renewal_watch.cli import base, completing
 from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
+    from renewal_watch.database.store import Store
     from renewal_watch.settings.whole import Settings
-    from renewal_watch.store.store import Store
 
 _PAGE = 500  # alerts read at once
 
@@ -35,6 +35,9 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
     from renewal_watch.reports import rows as reports_rows
     from renewal_watch.reports import status, tables
     from renewal_watch.store import fleet
+    from renewal_watch.store.environments import environment_states
+    from renewal_watch.store.leases import daemon_seen, list_instances
+    from renewal_watch.store.outbox.waiting import failing_channels, orphaned_deliveries, outbox_counts
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
@@ -45,12 +48,12 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
     with Spool() as rows:
         with base.store(settings, write=False) as store:
             with store.transaction() as tx:
-                watches = {watch.name: watch for _, watch, _ in tx.watches()}
-                outbox = tx.outbox()
-                orphans = tx.orphans([channel.name for channel in settings.channels])
-                faults = tx.channel_faults()
-                instances = tx.instances(now)
-                seen = tx.daemon_seen(now)
+                watches = {watch.name: watch for _, watch, _ in environment_states(tx)}
+                outbox = outbox_counts(tx)
+                orphans = orphaned_deliveries(tx, [channel.name for channel in settings.channels])
+                faults = failing_channels(tx)
+                instances = list_instances(tx, now)
+                seen = daemon_seen(tx, now)
                 unwell = [one.reason for one in health.daemon(tx, settings, now) if not one.ok]
             for one in chosen:
                 policy = settings.policy(one)
@@ -93,10 +96,12 @@ def history(ctx: click.Context, number: str, as_json: bool, environment: str | N
     """Every change of one NUMBER and when it was seen."""
     from renewal_watch.reports import alerts as reports_alerts
     from renewal_watch.reports import tables
+    from renewal_watch.store.history import history_of
+    from renewal_watch.store.numbers import find_number
 
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
-        _, key, known = tx.find(number, environment)
-        changes = tx.history(known, key)
+        _, key, known = find_number(tx, number, environment)
+        changes = history_of(tx, known, key)
     click.echo(tables.dumps(changes) if as_json else "\n".join(reports_alerts.history_lines(changes)))
 
 
@@ -108,6 +113,8 @@ def history(ctx: click.Context, number: str, as_json: bool, environment: str | N
 def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
     """Give back the list as it was known at a time, unknown fields included."""
     from renewal_watch.reports import tables
+    from renewal_watch.store.environments import environment_states
+    from renewal_watch.store.history import snapshot_at
     from renewal_watch.text import plain
 
     settings = base.settings(ctx)
@@ -115,9 +122,9 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
     instant = base.now(ctx) if at is None else base.instant(at, settings.timezone)
     found: list[dict[str, Any]] = []
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        keys = {watch.name: key for key, watch, _ in tx.watches()}
+        keys = {watch.name: key for key, watch, _ in environment_states(tx)}
         for one in chosen:
-            known = tx.snapshot(keys[one.name], instant) if one.name in keys else None
+            known = snapshot_at(tx, keys[one.name], instant) if one.name in keys else None
             polled_at, entries = known or (None, [])
             found.append({"environment": one.name, "polled_at": tables.when(polled_at), "numbers": entries})
     if as_json:
@@ -166,13 +173,14 @@ def _alerts(settings: Settings, store: Store, states: Sequence[str], now: dateti
     """The newest first, some hundred in a transaction: no poll waits for them all."""
     from renewal_watch.reports import alerts as reports_alerts
     from renewal_watch.reports import explain
+    from renewal_watch.store.outbox.alerts import list_alerts
 
     with store.transaction() as tx:
         held = explain.held(tx, settings, now)
     before = None
     while True:
         with store.transaction() as tx:
-            page = tx.alerts(states=states, before=before, most=_PAGE)
+            page = list_alerts(tx, states=states, before=before, most=_PAGE)
         if not page:
             return
         reports_alerts.note_held(page, held)
@@ -205,12 +213,13 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
     from renewal_watch.reports import alerts as reports_alerts
     from renewal_watch.reports import explain, tables
     from renewal_watch.store.fleet import Listed
+    from renewal_watch.store.numbers import find_number, parsed_of
 
     settings = base.settings(ctx)
     way = base.routing(settings)
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        name, _, known = tx.find(number, environment)
-        one = Listed(name, known, tx.parsed([known])[known.provider_id])
+        name, _, known = find_number(tx, number, environment)
+        one = Listed(name, known, parsed_of(tx, [known])[known.provider_id])
         found = explain.explain(tx, settings, way, one, base.now(ctx))
     if as_json:
         click.echo(tables.dumps({**found.row.as_json(), "reasons": found.lines, "alerts": found.alerts}))

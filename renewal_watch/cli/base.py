@@ -26,10 +26,10 @@ from renewal_watch.clock import Clock, utc_now
 from renewal_watch.errors import ConfigError, RenewalWatchError, UsageError
 
 if TYPE_CHECKING:
+    from renewal_watch.database.store import Store
     from renewal_watch.inventory.file import Inventory
     from renewal_watch.notify.routing import Routing
     from renewal_watch.settings.whole import Settings
-    from renewal_watch.store.store import Store
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
@@ -243,7 +243,7 @@ def settings(ctx: click.Context, *, complains: bool = True) -> Settings:
 def store(settings: Settings, *, write: bool) -> Iterator[Store]:
     """The database, brought up to date if it may be written; it must be there to be read."""
     from renewal_watch.database.engine import sqlite_path
-    from renewal_watch.store.store import Store
+    from renewal_watch.database.store import Store
 
     url = settings.database_url
     if write:

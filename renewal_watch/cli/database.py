@@ -33,7 +33,7 @@ def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Bring the database to this release's schema; a copy of the old one is kept beside it."""
     from renewal_watch.database.engine import sqlite_path
     from renewal_watch.database.schema import HEAD
-    from renewal_watch.store.store import Store
+    from renewal_watch.database.store import Store
 
     settings = base.settings(ctx)
     base.make_state_dir(settings, sqlite_path(settings.database_url))
@@ -54,8 +54,8 @@ def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Look for damage: in the file, in what refers to what, and in what no engine looks at. Reads everything."""
+    from renewal_watch.database.store import Store
     from renewal_watch.maintenance import integrity
-    from renewal_watch.store.store import Store
 
     store = Store(base.settings(ctx).database_url, reads_only=True)
     try:
@@ -130,9 +130,9 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT
 def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bool) -> None:  # noqa: FBT001
     """Copy the database to another one, compared row by row, such as to PostgreSQL. Broken off, it is run again."""
     from renewal_watch.database.copying import copy as copied
+    from renewal_watch.database.store import Store
     from renewal_watch.maintenance import backups
     from renewal_watch.settings.database_url import hide_passwords
-    from renewal_watch.store.store import Store
 
     to = _url(ctx, url, url_file)
     settings = base.settings(ctx)

@@ -175,11 +175,13 @@ def _end(length: str | None, until: str | None, zone: str, now: datetime) -> dat
 def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  # noqa: FBT001
     """The silences that hold, and how much each hides now that nobody was told of."""
     from renewal_watch.reports import silences, tables
+    from renewal_watch.store.incidents.matters import matters_of
+    from renewal_watch.store.incidents.silences import list_silences
 
     now = base.now(ctx)
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
-        found = tx.silences(since=now - timedelta(days=30) if everything else None)
-        hiders = [matter.hider for matter in tx.matters().values()]
+        found = list_silences(tx, since=now - timedelta(days=30) if everything else None)
+        hiders = [matter.hider for matter in matters_of(tx).values()]
     those = [(one, hiders.count(f"silence:{one.pk}")) for one in found if everything or one.is_active(now)]
     if as_json:
         click.echo(tables.dumps([silences.silence_json(one, hides, now) for one, hides in those]))
@@ -229,6 +231,8 @@ def ack(
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Say that you look after NUMBER: no reminders until its next cycle, or until it gets worse."""
+    from renewal_watch.store.numbers import find_number
+
     if (number is None) == (alert_id is None):
         msg = "name either a NUMBER or --alert ID"
         raise UsageError(msg)
@@ -236,7 +240,7 @@ def ack(
 
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
         if number is not None:
-            _, environment_id, known = tx.find(number, environment)
+            _, environment_id, known = find_number(tx, number, environment)
             one = actions.open_about(tx, environment_id, known, number)
         else:
             one = actions.open_of_alert(tx, alert_id or 0)
@@ -267,10 +271,11 @@ def lapse(
     """Say that NUMBER is meant to go: no renewal alerts, but its last chance, and an alarm if it renews all the same."""
     from renewal_watch.operations import actions
     from renewal_watch.reports import tables
+    from renewal_watch.store.numbers import find_number
 
     settings = base.settings(ctx)
     with base.store(settings, write=True) as store, store.transaction() as tx:
-        name, _, known = tx.find(number, environment)
+        name, _, known = find_number(tx, number, environment)
         policy = settings.policy(settings.environment(name))
         do = actions.keep if withdraw else actions.lapse
         done = do(tx, name, known, policy, _author(author), comment, base.now(ctx))

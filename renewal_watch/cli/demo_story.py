@@ -24,6 +24,7 @@ import click
 from renewal_watch.alerts.phrases import instant, span
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import account_poll, dispatch, poll
 from renewal_watch.provider.simulator import (
@@ -38,7 +39,8 @@ from renewal_watch.provider.simulator import (
 )
 from renewal_watch.provider.talkover.client import Client
 from renewal_watch.reports import tables
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
+from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.timed import digests, follow_up
 
 DAYS = 45
@@ -239,8 +241,8 @@ every = "1d"
     def _acknowledge(self, rented: Rented) -> None:
         """What ``renewal-watch ack NUMBER`` does."""
         with self.store.transaction() as tx:
-            mine = {key: one for key, one in tx.matters().items() if key.number_id == rented.id}
-            tx.acknowledge(mine, "demo", self.now)
+            mine = {key: one for key, one in matters_of(tx).items() if key.number_id == rented.id}
+            acknowledge_matters(tx, mine, "demo", self.now)
 
     # --- what is printed ---
 
@@ -285,7 +287,7 @@ every = "1d"
 
     def _sum_up(self, seconds: float) -> None:
         with self.store.transaction() as tx:
-            found = tx.alerts()
+            found = list_alerts(tx)
             kinds = Counter(alert["kind"] for alert in found)
             fates = {one["message_id"]: one for alert in found for one in alert["deliveries"]}
         received = sum((one.got for one in self.receivers.values()), Counter[str]())

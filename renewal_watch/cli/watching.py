@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from renewal_watch.clock import Clock
+    from renewal_watch.database.store import Store
     from renewal_watch.notify.routing import Routing
     from renewal_watch.operations.dispatch import Sent
     from renewal_watch.operations.heartbeat import Heartbeats
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from renewal_watch.settings.environment import Environment
     from renewal_watch.settings.whole import Settings
     from renewal_watch.store.rate_limit import Rates
-    from renewal_watch.store.store import Store
 
 
 @base.cli.command()
@@ -41,8 +41,8 @@ def run(ctx: click.Context) -> None:
     from renewal_watch.daemon.daemon import Daemon, only_one
     from renewal_watch.daemon.systemd import Systemd
     from renewal_watch.database.engine import sqlite_path
+    from renewal_watch.database.store import Store
     from renewal_watch.maintenance import integrity
-    from renewal_watch.store.store import Store
 
     settings = base.settings(ctx, complains=False)
     faults = secret_faults(settings, with_files=False) or channel_faults(settings)
@@ -145,10 +145,11 @@ def _poll_one(
     from renewal_watch.operations import account_poll
     from renewal_watch.operations import poll as turn
     from renewal_watch.provider.talkover.client import SOON, Client
+    from renewal_watch.store.environments import environment_state
 
     name = environment.name
     with store.transaction() as tx:
-        _, _, schedule = tx.watch(name)
+        _, _, schedule = environment_state(tx, name)
     why = turn.why_not_now(environment, schedule, clock()) if rates else None
     if why:
         return turn.Polled(environment=name, skipped=why, error=why)
@@ -238,6 +239,7 @@ def _send_due(now: Turn) -> dict[str, Sent]:
 
     from renewal_watch.channels.senders import AT_ONCE, sender_of
     from renewal_watch.operations import dispatch, turn
+    from renewal_watch.store.outbox.waiting import next_due
 
     store, settings, clock = now.store, now.settings, now.clock
     host = socket.gethostname() if store.is_shared else ""
@@ -258,7 +260,7 @@ def _send_due(now: Turn) -> dict[str, Sent]:
         waiting = [
             one
             for one in settings.channels
-            if (due := tx.next_due(one, settings.timezone, at)) is not None and due <= at
+            if (due := next_due(tx, one, settings.timezone, at)) is not None and due <= at
         ]
     if not waiting:
         return {}
@@ -274,6 +276,8 @@ def canary_command(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     import time
 
     from renewal_watch.operations import canary
+    from renewal_watch.store.incidents.timers import fired_at
+    from renewal_watch.store.outbox.alerts import sent_at_of
 
     settings, clock = base.settings(ctx), base.clock(ctx)
     if not settings.canary.channel:
@@ -286,8 +290,8 @@ def canary_command(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
         now = _turn(settings, store, clock)
         told = _keep_up(now, _send_due(now), answer)
         with store.transaction() as tx:
-            kept = tx.fired_at("canary")
-            sent_at = tx.sent_at("canary.sent", way.canary.channel, kept[0]) if kept else None
+            kept = fired_at(tx, "canary")
+            sent_at = sent_at_of(tx, "canary.sent", way.canary.channel, kept[0]) if kept else None
     arrived = not fault and sent_at is not None
     if arrived:
         answer.say(f"the canary reached {way.canary.channel}; look whether it arrived")

@@ -45,6 +45,8 @@ from renewal_watch.config.secret_checks import secret_faults
 from renewal_watch.daemon.membership import Presence
 from renewal_watch.daemon.systemd import Systemd
 from renewal_watch.database.engine import lock_of
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import hints
 from renewal_watch.errors import AlreadyRunning, ConfigError, PutOff, Stopped, StoreAway, StoreError
 from renewal_watch.inventory.file import inventory_of
@@ -62,9 +64,9 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import MOST_AT_ONCE
 from renewal_watch.settings.values import readable
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.environments import Schedule, environment_states, schedule_of
+from renewal_watch.store.outbox.waiting import next_due
 from renewal_watch.store.rate_limit import Rates
-from renewal_watch.store.snapshots import Schedule
-from renewal_watch.store.store import Store, Transaction
 from renewal_watch.text import REDACTOR
 
 log = logging.getLogger(__name__)
@@ -416,7 +418,7 @@ class Daemon:
         if time.monotonic() - self._refreshed_at < REFRESH_S and not is_back:
             return
         with self.store.reading() as tx:
-            watches = tx.watches()
+            watches = environment_states(tx)
         self._schedules = {watch.name: schedule for _, watch, schedule in watches}
         routing = self.routing()
         faults = self.inventory.faults
@@ -459,7 +461,7 @@ class Daemon:
                 lease = self.presence.take(f"environment {environment.name}", self._is_due(environment))
                 if lease is None:
                     with self.store.reading() as tx:
-                        schedule = tx.schedule(environment.name)
+                        schedule = schedule_of(tx, environment.name)
                     return
             self.heartbeats.begin(environment)
             source = self._source(environment, name)
@@ -473,7 +475,7 @@ class Daemon:
             lease = None
             self.heartbeats.end(environment, polled, self.settings)
             with self.store.reading() as tx:
-                schedule = tx.schedule(environment.name)
+                schedule = schedule_of(tx, environment.name)
             if self.presence:
                 self.presence.polled += polled.skipped is None
             self._can_write()
@@ -503,7 +505,7 @@ class Daemon:
         """Whether an environment is due, asked of the database: another daemon may have polled it since the last look."""
 
         def asked(tx: Transaction, at: datetime) -> bool:
-            return poll.is_due(environment, tx.schedule(environment.name), self.settings.timezone, at)
+            return poll.is_due(environment, schedule_of(tx, environment.name), self.settings.timezone, at)
 
         return asked
 
@@ -741,7 +743,7 @@ class _ChannelWorker(threading.Thread):
             if done.sent or done.failed:
                 daemon._wake_workers()  # noqa: SLF001 (a channel that fails is told through the others)
             with daemon.store.reading() as tx:
-                due = tx.next_due(channel, routing.zone, daemon.clock())
+                due = next_due(tx, channel, routing.zone, daemon.clock())
         except StoreError as error:
             daemon.complain(error)
             return IDLE_S

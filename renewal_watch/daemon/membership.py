@@ -20,10 +20,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from renewal_watch import __version__
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import StoreError
 from renewal_watch.model.daemons import Lease
-from renewal_watch.store.leases import BEAT_S
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store.leases import BEAT_S, deregister, give_back_lease, record_beat, register, take_lease
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +83,14 @@ class Presence:
         """Begin to be there. Raises StoreError."""
         before = self._steady()
         with self._beats.unlocked() as tx:
-            at = tx.join(self.id, self.host, os.getpid(), __version__, self._clock())
+            at = register(tx, self.id, self.host, os.getpid(), __version__, self._clock())
         self._heard(before, at)
 
     def beat(self) -> None:
         """Say once that it is there. Raises StoreError."""
         before = self._steady()
         with self._beats.unlocked() as tx:
-            at = tx.beat(self.id, self.polled, self.sent, self._clock())
+            at = record_beat(tx, self.id, self.polled, self.sent, self._clock())
         if at is not None:
             self._heard(before, at)
         elif not self._ending.is_set():
@@ -97,7 +98,7 @@ class Presence:
             self.join()
         for lease in self._owed[:]:
             with self._beats.unlocked() as tx:
-                tx.give_back(lease)
+                give_back_lease(tx, lease)
             self._owed.remove(lease)
 
     def close(self) -> None:
@@ -110,13 +111,13 @@ class Presence:
     def take(self, name: str, is_due: Callable[[Transaction, datetime], bool]) -> Lease | None:
         """What only one may do, if it is still to be done by the database's clock and nobody is at it. Raises StoreError."""
         with self._store.transaction(name) as tx:
-            return tx.take(name, self.id, self._clock()) if is_due(tx, tx.clock(self._clock())) else None
+            return take_lease(tx, name, self.id, self._clock()) if is_due(tx, tx.clock(self._clock())) else None
 
     def give_back(self, lease: Lease) -> None:
         """It is done. Raises StoreError; then it is given back with a later beat."""
         try:
             with self._store.transaction(lease.name) as tx:
-                tx.give_back(lease)
+                give_back_lease(tx, lease)
         except StoreError:
             self._owed.append(lease)
             raise
@@ -148,7 +149,7 @@ class Presence:
             self._thread.join()
         try:
             with self._beats.unlocked() as tx:
-                tx.leave(self.id, self._clock())
+                deregister(tx, self.id, self._clock())
         except StoreError as error:
             log.warning("the others will miss this daemon in a while: %s", error)
         self._beats.close()

@@ -18,6 +18,8 @@ from sqlalchemy import func, or_, select
 
 from renewal_watch.alerts.phrases import instant, span
 from renewal_watch.database.schema import deliveries
+from renewal_watch.database.store import schema_fault
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.maintenance import backups
 from renewal_watch.model.tracking import Watch
@@ -25,7 +27,10 @@ from renewal_watch.notify import retry
 from renewal_watch.reports.rows import orphaned
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import leases
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.timers import fired_at
+from renewal_watch.store.leases import daemon_seen
+from renewal_watch.store.outbox.waiting import failing_channels, held_deliveries, orphaned_deliveries
 from renewal_watch.text import REDACTOR, plain
 
 SENT_WITHIN = timedelta(minutes=15)  # of the time at which a message may go; see ``late``
@@ -82,19 +87,19 @@ def unreadable(error: Exception) -> Health:
 
 def alive(tx: Transaction, settings: Settings, now: datetime) -> Health:
     """Whether the database can be read, and somebody polls. Raises StoreError, through the transaction, when it cannot."""
-    if tx.schema_fault() is not None:  # whatever it is: the question was answered
+    if schema_fault(tx) is not None:  # whatever it is: the question was answered
         return Health(checks=(_readable(),))
     return Health(checks=(_readable(), *daemon(tx, settings, now)))
 
 
 def daemon(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
     """Whether the daemon is there and polls in time, where one ever was; a timer is judged by the age of its lists."""
-    seen = tx.daemon_seen(now)
+    seen = daemon_seen(tx, now)
     if seen is None:
         return
     when = f"{instant(seen.at)} ({span(max(now - seen.at, timedelta(0)))} ago)"
     intervals = {one.name: one.interval for one in settings.environments}
-    polled = [(watch, schedule) for _, watch, schedule in tx.watches() if watch.name in intervals]
+    polled = [(watch, schedule) for _, watch, schedule in environment_states(tx) if watch.name in intervals]
     newest = max((watch.last_poll_at for watch, _ in polled if watch.last_poll_at), default=None)
     if not seen.is_there:
         longest = min(intervals.values(), default=timedelta(0)) + POLLED_WITHIN
@@ -120,7 +125,7 @@ def daemon(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Findi
 
 def examine(tx: Transaction, settings: Settings, now: datetime) -> Health:
     """Every finding on the configured environments and channels, in the order in which they are best mended."""
-    fault = tx.schema_fault()
+    fault = schema_fault(tx)
     if fault is not None:
         return Health(checks=(Finding(name="database", ok=False, reason=fault, is_blind=True),))
     return Health(
@@ -152,7 +157,7 @@ def _files(settings: Settings, now: datetime) -> Iterator[Finding]:
 
 def lists(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
     """Whether each environment's list is fresh."""
-    known = {watch.name: watch for _, watch, _ in tx.watches()}
+    known = {watch.name: watch for _, watch, _ in environment_states(tx)}
     for one in settings.environments:
         watch = known.get(one.name, Watch(name=one.name))
         fault = _blindness(watch, settings, now)
@@ -200,7 +205,7 @@ def late(tx: Transaction, settings: Settings, now: datetime) -> int:
             or_(deliveries.c.leased_until.is_(None), deliveries.c.leased_until <= then),
         )
         waiting = set(tx.connection.execute(query).scalars())
-        found += len(waiting - tx.held(channel, settings.timezone, then).keys()) if waiting else 0
+        found += len(waiting - held_deliveries(tx, channel, settings.timezone, then).keys()) if waiting else 0
     return found
 
 
@@ -218,13 +223,13 @@ def _outbox(tx: Transaction, settings: Settings, now: datetime) -> Finding:
     ).scalar_one()
     waits = {0: "no message waits", 1: "1 message waits, in time"}.get(pending, f"{pending} messages wait, in time")
     # No fault, for it would stay one where a channel was taken out on purpose; but nothing of it is in time.
-    never = [orphaned(name, count) for name, count in tx.orphans(names).items()]
+    never = [orphaned(name, count) for name, count in orphaned_deliveries(tx, names).items()]
     return Finding(name="outbox", ok=True, reason="; ".join([waits, *never]))
 
 
 def _channels(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Finding]:
     """Channels that have failed for so long that people were told; what they last said stays with ``status``."""
-    faults = tx.channel_faults()
+    faults = failing_channels(tx)
     for one in settings.channels:
         since = faults[one.name][0] if one.name in faults else now
         lasted = now - since
@@ -244,7 +249,7 @@ def _backup(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Find
     """Whether backups are made as the configuration wants them; the place and what went wrong stay with ``doctor``."""
     if not settings.backup.directory:
         return
-    state = backups.State.of(tx.fired_at(backups.CALENDAR))
+    state = backups.State.of(fired_at(tx, backups.CALENDAR))
     last = f"the last backup was made {span(now - state.good_at)} ago" if state.good_at else "no backup was made yet"
     is_late = state.next_at is not None and now - state.next_at > BACKED_UP_WITHIN
     if state.fault is not None:

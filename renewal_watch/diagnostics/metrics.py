@@ -29,14 +29,17 @@ from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, o
 from renewal_watch import __version__, errors
 from renewal_watch.database.schema import HEAD, deliveries, environments, matters, numbers, polls
 from renewal_watch.database.schema import channels as channel_states
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import health
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.numbers import STATUSES
 from renewal_watch.model.tracking import Watch
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.account import readings_of, release_requests, to_be_paid
+from renewal_watch.store.leases import daemon_seen
 from renewal_watch.store.selections import LAPSING, MISSING, overdue
-from renewal_watch.store.store import Transaction
 from renewal_watch.text import plain
 
 __all__ = ["CONTENT_TYPE", "exposition"]
@@ -93,7 +96,7 @@ class _Watched:
         self.now = now
         self.today = renewal_day.today(now, settings.timezone)
         self.names = [one.name for one in settings.environments]
-        known = {watch.name: (pk, watch) for pk, watch, _ in tx.watches()}
+        known = {watch.name: (pk, watch) for pk, watch, _ in environment_states(tx)}
         self.ids = {name: known[name][0] for name in self.names if name in known}
         self.watches = {name: known[name][1] if name in known else Watch(name=name) for name in self.names}
 
@@ -114,7 +117,7 @@ class _Watched:
     # --- the watch itself ---
 
     def _daemon(self) -> Iterator[Metric]:
-        seen = self.tx.daemon_seen(self.now)
+        seen = daemon_seen(self.tx, self.now)
         checks = [*health.daemon(self.tx, self.settings, self.now)]
         yield _gauge(
             "daemon_up",
@@ -376,7 +379,7 @@ class _Watched:
         amounts: dict[tuple[str, str, int], Decimal] = {}
         unpriced: Counter[tuple[str, int]] = Counter({(name, days): 0 for name in self.names for days in AHEAD})
         for name, pk in self.ids.items():
-            groups = self.tx.to_be_paid(name, self.tx.requests(pk), self.now)
+            groups = to_be_paid(self.tx, name, release_requests(self.tx, pk), self.now)
             sizes: Counter[str] = Counter()
             for group in groups:
                 sizes[_currency(group.currency)] += group.numbers
@@ -408,7 +411,7 @@ class _Watched:
         read: list[Row] = []
         balances: list[Row] = []
         for name, pk in self.ids.items():
-            kept = self.tx.readings(pk)
+            kept = readings_of(self.tx, pk)
             read += [((name, one.name), one.good_at.timestamp()) for one in kept.values() if one.good_at]
             balance = kept["balance"].content if "balance" in kept else None
             if balance is not None:

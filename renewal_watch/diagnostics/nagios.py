@@ -21,6 +21,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from renewal_watch.alerts.phrases import days
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import numbers as detect_numbers
 from renewal_watch.detect import turn
 from renewal_watch.diagnostics.health import Finding
@@ -31,7 +32,7 @@ from renewal_watch.model.tracking import Watch
 from renewal_watch.notify import suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Situation
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.numbers import number_ids, numbers_by_id
 from renewal_watch.text import plain
 
 SERVICE = "RENEWAL"
@@ -207,8 +208,8 @@ def set_aside(found: Sequence[Concern], tx: Transaction, way: Routing, situation
     """The concerns with who knows of each, or what hides it."""
     about: Mapping[tuple[str, str], PhoneNumber] = {}
     if situation.silences or any(rule.mute for rule in way.rules):
-        ids = tx.number_ids({(one.environment, one.provider_id) for one in found if one.provider_id})
-        parsed = tx.numbered(ids.values())
+        ids = number_ids(tx, {(one.environment, one.provider_id) for one in found if one.provider_id})
+        parsed = numbers_by_id(tx, ids.values())
         about = {place: parsed[pk] for place, pk in ids.items() if pk in parsed}
     return [
         one

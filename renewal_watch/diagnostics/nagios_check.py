@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
 from renewal_watch.database.schema import absences, cycles, environments, lapses, numbers
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import turn
 from renewal_watch.diagnostics import health
 from renewal_watch.diagnostics.nagios import Concern, Number, Outcome, State, judge, of_lists, outcome, set_aside
@@ -16,8 +17,9 @@ from renewal_watch.diagnostics.nagios_thresholds import Threshold, as_performanc
 from renewal_watch.model import renewal_day
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.selections import MISSING
-from renewal_watch.store.store import Transaction
 from renewal_watch.text import plain
 
 
@@ -40,10 +42,10 @@ def examine(
     findings = [one for one in health.examine(tx, settings, now).checks if one.environment in ("", *names)]
     if any(one.is_blind and not one.environment for one in findings):
         return outcome([], findings, "", "")
-    watches = {watch.name: watch for _, watch, _ in tx.watches() if watch.name in names}
+    watches = {watch.name: watch for _, watch, _ in environment_states(tx) if watch.name in names}
     blind = {one.environment for one in findings if one.is_blind}
     fresh = [name for name in names if name not in blind]
-    situation = tx.situation(now)
+    situation = situation_of(tx, now)
     on_day = renewal_day.today(now, settings.timezone)
 
     def called(one: Number) -> str:

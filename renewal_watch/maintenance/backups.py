@@ -40,11 +40,12 @@ from renewal_watch.database.copying import (
 from renewal_watch.database.engine import sqlite_path
 from renewal_watch.database.schema import HEAD, about, instances, is_usable
 from renewal_watch.database.shape import COPYING
+from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.schedule import times
 from renewal_watch.settings.sections import Backup
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.timers import fired_at, set_fired
 
 log = logging.getLogger(__name__)
 
@@ -354,7 +355,7 @@ def keep_up(store: Store, settings: Settings, clock: Callable[[], datetime]) -> 
     """
     plan, now = settings.backup, clock()
     with store.reading() as tx:
-        kept = tx.fired_at(CALENDAR)
+        kept = fired_at(tx, CALENDAR)
     if not is_due(kept, plan, settings.timezone, now) or store.revision() != HEAD:
         return None
     state = State.of(kept)
@@ -371,7 +372,7 @@ def keep_up(store: Store, settings: Settings, clock: Callable[[], datetime]) -> 
         done = Done(f"backup {made}, {size} bytes, checked" + (f"; {gone} older ones deleted" if gone else ""))
         log.info("%s", done.said)
     with store.transaction() as tx:
-        tx.set_fired(CALENDAR, now, msgspec.json.encode(state).decode())
+        set_fired(tx, CALENDAR, now, msgspec.json.encode(state).decode())
     return done
 
 

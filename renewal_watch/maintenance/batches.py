@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from sqlalchemy import update
 
-from renewal_watch.database.rows import chunks
 from renewal_watch.database.schema import (
     polls,
 )
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction, chunks
 
 PAGE = 1000  # rows that are read at once
 FEWEST, FIRST, MOST = 100, 200, 1000  # rows that one transaction changes: as many as the disk does in good time

@@ -11,11 +11,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from renewal_watch.database.store import Store
 from renewal_watch.maintenance import backups, batches, retention
 from renewal_watch.maintenance.backups import Done
 from renewal_watch.schedule import times
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.timers import fired_at, set_fired
 
 log = logging.getLogger(__name__)
 
@@ -27,19 +28,19 @@ _BEGUN = "begun"
 def is_due(store: Store, settings: Settings, now: datetime) -> bool:
     """Whether there is anything to do; those times missed while nothing ran are one."""
     with store.reading() as tx:
-        kept = tx.fired_at(backups.CALENDAR)
+        kept = fired_at(tx, backups.CALENDAR)
     return backups.is_due(kept, settings.backup, settings.timezone, now) or _is_prune_due(store, settings, now)
 
 
 def _is_prune_due(store: Store, settings: Settings, now: datetime) -> bool:
     """The first time comes at its hour."""
     with store.reading() as tx:
-        kept = tx.fired_at(_PRUNING)
+        kept = fired_at(tx, _PRUNING)
     if kept is not None and kept[1] == _BEGUN:
         return True
     if kept is None or times.was_put_back(kept[0], now):
         with store.transaction() as tx:
-            tx.set_fired(_PRUNING, now)
+            set_fired(tx, _PRUNING, now)
         return False
     return times.last_fire(kept[0], now, PRUNES, settings.timezone) is not None
 
@@ -65,8 +66,8 @@ def _prune(
 ) -> list[Done]:
     now = clock()
     with store.transaction() as tx:
-        kept = tx.fired_at(_PRUNING)
-        tx.set_fired(_PRUNING, now, _BEGUN)
+        kept = fired_at(tx, _PRUNING)
+        set_fired(tx, _PRUNING, now, _BEGUN)
     was_broken_off = kept is not None and kept[1] == _BEGUN
     with store.reading() as tx:
         counted_from = retention.lasting(tx, now)
@@ -76,6 +77,6 @@ def _prune(
         limits = retention.Limits.of(settings.retention, counted_from)
         done = retention.prune(store, limits, now, pause, is_thorough=was_broken_off)
     with store.transaction() as tx:
-        tx.set_fired(_PRUNING, now)
+        set_fired(tx, _PRUNING, now)
     log.info("let go by age: %s", done)
     return [Done(f"let go by age: {done}")] if any(done.rows().values()) else []

@@ -52,9 +52,9 @@ from renewal_watch.database.schema import (
     numbers,
 )
 from renewal_watch.database.shape import COPYING, Shape, Side, cause, misfit
+from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
 from renewal_watch.provider.talkover.entries import decode, read
-from renewal_watch.store.store import Store
 
 RESTORE = "put a backup back: renewal-watch db restore FILE"
 BY_HAND = "put a backup back (renewal-watch db restore FILE) or correct these rows by hand"

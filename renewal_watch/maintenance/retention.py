@@ -24,7 +24,6 @@ from typing import Any
 
 from sqlalchemy import delete, exists, func, or_, select
 
-from renewal_watch.database.rows import chunks
 from renewal_watch.database.schema import (
     actions,
     alerts,
@@ -37,11 +36,12 @@ from renewal_watch.database.schema import (
     polls,
     silences,
 )
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.maintenance import batches
 from renewal_watch.maintenance.batches import REST_S, Pause, Place, Pruned, Turn, in_batches
 from renewal_watch.maintenance.thinning import HAS_CHANGES, REACH, choose, forget, merge, read
 from renewal_watch.settings.sections import Retention
-from renewal_watch.store.store import Store, Transaction
 
 VACUUM = 500  # free pages that are given back in one transaction: 2 MB
 LASTING = timedelta(days=1)  # a time that was not passed so long ago may be that of a clock that ran ahead

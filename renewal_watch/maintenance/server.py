@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from renewal_watch.database.engine import MOST_CONNECTIONS, OLDEST_SERVER
 from renewal_watch.database.schema import metadata
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 
 _CLOCK_OFF_S = 60  # daemons go by the server's clock, and tell with it how many days are left
 _CHECKS_NAME = ("verify-full", "verify-ca")  # of sslmode: the server must prove who it is

@@ -11,16 +11,15 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import exists, func, or_, select
 
-from renewal_watch.database.rows import chunks
 from renewal_watch.database.schema import (
     changes,
     numbers,
     polls,
 )
+from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.maintenance import batches
 from renewal_watch.maintenance.batches import Place, Turn, in_batches, mark
-from renewal_watch.store.snapshots import COUNTDOWN, difference, ticked
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.history import COUNTDOWN, difference, ticked
 
 REACH = timedelta(days=2)  # a poll a day, and its jitter
 HAS_CHANGES = exists().where(changes.c.poll_id == polls.c.id)

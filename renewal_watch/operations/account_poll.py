@@ -18,6 +18,8 @@ import msgspec
 
 from renewal_watch.account import judge
 from renewal_watch.account.turn import Facts, Subject
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import (
     ApiError,
     ConfigError,
@@ -37,7 +39,17 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.secrets import has_secret
 from renewal_watch.settings.sections import Account
 from renewal_watch.settings.values import duration
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store.environments import environment_state
+from renewal_watch.store.incidents.account import (
+    drop_readings,
+    keep_reading,
+    readings_of,
+    subjects_of,
+    to_be_paid,
+    told_elsewhere_of,
+)
+from renewal_watch.store.incidents.matters import close_matters
+from renewal_watch.store.outbox.alerts import record_alerts
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +110,9 @@ def run_once(
     names = wanted(settings, environment)
     turn = f"environment {environment.name}"
     with store.transaction(turn) as tx:
-        environment_id = tx.watch(environment.name)[0]
-        tx.drop_readings(environment.name, names)
-        before = tx.readings(environment_id)
+        environment_id = environment_state(tx, environment.name)[0]
+        drop_readings(tx, environment.name, names)
+        before = readings_of(tx, environment_id)
     now = clock()
     due = [name for name in names if is_due(before.get(name), settings, now, urgent=absent and name == "releases")]
     if not due:
@@ -108,7 +120,7 @@ def run_once(
     due.sort(key=lambda name: before[name].read_at.timestamp() if name in before else 0.0)
     readings, unread = _ask(source, due, before, clock)
     with store.transaction(turn) as tx:
-        was, before = before, tx.readings(environment_id)
+        was, before = before, readings_of(tx, environment_id)
         readings = {  # unless another process asked meanwhile, and told
             name: one for name, one in readings.items() if _read_at(before, name) == _read_at(was, name)
         }
@@ -125,9 +137,9 @@ def run_once(
             if name == "balance":
                 of_token, told = judge.judge_token(environment.name, one, policy, now)
                 alerts, one = [*alerts, *of_token], msgspec.structs.replace(one, told=told)
-            tx.keep_reading(environment_id, one)
-        tx.close_matters(found.ended)
-        count = tx.tell(alerts, routing, now)
+            keep_reading(tx, environment_id, one)
+        close_matters(tx, found.ended)
+        count = record_alerts(tx, alerts, routing, now)
     _log(environment.name, before, readings, count)
     return count
 
@@ -141,15 +153,15 @@ def learn_users(
     """
     turn = f"environment {environment.name}"
     with store.transaction(turn) as tx:
-        environment_id = tx.watch(environment.name)[0]
-        before = tx.readings(environment_id, "agents")
+        environment_id = environment_state(tx, environment.name)[0]
+        before = readings_of(tx, environment_id, "agents")
     if before or "agents" not in wanted(settings, environment):
         return
     readings, _ = _ask(source, ["agents"], before, clock)
     with store.transaction(turn) as tx:
-        if not tx.readings(environment_id, "agents"):  # unless another process asked meanwhile
+        if not readings_of(tx, environment_id, "agents"):  # unless another process asked meanwhile
             for one in readings.values():
-                tx.keep_reading(environment_id, one)
+                keep_reading(tx, environment_id, one)
     _log(environment.name, before, readings, 0)
 
 
@@ -206,7 +218,7 @@ def _without_others(
         return readings
     kept = before["releases"].content if "releases" in before else None
     known = {one.id for one in kept or ()}
-    others = tx.told_elsewhere(environment_id, [one for one in reading.content if one.id not in known], now)
+    others = told_elsewhere_of(tx, environment_id, [one for one in reading.content if one.id not in known], now)
     content = tuple(one for one in reading.content if one.id not in others)
     return {**readings, "releases": msgspec.structs.replace(reading, content=content)}
 
@@ -234,10 +246,10 @@ def _facts(
         was = before["releases"].content if "releases" in before else None
         listed = {one.id for one in fresh["releases"]}
         gone = [one for one in was or () if one.id not in listed and one.status == "pending"]
-        subjects = tx.subjects(environment_id, [*judge.may_be_told(fresh["releases"], was, now), *gone])
+        subjects = subjects_of(tx, environment_id, [*judge.may_be_told(fresh["releases"], was, now), *gone])
     kept = before["releases"].content if "releases" in before else None
     requests: Sequence[Release] = fresh.get("releases", kept) or ()
-    renews = tx.to_be_paid(name, requests, now) if "balance" in fresh else []
+    renews = to_be_paid(tx, name, requests, now) if "balance" in fresh else []
     return Facts(subjects=subjects, renews=renews)
 
 

@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from renewal_watch.alerts import phrases
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Key, Matter
@@ -20,7 +22,18 @@ from renewal_watch.model.tracking import Known
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import rows, tables
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store.environments import environment_state, environment_states
+from renewal_watch.store.incidents.audit import note_action
+from renewal_watch.store.incidents.lapses import drop_lapse, put_lapse
+from renewal_watch.store.incidents.matters import (
+    acknowledge_matters,
+    key_of_alert,
+    matters_of,
+    take_back_acknowledgements,
+)
+from renewal_watch.store.incidents.silences import add_silence, close_silence, list_silences
+from renewal_watch.store.numbers import fleet_of, parsed_of
+from renewal_watch.store.outbox.settling import retry_deliveries
 
 
 class Open(NamedTuple):
@@ -67,26 +80,26 @@ class Silenced(NamedTuple):
 
 def open_about(tx: Transaction, environment_id: int, known: Known, called: str) -> Open:
     """What is open about a number."""
-    return Open(f"number {called}", environment_id, known, tx.matters(known))
+    return Open(f"number {called}", environment_id, known, matters_of(tx, known))
 
 
 def open_of_alert(tx: Transaction, alert_id: int) -> Open:
     """What is open of what an alert is about."""
     called = f"alert {alert_id}"
-    found = tx.key_of(alert_id)
+    found = key_of_alert(tx, alert_id)
     if found is None:
         return Open(called, 0, None, {})
     key = found[0]
-    environment_id = tx.watch(key.environment)[0] if key.environment else 0
-    known = tx.fleet(environment_id, [key.number_id]).get(key.number_id) if key.number_id else None
+    environment_id = environment_state(tx, key.environment)[0] if key.environment else 0
+    known = fleet_of(tx, environment_id, [key.number_id]).get(key.number_id) if key.number_id else None
     return Open(called, environment_id, known, dict([found]))
 
 
 def acknowledge(tx: Transaction, one: Open, author: str, comment: str, now: datetime) -> Answered:
     """Somebody looks after it."""
     _something(one)
-    tx.acknowledge(one.matters, author, now)
-    tx.note_action("ack", author, comment, one.known, one.environment_id, now)
+    acknowledge_matters(tx, one.matters, author, now)
+    note_action(tx, "ack", author, comment, one.known, one.environment_id, now)
     return Answered(
         one.matters, f"acknowledged: {_topics(one.matters)}; no reminder until it gets worse, or in its next cycle"
     )
@@ -99,8 +112,8 @@ def take_back(tx: Transaction, one: Open, author: str, comment: str, now: dateti
     if not acknowledged:
         msg = "nobody acknowledged it, so there is nothing to take back"
         raise UsageError(msg)
-    tx.take_back(acknowledged, now)
-    tx.note_action("ack withdrawn", author, comment, one.known, one.environment_id, now)
+    take_back_acknowledgements(tx, acknowledged, now)
+    note_action(tx, "ack withdrawn", author, comment, one.known, one.environment_id, now)
     return Answered(acknowledged, f"taken back: {_topics(acknowledged)}; reminders go on from now")
 
 
@@ -125,8 +138,8 @@ def lapse(
 ) -> Lapsed:
     """The number is meant to go."""
     number, row = _seen(tx, environment, known, policy, now)
-    tx.set_lapse(known, author, comment, now)
-    tx.note_action("lapse", author, comment, known, tx.watch(environment)[0], now)
+    put_lapse(tx, known, author, comment, now)
+    note_action(tx, "lapse", author, comment, known, environment_state(tx, environment)[0], now)
     on = f" on {row.renews_on}" if row.renews_on else ""
     mind = f"mind: its auto-renewal is on, so it will renew; switch it off in {phrases.DASHBOARD}"
     return Lapsed(row, f"{phrases.who(number)} is meant to lapse{on}", mind if number.auto_renewal else None)
@@ -137,10 +150,10 @@ def keep(
 ) -> Lapsed:
     """The number is to stay after all."""
     number, row = _seen(tx, environment, known, policy, now)
-    if not tx.withdraw_lapse(environment, known):
+    if not drop_lapse(tx, environment, known):
         msg = f"{phrases.who(number)} is not meant to lapse, so there is nothing to take back"
         raise UsageError(msg)
-    tx.note_action("lapse withdrawn", author, comment, known, tx.watch(environment)[0], now)
+    note_action(tx, "lapse withdrawn", author, comment, known, environment_state(tx, environment)[0], now)
     said = f"{phrases.who(number)} is to stay; what of its renewal was hidden and still holds is told"
     return Lapsed(row, said, None)
 
@@ -148,7 +161,7 @@ def keep(
 def _seen(
     tx: Transaction, environment: str, known: Known, policy: Policy, now: datetime
 ) -> tuple[PhoneNumber, rows.Row]:
-    number = tx.parsed([known])[known.provider_id]
+    number = parsed_of(tx, [known])[known.provider_id]
     return number, rows.row(environment, known, number, policy, now)
 
 
@@ -164,7 +177,9 @@ def about(store: Store, way: Routing, match: Match, kinds: Sequence[str]) -> int
         return None
     with store.reading() as tx:
         those = [
-            watch.name for _, watch, _ in tx.watches() if match.environments is None or watch.name in match.environments
+            watch.name
+            for _, watch, _ in environment_states(tx)
+            if match.environments is None or watch.name in match.environments
         ]
     count = 0
     for name in those:
@@ -193,7 +208,7 @@ def silence(
     numbers: int | None,
 ) -> Silenced:
     """Hide what matches until ``ends_at``; ``numbers`` are those that it is ``about``."""
-    pk = tx.add_silence(match, kinds, ends_at, author, comment, now)
+    pk = add_silence(tx, match, kinds, ends_at, author, comment, now)
     what = f" of kinds {', '.join(kinds)}" if kinds else ""
     of = "" if numbers is None else f" about {numbers} of the present numbers"
     said = (
@@ -205,8 +220,8 @@ def silence(
 
 def end_silence(tx: Transaction, pk: int, author: str, now: datetime) -> str:
     """What it hid and still holds is told from now on."""
-    is_over = all(one.pk != pk or not one.is_active(now) for one in tx.silences())
-    if is_over or not tx.end_silence(pk, author, now):
+    is_over = all(one.pk != pk or not one.is_active(now) for one in list_silences(tx))
+    if is_over or not close_silence(tx, pk, author, now):
         msg = f"there is no silence {pk} that holds; see: renewal-watch silence list --all"
         raise UsageError(msg)
     return f"silence {pk} is over; the daemon tells what it hid and still holds, or: renewal-watch send"
@@ -217,7 +232,7 @@ def end_silence(tx: Transaction, pk: int, author: str, now: datetime) -> str:
 
 def retry(tx: Transaction, alert_ids: Sequence[int], now: datetime) -> tuple[int, str]:
     """Offer the deliveries of these alerts again, or all that failed; how many."""
-    count = tx.retry(alert_ids, now)
+    count = retry_deliveries(tx, alert_ids, now)
     if alert_ids and not count:
         msg = "none of these alerts has a delivery that waits or failed; see: renewal-watch alerts"
         raise UsageError(msg)

@@ -12,6 +12,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from renewal_watch.alerts import service_texts
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.model.alerts import Alert, Key, Severity
 from renewal_watch.model.policy import Policy
@@ -25,8 +27,12 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Canary
 from renewal_watch.settings.values import duration
-from renewal_watch.store.snapshots import CANARY
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import CANARY
+from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.timers import fired_at, set_fired
+from renewal_watch.store.leases import are_several_daemons
+from renewal_watch.store.numbers import forget_cycles
+from renewal_watch.store.outbox.alerts import record_alerts, sent_at_of
 
 NUMBER = "+15555550100"  # of a range that is kept for fiction
 _CALENDAR = "canary"
@@ -45,9 +51,9 @@ def is_due(store: Store, settings: Canary, zone: str, clock: Callable[[], dateti
         return False
     with store.transaction() as tx:
         now = clock()
-        kept = tx.fired_at(_CALENDAR)
+        kept = fired_at(tx, _CALENDAR)
         if kept is None or times.was_put_back(kept[0], now):
-            tx.set_fired(_CALENDAR, now, kept[1] if kept else None)
+            set_fired(tx, _CALENDAR, now, kept[1] if kept else None)
             return False
     return times.last_fire(kept[0], now, settings.schedule, zone) is not None
 
@@ -65,9 +71,9 @@ def send(store: Store, way: Routing, clock: Callable[[], datetime], pause: Calla
     except (RenewalWatchError, OSError) as error:
         fault = str(error)
     with store.transaction() as tx:
-        tx.set_fired(_CALENDAR, now, json.dumps({"waits": fault is None, "channel": channel.name}))
+        set_fired(tx, _CALENDAR, now, json.dumps({"waits": fault is None, "channel": channel.name}))
         if fault is not None:
-            _tell_failed(tx.tell, way, now, service_texts.canary_failed(channel.name, now, fault))
+            _tell_failed(tx, way, now, service_texts.canary_failed(channel.name, now, fault))
     return fault
 
 
@@ -106,7 +112,7 @@ def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: 
         return replace(verdict, alerts=found)
 
     with store.transaction() as tx:
-        tx.forget_cycles(CANARY)
+        forget_cycles(tx, CANARY)
     with Server(Provider(now=clock, fleet=[number])) as server:
         server.start()
         try:
@@ -125,36 +131,31 @@ def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: 
 def follow(store: Store, way: Routing, now: datetime) -> None:
     """Look whether the last one arrived; tell if it did not in time, and when it does, late or the next one."""
     with store.transaction() as tx:
-        kept = tx.fired_at(_CALENDAR)
+        kept = fired_at(tx, _CALENDAR)
         state = json.loads(kept[1]) if kept and kept[1] else {}
         if kept is None or not state.get("waits"):
             return
         channel = state["channel"]
         if channel != way.canary.channel:  # the configuration does not ask for it any more
-            if not tx.are_several(now):  # or it is another daemon's
-                tx.set_fired(_CALENDAR, kept[0])
+            if not are_several_daemons(tx, now):  # or it is another daemon's
+                set_fired(tx, _CALENDAR, kept[0])
             return
-        sent_at = tx.sent_at("canary.sent", channel, kept[0])
+        sent_at = sent_at_of(tx, "canary.sent", channel, kept[0])
         if sent_at is not None:
-            tx.set_fired(_CALENDAR, kept[0])
-            if Key("", "", "canary") in tx.matters(of=[""]):
+            set_fired(tx, _CALENDAR, kept[0])
+            if Key("", "", "canary") in matters_of(tx, of=[""]):
                 words = service_texts.canary_arrived(channel, sent_at)
                 key = f"canary/{now.isoformat()}"
                 arrived = service_texts.of_the_watch(
                     "watch.recovered", Severity.info, key, words, topic="canary", ends=True
                 )
-                tx.tell([arrived], way, now)
+                record_alerts(tx, [arrived], way, now)
         elif not state.get("missed") and now - kept[0] >= duration(way.canary.within):
-            tx.set_fired(_CALENDAR, kept[0], json.dumps(state | {"missed": True}))
+            set_fired(tx, _CALENDAR, kept[0], json.dumps(state | {"missed": True}))
             reason = f"it was not delivered within {way.canary.within}"
-            _tell_failed(tx.tell, way, now, service_texts.canary_failed(channel, kept[0], reason))
+            _tell_failed(tx, way, now, service_texts.canary_failed(channel, kept[0], reason))
 
 
-def _tell_failed(
-    tell: Callable[[list[Alert], Routing, datetime], int], way: Routing, now: datetime, words: tuple[str, str]
-) -> None:
-    tell(
-        [service_texts.of_the_watch("canary.failed", Severity.critical, now.isoformat(), words, topic="canary")],
-        way,
-        now,
-    )
+def _tell_failed(tx: Transaction, way: Routing, now: datetime, words: tuple[str, str]) -> None:
+    failed = service_texts.of_the_watch("canary.failed", Severity.critical, now.isoformat(), words, topic="canary")
+    record_alerts(tx, [failed], way, now)

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from renewal_watch.channels.limits import Limits
+from renewal_watch.database.store import Store
 from renewal_watch.errors import ChannelError, HeldUp, StoreError
 from renewal_watch.model.alerts import Delivery, Message
 from renewal_watch.notify import render as notify_render
@@ -24,7 +25,11 @@ from renewal_watch.notify import wording
 from renewal_watch.notify.render import Own
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.account import users_of
+from renewal_watch.store.incidents.matters import text_of_alert
+from renewal_watch.store.outbox.alerts import with_numbers
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import release_claim, settle_failed, settle_sent, still_claims
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +80,14 @@ def run_once(
     while not should_stop():
         claimed = monotonic()
         with store.transaction(turn) as tx:
-            delivery = tx.claim(outlet.channel, routing.zone, clock(), outlet.instance)
+            delivery = claim(tx, outlet.channel, routing.zone, clock(), outlet.instance)
         if delivery is None:
             break
         if delivery.message_id in outlet.unmarked:
             failed_by = None
         elif should_stop():
             with store.transaction(turn) as tx:
-                tx.release(delivery)
+                release_claim(tx, delivery)
             break
         else:
             try:
@@ -102,7 +107,7 @@ def run_once(
             failed += 1
             chance = random.random()  # noqa: S311 (no secret)
             with store.transaction(turn) as tx:
-                tx.settle_failed(delivery, failed_by.why, routing, clock(), chance, failed_by.wait)
+                settle_failed(tx, delivery, failed_by.why, routing, clock(), chance, failed_by.wait)
     return Sent(sent=sent, failed=failed)
 
 
@@ -127,7 +132,7 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
     if routing.templates:
         urgent = sorted(alerts, key=notify_render.urgency)[:WORDED]
         with store.reading() as tx:
-            described = tx.with_numbers(urgent)
+            described = with_numbers(tx, urgent)
         own, fault = wording.own_words(described, channel, routing, delivery.created_at)
         if fault:
             log.warning("channel=%s message=%s a template failed: %s", channel.name, delivery.message_id, fault)
@@ -154,11 +159,11 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
 def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routing) -> _Show:
     """The one alert of a hook's message."""
     with store.reading() as tx:
-        (alert,) = tx.with_numbers(delivery.alerts)
+        (alert,) = with_numbers(tx, delivery.alerts)
         (alert_id,) = delivery.alert_ids
-        _, _, found_at = tx.text_of(alert_id)
+        _, _, found_at = text_of_alert(tx, alert_id)
         place = (alert.environment, alert.number_id or "")
-        agents = tx.users_of([place]).get(place) if alert.number_id else None
+        agents = users_of(tx, [place]).get(place) if alert.number_id else None
     event = wording.event(
         alert,
         channel,
@@ -221,14 +226,14 @@ def _is_ours(store: Store, delivery: Delivery, now: datetime) -> bool:
     if not store.is_shared:
         return now < delivery.leased_until
     with store.reading() as tx:
-        return tx.still_claims(delivery, now)
+        return still_claims(tx, delivery, now)
 
 
 def _give_back(store: Store, outlet: Outlet) -> None:
     """Leave messages that were not sent to whoever comes next."""
     while outlet.unsent:
         with store.transaction(f"channel {outlet.channel.name}") as tx:
-            tx.release(outlet.unsent[-1])
+            release_claim(tx, outlet.unsent[-1])
         outlet.unsent.pop()
 
 
@@ -240,7 +245,7 @@ def _write_late(store: Store, outlet: Outlet, routing: Routing, clock: Callable[
         if delivery is None:
             continue
         with store.transaction(f"channel {outlet.channel.name}") as tx:
-            is_marked = tx.settle_sent(delivery, routing, clock())
+            is_marked = settle_sent(tx, delivery, routing, clock())
         if is_marked:
             marked += 1
             del outlet.unmarked[message_id]
@@ -262,7 +267,7 @@ def _mark_sent(
     for tries in range(MARK_TRIES):
         try:
             with store.transaction(f"channel {outlet.channel.name}") as tx:
-                tx.settle_sent(delivery, routing, clock())
+                settle_sent(tx, delivery, routing, clock())
         except StoreError as error:
             log.error("message=%s was sent but could not be marked: %s", delivery.message_id, error)  # noqa: TRY400
             if tries == MARK_TRIES - 1:

@@ -19,6 +19,8 @@ from renewal_watch.alerts.phrases import instant, numbers
 from renewal_watch.channels.senders import faults_of
 from renewal_watch.clock import Clock
 from renewal_watch.database.engine import sqlite_path, wal_is_safe
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import flaws
 from renewal_watch.diagnostics import health
 from renewal_watch.diagnostics.hints import hints
@@ -37,8 +39,9 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.secrets import has_secret
 from renewal_watch.settings.sections import Account
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.incidents.timers import fired_at
+from renewal_watch.store.outbox.waiting import orphaned_deliveries
 from renewal_watch.store.rate_limit import Rates
-from renewal_watch.store.store import Store, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +111,9 @@ def _at_work(settings: Settings, tx: Transaction, now: datetime) -> Iterator[Fin
     """The daemon, messages that nobody takes, and backups."""
     for one in health.daemon(tx, settings, now):
         yield Finding(ok=one.ok, text=one.reason)
-    for name, count in tx.orphans([channel.name for channel in settings.channels]).items():
+    for name, count in orphaned_deliveries(tx, [channel.name for channel in settings.channels]).items():
         yield Finding(ok=False, text=orphaned(name, count))
-    yield from _backups(settings, backups.State.of(tx.fired_at(backups.CALENDAR)))
+    yield from _backups(settings, backups.State.of(fired_at(tx, backups.CALENDAR)))
 
 
 def _file(settings: Settings, url: str, path: Path, now: datetime) -> Iterator[Finding]:
@@ -235,7 +238,7 @@ def _heartbeats(settings: Settings) -> Iterator[Finding]:
             with closing(Store(url, reads_only=True)) as store:
                 store.require_current()
                 with store.transaction() as tx:
-                    found = {name: tx.fired_at(calendar(name)) for name in those}
+                    found = {name: fired_at(tx, calendar(name)) for name in those}
             last = {name: (kept[0], json.loads(kept[1])) for name, kept in found.items() if kept and kept[1]}
     except (OSError, RenewalWatchError):
         return  # told with the database

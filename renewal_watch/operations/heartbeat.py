@@ -26,13 +26,14 @@ from typing import Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from renewal_watch.channels.limits import without_pieces
+from renewal_watch.database.store import Store
 from renewal_watch.errors import ConfigError, RenewalWatchError, StoreError
 from renewal_watch.operations.poll import Polled
 from renewal_watch.provider import http
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.outbox import OVERDUE_AFTER
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.timers import set_fired
+from renewal_watch.store.outbox.waiting import OVERDUE_AFTER, outbox_counts, overdue_deliveries
 from renewal_watch.text import REDACTOR, masked, plain
 
 log = logging.getLogger(__name__)
@@ -157,8 +158,8 @@ class Heartbeats:
             return
         try:
             with self._store.reading() as tx:
-                overdue = tx.overdue(settings.channels, settings.timezone, self._clock(), self.since)
-                waiting = int(tx.outbox()["pending"])
+                overdue = overdue_deliveries(tx, settings.channels, settings.timezone, self._clock(), self.since)
+                waiting = int(outbox_counts(tx)["pending"])
         except StoreError as error:
             self.broke(environment, error)
             return
@@ -301,7 +302,7 @@ class _Pulse(threading.Thread):
         try:
             name = calendar(environment.name)
             with self._store.transaction(name) as tx:
-                tx.set_fired(name, self._clock(), state)
+                set_fired(tx, name, self._clock(), state)
         except StoreError as error:
             log.debug("environment=%s heartbeat cannot be kept: %s", environment.name, error)
 

@@ -17,6 +17,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import compare, failures, flaws, identity, lists
 from renewal_watch.detect import turn as detect_turn
 from renewal_watch.errors import ApiError, ConfigError, RenewalWatchError, TokenRejected, Unforeseen
@@ -28,8 +30,12 @@ from renewal_watch.notify import retry
 from renewal_watch.notify.routing import Routing
 from renewal_watch.schedule.times import next_poll, spread
 from renewal_watch.settings.environment import Environment
-from renewal_watch.store.snapshots import PollRecord, Schedule
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store.environments import PollRecord, Schedule, environment_state, last_poll_id
+from renewal_watch.store.incidents.account import explained_absences
+from renewal_watch.store.incidents.lapses import hand_over_lapses
+from renewal_watch.store.leases import give_back_lease, still_has_lease
+from renewal_watch.store.numbers import cycles_elsewhere, fleet_of, listed_elsewhere, parsed_of, rename_numbers
+from renewal_watch.store.outbox.record import record_poll
 
 log = logging.getLogger(__name__)
 
@@ -140,10 +146,10 @@ def run_once(
     began = time.monotonic()
     turn = f"environment {environment.name}"
     with store.transaction(turn) as tx:
-        if lease is not None and not tx.still_has(lease):
+        if lease is not None and not still_has_lease(tx, lease):
             return Polled(environment=environment.name, skipped=_TAKEN_OVER)
-        environment_id, _, _ = tx.watch(environment.name)
-        last_poll = tx.last_poll_id(environment_id)
+        environment_id, _, _ = environment_state(tx, environment.name)
+        last_poll = last_poll_id(tx, environment_id)
     started = clock()
     read = _read(source)
     record = _Record(
@@ -209,14 +215,14 @@ class _Record:
         name = self.environment.name
         with self.store.transaction(f"environment {name}") as tx:
             if self.lease is not None:
-                if not tx.still_has(self.lease):
+                if not still_has_lease(tx, self.lease):
                     return Polled(environment=name, skipped=_TAKEN_OVER), None
-                tx.give_back(self.lease)
-            if tx.last_poll_id(self.environment_id) != self.last_poll:
+                give_back_lease(tx, self.lease)
+            if last_poll_id(tx, self.environment_id) != self.last_poll:
                 return Polled(environment=name, skipped="another process polled it meanwhile"), None
-            _, watch, _ = tx.watch(name)
+            _, watch, _ = environment_state(tx, name)
             tx.expect(watch.numbers if isinstance(read, ApiError) else len(read.entries))
-            fleet = tx.fleet(self.environment_id)
+            fleet = fleet_of(tx, self.environment_id)
             if isinstance(read, ApiError):
                 verdict, poll, schedule = self._failed(tx, fleet, watch, read)
                 absent = 0
@@ -225,7 +231,7 @@ class _Record:
                 schedule = Schedule(next_poll_at=self._next_at())
             schedule = replace(schedule, took_s=max(0, (poll.finished_at - self.started) // timedelta(seconds=1)))
             found = self.mark(verdict)
-            alerts = tx.record(self.environment_id, found, poll, schedule, self.routing, self.started)
+            alerts = record_poll(tx, self.environment_id, found, poll, schedule, self.routing, self.started)
         polled = Polled(
             environment=name,
             error=poll.error,
@@ -251,7 +257,9 @@ class _Record:
         self, tx: Transaction, fleet: Mapping[str, Known], watch: Watch, failure: ApiError
     ) -> tuple[Verdict, PollRecord, Schedule]:
         said = failures.error_text(failure)
-        near = tx.parsed(fleet[name] for name in failures.near_without_list(fleet.values(), self.policy, self._now))
+        near = parsed_of(
+            tx, (fleet[name] for name in failures.near_without_list(fleet.values(), self.policy, self._now))
+        )
         verdict = failures.judge_failure(fleet, near, watch, self.policy, self._now, reason=failure.reason, error=said)
         poll = PollRecord(started_at=self.started, finished_at=self.clock(), outcome=failure.reason, error=said)
         return verdict, poll, _after_failure(self.environment, failure, self._next_at(), self.started)
@@ -263,24 +271,24 @@ class _Record:
         settled = identity.settle(kept, listing.entries)
         fleet, now = settled.numbers, self._now
         if settled.renamed:
-            tx.rename({fleet[name].pk: name for name in settled.renamed})
+            rename_numbers(tx, {fleet[name].pk: name for name in settled.renamed})
         found = compare.compare(fleet, listing, self.policy, now)
         absent = [fleet[name] for name in found.absent if fleet[name].missing_at is None]
         of_late = [fleet[name] for name in found.absent if detect_turn.may_be_elsewhere(fleet[name], now)]
-        moved = tx.elsewhere(self.environment_id, of_late) if of_late else {}
+        moved = listed_elsewhere(tx, self.environment_id, of_late) if of_late else {}
         context = detect_turn.Context(
-            requests=tx.explained(self.environment_id, absent, now) if absent else {},
+            requests=explained_absences(tx, self.environment_id, absent, now) if absent else {},
             elsewhere={name: there for name, (there, _) in moved.items()},
             renumbered=settled.renumbered,
-            told_elsewhere=tx.cycles_elsewhere(self.environment_id) if found.new else {},
+            told_elsewhere=cycles_elsewhere(tx, self.environment_id) if found.new else {},
             filters=self.environment.query,
             clock_off=self.clock_off,
             is_dated=listing.is_dated,
         )
-        asked = tx.parsed(fleet[name] for name in (*found.changed, *found.absent))
+        asked = parsed_of(tx, (fleet[name] for name in (*found.changed, *found.absent)))
         verdict = lists.judge(fleet, asked, listing, found, watch, self.policy, now, context)
         for name, (there, pk) in moved.items():
-            tx.hand_over(self.environment_id, fleet[name].pk, tx.watch(there)[0], pk)
+            hand_over_lapses(tx, self.environment_id, fleet[name].pk, environment_state(tx, there)[0], pk)
         poll = PollRecord(
             started_at=self.started,
             finished_at=self.clock(),

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from renewal_watch.database.store import Store
 from renewal_watch.errors import ServerTrouble
 from renewal_watch.model import renewal_day
 from renewal_watch.model.numbers import DAY_S, Entry, Listing, PhoneNumber
@@ -28,7 +29,13 @@ from renewal_watch.schedule import times as schedule_times
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.matters import flaps_of
+from renewal_watch.store.incidents.situation import situation_of
+from renewal_watch.store.outbox.alerts import alerts_since, list_alerts
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_sent
+from renewal_watch.store.outbox.waiting import next_due
 from renewal_watch.timed import digests, follow_up
 
 _MOMENT = timedelta(seconds=1)  # after a day began, and between two events that would be one
@@ -68,11 +75,11 @@ class _Ahead:
         self.policies = {one.name: settings.policy(one, way.inventory) for one in settings.environments}
         self.sources: dict[str, _Today] = {}
         with store.transaction() as tx:
-            for _, watch, _ in tx.watches():
+            for _, watch, _ in environment_states(tx):
                 if watch.name in self.policies:
                     present = dict(_present(fleet.every(tx, [watch.name])))
                     self.sources[watch.name] = _Today(present, self.policies[watch.name], watch.last_error)
-            self._last_alert = next((one["id"] for one in tx.alerts(most=1)), 0)
+            self._last_alert = next((one["id"] for one in list_alerts(tx, most=1)), 0)
 
     def run(self, until: datetime) -> Iterator[Told]:
         """Event by event."""
@@ -113,9 +120,9 @@ class _Ahead:
         """When the next reminder, escalation, end of a silence, digest, or end of quiet hours comes."""
         times = [self.now + _IDLE]
         with self.store.transaction() as tx:
-            known, flaps = tx.situation(self.now), tx.flaps()
+            known, flaps = situation_of(tx, self.now), flaps_of(tx)
             for channel in self.way.channels:
-                due = tx.next_due(channel, self.way.zone, self.now)
+                due = next_due(tx, channel, self.way.zone, self.now)
                 times += [due] if due else []
                 if channel.digest is not None:
                     times.append(schedule_times.next_fire(self.now, channel.digest, channel.timezone or self.way.zone))
@@ -129,7 +136,7 @@ class _Ahead:
     def _hidden(self) -> Iterator[Told]:
         """What was found since the last event and nobody is told."""
         with self.store.transaction() as tx:
-            fresh = tx.alerts_since(self._last_alert)
+            fresh = alerts_since(tx, self._last_alert)
         for alert_id, alert, hidden in fresh:
             self._last_alert = max(self._last_alert, alert_id)
             if hidden:
@@ -140,10 +147,10 @@ class _Ahead:
         for channel in self.way.channels:
             while True:
                 with self.store.transaction() as tx:
-                    delivery = tx.claim(channel, self.way.zone, self.now)
+                    delivery = claim(tx, channel, self.way.zone, self.now)
                     if delivery is None:
                         break
-                    tx.settle_sent(delivery, self.way, self.now)
+                    settle_sent(tx, delivery, self.way, self.now)
                 yield Told(at=self.now, channel=channel.name, alerts=delivery.alerts, note=delivery.note)
 
 

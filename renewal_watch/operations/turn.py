@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from renewal_watch.clock import Clock
+from renewal_watch.database.store import Store
 from renewal_watch.maintenance import daily
 from renewal_watch.maintenance.backups import Done
 from renewal_watch.model.policy import Policy
@@ -18,8 +19,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import canary
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.snapshots import CANARY
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import CANARY
 from renewal_watch.timed import digests, follow_up
 
 log = logging.getLogger(__name__)

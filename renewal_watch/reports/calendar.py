@@ -26,14 +26,15 @@ from sqlalchemy import Select, case, func, select
 from renewal_watch import __version__
 from renewal_watch.alerts import phrases
 from renewal_watch.database.schema import absences, actions, changes, entries, environments, lapses, numbers, polls
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.inventory.file import inventory_of
 from renewal_watch.model.policy import Record
 from renewal_watch.model.selectors import NOBODY, digits
 from renewal_watch.model.tracking import Watch
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.environments import environment_states
 from renewal_watch.store.selections import MISSING
-from renewal_watch.store.store import Transaction
 from renewal_watch.text import plain
 
 MOST = 2000  # events of single numbers: about 1 MB, the most that Google takes in a file (its help on importing events)
@@ -217,7 +218,7 @@ def _lines(one: _Renewal, inventory: Mapping[str, Record]) -> list[str]:
 
 
 def _by_day(tx: Transaction, names: Sequence[str]) -> Iterator[_Entry]:
-    ids = {watch.name: pk for pk, watch, _ in tx.watches() if watch.name in names}
+    ids = {watch.name: pk for pk, watch, _ in environment_states(tx) if watch.name in names}
     lapse_changes = _lapse_changes(tx, actions.c.environment_id)
     changed = {name: max(_changed_at(tx, pk), lapse_changes.get(pk, _FIRST)) for name, pk in ids.items()}
     for (renews_on, name), those in groupby(_renewals(tx, names), lambda one: (one.renews_on, one.environment)):
@@ -280,7 +281,7 @@ def _notes(
     tx: Transaction, settings: Settings, names: Sequence[str], now: datetime, *, is_empty: bool
 ) -> Iterator[_Entry]:
     """What a reader must know of the calendar itself, on today's date."""
-    watches = {watch.name: watch for _, watch, _ in tx.watches()}
+    watches = {watch.name: watch for _, watch, _ in environment_states(tx)}
     told = {}
     for name in names:
         watch = watches.get(name, Watch(name=name))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Key, Matter
@@ -18,8 +19,16 @@ from renewal_watch.reports import alerts as reports_alerts
 from renewal_watch.reports import explanation, rows
 from renewal_watch.reports.rows import Row
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.environments import environment_state
 from renewal_watch.store.fleet import Listed
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.incidents.account import explained_absences, users_of
+from renewal_watch.store.incidents.audit import actions_on
+from renewal_watch.store.incidents.lapses import list_lapsing
+from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.silences import list_silences
+from renewal_watch.store.numbers import faults_of_number
+from renewal_watch.store.outbox.alerts import list_alerts
+from renewal_watch.store.outbox.waiting import held_deliveries
 from renewal_watch.text import plain
 
 
@@ -50,14 +59,14 @@ def explain(
             f"have any more; see: history"
         )
         raise UsageError(msg)
-    environment_id, watch, _ = tx.watch(name)
+    environment_id, watch, _ = environment_state(tx, name)
     policy = settings.policy(settings.environment(name), way.inventory)
     subject = way.seen(name, number)
     said = way.said(subject)
     row = rows.row(name, known, number, policy, now)
-    silences = [silence for silence in tx.silences() if silence.is_active(now)]
-    matters = tx.matters(known)
-    situation = Situation(silences=silences, matters=matters, lapses=tx.lapsing())
+    silences = [silence for silence in list_silences(tx) if silence.is_active(now)]
+    matters = matters_of(tx, known)
+    situation = Situation(silences=silences, matters=matters, lapses=list_lapsing(tx))
     hides = {
         key: hidden.why
         for key, matter in matters.items()
@@ -69,18 +78,18 @@ def explain(
         lapse=situation.lapses.get((name, known.provider_id)),
         matters=matters,
         hides=hides,
-        actions=tx.actions_on(known),
+        actions=actions_on(tx, known),
         channels=suppression.channels_of(said, name, way),
         record=way.record(subject),
-        users=tx.users_of([(name, known.provider_id)]).get((name, known.provider_id)),
-        request=tx.explained(environment_id, [known], now).get(known.provider_id),
+        users=users_of(tx, [(name, known.provider_id)]).get((name, known.provider_id)),
+        request=explained_absences(tx, environment_id, [known], now).get(known.provider_id),
     )
-    alerts = tx.alerts(number=known, most=most)
+    alerts = list_alerts(tx, number=known, most=most)
     reports_alerts.note_held(alerts, held(tx, settings, now))
     return Reasons(
         row=row,
         lines=[
-            *explanation.explain(row, watch, policy, said, tx.faults_of(known)),
+            *explanation.explain(row, watch, policy, said, faults_of_number(tx, known)),
             *explanation.explain_telling(telling, way),
         ],
         alerts=alerts,
@@ -93,4 +102,6 @@ def explain(
 
 def held(tx: Transaction, settings: Settings, now: datetime) -> dict[str, hold.Hold]:
     """The messages that wait for their time, by their ids."""
-    return {key: why for one in settings.channels for key, why in tx.held(one, settings.timezone, now).items()}
+    return {
+        key: why for one in settings.channels for key, why in held_deliveries(tx, one, settings.timezone, now).items()
+    }

@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import literal, null, select, union_all
 
 from renewal_watch.database.schema import changes, environments, numbers, polls
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.inventory.file import inventory_of
 from renewal_watch.model.policy import Policy, Record
@@ -30,7 +31,8 @@ from renewal_watch.reports import alerts, explain, tables
 from renewal_watch.reports import rows as number_rows
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.text import from_json, to_cell
 
 Row = dict[str, Any]
@@ -94,7 +96,7 @@ def _numbers(tx: Transaction, settings: Settings, now: datetime, names: Sequence
 
 def _history(tx: Transaction, names: Sequence[str]) -> Iterator[Row]:
     """Every change of every number, number by number, the oldest first."""
-    ids = {watch.name: pk for pk, watch, _ in tx.watches() if watch.name in names}
+    ids = {watch.name: pk for pk, watch, _ in environment_states(tx) if watch.name in names}
     times = {pk: _poll_times(tx, pk) for pk in ids.values()}
     listed = select(
         numbers.c.id.label("number_id"),
@@ -154,7 +156,7 @@ def _alerts(tx: Transaction, settings: Settings, now: datetime, environment: str
     """Every alert with the fate of its deliveries, the newest first."""
     held = explain.held(tx, settings, now)
     before: int | None = None
-    while page := tx.alerts(environment=environment, before=before, most=PAGE):
+    while page := list_alerts(tx, environment=environment, before=before, most=PAGE):
         alerts.note_held(page, held)
         yield from page
         before = page[-1]["id"]

@@ -24,12 +24,12 @@ from sqlalchemy import func, select
 
 from renewal_watch.alerts import phrases
 from renewal_watch.database.schema import environments, polls
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.reports.renewals import Place, add_months, midnight, renewals_of
 from renewal_watch.reports.tables import Line, toned, when
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
 from renewal_watch.store.fleet import Due
-from renewal_watch.store.store import Transaction
 from renewal_watch.text import plain
 
 _BAR = 24  # characters of the longest

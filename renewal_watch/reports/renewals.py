@@ -16,10 +16,10 @@ import msgspec
 from sqlalchemy import select
 
 from renewal_watch.database.schema import changes, entries, environments, numbers, polls
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import turn
 from renewal_watch.model import renewal_day
 from renewal_watch.model.numbers import PhoneNumber
-from renewal_watch.store.store import Transaction
 
 LONGEST = 36  # months
 EARLY = timedelta(days=turn.RENEWED_DAYS)  # a renewal may be seen so long before its day

@@ -16,14 +16,13 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, Float, Row, Select, cast, func, or_, select
 
-from renewal_watch.database.rows import chunks
 from renewal_watch.database.schema import NOT_ACTIVE, absences, cycles, doubts, entries, environments, lapses, numbers
+from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.errors import UsageError
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.tracking import Absence, Cycle, Doubt, Known, Lapse
 from renewal_watch.provider.talkover.entries import read
 from renewal_watch.store.selections import LAPSING, MISSING, overdue
-from renewal_watch.store.snapshots import Snapshots
 
 COUNTED = 10_000  # more rows than this that fit are "more than": counting them all would be a wait
 PER_PAGE = 50
@@ -143,7 +142,7 @@ _LISTED = (  # in the order of ``_listed``
 )
 
 
-def page(tx: Snapshots, query: Query, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> Page:
+def page(tx: Transaction, query: Query, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> Page:
     """The rows of one page of the environments ``those``; ``sandbox`` are those whose sandbox numbers are watched.
 
     ``today`` is an ordinal.
@@ -157,20 +156,20 @@ def page(tx: Snapshots, query: Query, those: Sequence[str], today: int, *, sandb
     return Page(rows=tuple(rows), total=min(total, COUNTED), is_more=total > COUNTED)
 
 
-def one(tx: Snapshots, environment: str, provider_id: str) -> Listed | None:
+def one(tx: Transaction, environment: str, provider_id: str) -> Listed | None:
     """The number with exactly this id, None where there is none."""
     query = _LISTED.where(environments.c.name == environment, numbers.c.provider_id == provider_id)
     row = tx.connection.execute(query).one_or_none()
     return None if row is None else _listed(row)
 
 
-def every(tx: Snapshots, those: Sequence[str]) -> Iterator[Listed]:
+def every(tx: Transaction, those: Sequence[str]) -> Iterator[Listed]:
     """Every known number, in the order in which they were first seen, one at a time."""
     query = _LISTED.where(numbers.c.environment_id.in_(_ids(tx, those).values())).order_by(numbers.c.id)
     yield from map(_listed, tx.connection.execute(query.execution_options(yield_per=500)))
 
 
-def due(tx: Snapshots, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> list[Due]:
+def due(tx: Transaction, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> list[Due]:
     """Every present number that is watched, in groups of equal ones, the first to renew first."""
     names = {pk: name for name, pk in _ids(tx, those).items()}
     columns = (
@@ -194,7 +193,7 @@ def due(tx: Snapshots, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> 
     ]
 
 
-def facts(tx: Snapshots, those: Sequence[str]) -> Iterator[Fact]:
+def facts(tx: Transaction, those: Sequence[str]) -> Iterator[Fact]:
     """Every known number, in the order in which they were first seen, one at a time."""
     query = (
         select(
@@ -220,13 +219,13 @@ def facts(tx: Snapshots, those: Sequence[str]) -> Iterator[Fact]:
         yield fact._replace(is_missing=bool(row.is_missing), is_lapsing=bool(row.is_lapsing), cost=_money(row.cost))
 
 
-def overdue_of(tx: Snapshots, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> int:
+def overdue_of(tx: Transaction, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> int:
     """How many numbers are overdue. ``today`` is an ordinal."""
     where = [_place(tx, those), _watched(tx, sandbox), overdue(today)]
     return int(tx.connection.execute(select(func.count()).select_from(numbers).where(*where)).scalar_one())
 
 
-def counts(tx: Snapshots, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> dict[str, int]:
+def counts(tx: Transaction, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> dict[str, int]:
     """How many numbers need somebody: ``overdue``, ``missing``, and each status but active, by name.
 
     ``today`` is an ordinal.
@@ -247,7 +246,7 @@ def counts(tx: Snapshots, those: Sequence[str], today: int, *, sandbox: Sequence
     }
 
 
-def statuses(tx: Snapshots) -> list[str]:
+def statuses(tx: Transaction) -> list[str]:
     """``active``, and every other status that any number has, in alphabetical order; found by leaps through the index."""
     found: list[str] = []
     while True:
@@ -262,7 +261,7 @@ def statuses(tx: Snapshots) -> list[str]:
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _ids(tx: Snapshots, those: Sequence[str]) -> dict[str, int]:
+def _ids(tx: Transaction, those: Sequence[str]) -> dict[str, int]:
     query = select(environments.c.name, environments.c.id).where(environments.c.name.in_(those))
     return {row.name: row.id for row in tx.connection.execute(query)}
 
@@ -271,7 +270,7 @@ def _asked(query: Query, those: Sequence[str]) -> Sequence[str]:
     return [name for name in those if query.environment in ("", name)]
 
 
-def _place(tx: Snapshots, those: Sequence[str]) -> ColumnElement[bool]:
+def _place(tx: Transaction, those: Sequence[str]) -> ColumnElement[bool]:
     """In these environments: found by their index, where that leaves nearly all of the fleet out."""
     pks = _ids(tx, those).values()
     listed = func.coalesce(func.sum(environments.c.numbers), 0)
@@ -280,7 +279,7 @@ def _place(tx: Snapshots, those: Sequence[str]) -> ColumnElement[bool]:
     return (numbers.c.environment_id if is_part else _PLACE).in_(pks)
 
 
-def _watched(tx: Snapshots, sandbox: Sequence[str]) -> ColumnElement[bool]:
+def _watched(tx: Transaction, sandbox: Sequence[str]) -> ColumnElement[bool]:
     """Sandbox numbers are watched only in the environments that say so, which are ``sandbox``."""
     pks = _ids(tx, sandbox).values() if sandbox else ()
     return or_(~numbers.c.is_sandbox, _PLACE.in_(pks)) if pks else ~numbers.c.is_sandbox
@@ -332,7 +331,7 @@ _ORDERS: dict[Order, ColumnElement[Any]] = {
 }
 
 
-def _rows(tx: Snapshots, query: Query, where: Sequence[ColumnElement[bool]]) -> list[Listed]:
+def _rows(tx: Transaction, query: Query, where: Sequence[ColumnElement[bool]]) -> list[Listed]:
     skip = (query.page - 1) * query.per_page
     if query.order != "renewal":
         column = _ORDERS[query.order]
@@ -351,7 +350,7 @@ def _rows(tx: Snapshots, query: Query, where: Sequence[ColumnElement[bool]]) -> 
 
 
 def _read(
-    tx: Snapshots, where: Sequence[ColumnElement[bool]], order: Sequence[Any], limit: int, skip: int
+    tx: Transaction, where: Sequence[ColumnElement[bool]], order: Sequence[Any], limit: int, skip: int
 ) -> list[Listed]:
     """So many rows: first which, then all that is kept of them, so that what is skipped is never read."""
     query: Select[Any] = select(numbers.c.id).where(*where).order_by(*order).limit(limit).offset(skip)

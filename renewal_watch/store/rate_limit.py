@@ -20,9 +20,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, insert, select, update
 
 from renewal_watch.database.schema import rates
+from renewal_watch.database.store import Store
 from renewal_watch.errors import ConfigError, StoreError
 from renewal_watch.settings.environment import Environment
-from renewal_watch.store.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,8 @@ from datetime import datetime
 
 from renewal_watch.account import judge
 from renewal_watch.alerts import service_texts
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import turn
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Key, Matter, Severity
@@ -19,7 +21,12 @@ from renewal_watch.reports import digest, rows
 from renewal_watch.schedule import times as schedule_times
 from renewal_watch.settings.channel import Channel
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.matters import text_of_alert
+from renewal_watch.store.incidents.situation import situation_of
+from renewal_watch.store.incidents.timers import fired_at, set_fired
+from renewal_watch.store.outbox.digests import put_digest, waits_for
+from renewal_watch.store.outbox.waiting import failing_channels, outbox_counts
 from renewal_watch.timed.reminders import restated_matters
 
 
@@ -34,9 +41,9 @@ def due_digests(store: Store, way: Routing, clock: Callable[[], datetime]) -> li
     with store.transaction() as tx:
         now = clock()
         for channel in those:
-            fired = tx.fired_at(_calendar(channel))
+            fired = fired_at(tx, _calendar(channel))
             if fired is None or schedule_times.was_put_back(fired[0], now):
-                tx.set_fired(_calendar(channel), now)
+                set_fired(tx, _calendar(channel), now)
         return [channel for channel in those if _since(tx, channel, way, now) is not None]
 
 
@@ -69,23 +76,23 @@ def _send_digest(
 ) -> int:
     calendar = _calendar(channel)
     with store.reading() as tx:
-        fired = tx.fired_at(calendar)
-        is_wanted = channel.digest_when_empty or tx.waits_for(channel.name) > 0
+        fired = fired_at(tx, calendar)
+        is_wanted = channel.digest_when_empty or waits_for(tx, channel.name) > 0
     state = _state(beside, channel, way, policies, clock()) if is_wanted else None
     with store.transaction() as tx:
         now = clock()
         times = _since(tx, channel, way, now)
-        if times is None or tx.fired_at(calendar) != fired or not still(channel):  # another process was quicker
+        if times is None or fired_at(tx, calendar) != fired or not still(channel):  # another process was quicker
             return 0
         since, at = times
-        tx.set_fired(calendar, now)
-        changes = tx.waits_for(channel.name)
+        set_fired(tx, calendar, now)
+        changes = waits_for(tx, channel.name)
         if state is None or not (changes or channel.digest_when_empty):
             return 0
         key = f"{channel.name}/{at.isoformat()} at {now.isoformat()}"
         words = digest.compose(state, changes, since)
         alert = service_texts.of_the_watch("digest.sent", Severity.info, key, words, channels=(channel.name,))
-        tx.put_digest(channel.name, alert, way, now)
+        put_digest(tx, channel.name, alert, way, now)
     return 1
 
 
@@ -95,7 +102,7 @@ def _calendar(channel: Channel) -> str:
 
 def _since(tx: Transaction, channel: Channel, way: Routing, now: datetime) -> tuple[datetime, datetime] | None:
     """When the last digest was and when this one is due; None where it is not."""
-    fired = tx.fired_at(_calendar(channel))
+    fired = fired_at(tx, _calendar(channel))
     if fired is None or channel.digest is None:
         return None
     at = schedule_times.last_fire(fired[0], now, channel.digest, channel.timezone or way.zone)
@@ -124,7 +131,7 @@ def _open_beside(
             continue
         said = way.said(way.seen(environment, restated.number))
         if channel.name in suppression.taking(matter.kind, matter.severity, environment, said, way):
-            headline = (restated.words or tx.text_of(matter.alert_id))[0]
+            headline = (restated.words or text_of_alert(tx, matter.alert_id))[0]
             lines.append(f"{headline} ({environment})" if judge.is_release(key.topic) else headline)
     return lines
 
@@ -145,11 +152,11 @@ def _state(store: Store, channel: Channel, way: Routing, policies: Mapping[str, 
     with store.reading() as tx:
         watches = [
             (watch, policies[watch.name])
-            for _, watch, _ in tx.watches()
+            for _, watch, _ in environment_states(tx)
             if watch.name in policies and (channel.environments is None or watch.name in channel.environments)
         ]
-        known = tx.situation(now, ["", *(watch.name for watch, _ in watches)])
-        outbox, faults = tx.outbox(), tx.channel_faults()
+        known = situation_of(tx, now, ["", *(watch.name for watch, _ in watches)])
+        outbox, faults = outbox_counts(tx), failing_channels(tx)
     by_environment = _beside(known.matters)
     beside: list[str] = []
     summary = digest.Summary(now)

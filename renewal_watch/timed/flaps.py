@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from renewal_watch.alerts import reminder_texts
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Alert, Key, Matter, Severity
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify import flaps, suppression
 from renewal_watch.notify import matters as notify_matters
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.incidents.matters import flaps_of, keep_flaps, keep_matters
+from renewal_watch.store.incidents.situation import situation_of
+from renewal_watch.store.outbox.alerts import record_alerts, told_of_alert
 from renewal_watch.timed.reminders import as_told, is_left, named, number_of
 
 
@@ -20,14 +23,14 @@ def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], 
     """What went to and fro has settled: told once, with what holds now."""
     settled = {
         key: flap
-        for key, flap in tx.flaps(until=now - flaps.settles_after(way)).items()
+        for key, flap in flaps_of(tx, until=now - flaps.settles_after(way)).items()
         if flaps.has_settled(flap, way, now)
         and (not key.environment or key.environment in policies or is_left(tx, key.environment, now))
     }
     if not settled:
         return 0
-    known = tx.situation(now, {key.environment for key in settled})
-    tx.keep_flaps(dict.fromkeys(settled))
+    known = situation_of(tx, now, {key.environment for key in settled})
+    keep_flaps(tx, dict.fromkeys(settled))
     alerts = []
     kept: dict[Key, Matter | None] = {}
     for key, flap in settled.items():
@@ -64,8 +67,8 @@ def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], 
                 about=number,
             )
         )
-    tx.keep_matters(kept)
-    return tx.tell(alerts, way, now)
+    keep_matters(tx, kept)
+    return record_alerts(tx, alerts, way, now)
 
 
 def _who_learns(
@@ -74,5 +77,5 @@ def _who_learns(
     """The channels of what settled: those that take what holds now, and those that were told that it went to and fro."""
     kind = "flapping.ended" if matter is None else matter.kind
     takes = suppression.taking(kind, severity, key.environment, said, way)
-    told = tx.told_of("flapping.started", key, since)
+    told = told_of_alert(tx, "flapping.started", key, since)
     return tuple(one.name for one in way.channels if one.name in takes or one.name in told) or None

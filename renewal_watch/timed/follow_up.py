@@ -12,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from renewal_watch.database.store import Store
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.silences import close_silence, list_silences
+from renewal_watch.store.outbox.settling import stand_in
 from renewal_watch.timed.flaps import settle_flaps
 from renewal_watch.timed.reminders import remind
 from renewal_watch.timed.service_alerts import tell_backup, tell_daemons, tell_files, tell_inventory, tell_stale
@@ -39,10 +42,10 @@ def run_once(
     """
     with store.transaction() as tx:
         told = tell_stale(tx, way, policies, now)
-        for silence in tx.silences():
+        for silence in list_silences(tx):
             if now >= silence.ends_at:
-                tx.end_silence(silence.pk, BY_TIME, now)
-        known = tx.matters(of=[""])
+                close_silence(tx, silence.pk, BY_TIME, now)
+        known = matters_of(tx, of=[""])
         told += tell_inventory(tx, way, known, inventory_faults, host, now)
         told += tell_backup(tx, way, known, now)
         if file_faults is not None:
@@ -52,5 +55,5 @@ def run_once(
         told += end_silences(tx, way, now)
         told += settle_flaps(tx, way, policies, now)
         for channel in way.channels:
-            tx.stand_in(channel, way.zone, now)
+            stand_in(tx, channel, way.zone, now)
         return told

@@ -11,6 +11,7 @@ from renewal_watch.account import judge
 from renewal_watch.account import restate as account_restate
 from renewal_watch.account import turn as account_turn
 from renewal_watch.alerts import account_texts, phrases, reminder_texts
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import restate
 from renewal_watch.model.alerts import Alert, Key, Matter, Severity
 from renewal_watch.model.numbers import PhoneNumber
@@ -19,18 +20,26 @@ from renewal_watch.notify import matters as notify_matters
 from renewal_watch.notify import suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Situation
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.environments import environment_state
+from renewal_watch.store.incidents.account import account_facts, readings_of, users_of
+from renewal_watch.store.incidents.lapses import list_lapsing
+from renewal_watch.store.incidents.matters import due_matters, keep_matters, matters_of, text_of_alert
+from renewal_watch.store.incidents.silences import list_silences
+from renewal_watch.store.leases import are_several_daemons, list_instances
+from renewal_watch.store.numbers import fleet_of, number_ids, numbers_by_id, parsed_of
+from renewal_watch.store.outbox.alerts import record_alerts
+from renewal_watch.store.outbox.waiting import failing_channels
 from renewal_watch.timed.service_alerts import LEFT_AFTER
 
 
 def remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
     """Reminders, escalations, and what was hidden and is not any more."""
-    active = [silence for silence in tx.silences() if silence.is_active(now)]
-    found = tx.due_matters(active, way, now)
+    active = [silence for silence in list_silences(tx) if silence.is_active(now)]
+    found = due_matters(tx, active, way, now)
     if not found:
         return 0
     places = sorted({key.environment for key in found})
-    known = Situation(silences=active, lapses=tx.lapsing(of=places))
+    known = Situation(silences=active, lapses=list_lapsing(tx, of=places))
     due = [(key, matter) for key, matter in found.items() if notify_matters.is_due(key, matter, known, way, now)]
     alerts: list[Alert] = []
     kept: dict[Key, Matter | None] = {}
@@ -42,8 +51,8 @@ def remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
                 kept[key] = None
             else:
                 _tell_again(tx, way, known, key, matter, restated, alerts, kept, now)
-    tx.keep_matters(kept)
-    return tx.tell(alerts, way, now)
+    keep_matters(tx, kept)
+    return record_alerts(tx, alerts, way, now)
 
 
 def restated_matters(
@@ -60,16 +69,16 @@ def restated_matters(
         return [
             (key, matter, restate.Restated() if holds else None) for key, matter, holds in judged if holds is not None
         ]
-    environment_id, watch, _ = tx.watch(environment)
+    environment_id, watch, _ = environment_state(tx, environment)
     if policy is None:
         return [(key, matter, None) for key, matter in those] if is_left(tx, environment, now) else []
     of_account = {key.topic for key, _ in those if judge.reading_of(key.topic)}
-    readings = tx.readings(environment_id) if of_account else {}
-    facts = tx.facts(environment, readings, of_account, now) if of_account else account_turn.Facts()
-    fleet = tx.fleet(environment_id, {key.number_id for key, _ in those if key.number_id})
-    parsed = tx.parsed(fleet[key.number_id] for key, _ in those if key.number_id in fleet)
+    readings = readings_of(tx, environment_id) if of_account else {}
+    facts = account_facts(tx, environment, readings, of_account, now) if of_account else account_turn.Facts()
+    fleet = fleet_of(tx, environment_id, {key.number_id for key, _ in those if key.number_id})
+    parsed = parsed_of(tx, (fleet[key.number_id] for key, _ in those if key.number_id in fleet))
     gone = {name for name, known in fleet.items() if known.missing_at is not None}
-    users = tx.users_of((environment, key.number_id) for key, _ in those if key.number_id)
+    users = users_of(tx, ((environment, key.number_id) for key, _ in those if key.number_id))
     return [
         (
             key,
@@ -99,7 +108,7 @@ def _with_users(restated: restate.Restated | None, matter: Matter, names: Sequen
 
 def is_left(tx: Transaction, environment: str, now: datetime) -> bool:
     """Whether an environment that this daemon does not have was taken out; else only its file may be broken here."""
-    polled_at = tx.watch(environment)[1].last_poll_at
+    polled_at = environment_state(tx, environment)[1].last_poll_at
     return polled_at is None or now - polled_at >= LEFT_AFTER
 
 
@@ -107,16 +116,16 @@ def _holds(tx: Transaction, way: Routing, key: Key, now: datetime) -> bool | Non
     """Whether a matter of the watch itself still holds; None where another daemon has to say that."""
     what, _, name = key.topic.partition(" ")
     if what == "channel" and way.named(name) is not None:
-        return name in tx.channel_faults()
+        return name in failing_channels(tx)
     if what == "canary" and way.canary.channel:
         return True
     if what in ("channel", "canary"):
-        return None if tx.are_several(now) else False
+        return None if are_several_daemons(tx, now) else False
     if what in ("inventory", "environments") and " on " in key.topic:
-        machines = {one.host for one in tx.instances(now)}
+        machines = {one.host for one in list_instances(tx, now)}
         return not machines or key.topic.rpartition(" on ")[2] in machines
     if what == "daemon":  # unless it was given up just now
-        return key in tx.matters(of=[""])
+        return key in matters_of(tx, of=[""])
     return what in ("inventory", "environments", "backup")  # their ends are told
 
 
@@ -166,7 +175,7 @@ def named(number: PhoneNumber | None) -> str | None:
 
 def as_told(tx: Transaction, alert_id: int) -> tuple[str, str]:
     """The headline and the text of an alert, marked as told at that time."""
-    headline, text, at = tx.text_of(alert_id)
+    headline, text, at = text_of_alert(tx, alert_id)
     return headline, reminder_texts.quoted(text, at)
 
 
@@ -201,5 +210,5 @@ def number_of(tx: Transaction, key: Key) -> PhoneNumber | None:
     """The number of a key as last listed; None where it has none."""
     if not key.number_id:
         return None
-    ids = tx.number_ids({(key.environment, key.number_id)})
-    return next(iter(tx.numbered(ids.values()).values()), None)
+    ids = number_ids(tx, {(key.environment, key.number_id)})
+    return next(iter(numbers_by_id(tx, ids.values()).values()), None)

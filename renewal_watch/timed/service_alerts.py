@@ -6,12 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from renewal_watch.alerts import service_texts
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.maintenance import backups
 from renewal_watch.model.alerts import Key, Matter, Severity
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.matters import close_matters
+from renewal_watch.store.incidents.timers import fired_at
+from renewal_watch.store.leases import deregister, judges, list_instances
+from renewal_watch.store.numbers import fleet_of
+from renewal_watch.store.outbox.alerts import record_alerts
+from renewal_watch.store.outbox.record import record_poll
 
 _FILE = "environments "  # the topic of a file of an environment begins so
 _DAEMON = "daemon "  # and that of a machine whose daemon is gone
@@ -22,13 +29,13 @@ LEFT_AFTER = timedelta(days=1)  # an environment that nobody polled, a machine w
 def tell_stale(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
     """Environments that became stale between two polls."""
     told = 0
-    for environment_id, watch, _ in tx.watches():
+    for environment_id, watch, _ in environment_states(tx):
         policy = policies.get(watch.name)
         if policy is None or watch.last_error is None or "watch.stale" in watch.told:
             continue
         if failures.is_stale(watch, policy, now):
-            verdict = failures.judge_time(tx.fleet(environment_id), watch, policy, now)
-            told += tx.record(environment_id, verdict, None, None, way, now)
+            verdict = failures.judge_time(fleet_of(tx, environment_id), watch, policy, now)
+            told += record_poll(tx, environment_id, verdict, None, None, way, now)
     return told
 
 
@@ -48,7 +55,7 @@ def tell_inventory(
         )
         for topic in ({here} if faults else told)
     ]
-    return tx.tell(alerts, way, now)
+    return record_alerts(tx, alerts, way, now)
 
 
 def tell_backup(tx: Transaction, way: Routing, known: Mapping[Key, Matter], now: datetime) -> int:
@@ -57,9 +64,9 @@ def tell_backup(tx: Transaction, way: Routing, known: Mapping[Key, Matter], now:
     matter = known.get(place)
     if not way.backup.directory:
         if matter is not None and not tx.is_postgresql:  # another daemon may be the one that makes them
-            tx.close_matters([place])
+            close_matters(tx, [place])
         return 0
-    state = backups.State.of(tx.fired_at(backups.CALENDAR))
+    state = backups.State.of(fired_at(tx, backups.CALENDAR))
     if state.fault is None:
         if matter is None:
             return 0
@@ -71,7 +78,7 @@ def tell_backup(tx: Transaction, way: Routing, known: Mapping[Key, Matter], now:
         kind, words = "backup.failed", service_texts.backup_failed(way.backup.directory, state.fault, state.good_at)
     key = f"backup/{now.isoformat()}"
     alert = service_texts.of_the_watch(kind, severity, key, words, topic=place.topic, ends=state.fault is None)
-    return tx.tell([alert], way, now)
+    return record_alerts(tx, [alert], way, now)
 
 
 def tell_files(
@@ -96,7 +103,7 @@ def tell_files(
                 "environments.invalid", severity, key, words, topic=f"{_FILE}{file}", ends=not is_broken
             )
         )
-    return tx.tell(alerts, way, now) if alerts else 0
+    return record_alerts(tx, alerts, way, now) if alerts else 0
 
 
 def tell_daemons(
@@ -104,10 +111,10 @@ def tell_daemons(
 ) -> int:
     """Daemons that are gone without a word: told once, unless one on the same machine has come after it; and its end."""
     at = tx.clock(now)
-    if not tx.judges(instance, at):
+    if not judges(tx, instance, at):
         return 0
     alerts = []
-    found = tx.instances(now)
+    found = list_instances(tx, now)
     living = [one for one in found if one.is_alive]
 
     def has_come(host: str, since: datetime) -> bool:
@@ -117,9 +124,9 @@ def tell_daemons(
         if gone.is_alive:
             continue
         if has_come(gone.host, gone.seen_at):
-            tx.leave(gone.id)
+            deregister(tx, gone.id)
         elif gone.seen_at + _MISSED_FOR <= at:
-            tx.leave(gone.id)
+            deregister(tx, gone.id)
             words = service_texts.daemon_lost(gone.host, gone.pid, gone.seen_at, {one.host for one in living})
             mark, topic = f"{gone.id} {gone.seen_at.isoformat()}", f"{_DAEMON}{gone.host}"
             alerts.append(service_texts.of_the_watch("watch.daemon_lost", Severity.warning, mark, words, topic=topic))
@@ -133,5 +140,5 @@ def tell_daemons(
                 service_texts.of_the_watch("watch.recovered", Severity.info, mark, words, topic=key.topic, ends=True)
             )
         elif now - matter.opened_at > LEFT_AFTER:
-            tx.close_matters([key])
-    return tx.tell(alerts, way, now)
+            close_matters(tx, [key])
+    return record_alerts(tx, alerts, way, now)

@@ -6,35 +6,38 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from renewal_watch.alerts import service_texts
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Key, Matter, Severity
 from renewal_watch.model.policy import Silence
 from renewal_watch.notify import matters as notify_matters
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.incidents.matters import matters_of, text_of_alert
+from renewal_watch.store.incidents.silences import list_silences, note_silence_warned
+from renewal_watch.store.outbox.alerts import record_alerts
 
 BY_TIME = "its time"  # who ended a silence that nobody ended
 
 
 def end_silences(tx: Transaction, way: Routing, now: datetime) -> int:
     """That a silence will end while it hides something critical."""
-    ending = [silence for silence in tx.silences() if notify_matters.warns_of_end(silence, now)]
+    ending = [silence for silence in list_silences(tx) if notify_matters.warns_of_end(silence, now)]
     if not ending:
         return 0
     alerts = []
-    known = tx.matters()
+    known = matters_of(tx)
     for silence in ending:
         hides = _hidden_by(tx, silence, known)
         if hides:
             words = service_texts.silence_ending(silence.pk, silence.author, silence.comment, silence.ends_at, hides)
             alerts.append(service_texts.of_the_watch("silence.ending", Severity.warning, str(silence.pk), words))
-            tx.silence_warned(silence.pk, now)
-    return tx.tell(alerts, way, now)
+            note_silence_warned(tx, silence.pk, now)
+    return record_alerts(tx, alerts, way, now)
 
 
 def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Matter]) -> list[str]:
     """The headlines of what is critical and hidden by a silence."""
     return [
-        tx.text_of(matter.alert_id)[0]
+        text_of_alert(tx, matter.alert_id)[0]
         for matter in known.values()
         if matter.severity == Severity.critical and matter.hider == f"silence:{silence.pk}"
     ]

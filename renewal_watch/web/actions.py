@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.model.policy import Match
 from renewal_watch.operations import actions
 from renewal_watch.settings.values import duration
 from renewal_watch.store import fleet
+from renewal_watch.store.environments import environment_state
 from renewal_watch.store.fleet import Listed
-from renewal_watch.store.store import Transaction
 from renewal_watch.text import printable
 from renewal_watch.web.pages import LENGTHS
 from renewal_watch.web.state import State
@@ -97,7 +98,7 @@ def _number(tx: Transaction, form: Form) -> Listed:
 def _open(tx: Transaction, form: Form) -> actions.Open:
     one = _number(tx, form)
     called = printable(one.known.number or one.known.provider_id, 60)
-    return actions.open_about(tx, tx.watch(one.environment)[0], one.known, called)
+    return actions.open_about(tx, environment_state(tx, one.environment)[0], one.known, called)
 
 
 def _comment(form: Form) -> str:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import health
 from renewal_watch.errors import StoreError
 from renewal_watch.model import renewal_day
@@ -30,7 +31,10 @@ from renewal_watch.reports import alerts, explain, export, forecast, tables
 from renewal_watch.reports import status as reports_status
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.history import history_of
+from renewal_watch.store.outbox.alerts import list_alerts
+from renewal_watch.store.outbox.waiting import outbox_counts
 from renewal_watch.text import REDACTOR
 from renewal_watch.web.openapi import LONGEST_TEXT, PREFIX, PROBLEM, Operation, Parameter, Schema, document, operations
 from renewal_watch.web.state import State
@@ -122,7 +126,7 @@ def _fault(text: str, schema: Schema) -> str | None:
 
 def _status(asked: Asked) -> Any:
     tx, settings = asked.tx, asked.settings
-    watches = {watch.name: watch for _, watch, _ in tx.watches()}
+    watches = {watch.name: watch for _, watch, _ in environment_states(tx)}
     return {
         "environments": [
             reports_status.environment_json(
@@ -130,7 +134,7 @@ def _status(asked: Asked) -> Any:
             )
             for one in settings.environments
         ],
-        "outbox": tx.outbox(),
+        "outbox": outbox_counts(tx),
         "counts": fleet.counts(
             tx, asked.names, renewal_day.today(asked.now, settings.timezone), sandbox=settings.with_sandbox
         ),
@@ -173,14 +177,15 @@ def _number(asked: Asked) -> Any:
 
 def _history(asked: Asked) -> Any:
     one = _one(asked)
-    ids = {watch.name: pk for pk, watch, _ in asked.tx.watches()}
-    return {"changes": asked.tx.history(one.known, ids[one.environment])}
+    ids = {watch.name: pk for pk, watch, _ in environment_states(asked.tx)}
+    return {"changes": history_of(asked.tx, one.known, ids[one.environment])}
 
 
 def _alerts(asked: Asked) -> Any:
     values = asked.values
     most = values.get("limit", 100)
-    found = asked.tx.alerts(
+    found = list_alerts(
+        asked.tx,
         states=values.get("state", ()),
         kinds=values.get("kind", ()),
         environment=values.get("environment", ""),

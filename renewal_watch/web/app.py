@@ -18,9 +18,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from renewal_watch import __version__
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Transaction
 from renewal_watch.text import REDACTOR
 from renewal_watch.web import actions, api, feeds, pages, security, words
 from renewal_watch.web.gate import Gate, Visitor

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from renewal_watch.alerts.phrases import money, who
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.diagnostics import health
 from renewal_watch.errors import UsageError
@@ -27,8 +28,14 @@ from renewal_watch.reports.rows import Row
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
+from renewal_watch.store.environments import environment_state, environment_states, polls_of
 from renewal_watch.store.fleet import Due, Listed, Query
-from renewal_watch.store.store import Transaction
+from renewal_watch.store.history import history_of
+from renewal_watch.store.incidents.account import readings_of
+from renewal_watch.store.incidents.matters import unanswered
+from renewal_watch.store.incidents.silences import list_silences
+from renewal_watch.store.outbox.alerts import list_alerts
+from renewal_watch.store.outbox.waiting import failing_channels, orphaned_deliveries, outbox_counts
 from renewal_watch.text import plain, printable
 from renewal_watch.web import charts
 from renewal_watch.web.words import Words, amounts, link, number_path
@@ -56,7 +63,7 @@ class Frame(NamedTuple):
 
 def frame(tx: Transaction, settings: Settings, now: datetime) -> Frame:
     """The surroundings of a page."""
-    open_now = tx.unanswered()
+    open_now = unanswered(tx)
     urgent = {severity: count for severity, count in open_now.items() if severity >= Severity.warning}
     return Frame(
         trouble=health.examine(tx, settings, now).reasons,
@@ -187,7 +194,7 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
         statuses=fleet.statuses(tx),
         counts=[_count(what, count) for what, count in counts.items() if count],
         is_filtered=bool(kept.keys() - {"sort", "way", "page"}),
-        is_empty=not lines and not any(watch.has_baseline for _, watch, _ in tx.watches()),
+        is_empty=not lines and not any(watch.has_baseline for _, watch, _ in environment_states(tx)),
         day=query.renews_on,
     )
 
@@ -416,8 +423,8 @@ class NumberPage:
 def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, now: datetime) -> NumberPage:
     """One number, why it did or did not alert, and what comes next. Raises UsageError for one of a lost environment."""
     found = explain.explain(tx, settings, way, one, now, most=ALERTS_OF_NUMBER + 1)
-    environment_id = tx.watch(one.environment)[0]
-    history = tx.history(one.known, environment_id, most=EVENTS + 1)
+    environment_id = environment_state(tx, one.environment)[0]
+    history = history_of(tx, one.known, environment_id, most=EVENTS + 1)
     words = Words.of(now, settings.timezone)
     number = found.row.number
     facts = {
@@ -518,7 +525,8 @@ def alerts_page(tx: Transaction, settings: Settings, params: Params, now: dateti
     if provider_id and about is None:
         msg = f"id: no number of {printable(environment, 40)!r} is known by {printable(provider_id, 60)!r}"
         raise UsageError(msg)
-    found = tx.alerts(
+    found = list_alerts(
+        tx,
         number=about and about.known,
         states=[state] if state else [],
         severity=Severity[severity or "info"],
@@ -537,8 +545,8 @@ def alerts_page(tx: Transaction, settings: Settings, params: Params, now: dateti
         query=kept,
         following=link("/alerts", kept, before=shown[-1]["id"]) if len(found) > ALERTS_PER_PAGE else "",
         is_first=before is None,
-        outbox=tx.outbox(),
-        silences=[_silence(one) for one in tx.silences() if one.is_active(now)],
+        outbox=outbox_counts(tx),
+        silences=[_silence(one) for one in list_silences(tx) if one.is_active(now)],
         is_filtered=bool(kept),
     )
 
@@ -590,8 +598,8 @@ class HealthPage:
 
 def health_page(tx: Transaction, settings: Settings, now: datetime) -> HealthPage:
     """Lists, channels and outbox, each with what is wrong with it."""
-    watches = {watch.name: (key, watch, schedule) for key, watch, schedule in tx.watches()}
-    faults = tx.channel_faults()
+    watches = {watch.name: (key, watch, schedule) for key, watch, schedule in environment_states(tx)}
+    faults = failing_channels(tx)
     return HealthPage(
         checks=health.examine(tx, settings, now).checks,
         environments=[_environment(tx, settings, one, watches.get(one.name), now) for one in settings.environments],
@@ -604,8 +612,8 @@ def health_page(tx: Transaction, settings: Settings, now: datetime) -> HealthPag
             }
             for one in settings.channels
         ],
-        orphans=tx.orphans([one.name for one in settings.channels]),
-        outbox=tx.outbox(),
+        orphans=orphaned_deliveries(tx, [one.name for one in settings.channels]),
+        outbox=outbox_counts(tx),
     )
 
 
@@ -646,7 +654,7 @@ def _polls(tx: Transaction, environment_id: int) -> list[dict[str, Any]]:
             "numbers": one["numbers"],
             "changed": one["changed"],
         }
-        for one in tx.polls(environment_id, STRIP)
+        for one in polls_of(tx, environment_id, STRIP)
     ]
 
 
@@ -654,5 +662,5 @@ def _readings(tx: Transaction, environment_id: int) -> list[dict[str, Any]]:
     """The further endpoints of an environment, as last read."""
     return [
         {"name": name, "read_at": one.read_at, "outcome": one.outcome, "error": one.error and plain(one.error, 300)}
-        for name, one in sorted(tx.readings(environment_id).items())
+        for name, one in sorted(readings_of(tx, environment_id).items())
     ]

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from renewal_watch.config.directory import LOOK_S, Directory
 from renewal_watch.database.engine import absent, sqlite_path
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import StoreError
 from renewal_watch.inventory.file import inventory_of
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.store import Store, Transaction
 
 
 class State:

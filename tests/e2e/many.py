@@ -23,7 +23,8 @@ import quick
 from made_up import entry
 from world import Answers
 
-from renewal_watch.store.store import Store
+from renewal_watch.database.store import Store
+from renewal_watch.store.outbox.alerts import list_alerts
 
 ENVIRONMENTS = 12
 STOP_S = 20.0  # TimeoutStopSec of the unit
@@ -173,7 +174,7 @@ def running(those: Sequence[Daemon]) -> Iterator[None]:
 def assert_all_told_once(url: str, world: World) -> tuple[int, int]:
     """Every change was found once and is told on every channel; how many there were, and messages that came again."""
     with closing(Store(url)) as store, store.reading() as tx:
-        found = tx.alerts()
+        found = list_alerts(tx)
     assert {one["kind"] for one in found} == {"status.changed"}
     arrived = world.got()
     attempts: dict[str, int] = {}

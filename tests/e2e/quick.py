@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from renewal_watch.settings import values
-from renewal_watch.store import leases, outbox
+from renewal_watch.store import leases
+from renewal_watch.store.outbox import deliveries
 
 INTERVAL = timedelta(seconds=2)  # between two polls; 10 s are the least that a configuration may say
 ALIVE = timedelta(seconds=4)  # instead of 20: an instance that is not heard of for so long is taken for dead
@@ -19,7 +20,7 @@ LEASE = timedelta(seconds=10)  # instead of 90: who claimed a message and died l
 def main() -> None:
     values.SHORTEST_POLL_S = int(INTERVAL.total_seconds())
     leases.BEAT_S, leases.ALIVE = ALIVE.total_seconds() / 4, ALIVE
-    outbox.LEASE = LEASE
+    deliveries.LEASE = LEASE
     from renewal_watch.cli import main as called
     from renewal_watch.daemon import daemon  # after what it takes over from others
 

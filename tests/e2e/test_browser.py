@@ -23,6 +23,9 @@ from watched import CHANNEL, Watched, one
 
 from renewal_watch.model.policy import Match
 from renewal_watch.notify.routing import Routing
+from renewal_watch.store.incidents.silences import add_silence
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_failed, settle_sent
 
 D = timedelta(days=1)
 PATHS = {
@@ -72,13 +75,13 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     )
     channel = made.settings.channel("ops")
     with made.store.transaction() as tx:
-        claimed = tx.claim(channel, "UTC", T0)
+        claimed = claim(tx, channel, "UTC", T0)
         assert claimed
-        tx.settle_failed(claimed, "the service is away", Routing.of(made.settings), T0 + D * 60, 0.5)
-        claimed = tx.claim(channel, "UTC", T0)
+        settle_failed(tx, claimed, "the service is away", Routing.of(made.settings), T0 + D * 60, 0.5)
+        claimed = claim(tx, channel, "UTC", T0)
         assert claimed
-        tx.settle_sent(claimed, Routing.of(made.settings), T0)
-        tx.add_silence(Match(ids=("phone-2",)), (), T0 + D, "Bob", "it moves", T0)
+        settle_sent(tx, claimed, Routing.of(made.settings), T0)
+        add_silence(tx, Match(ids=("phone-2",)), (), T0 + D, "Bob", "it moves", T0)
     yield made
     made.store.close()
 

@@ -80,7 +80,7 @@ class Daemon:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    numbers = {"success": True, "data": [entry("phone-1")], "meta": {"last_page": 1, "total": 1}}
+    numbers = {"success": True, "data": [entry("phone-1", renewal_date=None)], "meta": {"last_page": 1, "total": 1}}
     with http_receiver() as receiver:
 
         def answer(request: Any) -> Answer:

@@ -22,10 +22,11 @@ from world import World, serving, write_config
 
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.maintenance import integrity
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch
-from renewal_watch.store.store import Store
+from renewal_watch.store.outbox.alerts import list_alerts
 
 
 class Zygote:
@@ -83,7 +84,7 @@ def settle(config: Path) -> Store:
 def assert_promise(store: Store, world: World, kills: int) -> int:
     """Lost 0, duplicates at most one a kill, sound; every change told once. Returns the duplicates."""
     with store.transaction() as tx:
-        found = tx.alerts()
+        found = list_alerts(tx)
     assert integrity.look(store) == []
     fates = [one for alert in found for one in alert["deliveries"]]
     assert fates, "the campaign found nothing to tell"
@@ -116,7 +117,7 @@ def test_polls_killed_at_random_lose_nothing(tmp_path: Path, forker: Zygote) -> 
         store = settle(config)
         duplicates = assert_promise(store, world, count)
         with store.transaction() as tx:
-            alerts = len(tx.alerts())
+            alerts = len(list_alerts(tx))
         store.close()
     note("kills of a poll", count, f"{world.requests} polls, {alerts} alerts on 2 channels, {duplicates} duplicates")
 

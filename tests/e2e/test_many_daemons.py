@@ -39,10 +39,13 @@ import renewal_watch
 from renewal_watch.alerts import service_texts
 from renewal_watch.database import schema
 from renewal_watch.database.schema import HEAD
+from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Severity
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
-from renewal_watch.store.store import Store
+from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_failed
 
 DAEMONS = 3
 SPREAD = quick.INTERVAL / 10  # by so much an environment may come earlier, to get to its own place
@@ -460,10 +463,10 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
             alert = service_texts.of_the_watch("channel.failing", Severity.critical, "one", ("one", "one"))
             began = datetime.now(UTC)
             with store.transaction() as tx:
-                tx.tell([alert], only, began)
-                message = tx.claim(only.channels[0], "UTC", began)
+                record_alerts(tx, [alert], only, began)
+                message = claim(tx, only.channels[0], "UTC", began)
                 assert message
-                tx.settle_failed(message, "HTTP 503", only, began, 0.5, timedelta(minutes=45))
+                settle_failed(tx, message, "HTTP 503", only, began, 0.5, timedelta(minutes=45))
         base = {"LD_PRELOAD": library, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_CACHE_DURATION": "1"}
         those = [
             Daemon(config, "ahead", **base, FAKETIME="+3600s"),
@@ -522,7 +525,7 @@ def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_pat
     assert "channel=pager" in both[1].text()
     assert "channel=pager" not in both[0].text()
     with closing(Store(server.url)) as store, store.reading() as tx:
-        told = {one["environment"]: {fate["channel"] for fate in one["deliveries"]} for one in tx.alerts()}
+        told = {one["environment"]: {fate["channel"] for fate in one["deliveries"]} for one in list_alerts(tx)}
     assert told == {"e0": {"chat", "hook"}, "e1": {"chat", "hook"}, "e9": {"chat", "pager"}}
 
 
@@ -530,7 +533,7 @@ NEXT_RELEASE = """
 import sys
 from pathlib import Path
 from renewal_watch.database import schema
-from renewal_watch.store import store
+from renewal_watch.database import store
 schema.HEAD = store.HEAD = sys.argv[3]
 store._migrations = lambda: Path(sys.argv[2])
 print(store.Store(sys.argv[1]).upgrade())
@@ -575,5 +578,5 @@ def test_the_next_release_upgrades_the_database_while_this_one_uses_it(server: S
                 assert "Traceback" not in one.text(), one.text()
     assert server.ask("SELECT version_num FROM alembic_version") == [(after,)]
     with closing(Store(server.url)) as store, store.reading() as tx:
-        assert {fate["state"] for alert in tx.alerts() for fate in alert["deliveries"]} == {"sent"}
+        assert {fate["state"] for alert in list_alerts(tx) for fate in alert["deliveries"]} == {"sent"}
     assert all(count == 1 for counts in world.got().values() for count in counts.values())

@@ -19,10 +19,11 @@ from alembic import command
 
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch, poll
 from renewal_watch.provider.talkover.client import Client
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store import recording
 
 
 def _die(*_: object) -> None:
@@ -62,15 +63,15 @@ STEPS: dict[str, Callable[[], None]] = {
     "migrated, not committed": lambda: _after(command, "upgrade", 1),
     "before the request": lambda: _before(Client, "fetch", 2),
     "list read": lambda: _after(Client, "fetch", 2),
-    "poll line written, not committed": lambda: _after(Transaction, "_record_poll", 2),
-    "changes written, not committed": lambda: _after(Transaction, "_record_numbers", 2),
-    "alerts written, not committed": lambda: _after(Transaction, "record", 2),
+    "poll line written, not committed": lambda: _after(recording, "_record_poll", 2),
+    "changes written, not committed": lambda: _after(recording, "_record_numbers", 2),
+    "alerts written, not committed": lambda: _after(poll, "record_poll", 2),
     "poll committed": lambda: _after(poll, "run_once", 2),
-    "claimed, not committed": lambda: _after(Transaction, "claim", 1),
+    "claimed, not committed": lambda: _after(dispatch, "claim", 1),
     "claim committed": lambda: _before(AppriseChannel, "send", 1),
     "second claim committed": lambda: _before(AppriseChannel, "send", 2),
     "sent": lambda: _after(AppriseChannel, "send", 1),
-    "sent mark written, not committed": lambda: _after(Transaction, "settle_sent", 1),
+    "sent mark written, not committed": lambda: _after(dispatch, "settle_sent", 1),
     "sent mark committed": lambda: _after(dispatch, "_mark_sent", 1),
 }
 

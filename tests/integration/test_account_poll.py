@@ -25,6 +25,7 @@ from made_up import emptied
 from renewal_watch.alerts.account_texts import used_by
 from renewal_watch.cli import cli
 from renewal_watch.database import schema
+from renewal_watch.database.store import Store
 from renewal_watch.errors import ServerTrouble
 from renewal_watch.model.alerts import Key, Matter
 from renewal_watch.model.policy import Match, Policy, Rule
@@ -47,7 +48,12 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Account as Settings
 from renewal_watch.settings.sections import Reminders
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import environment_state
+from renewal_watch.store.incidents.account import readings_of, users_of
+from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
+from renewal_watch.store.numbers import find_number
+from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.timed import digests, follow_up
 
 pytestmark = BOTH
@@ -141,7 +147,7 @@ class World:
         with self.store.transaction() as tx:
             found = [
                 Told(one["id"], one["kind"], one["severity"], one["number"], one["text"], one["hidden"])
-                for one in reversed(tx.alerts())
+                for one in reversed(list_alerts(tx))
             ]
         seen = getattr(self, "_seen", 0)
         self._seen = max((one.id for one in found), default=0)
@@ -153,11 +159,11 @@ class World:
 
     def matters(self) -> dict[Key, Matter]:
         with self.store.transaction() as tx:
-            return tx.matters()
+            return matters_of(tx)
 
     def outcome(self, name: str) -> str | None:
         with self.store.transaction() as tx:
-            kept = tx.readings(tx.watch("production")[0], name).get(name)
+            kept = readings_of(tx, environment_state(tx, "production")[0], name).get(name)
         return None if kept is None else kept.outcome
 
 
@@ -390,7 +396,7 @@ def test_a_fault_of_our_own_is_a_reading_that_failed(world: World, monkeypatch: 
     monkeypatch.setattr(account, "content", broken)
     world.poll(2)
     with world.store.transaction() as tx:
-        kept = tx.readings(tx.watch("production")[0])
+        kept = readings_of(tx, environment_state(tx, "production")[0])
     assert {name for name, one in kept.items() if one.outcome != "ok"} == {"balance"}
     assert kept["balance"].outcome == "unforeseen"
     assert "a fault of renewal-watch (KeyError at test_account_poll.py:" in (kept["balance"].error or "")
@@ -427,7 +433,7 @@ def test_a_turn_that_takes_too_long_leaves_the_rest_for_the_next_poll(world: Wor
     source = Slow()
     args = (world.store, world.environment, world.settings, source, world.policy, world.way, lambda: world.now)
     with world.store.transaction() as tx:
-        tx.watch("production")
+        environment_state(tx, "production")
     account_poll.run_once(*args)
     account_poll.run_once(*args)
     account_poll.run_once(*args)
@@ -448,11 +454,11 @@ def test_another_process_that_asked_meanwhile_tells_alone(world: World) -> None:
     world.settings = Settings(balance=False, topup=False)
     world.now += H
     with world.store.transaction() as tx:
-        tx.watch("production")
+        environment_state(tx, "production")
     args = (world.store, world.environment, world.settings, Meanwhile(), world.policy, world.way, lambda: world.now)
     assert account_poll.run_once(*args) == 0
     with world.store.transaction() as tx:
-        assert len([one for one in tx.alerts() if one["kind"] == "release.requested"]) == 1
+        assert len([one for one in list_alerts(tx) if one["kind"] == "release.requested"]) == 1
 
 
 def test_a_clock_that_was_put_back_stops_nothing(world: World) -> None:
@@ -538,7 +544,7 @@ def test_an_approval_that_comes_after_the_alarm_is_its_reason_and_ends_it(world:
 def test_a_lapsing_number_is_released_as_meant(world: World) -> None:
     world.poll()
     with world.store.transaction() as tx:
-        tx.set_lapse(tx.find("phone-1")[2], "anna", "", world.now)
+        put_lapse(tx, find_number(tx, "phone-1")[2], "anna", "", world.now)
     world.account.releases = [release_request(world.provider.fleet[0], T0)]
     assert world.of_account() == ["release.requested info"]
     assert FIRST not in world.matters()
@@ -606,7 +612,7 @@ def test_only_what_will_be_charged_is_held_against_the_balance(world: World) -> 
     (told,) = [one for one in world.poll() if one.kind.startswith("funds.")]
     assert "need 168.00 USD, the balance is 84.00 USD" in told.text
     with world.store.transaction() as tx:
-        tx.set_lapse(tx.find("phone-6")[2], "anna", "", world.now)
+        put_lapse(tx, find_number(tx, "phone-6")[2], "anna", "", world.now)
     world.account.releases = [release_request(released, T0) | {"status": "approved"}]
     assert world.of_account() == ["release.approved critical", "funds.recovered info"]
 
@@ -657,7 +663,7 @@ def test_a_digest_says_what_still_needs_somebody(world: World) -> None:
     world.poll()
     with world.store.transaction() as tx:
         acked = Key("production", "", "auto top-up")
-        tx.acknowledge({acked: tx.matters()[acked]}, "anna", world.now)
+        acknowledge_matters(tx, {acked: matters_of(tx)[acked]}, "anna", world.now)
     (digest,) = [one for one in world.turn(24) if one.kind == "digest.sent"]
     lines = digest.text.partition("NEEDS SOMEBODY\n")[2].partition("\n\n")[0].split("\n")
     assert lines == [
@@ -699,7 +705,7 @@ def test_a_number_s_own_entry_goes_before_the_agents(world: World) -> None:
             """UPDATE entries SET entry = '{"id": "phone-1", "agents": [{"id": 1, "name": "Reception"}]}'
             WHERE number_id = (SELECT id FROM numbers WHERE provider_id = 'phone-1')"""
         )
-        found = tx.users_of({("production", name) for name in (*names, "phone-9")})
+        found = users_of(tx, {("production", name) for name in (*names, "phone-9")})
     assert {place[1]: users for place, users in found.items()} == names
 
 

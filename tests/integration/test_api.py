@@ -24,11 +24,11 @@ from rounds import Chosen, note
 from world import write_config
 
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.settings.sections import Web
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.store import Store
 
 pytestmark = EITHER
 

@@ -29,6 +29,7 @@ from renewal_watch.config.loading import load
 from renewal_watch.daemon.daemon import only_one
 from renewal_watch.database import comparing, copying
 from renewal_watch.database.schema import HEAD
+from renewal_watch.database.store import Store, _migrations
 from renewal_watch.diagnostics import health
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.maintenance import backups
@@ -38,8 +39,10 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.sections import Backup
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store import store as stores
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.timers import fired_at, set_fired
+from renewal_watch.store.outbox.alerts import alerts_since
 from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
@@ -291,7 +294,7 @@ def test_one_of_an_older_release_is_put_back_and_brought_up_to_date(store: Store
     store.require_current()
     assert store.revision() == HEAD
     with store.reading() as tx:
-        assert [watch.name for _, watch, _ in tx.watches()] == ["long ago"]
+        assert [watch.name for _, watch, _ in environment_states(tx)] == ["long ago"]
     assert not list(tmp_path.glob("renewal-watch-*")), "nothing is left of the work on the side"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
@@ -305,7 +308,7 @@ def older(path: Path) -> None:
     made = Store(f"sqlite:///{path}")
     with made.engine.begin() as connection:
         settings = Config()
-        settings.set_main_option("script_location", str(stores._migrations()))
+        settings.set_main_option("script_location", str(_migrations()))
         settings.attributes["connection"] = connection
         command.upgrade(settings, "0002")
         connection.exec_driver_sql(
@@ -493,11 +496,11 @@ class Nights:
             last = max((row[0] for row in tx.rows("SELECT max(id) FROM alerts").fetchall() if row[0]), default=0)
         follow_up.run_once(self.store, self.way, {}, self.now)
         with self.store.reading() as tx:
-            return [(alert.kind, alert.severity.name) for _, alert, _ in tx.alerts_since(last)]
+            return [(alert.kind, alert.severity.name) for _, alert, _ in alerts_since(tx, last)]
 
     def state(self) -> State:
         with self.store.reading() as tx:
-            return State.of(tx.fired_at(CALENDAR))
+            return State.of(fired_at(tx, CALENDAR))
 
     def files(self) -> list[str]:
         return sorted(path.name for path in self.folder.iterdir())
@@ -609,7 +612,7 @@ def test_what_a_stop_left_of_an_earlier_one_is_taken_away(nights: Nights) -> Non
 def test_two_within_one_second_are_two(nights: Nights) -> None:
     nights.turn()
     with nights.store.transaction() as tx:
-        tx.set_fired(CALENDAR, T0 + DAY)  # as by a clock that was put back
+        set_fired(tx, CALENDAR, T0 + DAY)  # as by a clock that was put back
     nights.turn()
     assert {name[-10:] for name in nights.files()} == {"120000Z.db", "0000Z-2.db"}
 
@@ -665,7 +668,7 @@ def test_switched_off_it_is_no_matter_any_more(nights: Nights) -> None:
     nights.now += 3 * DAY
     assert nights.told() == []
     with nights.store.reading() as tx:
-        left = [key for key in tx.matters() if key.topic == "backup"]
+        left = [key for key in matters_of(tx) if key.topic == "backup"]
     assert left == [] or nights.store.is_shared
 
 

@@ -25,6 +25,7 @@ from receivers import Answer, HttpReceiver, http_receiver
 
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.errors import ConfigError, UsageError
 from renewal_watch.model.alerts import Delivery, Key
 from renewal_watch.model.numbers import Listing
@@ -35,8 +36,13 @@ from renewal_watch.operations.preview import look_ahead
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Canary
-from renewal_watch.store.snapshots import CANARY
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import CANARY, environment_states
+from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
+from renewal_watch.store.incidents.silences import add_silence
+from renewal_watch.store.incidents.timers import fired_at
+from renewal_watch.store.numbers import find_number
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_sent
 from renewal_watch.timed import digests, follow_up
 
 pytestmark = EITHER
@@ -81,10 +87,10 @@ class Mine:
         assert channel
         while True:
             with self.store.transaction() as tx:
-                one = tx.claim(channel, self.way.zone, self.now)
+                one = claim(tx, channel, self.way.zone, self.now)
                 if one is None:
                     return found
-                assert tx.settle_sent(one, self.way, self.now)
+                assert settle_sent(tx, one, self.way, self.now)
             found.append(one)
 
     def kinds(self, name: str = "ops") -> list[str]:
@@ -204,7 +210,7 @@ def test_no_silence_and_no_rule_stops_it(mine: Mine) -> None:
     )
     with mine.store.transaction() as tx:
         for match, kinds in ((Match(), ()), (Match(), ("canary.*",)), (Match(numbers=("+1555*",)), ())):
-            tx.add_silence(match, kinds, mine.now + DAY, "ann", "", mine.now)
+            add_silence(tx, match, kinds, mine.now + DAY, "ann", "", mine.now)
     assert mine.send() is None
     (told,) = mine.take()
     assert [(one.kind, one.severity.name) for one in told.alerts] == [("canary.sent", "info")]
@@ -277,7 +283,7 @@ def test_who_read_the_time_a_little_before_another_sent_it_sends_none_and_its_fa
     mine.now += timedelta(seconds=2)
     assert not mine.is_due()
     with mine.store.reading() as tx:
-        kept = tx.fired_at("canary")
+        kept = fired_at(tx, "canary")
     assert kept is not None
     assert kept[1] is not None
     assert '"waits": true' in kept[1]
@@ -364,7 +370,7 @@ def test_that_it_did_not_arrive_is_told_once_on_all_channels_and_ended_by_the_ne
     (told,) = mine.take("other")
     assert [(one.kind, one.headline) for one in told.alerts] == [("watch.recovered", "the canary arrives again")]
     with mine.store.transaction() as tx:
-        assert MATTER not in tx.matters()
+        assert MATTER not in matters_of(tx)
     mine.now += 7 * DAY
     _arrives(mine)
     assert mine.take("other") == [], "that it arrives is told when it did not before"
@@ -410,8 +416,8 @@ def test_it_is_a_matter_like_others_reminded_of_until_somebody_knows(mine: Mine)
     (reminder,) = mine.take("other")
     assert "Reminder 1" in reminder.alerts[0].text
     with mine.store.transaction() as tx:
-        known = tx.matters()[MATTER]
-        tx.acknowledge({MATTER: known}, "ann", mine.now)
+        known = matters_of(tx)[MATTER]
+        acknowledge_matters(tx, {MATTER: known}, "ann", mine.now)
     mine.now += 3 * DAY
     follow_up.run_once(mine.store, mine.way, {}, mine.now)
     assert mine.take("other") == []
@@ -502,17 +508,17 @@ def test_it_is_no_environment_and_no_number_of_the_watch(mine: Mine) -> None:
     mine.has(entry())
     mine.send()
     with mine.store.transaction() as tx:
-        assert [watch.name for _, watch, _ in tx.watches()] == ["production"]
+        assert [watch.name for _, watch, _ in environment_states(tx)] == ["production"]
         for wanted, environment in ((canary.NUMBER, None), ("canary", None), ("phone", CANARY)):
             with pytest.raises(UsageError):
-                tx.find(wanted, environment)
+                find_number(tx, wanted, environment)
 
 
 def test_a_real_number_like_it_is_found(mine: Mine) -> None:
     mine.has(entry("canary", number=canary.NUMBER))
     mine.send()
     with mine.store.transaction() as tx:
-        assert tx.find(canary.NUMBER)[0] == tx.find("canary")[0] == "production"
+        assert find_number(tx, canary.NUMBER)[0] == find_number(tx, "canary")[0] == "production"
 
 
 def test_a_digest_does_not_speak_of_it(mine: Mine) -> None:
@@ -611,8 +617,8 @@ def test_the_preview_neither_sends_nor_moves_it(mine: Mine, run: Run) -> None:
     mine.has(entry())
     mine.is_due()
     with mine.store.transaction() as tx:
-        before = tx.fired_at("canary")
+        before = fired_at(tx, "canary")
     list(look_ahead(settings, mine.store, mine.way, mine.now, mine.now + 8 * DAY))
     with mine.store.transaction() as tx:
-        assert tx.fired_at("canary") == before
+        assert fired_at(tx, "canary") == before
     assert mine.take() == []

@@ -19,6 +19,10 @@ from made_up import emptied
 from watched import CHANNEL, Watched, one
 
 from renewal_watch.model.policy import Match
+from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
+from renewal_watch.store.incidents.silences import add_silence
+from renewal_watch.store.numbers import find_number
 
 pytestmark = EITHER
 
@@ -165,14 +169,14 @@ def test_a_missing_number_is_critical_until_it_is_explained_or_acknowledged(watc
     keeps = [one(10 + index, 50) for index in range(9)]
     watch.poll(one(0, 50), one(1, 0), *keeps, at=T0 - 3 * HOUR)
     with watch.store.transaction() as tx:
-        tx.set_lapse(tx.find("phone-1")[2], "anna", "", T0)
+        put_lapse(tx, find_number(tx, "phone-1")[2], "anna", "", T0)
     watch.poll(*keeps, at=T0 - 2 * HOUR)
     run(state=OK)  # not yet believed
     watch.poll(*keeps, at=T0 - HOUR)
     said = run("-v", state=CRITICAL)
     assert "RENEWAL CRITICAL - 1 missing: +15550000000 |" in said  # the other went as it was meant to
     with watch.store.transaction() as tx:
-        tx.acknowledge(tx.matters(), "anna", T0)
+        acknowledge_matters(tx, matters_of(tx), "anna", T0)
     said = run("-v", state=OK)
     assert "set aside: 1 acknowledged or hidden" in said
     assert "set aside: +15550000000 missing: acknowledged by anna" in said
@@ -197,9 +201,11 @@ def test_what_is_acknowledged_silenced_muted_or_meant_to_lapse_is_set_aside(watc
     watch.configure(CHANNEL + rules)
     watch.poll(*(one(index, 2) for index in range(5)), at=T0)
     with watch.store.transaction() as tx:
-        tx.acknowledge({key: one for key, one in tx.matters().items() if key.number_id == "phone-0"}, "anna", T0)
-        tx.add_silence(Match(ids=("phone-1",)), (), T0 + DAY, "anna", "", T0)
-        tx.set_lapse(tx.find("phone-2")[2], "anna", "", T0)
+        acknowledge_matters(
+            tx, {key: one for key, one in matters_of(tx).items() if key.number_id == "phone-0"}, "anna", T0
+        )
+        add_silence(tx, Match(ids=("phone-1",)), (), T0 + DAY, "anna", "", T0)
+        put_lapse(tx, find_number(tx, "phone-2")[2], "anna", "", T0)
     said = run("-v", state=CRITICAL)
     assert said.startswith("RENEWAL CRITICAL - 1 without auto-renewal: +15550000004 in 2 days - set aside: ")
     assert value(said, "set_aside") == "4"
@@ -210,7 +216,7 @@ def test_what_is_acknowledged_silenced_muted_or_meant_to_lapse_is_set_aside(watc
         "set aside: +15550000003 without auto-renewal in 2 days: the rule quiet mutes it",
     }
     with watch.store.transaction() as tx:
-        tx.add_silence(Match(ids=("phone-4",)), (), T0 + DAY, "anna", "", T0)
+        add_silence(tx, Match(ids=("phone-4",)), (), T0 + DAY, "anna", "", T0)
     said = run(state=OK)
     assert "set aside: 4 acknowledged or hidden, 1 meant to lapse" in said
     assert "'days'" not in said  # of numbers that nobody knows of
@@ -219,7 +225,7 @@ def test_what_is_acknowledged_silenced_muted_or_meant_to_lapse_is_set_aside(watc
 def test_an_acknowledgement_of_one_thing_hides_no_other(watch: Watched, run: Run) -> None:
     watch.poll(one(0, 2, current_status="suspended"), at=T0)
     with watch.store.transaction() as tx:
-        tx.acknowledge({key: one for key, one in tx.matters().items() if key.topic == "renewal"}, "anna", T0)
+        acknowledge_matters(tx, {key: one for key, one in matters_of(tx).items() if key.topic == "renewal"}, "anna", T0)
     assert "1 suspended: +15550000000 - set aside: 1" in run(state=CRITICAL)
 
 

@@ -25,6 +25,7 @@ from renewal_watch.channels import apprise
 from renewal_watch.cli import cli, contents
 from renewal_watch.config.loading import load
 from renewal_watch.settings.whole import File
+from renewal_watch.store.numbers import find_number
 
 pytestmark = EITHER
 
@@ -189,7 +190,7 @@ def test_terminal_codes_of_the_provider_reach_no_terminal(run: Run, world: World
         assert "\x07" not in run(*words).output
     store = opened(tmp_path / "renewal-watch.db")
     with pytest.raises(UsageError) as caught, store.transaction() as tx:
-        tx.find("+1")
+        find_number(tx, "+1")
     store.close()
     assert "\x1b" not in str(caught.value)
     assert "\x07" not in str(caught.value)

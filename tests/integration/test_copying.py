@@ -44,8 +44,8 @@ from renewal_watch.database.schema import (
     silences,
 )
 from renewal_watch.database.shape import TABLES, Shape, Side
+from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
-from renewal_watch.store.store import Store
 
 pytestmark = BOTH
 # What people, providers and formats of copies trip over.

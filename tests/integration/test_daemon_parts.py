@@ -21,9 +21,10 @@ from world import TOKEN, World, write_config
 from renewal_watch.config.loading import load
 from renewal_watch.daemon import daemon
 from renewal_watch.daemon.daemon import Daemon, only_one
+from renewal_watch.database.store import Store
 from renewal_watch.errors import AlreadyRunning, StoreError
 from renewal_watch.settings.sections import Polls
-from renewal_watch.store.store import Store
+from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.timed import digests, follow_up
 
 pytestmark = BOTH
@@ -189,7 +190,7 @@ def test_a_channel_that_a_reload_removed_meanwhile_gets_no_digest(
         may_end.set()
         until(lambda: not one._busy)
         with running.store.reading() as tx:
-            assert "digest.sent" not in [alert["kind"] for alert in tx.alerts()]
+            assert "digest.sent" not in [alert["kind"] for alert in list_alerts(tx)]
 
 
 def test_polls_go_on_and_nothing_hangs_while_a_digest_looks_at_a_large_fleet(

@@ -22,8 +22,12 @@ from renewal_watch.channels import senders
 from renewal_watch.config.loading import load
 from renewal_watch.daemon import daemon
 from renewal_watch.daemon.daemon import Daemon
+from renewal_watch.database.store import Store
 from renewal_watch.model.policy import Match
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.silences import add_silence
+from renewal_watch.store.outbox.alerts import list_alerts
+from renewal_watch.store.outbox.waiting import held_deliveries
 
 pytestmark = EITHER
 
@@ -75,11 +79,11 @@ class House:
     def alerts(self, kind: str = "") -> list[dict[str, Any]]:
         """The alerts on record, oldest first."""
         with self.store.transaction() as tx:
-            return [one for one in reversed(tx.alerts()) if one["kind"].startswith(kind)]
+            return [one for one in reversed(list_alerts(tx)) if one["kind"].startswith(kind)]
 
     def is_polled(self) -> bool:
         with self.store.transaction() as tx:
-            return any(watch.has_baseline for _, watch, _ in tx.watches())
+            return any(watch.has_baseline for _, watch, _ in environment_states(tx))
 
     def put_on(self, **length: float) -> None:
         self.offset += timedelta(**length)
@@ -177,7 +181,7 @@ def test_a_reload_takes_rules_quiet_hours_and_another_inventory(build: Build, wo
         assert "Ann" in told["text"]
         (delivery,) = told["deliveries"]
         with house.store.transaction() as tx:
-            held = tx.held(one.settings.channels[0], "UTC", one.clock())
+            held = held_deliveries(tx, one.settings.channels[0], "UTC", one.clock())
         assert held[delivery["message_id"]].why == "quiet hours 00:00-23:00 UTC"
         house.offset += T0.replace(hour=23, minute=0) - one.clock()
         until(lambda: world.messages)
@@ -213,7 +217,7 @@ def test_time_is_followed_up_at_each_refresh(build: Build, world: World) -> None
     world.entries[0]["current_status"] = "suspended"
     house = build(channel=HELD)
     with house.store.transaction() as tx:
-        tx.add_silence(Match(ids=("phone-1",)), (), T0 + timedelta(hours=20), "ann", "", T0)
+        add_silence(tx, Match(ids=("phone-1",)), (), T0 + timedelta(hours=20), "ann", "", T0)
     world.entries[1]["current_status"] = "suspended"
     with house:
         until(lambda: len(house.alerts("status.")) == 2)

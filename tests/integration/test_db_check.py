@@ -17,10 +17,11 @@ from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, SQLITE_ONLY, Chosen, changed, opened
 from watched import Watched, one
 
+from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
 from renewal_watch.maintenance import integrity
 from renewal_watch.maintenance.integrity import Fault
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.timers import set_fired
 
 pytestmark = BOTH
 PAGE = 4096  # bytes; what SQLite takes where nobody asks for another size
@@ -34,7 +35,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.poll(*(one(number, 40) for number in range(1, 300)))
     made.poll(*(one(number, 1, current_status="suspended") for number in range(1, 40)), at=T0 + timedelta(days=39))
     with made.store.transaction() as tx:
-        tx.set_fired("canary", T0, "{}")
+        set_fired(tx, "canary", T0, "{}")
     made.store.close()
     return made.database
 

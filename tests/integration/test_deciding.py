@@ -25,8 +25,8 @@ from made_up import entry
 from world import TOKEN, World, serving, write_config
 
 from renewal_watch.database.schema import HEAD
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Transaction
 
 pytestmark = EITHER
 

@@ -17,6 +17,7 @@ from databases import BOTH, Lock, copied, impatient, lock, opened, unwritable
 from receivers import Answer, HttpReceiver, Request
 
 from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
 from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.notify.retry import CHANNEL_FAILING_AFTER, GIVE_UP_AFTER
@@ -24,8 +25,10 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch
 from renewal_watch.operations.dispatch import CLAIM_IS_OLD, MARK_TRIES, Outlet, Sent
 from renewal_watch.settings.channel import Channel
-from renewal_watch.store.outbox import LEASE
-from renewal_watch.store.store import Store
+from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
+from renewal_watch.store.outbox.deliveries import LEASE, claim
+from renewal_watch.store.outbox.settling import release_claim, retry_deliveries, settle_failed, settle_sent
+from renewal_watch.store.outbox.waiting import failing_channels, next_due, outbox_counts
 
 pytestmark = BOTH
 
@@ -73,7 +76,7 @@ class World:
                             text=f"{text} {self._told} renews in 3 days.",
                         )
                     )
-                tx.tell(found, Routing(channels=tuple(channels)), self.clock.now)
+                record_alerts(tx, found, Routing(channels=tuple(channels)), self.clock.now)
 
     def run(self, **more: Any) -> Sent:
         """One turn of the channel ``ops``."""
@@ -96,7 +99,7 @@ class World:
     def told(self, kind: str) -> list[dict[str, Any]]:
         """The alerts of one kind, with the channels they are for."""
         with self.store.transaction() as tx:
-            return [one for one in tx.alerts() if one["kind"] == kind]
+            return [one for one in list_alerts(tx) if one["kind"] == kind]
 
 
 @pytest.fixture
@@ -219,8 +222,8 @@ def test_after_three_days_a_message_is_given_up_visibly_and_told_to_the_others(w
     world.run()
     assert [row["state"] for row in world.rows()] == ["failed"]
     with world.store.transaction() as tx:
-        assert tx.outbox()["failed"] == 1
-        assert set(tx.channel_faults()) == {"ops"}
+        assert outbox_counts(tx)["failed"] == 1
+        assert set(failing_channels(tx)) == {"ops"}
     given_up = [one for one in world.told("channel.failing") if "given up" in one["key"]]
     assert [[to["channel"] for to in one["deliveries"]] for one in given_up] == [["desk"]]
     assert "never delivered on channel ops in 3 days" in given_up[0]["text"]
@@ -252,7 +255,7 @@ def test_a_failed_message_is_delivered_when_it_is_retried_on_demand(world: World
     world.run()
     world.web.answers(HttpReceiver.ok)
     with world.store.transaction() as tx:
-        assert tx.retry([], world.clock.now) == 1
+        assert retry_deliveries(tx, [], world.clock.now) == 1
     assert world.run().sent == 1
     assert world.rows()[0]["state"] == "sent"
 
@@ -291,7 +294,7 @@ def test_a_channel_that_takes_messages_again_is_told_once(world: World) -> None:
     assert [to["channel"] for to in alert["deliveries"]] == ["desk"]
     assert "delivers again after 3 h" in alert["text"]
     with world.store.transaction() as tx:
-        assert tx.channel_faults() == {}
+        assert failing_channels(tx) == {}
 
 
 def test_a_short_failure_is_not_told_and_begins_anew_after_a_success(world: World) -> None:
@@ -343,7 +346,7 @@ def test_a_message_that_breaks_the_sending_itself_fails_visibly(world: World, ca
 def test_a_claim_whose_holder_died_is_sent_again_when_its_lease_ran_out(world: World) -> None:
     world.tell("one")
     with world.opened().transaction() as tx:
-        assert tx.claim(OPS, "UTC", world.clock.now) is not None
+        assert claim(tx, OPS, "UTC", world.clock.now) is not None
     world.clock.now = T0 + LEASE - timedelta(seconds=1)
     assert world.run() == Sent()
     world.clock.now = T0 + LEASE
@@ -354,16 +357,16 @@ def test_a_claim_whose_holder_died_is_sent_again_when_its_lease_ran_out(world: W
 def test_who_lost_a_lease_neither_marks_nor_delays_the_message_of_the_new_holder(world: World) -> None:
     world.tell("one")
     with world.store.transaction() as tx:
-        late = tx.claim(OPS, "UTC", world.clock.now)
+        late = claim(tx, OPS, "UTC", world.clock.now)
     world.clock.on(timedelta(minutes=5))
     with world.store.transaction() as tx:
-        holder = tx.claim(OPS, "UTC", world.clock.now)
+        holder = claim(tx, OPS, "UTC", world.clock.now)
     assert late is not None
     assert holder is not None
     with world.store.transaction() as tx:
-        assert not tx.settle_sent(late, Routing(channels=CHANNELS), world.clock.now)
-        assert not tx.settle_failed(late, "no", Routing(channels=CHANNELS), world.clock.now, 0.5)
-        assert not tx.release(late)
+        assert not settle_sent(tx, late, Routing(channels=CHANNELS), world.clock.now)
+        assert not settle_failed(tx, late, "no", Routing(channels=CHANNELS), world.clock.now, 0.5)
+        assert not release_claim(tx, late)
     (row,) = world.rows()
     assert (row["state"], row["lease"], row["last_error"]) == ("pending", holder.lease, None)
 
@@ -394,7 +397,7 @@ def test_a_claim_that_grew_old_before_the_send_is_given_back_and_taken_anew(worl
     (row,) = world.rows()
     assert (row["state"], row["attempts"], row["last_error"]) == ("sent", 1, None)
     with world.store.transaction() as tx:
-        assert tx.channel_faults() == {}, "the channel did nothing wrong"
+        assert failing_channels(tx) == {}, "the channel did nothing wrong"
 
 
 def test_a_claim_whose_lease_ran_out_while_the_machine_slept_is_not_used(world: World) -> None:
@@ -430,7 +433,7 @@ def test_a_clock_put_back_holds_up_a_message_for_little_more_than_an_hour(world:
     world.tell("one")
     world.run()
     with world.store.transaction() as tx:
-        tx.claim(OPS, "UTC", world.clock.now + timedelta(hours=1))  # and its holder dies
+        claim(tx, OPS, "UTC", world.clock.now + timedelta(hours=1))  # and its holder dies
     world.web.answers(HttpReceiver.ok)
     world.clock.now = T0
     assert world.run() == Sent(sent=1)
@@ -519,7 +522,7 @@ def test_what_waits_for_a_channel_that_is_not_configured_any_more_stays_and_is_s
     assert world.run() == Sent(sent=1)
     assert [row["state"] for row in world.rows("gone")] == ["pending"]
     with world.store.transaction() as tx:
-        assert tx.outbox()["pending"] == 1
+        assert outbox_counts(tx)["pending"] == 1
     world.clock.on(timedelta(days=30))
     back = Outlet(channel=gone, sender=world.outlet.sender)
     assert world.run(outlet=back) == Sent(sent=1), "and is delivered when it is configured again"
@@ -527,9 +530,9 @@ def test_what_waits_for_a_channel_that_is_not_configured_any_more_stays_and_is_s
 
 def test_the_next_message_is_known_to_be_due(world: World) -> None:
     with world.store.transaction() as tx:
-        assert tx.next_due(OPS, "UTC", world.clock.now) is None
+        assert next_due(tx, OPS, "UTC", world.clock.now) is None
     world.tell("one")
     world.web.answers(Answer(500))
     world.run()
     with world.store.transaction() as tx:
-        assert tx.next_due(OPS, "UTC", world.clock.now) == instant(world.rows()[0]["next_attempt_at"]).astimezone(UTC)
+        assert next_due(tx, OPS, "UTC", world.clock.now) == instant(world.rows()[0]["next_attempt_at"]).astimezone(UTC)

@@ -29,6 +29,7 @@ from renewal_watch.config.secret_checks import secret_faults
 from renewal_watch.config.toml import LARGEST_FILE
 from renewal_watch.daemon import daemon
 from renewal_watch.daemon.daemon import Daemon
+from renewal_watch.database.store import Store
 from renewal_watch.diagnostics import health
 from renewal_watch.errors import ConfigError, ServerTrouble, UsageError
 from renewal_watch.model.policy import Policy
@@ -37,7 +38,9 @@ from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment, EnvironmentFile
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.text import REDACTOR
 from renewal_watch.timed import follow_up
 from renewal_watch.web.state import State
@@ -493,13 +496,13 @@ class Told:
         self.now += MINUTE
         follow_up.run_once(self.store, self.way, policies, self.now, file_faults=faults, host=host)
         with self.store.transaction() as tx:
-            found = [one for one in reversed(tx.alerts()) if one["id"] > self.seen]
+            found = [one for one in reversed(list_alerts(tx)) if one["id"] > self.seen]
         self.seen = max([self.seen, *(one["id"] for one in found)])
         return [(one["kind"], one["severity"], str(one["text"])) for one in found]
 
     def open(self) -> set[str]:
         with self.store.transaction() as tx:
-            return {key.topic for key in tx.matters()}
+            return {key.topic for key in matters_of(tx)}
 
 
 @pytest.fixture
@@ -712,7 +715,7 @@ class Running:
 
     def alerts(self, kind: str) -> list[str]:
         with self.store.reading() as tx:
-            return [str(one["text"]) for one in reversed(tx.alerts()) if one["kind"] == kind]
+            return [str(one["text"]) for one in reversed(list_alerts(tx)) if one["kind"] == kind]
 
     def __enter__(self) -> Daemon:
         self.thread.start()
@@ -767,7 +770,7 @@ def test_a_daemon_takes_over_what_changes_in_the_directory(house: House, monkeyp
             until(lambda: polls() == {"acme": 3, "globex": 3})
             assert one._workers == workers, "no channel was stopped for it"
             with running.store.reading() as tx:
-                assert len(tx.watches()) == 2, "its history goes on where it was"
+                assert len(environment_states(tx)) == 2, "its history goes on where it was"
 
 
 def test_that_nothing_is_left_to_watch_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -805,7 +808,7 @@ def test_a_poll_under_way_ends_although_its_file_is_gone(house: House, monkeypat
             may_end.set()
             until(lambda: not one._busy)
             with running.store.reading() as tx:
-                ((_, watch, _),) = tx.watches()
+                ((_, watch, _),) = environment_states(tx)
             assert (watch.numbers, watch.last_error) == (1, None)
 
 

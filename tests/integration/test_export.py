@@ -31,11 +31,11 @@ from world import write_config
 
 from renewal_watch.config.loading import load
 from renewal_watch.database.engine import BUSY_TIMEOUT_S
+from renewal_watch.database.store import Store
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.reports import export
-from renewal_watch.store.store import Store
 from renewal_watch.text import from_cell, to_cell
 
 pytestmark = BOTH

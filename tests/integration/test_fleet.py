@@ -20,6 +20,7 @@ from made_up import entry, listing
 from rounds import few
 
 from renewal_watch.database import schema
+from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.maintenance import integrity
 from renewal_watch.model.policy import Policy
@@ -28,7 +29,9 @@ from renewal_watch.operations import poll
 from renewal_watch.reports import rows as reports_rows
 from renewal_watch.settings.environment import Environment
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import environment_state, environment_states
+from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.numbers import find_number, fleet_of, parsed_of
 
 pytestmark = BOTH
 
@@ -86,8 +89,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         polled(writer, name, T0 - timedelta(hours=2), *made_fleet(name))
     polled(writer, "one", T0 - timedelta(hours=1), *made_fleet("one")[5:])  # the first five are missing
     with writer.transaction() as tx:
-        _, _, known = tx.find("phone-20", "one")
-        tx.set_lapse(known, "ann", "", T0)
+        _, _, known = find_number(tx, "phone-20", "one")
+        put_lapse(tx, known, "ann", "", T0)
     writer.close()
     reader = opened(path, reads_only=True)
     yield reader
@@ -97,9 +100,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def everything(store: Store) -> list[fleet.Listed]:
     with store.transaction() as tx:
-        ids = {watch.name: key for key, watch, _ in tx.watches()}
-        known = {name: tx.fleet(ids[name]) for name in NAMES}
-        parsed = {name: tx.parsed(known[name].values()) for name in NAMES}
+        ids = {watch.name: key for key, watch, _ in environment_states(tx)}
+        known = {name: fleet_of(tx, ids[name]) for name in NAMES}
+        parsed = {name: parsed_of(tx, known[name].values()) for name in NAMES}
         return [
             fleet.Listed(name, one, parsed[name][one.provider_id]) for name in NAMES for one in known[name].values()
         ]
@@ -351,9 +354,9 @@ def test_a_reader_waits_for_no_writer_and_sees_one_state(tmp_path: Path) -> None
     polled(writer, "one", T0, one(1, 30))
     reader = opened(tmp_path / "watch.db", reads_only=True)
     with writer.transaction() as tx:
-        tx.watch("new")
+        environment_state(tx, "new")
         with reader.transaction() as other:
-            assert [watch.name for _, watch, _ in other.watches()] == ["one"]
+            assert [watch.name for _, watch, _ in environment_states(other)] == ["one"]
     with reader.transaction() as first, reader.transaction() as second:  # several at once
         assert len(list(fleet.facts(first, ["one"]))) == len(list(fleet.facts(second, ["one"]))) == 1
     reader.close()
@@ -365,7 +368,7 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
     writer.upgrade()
     reader = opened(tmp_path / "watch.db", reads_only=True)
     with pytest.raises(StoreError, match=r"attempt to write|read-only transaction"), reader.transaction() as tx:
-        tx.watch("new")
+        environment_state(tx, "new")
     reader.close()
     writer.close()
 

@@ -23,6 +23,8 @@ from receivers import Answer, HttpReceiver, http_receiver
 from rounds import few
 
 from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
 from renewal_watch.model.alerts import Acknowledgement, Delivery, Flap, Key, Matter, Severity
 from renewal_watch.model.numbers import Listing
@@ -35,7 +37,21 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Escalation, Flapping, Reminders
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store.environments import environment_state, environment_states
+from renewal_watch.store.incidents.lapses import drop_lapse, list_lapsing, put_lapse
+from renewal_watch.store.incidents.matters import (
+    acknowledge_matters,
+    due_matters,
+    flaps_of,
+    keep_flaps,
+    keep_matters,
+    matters_of,
+)
+from renewal_watch.store.incidents.silences import add_silence, close_silence, list_silences
+from renewal_watch.store.numbers import find_number, fleet_of
+from renewal_watch.store.outbox.alerts import list_alerts
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_failed, settle_sent
 from renewal_watch.timed import digests, follow_up, silences
 
 pytestmark = EITHER
@@ -133,7 +149,7 @@ class World:
     def new(self) -> list[Told]:
         """What was written since this was last asked, oldest first."""
         with self.store.transaction() as tx:
-            found = [one for one in reversed(tx.alerts()) if one["id"] > self._seen]
+            found = [one for one in reversed(list_alerts(tx)) if one["id"] > self._seen]
         self._seen = max([self._seen, *(one["id"] for one in found)])
         return [
             Told(
@@ -151,31 +167,31 @@ class World:
 
     def matter(self, key: Key) -> Matter | None:
         with self.store.transaction() as tx:
-            return tx.matters().get(key)
+            return matters_of(tx).get(key)
 
     def acknowledge(self, *keys: Key, by: str = "ann") -> None:
         """As ``renewal-watch ack`` does; without keys all that is open."""
         with self.store.transaction() as tx:
-            known = tx.matters()
-            tx.acknowledge({key: known[key] for key in keys or tuple(known)}, by, self.now)
+            known = matters_of(tx)
+            acknowledge_matters(tx, {key: known[key] for key in keys or tuple(known)}, by, self.now)
 
     def silence(self, match: Match = ONE, *kinds: str, **length: float) -> int:
         with self.store.transaction() as tx:
-            return tx.add_silence(match, kinds, self.now + timedelta(**length), "ann", "moving", self.now)
+            return add_silence(tx, match, kinds, self.now + timedelta(**length), "ann", "moving", self.now)
 
     def silences(self) -> list[Silence]:
         with self.store.transaction() as tx:
-            return tx.silences(since=datetime(2000, 1, 1, tzinfo=UTC))
+            return list_silences(tx, since=datetime(2000, 1, 1, tzinfo=UTC))
 
     def take(self, channel: Channel, zone: str = "UTC") -> list[Delivery]:
         """All messages that may go now, as sent."""
         found = []
         while True:
             with self.store.transaction() as tx:
-                one = tx.claim(channel, zone, self.now)
+                one = claim(tx, channel, zone, self.now)
                 if one is None:
                     return found
-                assert tx.settle_sent(one, self.way, self.now)
+                assert settle_sent(tx, one, self.way, self.now)
             found.append(one)
 
 
@@ -436,7 +452,7 @@ def test_reminders_end_with_their_matter(
     later = [one for _ in range(4) for one in world.after(days=1)]
     assert [one for one in later if one.kind == kind] == []
     with world.store.transaction() as tx:
-        assert [matter.kind for matter in tx.matters().values() if matter.kind == kind] == []
+        assert [matter.kind for matter in matters_of(tx).values() if matter.kind == kind] == []
 
 
 def test_a_missing_number_is_reminded_of_as_missing_and_nothing_else(world: World) -> None:
@@ -908,8 +924,8 @@ def test_a_silence_ended_by_hand_tells_at_the_next_turn(world: World) -> None:
     assert world.poll()[0].hidden
     assert world.after(hours=1) == []
     with world.store.transaction() as tx:
-        assert tx.end_silence(pk, "ben", world.now)
-        assert not tx.end_silence(pk, "ben", world.now), "it is over"
+        assert close_silence(tx, pk, "ben", world.now)
+        assert not close_silence(tx, pk, "ben", world.now), "it is over"
     (told,) = world.turn()
     assert (told.nature, told.channels) == ("release", ("chat",))
     assert [(one.ended_by, one.ended_at) for one in world.silences()] == [("ben", world.now)]
@@ -1027,14 +1043,14 @@ def test_a_number_that_is_to_stay_after_all_is_told_as_it_is_now(world: World) -
     world.has(left=4, auto_renewal=False)
     world.poll()
     with world.store.transaction() as tx:
-        known = tx.find("phone-1")[2]
-        tx.set_lapse(known, "ann", "", world.now)
+        known = find_number(tx, "phone-1")[2]
+        put_lapse(tx, known, "ann", "", world.now)
     world.now += DAY
     hidden = next(one for one in world.poll() if one.kind == "renewal.upcoming")
     assert hidden.hidden == "it is meant to lapse (ann, 2026-11-23 12:00 UTC)"
     assert world.after(hours=23) == []
     with world.store.transaction() as tx:
-        assert tx.withdraw_lapse("production", known)
+        assert drop_lapse(tx, "production", known)
     (told,) = world.after(hours=1)
     assert (told.nature, told.kind) == ("release", "renewal.upcoming")
     assert "will be lost in 2 days" in told.text
@@ -1103,7 +1119,7 @@ def test_a_silence_that_was_ended_by_hand_is_not_about_to_end(world: World) -> N
     world.poll()
     world.now += DAY
     with world.store.transaction() as tx:
-        tx.end_silence(pk, "ann", world.now)
+        close_silence(tx, pk, "ann", world.now)
     assert kinds(world.turn()) == ["status.changed"]
     assert "silence.ending" not in kinds(world.after(days=1))
 
@@ -1691,7 +1707,7 @@ def test_a_digest_says_what_it_is_made_of(world: World) -> None:
     world.silence(Match(numbers=("+15550000009",)), days=5)
     world.acknowledge(Key("production", "phone-4", "status"))
     with world.store.transaction() as tx:
-        tx.set_lapse(tx.find("+15550000002")[2], "ann", "", world.now)
+        put_lapse(tx, find_number(tx, "+15550000002")[2], "ann", "", world.now)
     world.now = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
     world.poll()
     world.new()
@@ -1756,9 +1772,9 @@ def test_a_digest_whose_sending_fails_keeps_what_it_brought(world: World) -> Non
     world.poll()
     world.after(hours=20)
     with world.store.transaction() as tx:
-        one = tx.claim(MORNING, "UTC", world.now)
+        one = claim(tx, MORNING, "UTC", world.now)
         assert one is not None
-        tx.settle_failed(one, "down", world.way, world.now, 0.5)
+        settle_failed(tx, one, "down", world.way, world.now, 0.5)
     world.now += timedelta(minutes=5)
     (again,) = world.take(MORNING)
     assert again.message_id == one.message_id
@@ -1875,9 +1891,9 @@ def test_a_message_in_back_off_is_not_left_behind_when_its_channel_gets_a_digest
     world.fleet["phone-1"]["has_sms"] = False
     world.poll()
     with world.store.transaction() as tx:
-        one = tx.claim(CHAT, "UTC", world.now)
+        one = claim(tx, CHAT, "UTC", world.now)
         assert one is not None
-        tx.settle_failed(one, "down", world.way, world.now, 0.5)
+        settle_failed(tx, one, "down", world.way, world.now, 0.5)
     world.way = Routing(channels=(MORNING,))
     world.turn()
     found = []
@@ -1925,7 +1941,7 @@ def test_no_thread_waits_for_a_connection_while_a_digest_looks_at_every_number(
 
     def look() -> None:
         with world.store.reading() as tx:
-            seen.append(len(tx.watches()))
+            seen.append(len(environment_states(tx)))
 
     def meanwhile(tx: Any, those: Sequence[str]) -> Iterator[fleet.Listed]:
         for one in real(tx, those):
@@ -1953,7 +1969,7 @@ def test_polls_go_on_while_a_digest_looks_at_every_number(world: World, monkeypa
     world.way = Routing(channels=(MORNING,))
     policies = dict.fromkeys(("elsewhere", "production"), Policy())
     with world.store.transaction() as tx:
-        tx.watch("elsewhere")
+        environment_state(tx, "elsewhere")
     world.has()
     world.poll()
     world.turn()
@@ -2068,12 +2084,12 @@ def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: 
     quiet = {Key("here", "", str(ago)): Flap((now - 3 * DAY, now - ago)) for ago in (H, DAY - H / 3600, DAY, 2 * DAY)}
     with world.store.transaction() as tx:
         for name in ("here", "gone"):
-            tx.watch(name)
-        tx.set_lapse(tx.fleet(tx.watch("production")[0])["phone-1"], "ops", "goes", now)
-        tx.keep_matters({**made, Key("gone", "", "presence"): absence})
-        tx.keep_flaps(quiet)
-        known = Situation(silences=active, lapses=tx.lapsing())
-        found = tx.due_matters(active, way, now)
+            environment_state(tx, name)
+        put_lapse(tx, fleet_of(tx, environment_state(tx, "production")[0])["phone-1"], "ops", "goes", now)
+        keep_matters(tx, {**made, Key("gone", "", "presence"): absence})
+        keep_flaps(tx, quiet)
+        known = Situation(silences=active, lapses=list_lapsing(tx))
+        found = due_matters(tx, active, way, now)
         assert found == {key: made[key] for key in found}
         assert found.keys() == {
             key for key, one in made.items() if key.environment != "gone" and matters.is_due(key, one, known, way, now)
@@ -2084,6 +2100,6 @@ def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: 
             ("phone-2", "renewal.upcoming"),
         ]
         assert 0 < len(found) < len(made) / 2
-        assert tx.flaps(until=now - flaps.settles_after(way)).keys() == {
+        assert flaps_of(tx, until=now - flaps.settles_after(way)).keys() == {
             key for key, flap in quiet.items() if flaps.has_settled(flap, way, now)
         }

@@ -18,6 +18,7 @@ from rounds import few
 from world import write_config
 
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.errors import UsageError
 from renewal_watch.maintenance import retention
 from renewal_watch.notify.routing import Routing
@@ -26,7 +27,8 @@ from renewal_watch.reports import forecast, renewals
 from renewal_watch.reports.forecast import Forecast, Month, Sum
 from renewal_watch.reports.renewals import Place
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.numbers import find_number
 
 pytestmark = BOTH
 
@@ -151,7 +153,7 @@ def test_what_is_gone_or_meant_to_go_is_not_counted(watched: Watched) -> None:
     for hour in (3, 2, 1):
         watched.polls(T0 - timedelta(hours=hour), *everyone[:2], *everyone[3:], one(12, None))
     with watched.store.transaction() as tx:
-        tx.set_lapse(tx.find("phone-5")[2], "me", "", T0)
+        put_lapse(tx, find_number(tx, "phone-5")[2], "me", "", T0)
     found = watched.look()
     assert (watched.month("2026-12").ahead.numbers, found.lapsing, found.undated) == (8, 1, 1)
 

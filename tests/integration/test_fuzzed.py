@@ -28,6 +28,7 @@ from renewal_watch.channels.senders import channel_faults
 from renewal_watch.cli import cli
 from renewal_watch.config.loading import load
 from renewal_watch.config.secret_checks import secret_faults
+from renewal_watch.database.store import Store
 from renewal_watch.errors import ConfigError
 from renewal_watch.maintenance import integrity
 from renewal_watch.model.policy import Policy
@@ -38,7 +39,10 @@ from renewal_watch.provider.http import Answer
 from renewal_watch.provider.talkover.client import Client
 from renewal_watch.settings.environment import Environment
 from renewal_watch.store import fleet
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.history import history_of, snapshot_at
+from renewal_watch.store.numbers import fleet_of
+from renewal_watch.store.outbox.alerts import list_alerts
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
 ENVIRONMENT = Environment(name="production", base_url="http://127.0.0.1:1/api/v1", token="talq_x", poll_jitter="0s")
@@ -109,12 +113,12 @@ def assert_readable(store: Store) -> None:
     """What is kept can be read by whoever shows it."""
     assert integrity.look(store) == []
     with store.reading() as tx:
-        for pk, watch, _ in tx.watches():
+        for pk, watch, _ in environment_states(tx):
             list(fleet.every(tx, [watch.name]))
-            tx.snapshot(pk, T0 + timedelta(days=10_000))
-            for known in tx.fleet(pk).values():
-                tx.history(known, pk)
-        tx.alerts()
+            snapshot_at(tx, pk, T0 + timedelta(days=10_000))
+            for known in fleet_of(tx, pk).values():
+                history_of(tx, known, pk)
+        list_alerts(tx)
 
 
 @pytest.fixture

@@ -17,10 +17,13 @@ from watched import CHANNEL, Watched, one
 from renewal_watch.daemon.membership import Presence
 from renewal_watch.database.engine import lock_of
 from renewal_watch.database.schema import HEAD, instances
+from renewal_watch.database.store import Store
 from renewal_watch.diagnostics import health
 from renewal_watch.errors import StoreError
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.store import Store
+from renewal_watch.store.leases import daemon_seen
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_failed
 from renewal_watch.text import REDACTOR
 
 pytestmark = BOTH
@@ -124,22 +127,22 @@ def test_on_a_server_a_daemon_that_left_or_died_is_missed(watch: Watched) -> Non
     watch.poll(one(1, auto_renewal=True))
     presence = Presence(watch.store, lambda: T0)
     with watch.reading() as tx:
-        assert tx.daemon_seen(T0) is None
+        assert daemon_seen(tx, T0) is None
     presence.join()
     with watch.reading() as tx:
-        seen = tx.daemon_seen(T0)
+        seen = daemon_seen(tx, T0)
         assert seen is not None
         assert seen.is_there
         here = tx.clock(T0)
     with watch.store.transaction() as tx:  # it died some time ago
         tx.connection.execute(instances.update().values(alive_until=here - timedelta(minutes=2)))
     with watch.reading() as tx:
-        seen = tx.daemon_seen(T0)
+        seen = daemon_seen(tx, T0)
     assert seen is not None
     assert not seen.is_there
     presence.close()
     with watch.reading() as tx:
-        seen = tx.daemon_seen(T0)
+        seen = daemon_seen(tx, T0)
         assert seen is not None
         assert abs(seen.at - tx.clock(T0)) < timedelta(minutes=1)
 
@@ -205,7 +208,7 @@ def test_a_message_that_waits_for_its_time_is_not_late(watch: Watched, held: str
 
 def claimed(watch: Watched, at: datetime) -> tuple[object, Routing]:
     with watch.store.transaction() as tx:
-        delivery = tx.claim(watch.settings.channel("ops"), "UTC", at)
+        delivery = claim(tx, watch.settings.channel("ops"), "UTC", at)
     return delivery, Routing.of(watch.settings)
 
 
@@ -223,7 +226,7 @@ def test_a_message_that_is_being_sent_or_waits_for_its_next_attempt_is_not_late(
     delivery, way = claimed(watch, late)
     assert found(watch, late).is_ready
     with watch.store.transaction() as tx:
-        assert tx.settle_failed(delivery, "HTTP 503", way, late, 1.0)  # type: ignore[arg-type]
+        assert settle_failed(tx, delivery, "HTTP 503", way, late, 1.0)  # type: ignore[arg-type]
     assert found(watch, late).is_ready
 
 
@@ -231,7 +234,7 @@ def test_a_channel_that_fails_for_half_an_hour_is_told_without_what_it_said(watc
     watch.poll(one(1, 2), at=T0)
     delivery, way = claimed(watch, T0)
     with watch.store.transaction() as tx:
-        tx.settle_failed(delivery, "refused by https://hooks.example/secret", way, T0, 1.0)  # type: ignore[arg-type]
+        settle_failed(tx, delivery, "refused by https://hooks.example/secret", way, T0, 1.0)  # type: ignore[arg-type]
     assert found(watch, T0 + timedelta(minutes=29)).is_ready
     said = found(watch, T0 + timedelta(minutes=30))
     assert said.reasons == ("channel ops has failed for 30 min; see: renewal-watch status",)

@@ -20,6 +20,7 @@ from world import TOKEN, World, write_config
 
 from renewal_watch.config.loading import load
 from renewal_watch.daemon import daemon
+from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import heartbeat
@@ -28,8 +29,12 @@ from renewal_watch.operations.poll import Polled
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.outbox import OVERDUE_AFTER
-from renewal_watch.store.store import Store
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.incidents.timers import fired_at
+from renewal_watch.store.outbox.alerts import record_alerts
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_failed, settle_sent
+from renewal_watch.store.outbox.waiting import OVERDUE_AFTER
 
 pytestmark = EITHER
 
@@ -84,7 +89,9 @@ class House:
             channels=(channel,),
         )
         with self.store.transaction() as tx:
-            tx.tell([alert], Routing(channels=(*self.channels, Channel(name=channel, url="json://x"))), self.now)
+            record_alerts(
+                tx, [alert], Routing(channels=(*self.channels, Channel(name=channel, url="json://x"))), self.now
+            )
 
     def poll(self, polled: Polled = GOOD) -> None:
         self.beats.begin(self.environment)
@@ -166,9 +173,9 @@ def test_back_off_does_not_make_a_message_young_again(house: Callable[..., House
     one.tell()
     for _ in range(3):
         with one.store.transaction() as tx:
-            delivery = tx.claim(one.channels[0], "UTC", one.now)
+            delivery = claim(tx, one.channels[0], "UTC", one.now)
             assert delivery is not None
-            tx.settle_failed(delivery, "no", Routing(channels=one.channels), one.now, 0.5)
+            settle_failed(tx, delivery, "no", Routing(channels=one.channels), one.now, 0.5)
         one.now += timedelta(minutes=8)
     assert one.outcome(service).path == f"{BEAT}/fail"
 
@@ -200,9 +207,9 @@ def test_what_waits_for_its_turn_under_the_cap_is_not_overdue(
     one.channels = (Channel(name="ops", url="json://x", max_per_hour=1),)
     one.tell()
     with one.store.transaction() as tx:
-        delivery = tx.claim(one.channels[0], "UTC", one.now)
+        delivery = claim(tx, one.channels[0], "UTC", one.now)
         assert delivery is not None
-        tx.settle_sent(delivery, Routing(channels=one.channels), one.now)
+        settle_sent(tx, delivery, Routing(channels=one.channels), one.now)
     one.now += timedelta(seconds=1)
     one.tell()
     one.now += timedelta(minutes=50)
@@ -265,7 +272,7 @@ def test_a_ping_that_is_lost_is_told_again_a_refused_one_is_not(
 def kept(store: Store) -> dict[str, Any]:
     """What the doctor is shown."""
     with store.transaction() as tx:
-        found = tx.fired_at(calendar("production"))
+        found = fired_at(tx, calendar("production"))
     return dict(json.loads(found[1])) if found and found[1] else {}
 
 
@@ -281,7 +288,7 @@ def test_a_service_that_cannot_be_reached_is_one_line_in_the_log_and_one_when_it
     for count in range(3):
         one.now = T0 + timedelta(hours=count)
         one.poll()
-        until(lambda: fired_at(one) == one.now)
+        until(lambda: pinged_at(one) == one.now)
     one.environment = Environment(name="production", base_url="x", token="x", heartbeat=at(service))  # a reload
     one.poll()
     service.wait()
@@ -295,9 +302,9 @@ def test_a_service_that_cannot_be_reached_is_one_line_in_the_log_and_one_when_it
     assert BEAT not in "".join(lines)
 
 
-def fired_at(one: House) -> datetime | None:
+def pinged_at(one: House) -> datetime | None:
     with one.store.transaction() as tx:
-        found = tx.fired_at(calendar("production"))
+        found = fired_at(tx, calendar("production"))
     return None if found is None else found[0]
 
 
@@ -506,7 +513,7 @@ def test_a_switch_that_cannot_be_reached_breaks_no_poll(
     one = running(path)
     until(lambda: world.requests and not one._busy)
     with one.store.transaction() as tx:
-        assert [watch.last_error for _, watch, _ in tx.watches()] == [None]
+        assert [watch.last_error for _, watch, _ in environment_states(tx)] == [None]
 
 
 def typed(path: Path, *words: str, code: int = 0) -> str:

@@ -23,6 +23,7 @@ from receivers import Answer, HttpReceiver, http_receiver
 from rounds import few
 
 from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.database.store import Store
 from renewal_watch.maintenance import integrity
 from renewal_watch.model.alerts import Alert, Delivery, Severity
 from renewal_watch.notify.retry import GIVE_UP_AFTER
@@ -30,8 +31,10 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch
 from renewal_watch.reports import alerts
 from renewal_watch.settings.channel import Channel
-from renewal_watch.store.outbox import LEASE
-from renewal_watch.store.store import Store
+from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
+from renewal_watch.store.outbox.deliveries import LEASE, claim
+from renewal_watch.store.outbox.settling import release_claim, retry_deliveries, settle_failed, settle_sent
+from renewal_watch.store.outbox.waiting import held_deliveries, next_due, outbox_counts
 
 pytestmark = BOTH
 
@@ -80,19 +83,19 @@ class World:
             for text in texts
         ]
         with self.store.transaction() as tx:
-            tx.tell(found, self.way, self.now)
+            record_alerts(tx, found, self.way, self.now)
 
     def claim(self, store: Store | None = None) -> Delivery | None:
         with (store or self.store).transaction() as tx:
-            return tx.claim(self.channel, self.zone, self.now)
+            return claim(tx, self.channel, self.zone, self.now)
 
     def fail(self, delivery: Delivery, error: str = "down") -> None:
         with self.store.transaction() as tx:
-            assert tx.settle_failed(delivery, error, self.way, self.now, 0.5)
+            assert settle_failed(tx, delivery, error, self.way, self.now, 0.5)
 
     def sent(self, delivery: Delivery, store: Store | None = None) -> None:
         with (store or self.store).transaction() as tx:
-            assert tx.settle_sent(delivery, self.way, self.now)
+            assert settle_sent(tx, delivery, self.way, self.now)
 
     def offers(self, when: datetime | None = None) -> list[tuple[list[str], str]]:
         """All that may go now, taken as sent: the words of each message, and its note."""
@@ -107,19 +110,19 @@ class World:
         """Whether a message would be given out then; nothing is changed."""
         found = False
         with contextlib.suppress(Undone), self.store.transaction() as tx:
-            found = tx.claim(self.channel, self.zone, when) is not None
+            found = claim(tx, self.channel, self.zone, when) is not None
             raise Undone
         return found
 
     def due(self) -> datetime | None:
         with self.store.transaction() as tx:
-            return tx.next_due(self.channel, self.zone, self.now)
+            return next_due(tx, self.channel, self.zone, self.now)
 
     def held(self) -> dict[str, str]:
         """Why messages wait, by the words of their alerts."""
         with self.store.transaction() as tx:
-            why = tx.held(self.channel, self.zone, self.now)
-            shown = tx.alerts()
+            why = held_deliveries(tx, self.channel, self.zone, self.now)
+            shown = list_alerts(tx)
         return {
             one["text"].partition(" ")[0]: f"{why[to['message_id']].until:%d %H:%M} {why[to['message_id']].why}"
             for one in shown
@@ -130,7 +133,7 @@ class World:
     def fates(self) -> dict[str, str]:
         """The state of each alert's delivery, as ``alerts`` shows it."""
         with self.store.transaction() as tx:
-            return {one["text"].partition(" ")[0]: to["state"] for one in tx.alerts() for to in one["deliveries"]}
+            return {one["text"].partition(" ")[0]: to["state"] for one in list_alerts(tx) for to in one["deliveries"]}
 
     def column(self, name: str) -> list[Any]:
         with self.store.transaction() as tx:
@@ -214,7 +217,7 @@ def test_a_critical_alert_takes_the_others_of_its_poll_with_it(world: World) -> 
             Alert(key=name, kind="x.y", severity=severity, environment="", headline=name, text=f"{name} happened.")
             for name, severity in (("calm", INFO), ("urgent", CRITICAL))
         ]
-        tx.tell(found, world.way, world.now)
+        record_alerts(tx, found, world.way, world.now)
     assert world.offers() == [(["calm", "urgent"], "")], "they are one message"
 
 
@@ -401,8 +404,8 @@ def test_a_gathered_message_that_was_given_up_is_retried_whole(world: World) -> 
     world.fail(last)
     assert (world.fates()["one"], world.fates()["two"]) == ("failed", "failed")
     with world.store.transaction() as tx:
-        (one,) = [alert["id"] for alert in tx.alerts() if alert["text"].startswith("two")]
-        assert tx.retry([one], world.now) == 1
+        (one,) = [alert["id"] for alert in list_alerts(tx) if alert["text"].startswith("two")]
+        assert retry_deliveries(tx, [one], world.now) == 1
     assert world.column("attempts")[0] == 0
     assert [found for found, _ in world.offers() if "one" in found] == [["one", "two"]]
 
@@ -414,8 +417,8 @@ def test_a_message_that_is_retried_in_quiet_hours_waits_for_their_end(world: Wor
     world.fail(message)
     world.now = at(23)
     with world.store.transaction() as tx:
-        ids = [alert["id"] for alert in tx.alerts()]
-        assert tx.retry(ids, world.now) == 1
+        ids = [alert["id"] for alert in list_alerts(tx)]
+        assert retry_deliveries(tx, ids, world.now) == 1
     assert world.offers() == []
     assert world.due() == at(7, day=24)
     assert world.offers(at(7, day=24)) == [(["one"], "")]
@@ -438,7 +441,7 @@ def test_a_gathered_message_that_was_given_back_unsent_may_gather_more(world: Wo
     message = world.claim()
     assert message is not None
     with world.store.transaction() as tx:
-        assert tx.release(message)
+        assert release_claim(tx, message)
     assert world.offers() == [(["one", "two"], "held back: quiet hours 22:00-07:00 UTC")]
 
 
@@ -559,9 +562,9 @@ def test_a_held_message_is_shown_as_pending_and_why(world: World) -> None:
     assert world.fates() == {"one": "pending", "urgent": "pending"}
     assert world.held() == {"one": "24 07:00 quiet hours 22:00-07:00 UTC"}
     with world.store.transaction() as tx:
-        found = tx.alerts()
-        alerts.note_held(found, tx.held(world.channel, world.zone, world.now))
-        assert tx.outbox()["pending"] == 2
+        found = list_alerts(tx)
+        alerts.note_held(found, held_deliveries(tx, world.channel, world.zone, world.now))
+        assert outbox_counts(tx)["pending"] == 2
     urgent, held = "\n".join(alerts.alert_lines(found)).split("number.added\n")[1:]
     assert "ops: waiting for its first attempt" in urgent
     assert "ops: waits until 2026-11-24T07:00:00Z: quiet hours 22:00-07:00 UTC" in held
@@ -577,8 +580,8 @@ def test_a_message_in_back_off_that_is_held_is_shown_with_the_time_at_which_it_g
     world.fail(message)
     world.now = at(23)
     with world.store.transaction() as tx:
-        found = tx.alerts()
-        alerts.note_held(found, tx.held(world.channel, world.zone, world.now))
+        found = list_alerts(tx)
+        alerts.note_held(found, held_deliveries(tx, world.channel, world.zone, world.now))
     shown = "\n".join(alerts.alert_lines(found))
     assert "2026-11-24T07:00:00Z" in shown
     assert "next 2026-11-23T22:00" not in shown
@@ -589,8 +592,8 @@ def test_the_alerts_of_a_gathered_message_are_shown_with_its_one_fate(world: Wor
     world.tell("two", when=at(23, 30))
     world.offers(at(7, day=24))
     with world.store.transaction() as tx:
-        fates = [to for alert in tx.alerts() for to in alert["deliveries"]]
-        assert tx.outbox() == {"pending": 0, "failed": 0, "oldest_pending_at": None}
+        fates = [to for alert in list_alerts(tx) for to in alert["deliveries"]]
+        assert outbox_counts(tx) == {"pending": 0, "failed": 0, "oldest_pending_at": None}
     assert len(fates) == 2
     assert len({to["message_id"] for to in fates}) == 1
     assert world.column("state") == ["sent"]

@@ -36,6 +36,7 @@ from renewal_watch.channels.senders import sender_of
 from renewal_watch.channels.webhook import WebhookHook, signature
 from renewal_watch.config.loading import load
 from renewal_watch.daemon import daemon
+from renewal_watch.database.store import Store
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.policy import Policy, Record
@@ -47,8 +48,10 @@ from renewal_watch.operations.dispatch import Outlet, Sent
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.values import LONGEST
-from renewal_watch.store.outbox import LEASE
-from renewal_watch.store.store import Store
+from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
+from renewal_watch.store.outbox.deliveries import LEASE, claim
+from renewal_watch.store.outbox.settling import settle_sent
+from renewal_watch.store.outbox.waiting import failing_channels, next_due, outbox_counts
 from renewal_watch.text import REDACTOR
 from renewal_watch.timed import follow_up
 
@@ -166,7 +169,7 @@ class House:
             )
             found.append(replace(alert, **changes))
         with self.store.transaction() as tx:
-            tx.tell(found, self.routing, self.now)
+            record_alerts(tx, found, self.routing, self.now)
 
     def run(self, name: str = "mover") -> Sent:
         return dispatch.run_once(self.store, self.outlets[name], self.routing, self.clock, pause=lambda _: None)
@@ -495,15 +498,15 @@ def test_a_hook_has_no_cap_and_thousands_wait_at_no_cost(
     one = house(mover(script("exit 0")))
     one.tell(8_000)
     with one.store.transaction() as tx:
-        first = tx.claim(one.channels[0], "UTC", T0)
+        first = claim(tx, one.channels[0], "UTC", T0)
     assert first is not None
     assert len(first.alerts) == 1
     began = time.process_time()  # of this process alone, whatever else the machine does
     for _ in range(40):
         with one.store.transaction() as tx:
-            delivery = tx.claim(one.channels[0], "UTC", T0)
+            delivery = claim(tx, one.channels[0], "UTC", T0)
             assert delivery is not None
-            tx.settle_sent(delivery, one.routing, T0)
+            settle_sent(tx, delivery, one.routing, T0)
     assert time.process_time() - began < 2, "were all read that wait, each claim would take a tenth of a second"
 
 
@@ -512,14 +515,14 @@ def test_the_daemon_knows_when_the_next_one_may_go(house: Callable[..., House], 
 
     def due() -> timedelta | None:
         with one.store.transaction() as tx:
-            at = tx.next_due(one.channels[0], "UTC", one.now)
+            at = next_due(tx, one.channels[0], "UTC", one.now)
         return None if at is None else at - T0
 
     assert due() is None
     one.tell(3)
     assert due() == timedelta(0)
     with one.store.transaction() as tx:
-        assert tx.claim(one.channels[0], "UTC", one.now)
+        assert claim(tx, one.channels[0], "UTC", one.now)
     assert due() == timedelta(0), "of the two others"
     one.run()
     after = due()
@@ -548,7 +551,7 @@ def test_a_message_that_was_put_together_before_its_channel_became_a_hook_is_tol
             )
             for i in range(3)
         ]
-        tx.tell(found, Routing(channels=(Channel(name="mover", url="json://127.0.0.1"),)), T0)
+        record_alerts(tx, found, Routing(channels=(Channel(name="mover", url="json://127.0.0.1"),)), T0)
     assert one.states() == ["pending"]
     assert one.run() == Sent(sent=3, failed=0)
     assert [json.loads(line)["headline"] for line in made.wrote("runs").splitlines()] == ["h0", "h1", "h2"]
@@ -629,7 +632,7 @@ def test_what_is_known_of_the_number_comes_along_and_numbers_can_be_masked(tmp_p
     poll.run_once(store, environment, Once(number), policy, routing, lambda: T0)
     (plain,), (hidden,) = told_of(store, open_, routing), told_of(store, masked, routing)
     with store.transaction() as tx:
-        (listed,) = tx.alerts()
+        (listed,) = list_alerts(tx)
     store.close()
     for key in ("id", "key", "kind", "severity", "environment", "number_id", "number", "text"):
         assert plain[key] == listed[key], "the same as in alerts --json"
@@ -1018,8 +1021,8 @@ def test_the_daemon_s_end_takes_a_running_hook_with_it_and_the_alert_waits(
         assert time.monotonic() - began < 6
         until(lambda: not any(is_alive(pid) for pid in made.pids()))
         with one.store.transaction() as tx:
-            assert tx.outbox()["pending"] >= 1
-            assert any("ended before its outcome" in error for _, error in tx.channel_faults().values())
+            assert outbox_counts(tx)["pending"] >= 1
+            assert any("ended before its outcome" in error for _, error in failing_channels(tx).values())
 
 
 def test_a_reload_that_leaves_a_hook_as_it_is_does_not_cut_it_short(
@@ -1043,7 +1046,7 @@ def test_a_reload_that_leaves_a_hook_as_it_is_does_not_cut_it_short(
 
 def pending(store: Store) -> int:
     with store.transaction() as tx:
-        return int(tx.outbox()["pending"])
+        return int(outbox_counts(tx)["pending"])
 
 
 def test_a_database_that_cannot_be_written_is_told_to_hooks_as_json(

@@ -22,12 +22,15 @@ from rounds import few
 from world import write_config
 
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.errors import UsageError
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.reports import calendar
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.audit import note_action
+from renewal_watch.store.incidents.lapses import drop_lapse, put_lapse
+from renewal_watch.store.numbers import find_number
 
 pytestmark = EITHER
 
@@ -277,9 +280,9 @@ def test_a_sequence_never_falls_and_grows_with_every_change(made: Watched, steps
         made.polls(at, *others, *mine)
         if step in ("lapse", "keep"):
             with made.store.transaction() as tx:
-                _, key, known = tx.find("phone-1")
-                (tx.set_lapse(known, "me", "", at) if step == "lapse" else tx.withdraw_lapse("production", known))
-                tx.note_action("lapse" if step == "lapse" else "lapse withdrawn", "me", "", known, key, at)
+                _, key, known = find_number(tx, "phone-1")
+                (put_lapse(tx, known, "me", "", at) if step == "lapse" else drop_lapse(tx, "production", known))
+                note_action(tx, "lapse" if step == "lapse" else "lapse withdrawn", "me", "", known, key, at)
         for by_day in (False, True):
             for event in made.events(at + timedelta(minutes=1), by_day=by_day):
                 sequence, text = int(event.sequence.value), event.serialize().encode()
@@ -296,9 +299,9 @@ def test_a_number_meant_to_lapse_says_so(watched: Watched) -> None:
     watched.polls(T0, environment="staging")
     with watched.store.transaction() as tx:
         for name in ("phone-1", "phone-2"):
-            _, key, known = tx.find(name)
-            tx.set_lapse(known, "me", "", T0)
-            tx.note_action("lapse", "me", "", known, key, T0 + HOUR)
+            _, key, known = find_number(tx, name)
+            put_lapse(tx, known, "me", "", T0)
+            note_action(tx, "lapse", "me", "", known, key, T0 + HOUR)
     first, second = watched.events()
     assert first.summary.value == "+15550000001 is meant to lapse"
     assert "Auto-renewal: on, so it would renew all the same; it is meant to lapse" in first.description.value

@@ -19,6 +19,11 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
+from renewal_watch.store.history import history_of
+from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
+from renewal_watch.store.numbers import find_number
+from renewal_watch.store.outbox.alerts import list_alerts
 
 pytestmark = BOTH
 
@@ -39,15 +44,15 @@ class Account:
         """An hour later; the kinds of what is new."""
         self.now += timedelta(hours=1)
         with self.store.transaction() as tx:
-            last = max((alert["id"] for alert in tx.alerts()), default=0)
+            last = max((alert["id"] for alert in list_alerts(tx)), default=0)
         environment = Environment(name=at, base_url="http://127.0.0.1:1", token="talq_x", poll_jitter="0s")
         poll.run_once(self.store, environment, _Source(listing(*entries)), self.policy, WAY, lambda: self.now)
         with self.store.transaction() as tx:
-            return [alert["kind"] for alert in reversed(tx.alerts()) if alert["id"] > last]
+            return [alert["kind"] for alert in reversed(list_alerts(tx)) if alert["id"] > last]
 
     def find(self, wanted: str) -> tuple[str, str]:
         with self.store.transaction() as tx:
-            at, _, known = tx.find(wanted)
+            at, _, known = find_number(tx, wanted)
         return at, known.provider_id
 
 
@@ -76,16 +81,20 @@ def test_marks_and_history_follow_a_number_to_its_new_id_also_where_two_change_p
     one, two = "+15550001", "+15550002"
     account.poll("main", lost("a", one), lost("b", two), *REST)
     with account.store.transaction() as tx:
-        tx.set_lapse(tx.find(one)[2], "anna", "", T0)
-        tx.acknowledge(tx.matters(tx.find(two)[2]), "bert", T0)
+        put_lapse(tx, find_number(tx, one)[2], "anna", "", T0)
+        acknowledge_matters(tx, matters_of(tx, find_number(tx, two)[2]), "bert", T0)
     assert account.poll("main", lost("b", one), lost("a", two), *REST) == []
     assert account.poll("main", lost("x", one), lost("a", two), *REST) == []
     for wanted in (one, "x"):
         assert account.find(wanted) == ("main", "x"), wanted
     with account.store.transaction() as tx:
-        assert tx.find(one)[2].lapse is not None
-        assert [matter.ack is not None for matter in tx.matters(tx.find(two)[2]).values()] == [True]
-        assert [change["what"] for change in tx.history(tx.find(one)[2], 1)] == ["listed", "changed", "changed"]
+        assert find_number(tx, one)[2].lapse is not None
+        assert [matter.ack is not None for matter in matters_of(tx, find_number(tx, two)[2]).values()] == [True]
+        assert [change["what"] for change in history_of(tx, find_number(tx, one)[2], 1)] == [
+            "listed",
+            "changed",
+            "changed",
+        ]
 
 
 def test_a_number_that_moves_to_another_environment_is_not_missing_and_its_marks_go_along(account: Account) -> None:
@@ -93,18 +102,18 @@ def test_a_number_that_moves_to_another_environment_is_not_missing_and_its_marks
     account.poll("main", lost("a", number), *REST)
     account.poll("sub", *(entry(f"sub-{i}", number=f"+1888000{i}") for i in range(3)))
     with account.store.transaction() as tx:
-        tx.set_lapse(tx.find(number)[2], "anna", "", T0)
-        tx.acknowledge(tx.matters(tx.find(number)[2]), "bert", T0)
+        put_lapse(tx, find_number(tx, number)[2], "anna", "", T0)
+        acknowledge_matters(tx, matters_of(tx, find_number(tx, number)[2]), "bert", T0)
     there = (lost("s", number), *(entry(f"sub-{i}", number=f"+1888000{i}") for i in range(3)))
     assert account.poll("sub", *there) == ["number.added", "status.changed"]
     assert account.poll("main", *REST) == ["number.moved"]
     assert [account.poll("main", *REST) for _ in range(3)] == [[], [], []]
     assert account.find(number) == ("sub", "s")
     with account.store.transaction() as tx:
-        known = tx.find(number)[2]
+        known = find_number(tx, number)[2]
         assert known.lapse is not None
-        assert [matter.ack.by for matter in tx.matters(known).values() if matter.ack] == ["bert"]
-        assert {key.environment for key in tx.matters()} == {"sub"}
+        assert [matter.ack.by for matter in matters_of(tx, known).values() if matter.ack] == ["bert"]
+        assert {key.environment for key in matters_of(tx)} == {"sub"}
     assert account.poll("main", lost("a", number), *REST) == ["number.returned"]
 
 
@@ -117,7 +126,7 @@ def test_a_number_that_was_missing_before_the_other_environment_was_read_is_foun
     assert "renewal.upcoming" not in account.poll("sub", moved)  # it was told where it was before
     assert account.poll("main", *REST) == ["number.moved"]
     with account.store.transaction() as tx:
-        assert tx.matters() == {}
+        assert matters_of(tx) == {}
 
 
 def test_an_id_that_is_taken_over_by_another_number_leaves_the_old_rental_its_history(account: Account) -> None:

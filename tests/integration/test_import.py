@@ -22,12 +22,12 @@ from rounds import few
 from world import write_config
 
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.inventory import file as inventory_file
 from renewal_watch.inventory import merge
 from renewal_watch.model.policy import Record
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
-from renewal_watch.store.store import Store
 from renewal_watch.text import to_cell
 
 pytestmark = EITHER

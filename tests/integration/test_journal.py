@@ -20,8 +20,9 @@ from conftest import T0
 
 from renewal_watch.database import engine
 from renewal_watch.database.engine import wal_is_safe
+from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.timers import set_fired
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def pragma(store: Store, name: str) -> object:
 
 def written(store: Store, name: str) -> None:
     with store.transaction() as tx:
-        tx.set_fired(name, T0)
+        set_fired(tx, name, T0)
 
 
 def names(store: Store) -> list[str]:
@@ -190,9 +191,9 @@ def test_two_processes_that_find_the_same_log_both_end_up_without_it(path: Path)
     other.close()
     code = (
         "import sys; from renewal_watch.database import engine; engine.wal_is_safe = lambda: False\n"
-        "from renewal_watch.store.store import Store; from datetime import datetime, UTC\n"
+        "from renewal_watch.database.store import Store; from renewal_watch.store.incidents.timers import set_fired; from datetime import datetime, UTC\n"
         "store = Store(f'sqlite:///{sys.argv[1]}')\n"
-        "with store.transaction() as tx: tx.set_fired(sys.argv[2], datetime(2026, 11, 23, tzinfo=UTC))\n"
+        "with store.transaction() as tx: set_fired(tx, sys.argv[2], datetime(2026, 11, 23, tzinfo=UTC))\n"
     )
     both = [
         subprocess.Popen([sys.executable, "-c", code, str(path), name], stderr=subprocess.PIPE, env=os.environ)

@@ -32,6 +32,8 @@ from renewal_watch.daemon.daemon import Daemon
 from renewal_watch.daemon.membership import Presence
 from renewal_watch.database import engine
 from renewal_watch.database.schema import environments, instances, leases, rates
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import StoreError
 from renewal_watch.model.alerts import Alert, Delivery, Flap, Key, Message, Severity
 from renewal_watch.model.daemons import Lease
@@ -46,9 +48,23 @@ from renewal_watch.reports import status
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Canary, Escalation, Flapping, Reminders
-from renewal_watch.store.leases import ALIVE
-from renewal_watch.store.outbox import LEASE
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store.environments import environment_state, schedule_of
+from renewal_watch.store.incidents.matters import keep_flaps, matters_of
+from renewal_watch.store.incidents.timers import set_fired
+from renewal_watch.store.leases import (
+    ALIVE,
+    deregister,
+    give_back_lease,
+    list_instances,
+    record_beat,
+    register,
+    still_has_lease,
+    take_lease,
+)
+from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
+from renewal_watch.store.outbox.deliveries import LEASE, claim
+from renewal_watch.store.outbox.settling import settle_failed, settle_sent
+from renewal_watch.store.outbox.waiting import failing_channels, outbox_counts
 from renewal_watch.timed import digests, follow_up
 
 pytestmark = [BOTH, POSTGRESQL_ONLY]
@@ -82,12 +98,12 @@ class World:
     def join(self, *names: str) -> None:
         with self.store.transaction() as tx:
             for name in names:
-                tx.join(name, f"host-{name}", 1, "1.0", self.now)
+                register(tx, name, f"host-{name}", 1, "1.0", self.now)
 
     def beat(self, *names: str) -> None:
         with self.store.transaction() as tx:
             for name in names:
-                assert tx.beat(name, 0, 0, self.now), f"{name} was forgotten"
+                assert record_beat(tx, name, 0, 0, self.now), f"{name} was forgotten"
 
     def goes_on(self, length: timedelta, *alive: str) -> None:
         """Time passes; the daemons that live say so now and then, at least in the end."""
@@ -100,15 +116,15 @@ class World:
 
     def take(self, by: str, name: str = X) -> Lease | None:
         with self.store.transaction(name) as tx:
-            return tx.take(name, by, self.now)
+            return take_lease(tx, name, by, self.now)
 
     def claim(self, by: str | None, channel: Channel = OPS) -> Delivery | None:
         with self.store.transaction(f"channel {channel.name}") as tx:
-            return tx.claim(channel, "UTC", self.now, by)
+            return claim(tx, channel, "UTC", self.now, by)
 
     def has(self, lease: Lease) -> bool:
         with self.store.reading() as tx:
-            return tx.still_has(lease)
+            return still_has_lease(tx, lease)
 
     def tell(self, *keys: str) -> None:
         with self.store.transaction() as tx:
@@ -124,7 +140,7 @@ class World:
                 for key in keys
             ]
             for one in found:
-                tx.tell([one], self.way, self.now)
+                record_alerts(tx, [one], self.way, self.now)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +164,7 @@ def test_what_one_has_no_other_gets(world: World) -> None:
     assert world.take("b") is None
     assert world.take("b", "environment y"), "another thing is free"
     with world.store.transaction(X) as tx:
-        tx.give_back(lease)
+        give_back_lease(tx, lease)
     assert world.take("b")
 
 
@@ -160,7 +176,7 @@ def test_what_is_given_back_late_is_not_taken_from_another(world: World) -> None
     lease = world.take("b")
     assert lease
     with world.store.transaction(X) as tx:
-        tx.give_back(was)
+        give_back_lease(tx, was)
     assert world.has(lease)
     assert not world.has(was)
 
@@ -180,7 +196,7 @@ def test_what_one_that_ended_had_is_free_at_once(world: World) -> None:
     assert world.take("a")
     assert world.claim("a")
     with world.store.transaction("instance a") as tx:
-        tx.leave("a")
+        deregister(tx, "a")
     assert world.take("b")
     assert world.claim("b")
 
@@ -191,11 +207,11 @@ def test_what_one_takes_while_it_ends_is_not_left_over(world: World) -> None:
 
     def leave() -> None:
         with world.store.unlocked() as tx:
-            tx.leave("a", world.now)
+            deregister(tx, "a", world.now)
 
     leaving = threading.Thread(target=leave)
     with world.store.transaction(X) as tx:
-        assert tx.take(X, "a", world.now)
+        assert take_lease(tx, X, "a", world.now)
         leaving.start()
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         until(lambda: asked(path_of(world.store), waits) or not leaving.is_alive())
@@ -265,9 +281,9 @@ def test_who_was_forgotten_takes_nothing_until_it_joins_again(world: World) -> N
     world.join("a", "b")
     world.tell("one")
     with world.store.transaction() as tx:
-        tx.leave("a")
+        deregister(tx, "a")
     with world.store.transaction() as tx:
-        assert tx.beat("a", 0, 0, world.now) is None
+        assert record_beat(tx, "a", 0, 0, world.now) is None
     assert world.take("a") is None
     assert world.claim("a") is None
     world.join("a")
@@ -322,7 +338,7 @@ class Machine:
     def turn(self, faults: Sequence[str] = ()) -> list[str]:
         """The kinds of what is new."""
         with self.world.store.reading() as tx:
-            before = max([0, *(one["id"] for one in tx.alerts())])
+            before = max([0, *(one["id"] for one in list_alerts(tx))])
         follow_up.run_once(
             self.world.store,
             self.way,
@@ -334,7 +350,7 @@ class Machine:
         )
         digests.send_digests(self.world.store, self.way, self.policies, lambda: self.world.now)
         with self.world.store.reading() as tx:
-            return [one["kind"] for one in reversed(tx.alerts()) if one["id"] > before]
+            return [one["kind"] for one in reversed(list_alerts(tx)) if one["id"] > before]
 
 
 def test_a_daemon_that_is_gone_without_a_word_is_told_once_by_one_of_the_others(world: World) -> None:
@@ -347,8 +363,8 @@ def test_a_daemon_that_is_gone_without_a_word_is_told_once_by_one_of_the_others(
     assert b.turn() == ["watch.daemon_lost"]
     assert c.turn() == []
     with world.store.reading() as tx:
-        (lost,) = tx.alerts()
-        assert [one.id for one in tx.instances(world.now)] == ["b", "c"]
+        (lost,) = list_alerts(tx)
+        assert [one.id for one in list_instances(tx, world.now)] == ["b", "c"]
     assert lost["severity"] == "warning"
     assert "host-a (process 1) was last heard of at 2026-11-23 12:00 UTC" in lost["text"]
     assert "runs on host-b, host-c" in lost["text"]
@@ -368,8 +384,8 @@ def test_that_a_lost_daemon_is_back_is_told(world: World) -> None:
         assert b.turn() == []
         assert b.way.reminders.interval(Severity.warning) is None
     with world.store.reading() as tx:
-        assert tx.matters() == {}
-        assert "host-a is back" in tx.alerts()[0]["text"]
+        assert matters_of(tx) == {}
+        assert "host-a is back" in list_alerts(tx)[0]["text"]
 
 
 def test_what_ends_is_not_reminded_of_in_the_same_turn(world: World) -> None:
@@ -381,7 +397,7 @@ def test_what_ends_is_not_reminded_of_in_the_same_turn(world: World) -> None:
     world.join("a")
     assert sorted(b.turn()) == ["inventory.invalid", "watch.recovered"]
     with world.store.reading() as tx:
-        assert tx.matters() == {}
+        assert matters_of(tx) == {}
 
 
 def test_a_machine_that_stays_away_is_not_thought_of_for_ever(world: World) -> None:
@@ -394,18 +410,18 @@ def test_a_machine_that_stays_away_is_not_thought_of_for_ever(world: World) -> N
     world.goes_on(ALIVE, "b")
     assert b.turn() == []
     with world.store.reading() as tx:
-        assert tx.matters() == {}
+        assert matters_of(tx) == {}
 
 
 def test_a_daemon_that_was_started_anew_on_its_machine_is_not_told(world: World) -> None:
     world.join("a", "b")
     world.goes_on(10 * SECOND, "b")
     with world.store.transaction() as tx:
-        tx.join("a2", "host-a", 2, "1.0", world.now)
+        register(tx, "a2", "host-a", 2, "1.0", world.now)
     world.goes_on(ALIVE, "a2", "b")
     assert Machine(world, "b").turn() == []
     with world.store.reading() as tx:
-        assert [one.id for one in tx.instances(world.now)] == ["b", "a2"], "and its row is not left over"
+        assert [one.id for one in list_instances(tx, world.now)] == ["b", "a2"], "and its row is not left over"
     world.goes_on(timedelta(minutes=2), "a2", "b")
     assert Machine(world, "b").turn() == []
 
@@ -413,7 +429,7 @@ def test_a_daemon_that_was_started_anew_on_its_machine_is_not_told(world: World)
 def test_another_daemon_on_the_same_machine_does_not_hide_its_death(world: World) -> None:
     world.join("a", "b")
     with world.store.transaction() as tx:
-        tx.join("a2", "host-a", 2, "1.0", world.now)
+        register(tx, "a2", "host-a", 2, "1.0", world.now)
     world.goes_on(timedelta(minutes=1), "a2", "b")
     assert Machine(world, "b").turn() == ["watch.daemon_lost"]
     assert Machine(world, "b").turn() == [], "the other one was there before"
@@ -422,7 +438,7 @@ def test_another_daemon_on_the_same_machine_does_not_hide_its_death(world: World
 def test_a_daemon_that_ended_is_not_told(world: World) -> None:
     world.join("a", "b")
     with world.store.transaction() as tx:
-        tx.leave("a")
+        deregister(tx, "a")
     world.goes_on(timedelta(minutes=2), "b")
     assert Machine(world, "b").turn() == []
 
@@ -452,7 +468,7 @@ def test_an_inventory_that_one_machine_cannot_read_is_told_once(world: World) ->
     assert a.turn() == []
     assert b.turn(["line 3: no number"]) == []
     with world.store.reading() as tx:
-        assert [key.topic for key in tx.matters()] == ["inventory on host-b"]
+        assert [key.topic for key in matters_of(tx)] == ["inventory on host-b"]
 
 
 def test_a_channel_that_only_one_has_is_reminded_of_by_that_one(world: World) -> None:
@@ -465,35 +481,35 @@ def test_a_channel_that_only_one_has_is_reminded_of_by_that_one(world: World) ->
     message = world.claim(None, DESK)
     assert message
     with world.store.transaction() as tx:
-        tx.settle_failed(message, "no", both, world.now, 0.5)
+        settle_failed(tx, message, "no", both, world.now, 0.5)
     world.goes_on(CHANNEL_FAILING_AFTER, "a", "b")
     message = world.claim(None, DESK)
     assert message
     with world.store.transaction() as tx:
-        tx.settle_failed(message, "no", both, world.now, 0.5)
+        settle_failed(tx, message, "no", both, world.now, 0.5)
     with world.store.reading() as tx:
-        assert [key.topic for key in tx.matters()] == ["channel desk"]
+        assert [key.topic for key in matters_of(tx)] == ["channel desk"]
     world.goes_on(timedelta(hours=1), "a", "b")
     assert b.turn() == []
     assert a.turn() == ["channel.failing"]
     with world.store.transaction() as tx:
-        tx.leave("a")
+        deregister(tx, "a")
     world.goes_on(timedelta(hours=1), "b")
     assert b.turn() == []
     with world.store.reading() as tx:
-        assert tx.matters() == {}, "nobody has it any more"
+        assert matters_of(tx) == {}, "nobody has it any more"
 
 
 def test_a_canary_that_only_one_has_is_followed_by_that_one(world: World) -> None:
     sings = Routing(channels=(OPS,), canary=Canary(channel="ops", within="30m"))
     world.join("a", "b")
     with world.store.transaction() as tx:
-        tx.set_fired("canary", world.now, json.dumps({"waits": True, "channel": "ops"}))
+        set_fired(tx, "canary", world.now, json.dumps({"waits": True, "channel": "ops"}))
     world.goes_on(timedelta(minutes=31), "a", "b")
     canary.follow(world.store, world.way, world.now)
     canary.follow(world.store, sings, world.now)
     with world.store.reading() as tx:
-        assert [one["kind"] for one in tx.alerts()] == ["canary.failed"]
+        assert [one["kind"] for one in list_alerts(tx)] == ["canary.failed"]
 
 
 def test_what_flaps_where_only_one_looks_is_ended_by_that_one(world: World) -> None:
@@ -501,8 +517,8 @@ def test_what_flaps_where_only_one_looks_is_ended_by_that_one(world: World) -> N
     a, b = Machine(world, "a", None, "production"), Machine(world, "b", None, "staging")
     key = Key("production", "", "status")
     with world.store.transaction() as tx:
-        tx.watch("production")
-        tx.keep_flaps({key: Flap((world.now,), world.now, Severity.warning)})
+        environment_state(tx, "production")
+        keep_flaps(tx, {key: Flap((world.now,), world.now, Severity.warning)})
         tx.connection.execute(environments.update().values(last_poll_at=world.now))
     world.now += timedelta(hours=23)
     way = replace(world.way, flapping=Flapping(within="22h"))
@@ -562,7 +578,7 @@ def test_it_counts_by_the_time_of_the_database_whatever_its_machine_says(
 def test_its_time_is_known_before_it_is_there(world: World, presences: Callable[..., Presence]) -> None:
     assert presences(steady=Steady()).now() == T0
     with world.store.reading() as tx:
-        assert tx.instances(world.now) == []
+        assert list_instances(tx, world.now) == []
 
 
 def test_an_answer_that_took_long_moves_its_time_no_more_than_it_must(
@@ -619,7 +635,7 @@ def test_one_that_hangs_is_not_heard_of_and_the_others_do_its_work(
 
 def seen(world: World, one: Presence) -> datetime:
     with world.store.reading() as tx:
-        return next(found.seen_at for found in tx.instances(world.now) if found.id == one.id)
+        return next(found.seen_at for found in list_instances(tx, world.now) if found.id == one.id)
 
 
 def test_many_that_wait_here_do_not_make_it_look_dead(world: World, presences: Callable[..., Presence]) -> None:
@@ -641,13 +657,13 @@ def test_a_forgotten_one_joins_again_with_what_it_did(world: World, presences: C
     one.polled, one.sent = 3, 5
     assert one.take(X, always)
     with world.store.transaction() as tx:
-        tx.leave(one.id)
+        deregister(tx, one.id)
     assert one.take(X, always) is None
     one.beat()
     assert one.take(X, always)
     one.beat()
     with world.store.reading() as tx:
-        (found,) = tx.instances(world.now)
+        (found,) = list_instances(tx, world.now)
     assert (found.polled, found.sent, found.is_alive) == (3, 5, True)
 
 
@@ -678,7 +694,7 @@ def test_who_ends_is_gone_at_once_and_does_not_come_back(world: World, presences
     assert one.take(X, always)
     one.close()
     with world.store.reading() as tx:
-        assert [found.id for found in tx.instances(world.now)] == [other.id]
+        assert [found.id for found in list_instances(tx, world.now)] == [other.id]
     assert other.take(X, always)
     assert one.take("environment y", always) is None, "what is still under way takes nothing more"
 
@@ -783,7 +799,7 @@ def test_who_is_paused_between_claim_and_send_does_not_send_what_another_is_send
     (message,) = taken
     assert message
     with world.store.transaction("channel ops") as tx:
-        assert tx.settle_sent(message, world.way, world.now), "it is still the other's"
+        assert settle_sent(tx, message, world.way, world.now), "it is still the other's"
 
 
 def test_who_is_paused_for_a_moment_sends_what_nobody_took(
@@ -811,10 +827,10 @@ def test_a_message_that_reaches_the_sending_process_too_late_is_given_back(
     assert texts(web) == []
     monkeypatch.undo()
     with world.store.reading() as tx:
-        assert tx.channel_faults() == {}, "the channel did nothing wrong"
+        assert failing_channels(tx) == {}, "the channel did nothing wrong"
     assert send_due(world, "a", senders("a")) == Sent(sent=1)
     with world.store.reading() as tx:
-        ((fate,),) = [one["deliveries"] for one in tx.alerts()]
+        ((fate,),) = [one["deliveries"] for one in list_alerts(tx)]
     assert (fate["state"], fate["attempts"]) == ("sent", 1)
 
 
@@ -834,8 +850,8 @@ def test_a_database_that_goes_away_right_before_the_send_is_no_fault_of_the_chan
     assert texts(web) == []
     assert dispatch.run_once(store, outlet, world.way, world.clock) == Sent(sent=1)
     with world.store.reading() as tx:
-        assert tx.channel_faults() == {}
-        ((fate,),) = [one["deliveries"] for one in tx.alerts()]
+        assert failing_channels(tx) == {}
+        ((fate,),) = [one["deliveries"] for one in list_alerts(tx)]
     assert (fate["state"], fate["attempts"]) == ("sent", 1)
     assert texts(web) == ["one"]
 
@@ -882,7 +898,7 @@ def test_who_is_paused_after_the_request_writes_nothing_of_it(world: World) -> N
     assert polled(world, Source(), *taken).skipped is None
     assert len(asked(path_of(world.store), "SELECT id FROM polls")) == 1
     with world.store.reading() as tx:
-        assert tx.instances(world.now)[1].holds == (), "a lease ends with its poll"
+        assert list_instances(tx, world.now)[1].holds == (), "a lease ends with its poll"
 
 
 def test_a_slot_that_another_polled_meanwhile_is_not_taken(world: World, presences: Callable[..., Presence]) -> None:
@@ -891,7 +907,7 @@ def test_a_slot_that_another_polled_meanwhile_is_not_taken(world: World, presenc
     other.join()
 
     def is_due(tx: Transaction, at: datetime) -> bool:
-        return poll.is_due(PRODUCTION, tx.schedule("production"), "UTC", at)
+        return poll.is_due(PRODUCTION, schedule_of(tx, "production"), "UTC", at)
 
     lease = one.take("environment production", is_due)
     assert lease
@@ -940,8 +956,8 @@ def test_status_shows_the_daemons_and_what_each_is_at(world: World) -> None:
     assert world.claim("a")
     world.goes_on(ALIVE)
     with world.store.transaction() as tx:
-        tx.beat("b", 7, 9, world.now)
-        found = tx.instances(world.now)
+        record_beat(tx, "b", 7, 9, world.now)
+        found = list_instances(tx, world.now)
     assert [one.is_alive for one in found] == [False, True]
     gone, living = status.instance_lines(found)
     noon = "2026-11-23T12:00:00Z"
@@ -996,9 +1012,9 @@ def test_who_is_paused_within_a_transaction_holds_up_the_others_for_a_while_only
 
     def is_paused() -> None:
         with store.transaction() as tx:
-            assert tx.take(X, "a", world.now)
+            assert take_lease(tx, X, "a", world.now)
             assert world.take("b"), "it waited until the server ended the other"
-            tx.take("environment y", "a", world.now)
+            take_lease(tx, "environment y", "a", world.now)
 
     with pytest.raises(StoreError, match="this process stood still in the middle of it"):
         is_paused()
@@ -1043,7 +1059,7 @@ def test_a_connection_that_is_cut_in_the_middle_costs_the_step_and_nothing_else(
         "many rows": lambda tx: tx.many("UPDATE matters SET hider = ? WHERE number_id = ?", [("x", 1), ("y", 2)]),
         "one row": lambda tx: tx.rows("UPDATE matters SET hider = ? WHERE number_id = ?", ("x", 1)),
         "a copy": lambda tx: tx.put(rates, ("token", "next_at"), [("x", "y"), ("z", "y")]),
-        "a question": lambda tx: tx.outbox(),
+        "a question": outbox_counts,
     }
 
     def is_cut() -> None:
@@ -1080,7 +1096,7 @@ def test_a_connection_that_the_driver_left_in_the_middle_is_not_used_again(
         with pytest.raises(StoreError, match="terminating connection"):
             is_cut()
     with store.transaction() as tx:
-        assert tx.outbox()["pending"] == 0
+        assert outbox_counts(tx)["pending"] == 0
     assert "ERROR" not in caplog.text
 
 
@@ -1164,7 +1180,7 @@ def test_two_daemons_send_one_canary(pair: list[Daemon], world: World) -> None:
     for _ in range(2):
         together(*(lambda one=one: one._do(turn.SENDING[0]) for one in pair))
     with world.store.reading() as tx:
-        assert [one["kind"] for one in tx.alerts()] == ["canary.sent"]
+        assert [one["kind"] for one in list_alerts(tx)] == ["canary.sent"]
 
 
 def test_a_daemon_to_which_the_others_leave_no_poll_is_not_blind_for_that(pair: list[Daemon]) -> None:
@@ -1203,7 +1219,7 @@ def test_reminders_escalations_and_digests_come_once_though_each_daemon_looks_fo
     with world.store.reading() as tx:
         found = Counter(
             next((nature for nature in ("reminder", "escalation") if f"/{nature} of " in one["key"]), one["kind"])
-            for one in tx.alerts()
+            for one in list_alerts(tx)
         )
     assert found == {"status.changed": 1, "reminder": 4, "escalation": 1, "digest.sent": 1}
 

@@ -30,6 +30,12 @@ from renewal_watch.database.schema import HEAD
 from renewal_watch.diagnostics import metrics
 from renewal_watch.model.policy import Match
 from renewal_watch.notify.routing import Routing
+from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
+from renewal_watch.store.incidents.silences import add_silence
+from renewal_watch.store.numbers import find_number
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_failed, settle_sent
 
 pytestmark = EITHER
 
@@ -147,12 +153,12 @@ def test_the_outbox_is_told_by_channel(watch: Watched) -> None:
     way = Routing.of(watch.settings)
     channel = watch.settings.channel("ops")
     with watch.store.transaction() as tx:
-        delivery = tx.claim(channel, "UTC", T0 + HOUR)
+        delivery = claim(tx, channel, "UTC", T0 + HOUR)
         assert delivery is not None
-        tx.settle_sent(delivery, way, T0 + HOUR)
-        delivery = tx.claim(channel, "UTC", T0 + HOUR)
+        settle_sent(tx, delivery, way, T0 + HOUR)
+        delivery = claim(tx, channel, "UTC", T0 + HOUR)
         assert delivery is not None
-        tx.settle_failed(delivery, "HTTP 503", way, T0 + HOUR, 1.0)
+        settle_failed(tx, delivery, "HTTP 503", way, T0 + HOUR, 1.0)
     watch.configure(CHANNEL.replace("ops", "new"))
     found = samples(watch, T0 + HOUR)
 
@@ -176,11 +182,11 @@ def test_the_outbox_is_told_by_channel(watch: Watched) -> None:
 def test_what_still_holds_is_told_by_kind_severity_and_who_knows(watch: Watched) -> None:
     watch.poll(one(0, 2), one(1, 2), one(2, 2), one(3, 10), at=T0 - HOUR)
     with watch.store.transaction() as tx:
-        tx.add_silence(Match(ids=("phone-3",)), (), T0 + DAY, "anna", "", T0)
-        matters = {key: one for key, one in tx.matters().items() if key.number_id == "phone-1"}
-        tx.acknowledge(matters, "anna", T0)
-        _, _, known = tx.find("phone-2")
-        tx.set_lapse(known, "anna", "", T0)
+        add_silence(tx, Match(ids=("phone-3",)), (), T0 + DAY, "anna", "", T0)
+        matters = {key: one for key, one in matters_of(tx).items() if key.number_id == "phone-1"}
+        acknowledge_matters(tx, matters, "anna", T0)
+        _, _, known = find_number(tx, "phone-2")
+        put_lapse(tx, known, "anna", "", T0)
     watch.poll(one(0, 2), one(1, 2), one(2, 1), one(3, 7), at=T0)
     found = samples(watch)
     upcoming = {"kind": "renewal.upcoming", "severity": "critical"}
@@ -213,12 +219,14 @@ def test_an_acknowledged_loss_is_told_apart_and_an_explained_one_not_at_all(watc
     keeps = [one(10 + index) for index in range(8)]
     watch.poll(one(0), one(1, 0), *keeps, at=T0 - 2 * HOUR)
     with watch.store.transaction() as tx:
-        _, _, known = tx.find("phone-1")
-        tx.set_lapse(known, "anna", "", T0)
+        _, _, known = find_number(tx, "phone-1")
+        put_lapse(tx, known, "anna", "", T0)
     watch.poll(*keeps, at=T0 - HOUR)
     assert value(samples(watch), "numbers_missing", state="open") == 1  # the other went as it was meant to
     with watch.store.transaction() as tx:
-        tx.acknowledge({key: one for key, one in tx.matters().items() if key.number_id == "phone-0"}, "anna", T0)
+        acknowledge_matters(
+            tx, {key: one for key, one in matters_of(tx).items() if key.number_id == "phone-0"}, "anna", T0
+        )
     found = samples(watch)
     assert value(found, "numbers_missing", state="open") == 0
     assert value(found, "numbers_missing", state="acknowledged") == 1
@@ -286,7 +294,7 @@ def test_the_loss_of_a_number_is_gone_as_soon_as_it_renews_by_itself_or_is_meant
     watch.poll(one(0, 10), one(1, 10), at=T0 - HOUR)
     watch.poll(one(0, 10, auto_renewal=True), one(1, 10), at=T0)
     with watch.store.transaction() as tx:
-        tx.set_lapse(tx.find("phone-1")[2], "anna", "", T0)
+        put_lapse(tx, find_number(tx, "phone-1")[2], "anna", "", T0)
     found = samples(watch)
     assert "number_loss_timestamp_seconds" not in names(found)
     assert sum(name == "number_renewal_timestamp_seconds" for name, _ in found) == 2

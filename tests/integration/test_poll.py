@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch.database import engine, rows
+from renewal_watch.database import engine, transaction
 from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
 from renewal_watch.maintenance import backups, integrity
 from renewal_watch.model.numbers import Listing
@@ -27,6 +27,11 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
+from renewal_watch.store.environments import environment_state
+from renewal_watch.store.history import history_of, snapshot_at
+from renewal_watch.store.numbers import find_number
+from renewal_watch.store.outbox.alerts import list_alerts
+from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
@@ -72,11 +77,11 @@ class Bench:
     def kinds(self) -> list[str]:
         """The kinds of all alerts, oldest first."""
         with self.store.transaction() as tx:
-            return [alert["kind"] for alert in reversed(tx.alerts())]
+            return [alert["kind"] for alert in reversed(list_alerts(tx))]
 
     def snapshot(self, at: datetime) -> list[dict[str, Any]]:
         with self.store.transaction() as tx:
-            found = tx.snapshot(1, at)
+            found = snapshot_at(tx, 1, at)
         assert found
         return found[1]
 
@@ -113,7 +118,7 @@ def test_very_many_numbers_are_judged_for_longer_than_a_server_lets_others_be_id
     with pytest.raises(StoreError, match="this process stood still in the middle of it"):
         polled()
     assert bench.count("numbers") == 0
-    monkeypatch.setattr(rows, "_MANY", 2)
+    monkeypatch.setattr(transaction, "_MANY", 2)
     assert polled().numbers == bench.count("numbers") == 3
 
 
@@ -186,8 +191,8 @@ def test_the_history_of_a_number_names_the_polls_between_which_it_changed(bench:
     changed = bench.now
     bench.poll()
     with bench.store.transaction() as tx:
-        _, key, known = tx.find("+15550000001")
-        history = tx.history(known, key)
+        _, key, known = find_number(tx, "+15550000001")
+        history = history_of(tx, known, key)
     assert [(one["what"], one["not_yet_at"], one["seen_at"]) for one in history] == [
         ("listed", None, first),
         ("changed", unchanged, changed),
@@ -209,8 +214,8 @@ def test_a_nul_breaks_no_poll_and_hides_no_number(bench: Bench) -> None:
     assert polled.changed == 0
     bench.poll(*odd[:-1], entry("phone-9", odd="\0"))
     with bench.store.transaction() as tx:
-        _, environment_id, known = tx.find("phone-9")
-        (*_, last) = tx.history(known, environment_id)
+        _, environment_id, known = find_number(tx, "phone-9")
+        (*_, last) = history_of(tx, known, environment_id)
     assert last["fields"] == {"odd": {"before": shown[-1]["odd"], "now": "\ufffd"}}
     assert len(asked(bench.path, "SELECT * FROM fleet")) == len(odd)
 
@@ -309,7 +314,7 @@ def test_alerts_and_deliveries_are_written_with_the_poll_or_not_at_all(
         raise RuntimeError("the last step of the record")
 
     with monkeypatch.context() as patch:
-        patch.setattr("renewal_watch.store.store.Transaction.tell", fails)
+        patch.setattr("renewal_watch.store.outbox.record.record_alerts", fails)
         with pytest.raises(RuntimeError):
             bench.poll(entry(current_status="suspended"))
     assert bench.count("changes") == 0
@@ -331,7 +336,7 @@ def test_channels_take_what_they_are_for(bench: Bench) -> None:
     bench.channels = [CHAT, PAGER, only_renewals]
     bench.poll(entry(days_until_monthly_renewal=2, renewal_date="2026-11-25"))
     with bench.store.transaction() as tx:
-        (alert,) = tx.alerts()
+        (alert,) = list_alerts(tx)
     assert [one["channel"] for one in alert["deliveries"]] == ["chat"], "info is below the pager, elsewhere is not here"
 
 
@@ -361,7 +366,7 @@ def test_a_story_from_outage_to_recovery(bench: Bench) -> None:
         bench.poll(error=trouble)
     assert bench.kinds() == ["watch.api_failing", "watch.stale"]
     with bench.store.transaction() as tx:
-        text = tx.alerts()[0]["text"]
+        text = list_alerts(tx)[0]["text"]
     assert "1 number is not being watched; 0 of them renew within 7 days" in text
     bench.poll(entry(days_until_monthly_renewal=20, renewal_date="2026-12-13"))
     assert bench.kinds()[2:] == ["watch.recovered"]
@@ -385,7 +390,7 @@ def test_stale_is_told_although_nothing_is_polled(bench: Bench) -> None:
 
 def schedule_of(bench: Bench) -> Any:
     with bench.store.transaction() as tx:
-        return tx.watch("production")[2]
+        return environment_state(tx, "production")[2]
 
 
 def test_a_rate_limit_is_kept_over_a_restart(bench: Bench) -> None:
@@ -393,7 +398,7 @@ def test_a_rate_limit_is_kept_over_a_restart(bench: Bench) -> None:
     bench.store.close()
     again = opened(bench.path)
     with again.transaction() as tx:
-        kept = tx.watch("production")[2]
+        kept = environment_state(tx, "production")[2]
     again.close()
     assert kept.hold_until == bench.now + timedelta(hours=3)
     assert not poll.is_due(ENVIRONMENT, kept, "UTC", bench.now + timedelta(hours=2))
@@ -563,7 +568,7 @@ def test_whatever_was_stored_can_be_read_again_and_no_poll_ends_on_it(bench: Ben
             bench.poll(entry(current_status=name, **changes), entry("phone-2"))
     assert bench.snapshot(bench.now)[0]["current_status"] == "suspended"
     with bench.store.transaction() as tx:
-        assert len(tx.history(tx.find("phone-1")[2], 1)) == 20
+        assert len(history_of(tx, find_number(tx, "phone-1")[2], 1)) == 20
     assert integrity.look(bench.store) == []
 
 
@@ -606,7 +611,7 @@ def test_threads_share_the_database(bench: Bench) -> None:
         try:
             for _ in range(30):
                 with bench.store.transaction() as tx:
-                    tx.claim(CHAT, "UTC", bench.now)
+                    claim(tx, CHAT, "UTC", bench.now)
         except BaseException as error:
             faults.append(error)
 

@@ -32,6 +32,7 @@ from receivers import HttpReceiver, http_receiver
 from rounds import few
 
 from renewal_watch.config.loading import load
+from renewal_watch.database.store import Store
 from renewal_watch.errors import ApiError, ServerTrouble, StoreError, TokenRejected
 from renewal_watch.inventory.file import Inventory
 from renewal_watch.model.numbers import Listing, PhoneNumber
@@ -42,7 +43,14 @@ from renewal_watch.operations import poll
 from renewal_watch.operations.preview import _Today, look_ahead
 from renewal_watch.provider.simulator import next_month
 from renewal_watch.reports.silences import Told
-from renewal_watch.store.store import Store
+from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
+from renewal_watch.store.incidents.silences import add_silence
+from renewal_watch.store.numbers import find_number
+from renewal_watch.store.outbox.alerts import alerts_since, list_alerts
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_failed, settle_sent
+from renewal_watch.store.outbox.waiting import next_due
 from renewal_watch.timed import digests, follow_up
 
 pytestmark = EITHER
@@ -157,10 +165,10 @@ class House:
         for one in self.way.channels:
             while not only or one.name in only:
                 with self.store.transaction() as tx:
-                    got = tx.claim(one, self.way.zone, self.now)
+                    got = claim(tx, one, self.way.zone, self.now)
                     if got is None:
                         break
-                    assert tx.settle_sent(got, self.way, self.now)
+                    assert settle_sent(tx, got, self.way, self.now)
                 found.append(Told(at=self.now, channel=one.name, alerts=got.alerts, note=got.note))
         return found
 
@@ -181,12 +189,12 @@ class House:
         ends = midnight(self.today + days * DAY, self.zone) - timedelta(seconds=1)
         found: list[Told] = []
         with self.store.transaction() as tx:
-            seen = max((one["id"] for one in tx.alerts()), default=0)
+            seen = max((one["id"] for one in list_alerts(tx)), default=0)
         while self.now <= ends:
             self.poll()
             self.turn()
             with self.store.transaction() as tx:
-                for pk, alert, hidden in tx.alerts_since(seen):
+                for pk, alert, hidden in alerts_since(tx, seen):
                     seen = pk
                     if hidden:
                         found.append(Told(at=self.now, channel=None, alerts=(alert,), hidden=hidden))
@@ -202,17 +210,17 @@ class House:
 
     def silence(self, match: Match, length: timedelta, *kinds: str) -> int:
         with self.store.transaction() as tx:
-            return tx.add_silence(match, kinds, self.now + length, "ann", "moving", self.now)
+            return add_silence(tx, match, kinds, self.now + length, "ann", "moving", self.now)
 
     def acknowledge(self, *names: str) -> None:
         with self.store.transaction() as tx:
-            those = {key: one for key, one in tx.matters().items() if key.number_id in names}
+            those = {key: one for key, one in matters_of(tx).items() if key.number_id in names}
             assert those
-            tx.acknowledge(those, "ann", self.now)
+            acknowledge_matters(tx, those, "ann", self.now)
 
     def lapse(self, name: str) -> None:
         with self.store.transaction() as tx:
-            tx.set_lapse(tx.find(name)[2], "ann", "", self.now)
+            put_lapse(tx, find_number(tx, name)[2], "ann", "", self.now)
 
     def content(self) -> list[str]:
         """All rows of all tables."""
@@ -539,10 +547,10 @@ def test_messages_that_wait_in_the_outbox_are_foretold_for_now_or_for_their_next
     house.poll()
     with house.store.transaction() as tx:
         late = house.way.channels[1]
-        claimed = tx.claim(late, "UTC", house.now)
+        claimed = claim(tx, late, "UTC", house.now)
         assert claimed
-        tx.settle_failed(claimed, "down", house.way, house.now, 0.5)
-        due = tx.next_due(late, "UTC", house.now)
+        settle_failed(tx, claimed, "down", house.way, house.now, 0.5)
+        due = next_due(tx, late, "UTC", house.now)
     found = house.foretold(days=1)
     assert [(one.at, one.channel, kinds([one])) for one in found] == [
         (house.now, "chat", ["status.changed"]),

@@ -29,6 +29,8 @@ from renewal_watch.provider.base import PATIENCE
 from renewal_watch.provider.talkover.client import PAGE_WAIT, Client
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Account
+from renewal_watch.store.environments import environment_state, last_poll_id
+from renewal_watch.store.incidents.account import readings_of
 from renewal_watch.store.rate_limit import FARTHEST, LONGEST_HOLD, Kept, Pace, Rates, held, limit, turn
 
 pytestmark = BOTH
@@ -285,7 +287,7 @@ def test_a_pause_asked_of_one_environment_holds_back_all_with_its_token(bench: B
     polled(stranger)
     assert len(provider.requests) == 2, "another token is another matter"
     with bench.store.transaction() as tx:
-        kept = tx.watch("staging")[2]
+        kept = environment_state(tx, "staging")[2]
     assert kept.hold_until == T0 + 10 * MINUTE
     assert not poll.is_due(second, kept, "UTC", T0 + 9 * MINUTE)
     assert poll.is_due(second, kept, "UTC", kept.next_poll_at or T0)
@@ -300,12 +302,14 @@ def test_a_poll_is_put_off_while_others_use_up_the_limit(bench: Bench, provider:
     assert caught.value.wait == MINUTE
     assert provider.requests == []
     with bench.store.transaction() as tx:
-        assert tx.last_poll_id(tx.watch(one.name)[0]) is None
+        assert last_poll_id(tx, environment_state(tx, one.name)[0]) is None
     account = Account(releases=True, topup=False, balance=False, agents=False)
     source = bench.client(one)
     assert account_poll.run_once(bench.store, one, account, source, Policy(), Routing(), lambda: bench.now) == 0
     with bench.store.transaction() as tx:
-        assert tx.readings(tx.watch(one.name)[0]) == {}, "what is beside the list waits for the next poll"
+        assert readings_of(tx, environment_state(tx, one.name)[0]) == {}, (
+            "what is beside the list waits for the next poll"
+        )
 
 
 def test_who_is_more_patient_waits(bench: Bench, provider: HttpReceiver) -> None:

@@ -38,6 +38,8 @@ from renewal_watch.database.schema import (
     polls,
     silences,
 )
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ServerTrouble
 from renewal_watch.maintenance import batches, daily, retention
 from renewal_watch.maintenance.batches import Pruned
@@ -49,8 +51,13 @@ from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.snapshots import COUNTDOWN, difference
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.history import COUNTDOWN, difference, history_of, snapshot_at
+from renewal_watch.store.incidents.audit import note_action
+from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.silences import add_silence, close_silence
+from renewal_watch.store.numbers import find_number, fleet_of
 
 pytestmark = BOTH
 
@@ -115,8 +122,8 @@ class Past:
     def list_at(self, at: datetime) -> dict[str, Any] | None:
         """The list of the only environment at a time, by id."""
         with self.reading() as tx:
-            ((environment_id, _, _),) = tx.watches()
-            found = tx.snapshot(environment_id, at)
+            ((environment_id, _, _),) = environment_states(tx)
+            found = snapshot_at(tx, environment_id, at)
         return None if found is None else {one["id"]: one for one in found[1]}
 
     def broken(self) -> dict[str, int]:
@@ -246,8 +253,8 @@ class Expected:
         if not good:
             return
         with self.past.reading() as tx:
-            ((environment_id, _, _),) = tx.watches()
-            told = {name: tx.history(known, environment_id) for name, known in tx.fleet(environment_id).items()}
+            ((environment_id, _, _),) = environment_states(tx)
+            told = {name: history_of(tx, known, environment_id) for name, known in fleet_of(tx, environment_id).items()}
         for (_, before_at), (pk, at) in pairwise(good):
             before, now = self.past.list_at(before_at), self.past.list_at(at)
             assert before is not None
@@ -378,7 +385,7 @@ def test_environments_are_let_go_each_by_itself(past: Past) -> None:
             past.polls(at, one("phone-1", at, JANUARY + 90 * DAY, current_price=day), environment=environment)
     past.prune(JANUARY + 31 * DAY, JANUARY + 60 * DAY)
     with past.reading() as tx:
-        ids = [pk for pk, _, _ in tx.watches()]
+        ids = [pk for pk, _, _ in environment_states(tx)]
     assert [[at.day for _, at in past.good(pk)] for pk in ids] == [[4, 20], [4, 20]]
     assert past.count(changes) == 4
 
@@ -519,12 +526,12 @@ def test_alerts_of_a_clock_that_was_ahead_keep_no_older_ones(past: Past, monkeyp
 def test_silences_and_deeds_go_by_age_and_lapses_never(past: Past) -> None:
     past.polls(JANUARY, one("phone-1", JANUARY, JANUARY + 300 * DAY))
     with past.store.transaction() as tx:
-        known = tx.find("phone-1")[2]
-        ended, open_one = (tx.add_silence(Match(), (), JANUARY + 3 * DAY, "anna", "", JANUARY) for _ in range(2))
-        tx.end_silence(ended, "anna", JANUARY + DAY)
-        tx.set_lapse(known, "anna", "", JANUARY)
-        tx.note_action("lapse", "anna", "", known, 1, JANUARY)
-        tx.note_action("lapse", "anna", "", known, 1, JANUARY + 50 * DAY)
+        known = find_number(tx, "phone-1")[2]
+        ended, open_one = (add_silence(tx, Match(), (), JANUARY + 3 * DAY, "anna", "", JANUARY) for _ in range(2))
+        close_silence(tx, ended, "anna", JANUARY + DAY)
+        put_lapse(tx, known, "anna", "", JANUARY)
+        note_action(tx, "lapse", "anna", "", known, 1, JANUARY)
+        note_action(tx, "lapse", "anna", "", known, 1, JANUARY + 50 * DAY)
     done = past.prune(JANUARY + 40 * DAY, JANUARY + 60 * DAY)
     assert left(past, silences) == [open_one]
     assert (done.silences, done.actions, past.count(actions), past.count(lapses)) == (1, 1, 1, 1)
@@ -535,7 +542,7 @@ def test_what_is_let_go_is_not_told_again(past: Past) -> None:
     entries = [one("phone-1", at, JANUARY + 2 * DAY, auto_renewal=False, current_status="suspended")]
     past.polls(at, *entries)
     with past.store.transaction() as tx:
-        assert tx.matters()
+        assert matters_of(tx)
         tx.connection.execute(update(deliveries).values(state="sent"))
     told = past.count(alerts)
     retention.prune(past.store, Limits.all_before(at + timedelta(hours=2)), at + timedelta(hours=3), lambda _: None)
@@ -544,7 +551,7 @@ def test_what_is_let_go_is_not_told_again(past: Past) -> None:
     past.polls(at + timedelta(hours=4), *entries)
     assert past.count(alerts) == before
     with past.reading() as tx:
-        assert Key("production", "phone-1", "renewal") in tx.matters()
+        assert Key("production", "phone-1", "renewal") in matters_of(tx)
 
 
 # --- once a day -------------------------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_sent
+from renewal_watch.store.outbox.waiting import outbox_counts
 from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
@@ -152,10 +155,10 @@ def test_a_database_that_becomes_the_next_ones_goes_on_under_this_release(tmp_pa
             assert polled.error is None
             follow_up.run_once(one, way, {"production": Policy()}, now)
             with one.transaction("channel ops") as tx:
-                while message := tx.claim(channel, "UTC", now):
-                    assert tx.settle_sent(message, way, now)
+                while message := claim(tx, channel, "UTC", now):
+                    assert settle_sent(tx, message, way, now)
             with one.reading() as tx:
-                assert tx.outbox()["pending"] == 0
+                assert outbox_counts(tx)["pending"] == 0
         one.require_current()
         assert not one.upgrade()
         assert one.revision() == NEXT

@@ -25,6 +25,8 @@ from rounds import few
 from sqlalchemy import select
 
 from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, numbers
+from renewal_watch.database.store import Store
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
 from renewal_watch.maintenance import integrity
 from renewal_watch.model import renewal_day, selectors
@@ -38,7 +40,14 @@ from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Escalation, Reminders
-from renewal_watch.store.store import Store, Transaction
+from renewal_watch.store.environments import environment_state
+from renewal_watch.store.incidents.lapses import drop_lapse, list_lapsing, put_lapse
+from renewal_watch.store.incidents.matters import acknowledge_matters, flaps_of, matters_of, take_back_acknowledgements
+from renewal_watch.store.incidents.silences import add_silence, close_silence, list_silences
+from renewal_watch.store.incidents.situation import situation_of
+from renewal_watch.store.numbers import fleet_of, parsed_of
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import retry_deliveries, settle_failed, settle_sent
 from renewal_watch.timed import digests, follow_up
 
 pytestmark = BOTH
@@ -160,7 +169,7 @@ class World:
         for channel in self.way.channels:
             while True:
                 with self.store.transaction() as tx:
-                    delivery = tx.claim(channel, self.way.zone, self.now)
+                    delivery = claim(tx, channel, self.way.zone, self.now)
                 if delivery is None:
                     break
                 if outcome == "dies":
@@ -168,44 +177,44 @@ class World:
                 with self._watched(), self.store.transaction() as tx:
                     if outcome == "taken":
                         self.taken.update((channel.name, one.key) for one in delivery.alerts)
-                        assert tx.settle_sent(delivery, self.way, self.now)
+                        assert settle_sent(tx, delivery, self.way, self.now)
                     else:
-                        assert tx.settle_failed(delivery, "it is down", self.way, self.now, 0.5)
+                        assert settle_failed(tx, delivery, "it is down", self.way, self.now, 0.5)
 
     def silence(self, match: Match, length: timedelta, *kinds: str) -> int:
         with self.store.transaction() as tx:
-            return tx.add_silence(match, kinds, self.now + length, "ada", "works", self.now)
+            return add_silence(tx, match, kinds, self.now + length, "ada", "works", self.now)
 
     def unsilence(self) -> None:
         """The silence that would end next is ended by hand."""
         with self.store.transaction() as tx:
-            for one in tx.silences()[:1]:
-                tx.end_silence(one.pk, "ada", self.now)
+            for one in list_silences(tx)[:1]:
+                close_silence(tx, one.pk, "ada", self.now)
 
     def ack(self, name: str, *, withdraw: bool = False) -> None:
         """As the command does it."""
         with self.store.transaction() as tx:
-            mine = {key: one for key, one in tx.matters().items() if key.number_id == name}
+            mine = {key: one for key, one in matters_of(tx).items() if key.number_id == name}
             if withdraw:
-                tx.take_back(mine, self.now)
+                take_back_acknowledgements(tx, mine, self.now)
             else:
-                tx.acknowledge(mine, "ada", self.now)
+                acknowledge_matters(tx, mine, "ada", self.now)
 
     def lapse(self, name: str, *, withdraw: bool = False) -> None:
         with self.store.transaction() as tx:
-            known = tx.fleet(tx.watch("prod")[0]).get(name)
+            known = fleet_of(tx, environment_state(tx, "prod")[0]).get(name)
             if known is not None:
                 if withdraw:
-                    tx.withdraw_lapse("prod", known)
+                    drop_lapse(tx, "prod", known)
                 else:
-                    tx.set_lapse(known, "ada", "", self.now)
+                    put_lapse(tx, known, "ada", "", self.now)
 
     # --- what is looked at ---
 
     @property
     def matters(self) -> dict[Key, Matter]:
         with self.store.transaction() as tx:
-            return tx.matters()
+            return matters_of(tx)
 
     def kinds(self, *, told: bool = True) -> list[str]:
         """The kinds that were told, or hidden, in their order."""
@@ -217,7 +226,7 @@ class World:
     def notice(self, before: dict[Key, Matter]) -> None:
         """Look at the alerts and matters that a step left behind."""
         with self.store.transaction() as tx:
-            after = tx.matters()
+            after = matters_of(tx)
             fresh = list(_tellings(tx, self.told[-1].pk if self.told else 0, after))
         self.told += fresh
         for one in fresh:
@@ -253,9 +262,9 @@ class World:
     def _looked_after(self) -> None:
         """After a turn: whatever is critical was told, or something that still holds hides it, or somebody knows."""
         with self.store.transaction() as tx:
-            known, flaps = tx.situation(self.now), tx.flaps()
-            fleet = tx.fleet(tx.watch("prod")[0])
-            parsed = tx.parsed(fleet.values())
+            known, flaps = situation_of(tx, self.now), flaps_of(tx)
+            fleet = fleet_of(tx, environment_state(tx, "prod")[0])
+            parsed = parsed_of(tx, fleet.values())
         for key, matter in known.matters.items():
             if matter.ack is not None or key.environment != "prod":
                 continue
@@ -299,7 +308,7 @@ class World:
         """In the end every message was delivered, and none twice."""
         self.restart(WAY)
         with self.store.transaction() as tx:
-            tx.retry((), self.now)  # what was given up
+            retry_deliveries(tx, (), self.now)  # what was given up
         noon = self.now.replace(hour=12, minute=0) + D
         for hours in (0, 2, 4, 6, 24, 26):
             self.now = noon + hours * H
@@ -441,7 +450,7 @@ def act(world: World, what: str, *given: Any) -> None:
             world.ack(name, withdraw=any(one.ack for key, one in world.matters.items() if key.number_id == name))
         elif what == "lapse":
             with world.store.transaction() as tx:
-                lapses = tx.lapsing()
+                lapses = list_lapsing(tx)
             world.lapse(name, withdraw=("prod", name) in lapses)
 
 

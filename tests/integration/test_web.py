@@ -18,6 +18,11 @@ from renewal_watch.errors import ChannelError
 from renewal_watch.maintenance import backups
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.routing import Routing
+from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.silences import add_silence
+from renewal_watch.store.numbers import fleet_of
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_failed
 
 pytestmark = EITHER
 
@@ -334,7 +339,7 @@ def test_the_title_says_how_much_waits_for_an_answer(visitor: Visitor) -> None:
     found = re.search(r"<title>\((\d+)\) Fleet", visitor.get("/").text)
     assert found
     with visitor.state.reading() as tx:
-        open_now = [one for one in tx.matters().values() if one.severity and not one.ack and not one.hidden]
+        open_now = [one for one in matters_of(tx).values() if one.severity and not one.ack and not one.hidden]
     assert int(found[1]) == len(open_now) > 0
 
 
@@ -344,9 +349,9 @@ def test_a_failing_channel_and_a_failed_list_are_on_the_health_page(tmp_path: Pa
     made.fail(at=T0 + H)
     with made.store.transaction() as tx:
         channel = made.settings.channel("ops")
-        claimed = tx.claim(channel, "UTC", T0 + H)
+        claimed = claim(tx, channel, "UTC", T0 + H)
         assert claimed
-        tx.settle_failed(claimed, str(ChannelError("the service is away")), Routing.of(made.settings), T0 + H, 0.5)
+        settle_failed(tx, claimed, str(ChannelError("the service is away")), Routing.of(made.settings), T0 + H, 0.5)
     with pages(made, Clock(T0 + 2 * H)) as visitor:
         text = visitor.text("/health")
         assert "the provider has trouble (HTTP 500)" in text
@@ -441,8 +446,8 @@ def test_what_was_silenced_says_so_on_the_number_and_among_the_alerts(tmp_path: 
     made = Watched(tmp_path)
     made.poll(one(1, 3))
     with made.store.transaction() as tx:
-        tx.add_silence(Match(ids=("phone-1",)), (), T0 + D, "Bob <b>", "moving & shaking", T0)
-        known: Known = next(iter(tx.fleet(1).values()))
+        add_silence(tx, Match(ids=("phone-1",)), (), T0 + D, "Bob <b>", "moving & shaking", T0)
+        known: Known = next(iter(fleet_of(tx, 1).values()))
         assert known.provider_id == "phone-1"
     with pages(made, Clock()) as visitor:
         for path in ("/alerts", "/numbers/production/phone-1"):

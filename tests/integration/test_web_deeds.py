@@ -15,6 +15,10 @@ from watched import CHANNEL, Watched, one
 
 from renewal_watch.model.alerts import Matter
 from renewal_watch.notify.routing import Routing
+from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.outbox.deliveries import claim
+from renewal_watch.store.outbox.settling import settle_failed
+from renewal_watch.store.outbox.waiting import outbox_counts
 
 pytestmark = EITHER
 
@@ -69,7 +73,7 @@ def visitor(stranger: Visitor) -> Visitor:
 
 def matter(visitor: Visitor) -> Matter:
     with visitor.state.reading() as tx:
-        (found,) = tx.matters().values()
+        (found,) = matters_of(tx).values()
     return found
 
 
@@ -132,10 +136,10 @@ def test_a_number_that_is_meant_to_go_and_stays_after_all(visitor: Visitor) -> N
 def test_what_failed_is_sent_again(visitor: Visitor, watched: Watched, clock: Clock) -> None:
     channel = watched.settings.channel("ops")
     with watched.store.transaction() as tx:
-        claimed = tx.claim(channel, "UTC", T0)
+        claimed = claim(tx, channel, "UTC", T0)
         assert claimed
         late = T0 + timedelta(days=60)
-        tx.settle_failed(claimed, "the service is away", Routing.of(watched.settings), late, 0.5)
+        settle_failed(tx, claimed, "the service is away", Routing.of(watched.settings), late, 0.5)
     clock.now = T0 + timedelta(days=60)
     visitor.login()
     text = visitor.text("/alerts?state=failed")
@@ -143,7 +147,7 @@ def test_what_failed_is_sent_again(visitor: Visitor, watched: Watched, clock: Cl
     (alert,) = re.findall(r'id="alert-(\d+)"', visitor.get("/alerts?state=failed").text)[-1:]
     assert visitor.do("retry", alert=alert).startswith("ok: 1 delivery is due again")
     with visitor.state.reading() as tx:
-        assert tx.outbox()["failed"] == 0
+        assert outbox_counts(tx)["failed"] == 0
     assert visitor.do("retry").startswith("ok: no delivery failed")
     assert visitor.do("retry", alert=999).startswith("bad: none of these alerts has a delivery")
     assert visitor.do("retry", alert="x; DROP").startswith("bad: alert: 'x; DROP' is not a number")
@@ -158,7 +162,7 @@ def test_a_number_that_is_not_known_is_said(visitor: Visitor, deed: str) -> None
 def test_a_database_that_is_being_written_is_said_and_nothing_is_lost(visitor: Visitor, watched: Watched) -> None:
     impatient(visitor.state._writes.store())
     with watched.store.transaction() as tx:
-        assert tx.matters()
+        assert matters_of(tx)
         token = visitor.token()
         answer = visitor.post("/do/acknowledge", {"token": token, **NUMBER})
         assert answer.status_code == 303

@@ -13,11 +13,11 @@ from databases import opened, section
 from made_up import entry, listing
 
 from renewal_watch.config.loading import load
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ApiError, ServerTrouble
 from renewal_watch.model.numbers import Listing
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
-from renewal_watch.store.store import Transaction
 
 CHANNEL = '[[channels]]\nname = "ops"\nurl = "json://127.0.0.1:1/"\n'
 

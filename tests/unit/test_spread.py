@@ -14,7 +14,7 @@ from rounds import few
 from renewal_watch.operations import poll
 from renewal_watch.schedule.times import SLOW_S, Due, spread, to_begin
 from renewal_watch.settings.environment import Environment
-from renewal_watch.store.snapshots import Schedule
+from renewal_watch.store.environments import Schedule
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

@@ -41,7 +41,7 @@ _NOT_CHARGED = re.compile(  # words that plainly mean that no money came, or tha
     re.IGNORECASE,
 )
 
-Rows = Sequence[Mapping[str, Any]]
+Transaction = Sequence[Mapping[str, Any]]
 Users = dict[str, tuple[str, ...]]  # names of agents by provider id, and by the number itself
 
 
@@ -67,7 +67,7 @@ def _topup_faults(said: Mapping[str, Any]) -> Iterator[str]:
     yield from _unread(said, _flag, "is_enabled", "scheduled_payment_enabled")
 
 
-def _charge_faults(rows: Rows) -> Iterator[str]:
+def _charge_faults(rows: Transaction) -> Iterator[str]:
     for row in rows:
         if _charge(row) is None:
             yield f"status {plain(json.dumps(row.get('status'), ensure_ascii=False), 40)}"
@@ -79,7 +79,7 @@ def _charge(row: Mapping[str, Any]) -> str | None:
     return _CHARGED.get(said) or ("failed" if _NOT_CHARGED.search(said) else None)
 
 
-def _card_faults(rows: Rows) -> Iterator[str]:
+def _card_faults(rows: Transaction) -> Iterator[str]:
     for row in rows:
         inner = row.get("card")
         said = {**row, **inner} if isinstance(inner, dict) else row
@@ -87,7 +87,7 @@ def _card_faults(rows: Rows) -> Iterator[str]:
             yield f"exp_month {plain(str(said.get('exp_month')), 20)}, exp_year {plain(str(said.get('exp_year')), 20)}"
 
 
-def _releases(rows: Rows) -> tuple[Release, ...]:
+def _releases(rows: Transaction) -> tuple[Release, ...]:
     found = {}
     for row in rows:
         number_id, number = _text(row.get("phone_number_id")), _text(row.get("phone_number"))
@@ -119,7 +119,7 @@ def _topup(said: Mapping[str, Any]) -> TopUp:
     )
 
 
-def _charges(rows: Rows) -> tuple[Charge, ...]:
+def _charges(rows: Transaction) -> tuple[Charge, ...]:
     found = [
         Charge(
             id=_text(row.get("id")) or f"{_text(row.get('created_at'))} {_text(row.get('amount'))}",
@@ -135,7 +135,7 @@ def _charges(rows: Rows) -> tuple[Charge, ...]:
     return tuple(sorted(found, key=lambda one: one.at or _EARLIEST))  # the newest last; else as documented
 
 
-def _cards(rows: Rows) -> tuple[Card, ...]:
+def _cards(rows: Transaction) -> tuple[Card, ...]:
     found: dict[str, Card] = {}
     for row in rows:
         inner = row.get("card")
@@ -164,7 +164,7 @@ def _balance(said: Mapping[str, Any]) -> Balance | None:
     return None if amount is None else Balance(amount=amount, currency=_text(said.get("currency")).upper())
 
 
-def _users(rows: Rows) -> Users:
+def _users(rows: Transaction) -> Users:
     found: dict[str, dict[str, None]] = {}
     for row in rows:
         name = _name(row)

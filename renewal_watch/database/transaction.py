@@ -24,14 +24,14 @@ _ARRAY_TYPES = {bool: "boolean[]", int: "bigint[]", bytes: "bytea[]", object: "j
 Clash = Literal["fail", "keep", "replace"]
 
 
-class Rows:
+class Transaction:
     """An open transaction. With ``is_simulated`` time is made up, and leases go by the caller's clock."""
 
     def __init__(self, connection: Connection, *, is_simulated: bool = False) -> None:
         self.connection = connection
         self.is_postgresql = connection.dialect.name == "postgresql"
         self._is_simulated = is_simulated
-        self._known_ids: dict[tuple[str, str], int] = {}  # of numbers, by environment and provider id
+        self.known_ids: dict[tuple[str, str], int] = {}  # of numbers, by environment and provider id
 
     def clock(self, now: datetime) -> datetime:
         """The time that leases go by: of the database, which all its daemons share. SQLite has no other than ``now``."""

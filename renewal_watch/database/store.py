@@ -14,7 +14,6 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +36,9 @@ from renewal_watch.database.engine import (
     will_pass,
 )
 from renewal_watch.database.schema import HEAD, LEAST, about, is_usable, metadata
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.database.views import FOR_PSQL
 from renewal_watch.errors import StoreAway, StoreError
-from renewal_watch.model.tracking import Verdict
-from renewal_watch.notify.routing import Routing
-from renewal_watch.store.outbox import Outbox
-from renewal_watch.store.snapshots import PollRecord, Schedule
 
 log = logging.getLogger(__name__)
 
@@ -207,7 +203,7 @@ class Store:
         Raises StoreError for a database of a newer release.
         """
         with self.reading() as tx:
-            revision, fault = _revision(tx.connection), tx.schema_fault(f"the database {self.place}")
+            revision, fault = _revision(tx.connection), schema_fault(tx, f"the database {self.place}")
         if fault is None:
             return False
         if revision is not None and revision >= HEAD:
@@ -258,7 +254,7 @@ class Store:
     def require_current(self) -> None:
         """Refuse a database that this release cannot use. Raises StoreError."""
         with self.reading() as tx:
-            fault = tx.schema_fault(f"the database {self.place}")
+            fault = schema_fault(tx, f"the database {self.place}")
         if fault is not None:
             raise StoreError(fault)
 
@@ -332,39 +328,16 @@ def _revision(connection: Connection) -> str | None:
     return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
 
 
-class Transaction(Outbox):
-    """The open transaction; see the module."""
-
-    def schema_fault(self, name: str = "the database") -> str | None:
-        """Why this release cannot use the tables as they are, a sentence about ``name``; None if it can."""
-        revision = _revision(self.connection)
-        is_newer = revision is not None and revision >= HEAD
-        kept = {row.name: row.value for row in self.connection.execute(select(about))} if is_newer else {}
-        if shape.COPYING in kept:
-            return f"{name} is a copy of {kept[shape.COPYING]} that was not finished; run renewal-watch db copy again"
-        if is_usable(revision, kept.get("least")):
-            return None
-        if revision is None:
-            return (
-                f"{name} has no tables; the first poll makes them: renewal-watch poll (if it had some: db restore FILE)"
-            )
-        todo = "install the release that wrote it" if is_newer else "run: renewal-watch db upgrade"
-        return f"{name} has schema {revision}, this release needs {HEAD}; {todo}"
-
-    def record(
-        self,
-        environment_id: int,
-        verdict: Verdict,
-        poll: PollRecord | None,
-        schedule: Schedule | None,
-        routing: Routing,
-        now: datetime,
-    ) -> int:
-        """Write one poll: its line, the changes, what is kept of numbers and environment, alerts and deliveries.
-
-        Returns how many alerts are new.
-        """
-        self.write(environment_id, verdict, poll, schedule, now)
-        self.close_matters(verdict.ended)
-        self.review(environment_id, [known.pk for known in verdict.updates if known.provider_id in verdict.versions])
-        return self.tell(verdict.alerts, routing, now)
+def schema_fault(tx: Transaction, name: str = "the database") -> str | None:
+    """Why this release cannot use the tables as they are, a sentence about ``name``; None if it can."""
+    revision = _revision(tx.connection)
+    is_newer = revision is not None and revision >= HEAD
+    kept = {row.name: row.value for row in tx.connection.execute(select(about))} if is_newer else {}
+    if shape.COPYING in kept:
+        return f"{name} is a copy of {kept[shape.COPYING]} that was not finished; run renewal-watch db copy again"
+    if is_usable(revision, kept.get("least")):
+        return None
+    if revision is None:
+        return f"{name} has no tables; the first poll makes them: renewal-watch poll (if it had some: db restore FILE)"
+    todo = "install the release that wrote it" if is_newer else "run: renewal-watch db upgrade"
+    return f"{name} has schema {revision}, this release needs {HEAD}; {todo}"

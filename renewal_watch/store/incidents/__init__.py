@@ -1,0 +1,1 @@
+"""What was found and holds, what hides it, and what people decided."""

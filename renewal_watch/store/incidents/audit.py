@@ -1,0 +1,36 @@
+"""What people did."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from renewal_watch.database.schema import (
+    actions,
+)
+from renewal_watch.database.transaction import Transaction
+from renewal_watch.model.tracking import Known
+
+
+def note_action(
+    tx: Transaction, verb: str, author: str, comment: str, known: Known | None, environment_id: int, now: datetime
+) -> None:
+    """Keep who did what: an acknowledgement ends with its matter, its record stays."""
+    tx.connection.execute(
+        insert(actions).values(
+            at=now,
+            author=author,
+            verb=verb,
+            environment_id=environment_id,
+            number_id=known.pk if known else 0,
+            comment=comment,
+        )
+    )
+
+
+def actions_on(tx: Transaction, known: Known) -> list[dict[str, Any]]:
+    """What people did about a number, newest first."""
+    rows = tx.connection.execute(select(actions).where(actions.c.number_id == known.pk).order_by(actions.c.id.desc()))
+    return [{"at": row.at, "author": row.author, "verb": row.verb, "comment": row.comment} for row in rows]

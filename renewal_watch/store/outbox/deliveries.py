@@ -1,0 +1,272 @@
+"""Deliveries: put in, and claimed to be sent."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, insert, not_, or_, select, update
+
+from renewal_watch.database.schema import (
+    alerts,
+    deliveries,
+    delivery_alerts,
+    environments,
+    numbers,
+    write_instant,
+)
+from renewal_watch.database.transaction import Transaction, chunks
+from renewal_watch.model.alerts import Alert, Delivery, Severity
+from renewal_watch.notify import retry
+from renewal_watch.notify.hold import Waiting, gathers, hold
+from renewal_watch.notify.routing import CAP_WINDOW
+from renewal_watch.notify.suppression import Decision
+from renewal_watch.settings.channel import Channel
+from renewal_watch.store.leases import is_heard, is_orphaned
+
+LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
+AT_ONCE = ("canary.sent", "digest.")  # kinds that come when their own calendar says
+_DELIVERY = (
+    "id",
+    "message_id",
+    "channel",
+    "state",
+    "created_at",
+    "attempts",
+    "next_attempt_at",
+    "give_up_at",
+    "severity",
+    "at_once",
+)
+
+
+def put_in_outbox(
+    tx: Transaction,
+    channel: str,
+    alert_ids: Sequence[int],
+    severity: Severity,
+    now: datetime,
+    *,
+    at_once: bool = False,
+    note: str | None = None,
+) -> int:
+    """Put one delivery of several alerts in; its id."""
+    made = tx.connection.execute(
+        insert(deliveries).values(
+            message_id=f"rw-{secrets.token_hex(5)}",
+            channel=channel,
+            state="pending",
+            created_at=now,
+            next_attempt_at=now,
+            give_up_at=now + retry.GIVE_UP_AFTER,
+            severity=int(severity),
+            at_once=at_once,
+            note=note,
+        )
+    )
+    key = made.inserted_primary_key
+    assert key is not None  # noqa: S101 (an insert of one row)
+    tx.put(delivery_alerts, ("delivery_id", "alert_id"), ((key[0], alert_id) for alert_id in alert_ids))
+    return int(key[0])
+
+
+def put_each_in_outbox(tx: Transaction, channel: str, those: Sequence[Decision], now: datetime) -> None:
+    """A message for each alert: a hook that fails at the third is not run again for the first two."""
+    ids = tx.new_ids(deliveries, len(those))
+    at, give_up = write_instant(now), write_instant(now + retry.GIVE_UP_AFTER)
+    tx.put(
+        deliveries,
+        _DELIVERY,
+        (
+            (
+                *(pk, f"rw-{secrets.token_hex(5)}", channel, "pending", at, 0, at, give_up),
+                *(int(one.alert.severity), one.alert.kind.startswith(AT_ONCE)),
+            )
+            for pk, one in zip(ids, those, strict=True)
+        ),
+    )
+    told = ((pk, one.alert_id) for pk, one in zip(ids, those, strict=True))
+    tx.put(delivery_alerts, ("delivery_id", "alert_id"), told)
+
+
+def claim(tx: Transaction, channel: Channel, zone: str, now: datetime, instance: str | None = None) -> Delivery | None:
+    """Take the oldest message of ``channel`` that may go, for ``LEASE``; it must be settled. None if there is none.
+
+    Messages that were held back become one. A time further ahead than it can have been set is a clock that was put
+    back: such a message is due. ``instance`` is the daemon, where several share the database: what it claimed is free
+    again as soon as it is taken for dead.
+    """
+    at = tx.clock(now)
+    if instance is not None and not is_heard(tx, instance, at):
+        return None
+    soonest_set = now + retry.BACKOFF_LONGEST * 1.2
+    free = or_(
+        deliveries.c.lease.is_(None),
+        deliveries.c.leased_until <= at,
+        deliveries.c.leased_until > at + LEASE,
+        is_orphaned(tx, instance, at),
+    )
+    due = select(deliveries).where(
+        deliveries.c.state == "pending",
+        deliveries.c.channel == channel.name,
+        or_(deliveries.c.next_attempt_at <= now, deliveries.c.next_attempt_at > soonest_set),
+        free,
+    )
+    chosen = (
+        _alone(tx, due, channel, zone, now) if channel.is_hook else _together(tx, due, not_(free), channel, zone, now)
+    )
+    if chosen is None:
+        return None
+    row, why = chosen
+    lease = secrets.token_hex(8)
+    until = at + LEASE
+    values = {"lease": lease, "leased_until": until, "leased_by": instance, "attempts": row.attempts + 1}
+    if row.attempts == 0:  # the days of trying begin when it is first let out
+        values["give_up_at"] = now + retry.GIVE_UP_AFTER
+    tx.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**values))
+    told = tx.connection.execute(
+        ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+        .where(delivery_alerts.c.delivery_id == row.id)
+        .order_by(alerts.c.id)
+    ).all()
+    return Delivery(
+        pk=row.id,
+        message_id=row.message_id,
+        channel=row.channel,
+        lease=lease,
+        leased_until=until,
+        attempts=row.attempts + 1,
+        created_at=row.created_at,
+        alerts=tuple(alert_of(one) for one in told),
+        note="; ".join(filter(None, (row.note, why))),
+        alert_ids=tuple(one.id for one in told),
+    )
+
+
+def _together(
+    tx: Transaction, due: Any, taken: ColumnElement[bool], channel: Channel, zone: str, now: datetime
+) -> tuple[Any, str] | None:
+    """The message that goes first, with all that go with it; and the words that say why they do."""
+    rows = tx.connection.execute(due.order_by(deliveries.c.created_at, deliveries.c.id)).all()
+    if not rows:
+        return None
+    sent = [*sent_of_late(tx, channel, now), *_under_way(tx, channel, taken, now)]
+    waiting = [still_waits(row) for row in rows]
+    start = next((place for place, one in enumerate(waiting) if hold(channel, one, zone, sent, now) is None), None)
+    if start is None:
+        return None
+    together, why = gathers(channel, waiting[start:], zone, sent, now)
+    others = [one.pk for one in together[1:]]
+    if others:
+        gather(tx, rows[start].id, others)
+    return rows[start], why
+
+
+def _alone(tx: Transaction, due: Any, channel: Channel, zone: str, now: datetime) -> tuple[Any, str] | None:
+    """The first message that may go, with one alert: a hook may have thousands of them waiting, so no more are read."""
+    rows = tx.connection.execute(due.order_by(deliveries.c.next_attempt_at, deliveries.c.id))
+    row = next((one for one in rows if hold(channel, still_waits(one), zone, (), now) is None), None)
+    rows.close()
+    if row is None:
+        return None
+    _split(tx, row, now)
+    return row, gathers(channel, [still_waits(row)], zone, (), now)[1]
+
+
+def _split(tx: Transaction, row: Any, now: datetime) -> None:
+    """Leave one alert in a message that was put together before its channel became a hook."""
+    query = select(alerts.c.id, alerts.c.severity).join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+    query = query.where(delivery_alerts.c.delivery_id == row.id).order_by(alerts.c.id)
+    own, *others = tx.connection.execute(query)
+    for one in others:
+        tx.connection.execute(
+            delivery_alerts.delete().where(
+                delivery_alerts.c.delivery_id == row.id, delivery_alerts.c.alert_id == one.id
+            )
+        )
+        put_in_outbox(tx, row.channel, [one.id], Severity(one.severity), now, at_once=bool(row.at_once), note=row.note)
+    if others:
+        values = {"severity": own.severity}
+        tx.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**values))
+
+
+def sent_of_late(tx: Transaction, channel: Channel, now: datetime) -> list[datetime]:
+    """When the newest messages of a channel were sent, as many as its cap looks at, ascending."""
+    rows = tx.connection.execute(
+        select(deliveries.c.sent_at)
+        .where(
+            deliveries.c.state == "sent",
+            deliveries.c.channel == channel.name,
+            deliveries.c.next_attempt_at > now - CAP_WINDOW,  # by the index: set to the time of sending
+            deliveries.c.sent_at <= now,
+        )
+        .order_by(deliveries.c.next_attempt_at.desc())
+        .limit(channel.max_per_hour)
+    )
+    return sorted(rows.scalars())
+
+
+def _under_way(tx: Transaction, channel: Channel, taken: ColumnElement[bool], now: datetime) -> list[datetime]:
+    """A time for each message that another process is sending: it counts as sent."""
+    query = select(func.count()).where(deliveries.c.state == "pending", deliveries.c.channel == channel.name, taken)
+    return [now] * tx.connection.execute(query).scalar_one()
+
+
+def gather(tx: Transaction, into: int, others: Sequence[int]) -> None:
+    """Put the alerts of messages that nobody was sent yet into one of them."""
+    found: list[Any] = []
+    for chunk in chunks([into, *others]):
+        query = select(deliveries.c.severity, deliveries.c.note).where(deliveries.c.id.in_(chunk))
+        found += tx.connection.execute(query.order_by(deliveries.c.id))
+    notes = ",".join(dict.fromkeys(one.note for one in found if one.note is not None)) or None
+    severity = max(one.severity for one in found)
+    tx.connection.execute(update(deliveries).where(deliveries.c.id == into).values(severity=severity, note=notes))
+    for chunk in chunks(others):
+        told = select(delivery_alerts.c.alert_id).where(delivery_alerts.c.delivery_id.in_(chunk)).distinct()
+        ids = tx.connection.execute(told).scalars().all()
+        tx.put(delivery_alerts, ("delivery_id", "alert_id"), ((into, pk) for pk in ids), clash="keep")
+        tx.connection.execute(delivery_alerts.delete().where(delivery_alerts.c.delivery_id.in_(chunk)))
+        tx.connection.execute(deliveries.delete().where(deliveries.c.id.in_(chunk)))
+
+
+ALERTS = (
+    select(
+        alerts,
+        environments.c.name.label("environment"),
+        numbers.c.provider_id.label("provider_id"),
+        numbers.c.number.label("number"),
+    )
+    .select_from(alerts)
+    .outerjoin(environments, environments.c.id == alerts.c.environment_id)
+    .outerjoin(numbers, numbers.c.id == alerts.c.number_id)
+)
+
+
+def still_waits(row: Any) -> Waiting:
+    """What decides on how long a pending delivery waits."""
+    return Waiting(
+        row.id, Severity(row.severity), bool(row.at_once), row.created_at, row.attempts == 0 and row.last_error is None
+    )
+
+
+def place_of(kind: str, environment: str, provider_id: str | None) -> str:
+    """What the key of an alert begins with; the rest is its mark."""
+    return "".join(f"{part}/" for part in (environment, kind, provider_id) if part)
+
+
+def alert_of(row: Any) -> Alert:
+    """The alert of a row of ``ALERTS``."""
+    environment = row.environment or ""
+    return Alert(
+        key=place_of(row.kind, environment, row.provider_id) + row.mark,
+        kind=row.kind,
+        severity=Severity(row.severity),
+        environment=environment,
+        headline=row.headline,
+        text=row.text,
+        number_id=row.provider_id,
+        number=row.number or row.provider_id,
+        days_left=row.days_left,
+    )
