@@ -17,7 +17,7 @@ from conftest import T0
 from renewal_watch.cli import cli, contents
 from renewal_watch.config.loading import load
 from renewal_watch.database import schema
-from renewal_watch.model.alerts import KINDS
+from renewal_watch.model.kinds import KINDS
 from renewal_watch.model.policy import Match, Rule
 from renewal_watch.notify import wording
 from renewal_watch.notify.routing import Routing

@@ -42,7 +42,7 @@ def channels(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
 def kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Every kind of alert; a star stands for several, which no shell would leave alone."""
     del ctx, param
-    from renewal_watch.model.alerts import KINDS
+    from renewal_watch.model.kinds import KINDS
 
     return _items(((kind, "") for kind in sorted(KINDS)), incomplete)
 

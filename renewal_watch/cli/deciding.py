@@ -120,7 +120,7 @@ def _match(wanted: dict[str, Any], kinds: tuple[str, ...], settings: Settings) -
     """The matchers of the command line. Raises UsageError."""
     import msgspec
 
-    from renewal_watch.model.alerts import KINDS
+    from renewal_watch.model.kinds import KINDS
     from renewal_watch.model.policy import Match
     from renewal_watch.model.selectors import hides, is_number
 

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from renewal_watch.model import selectors
-from renewal_watch.model.alerts import KINDS
+from renewal_watch.model.kinds import KINDS
 
 
 def tables_of(table: dict[str, Any], key: str) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def _judge_emptiness(turn: Turn, listing: Listing, watch: Watch, flaws: dict[str
     """Tell once that there is nothing to watch, and numbers that are not watched any more."""
     if turn.unwatched:
         words = list_texts.unwatched(turn.unwatched, turn.at)
-        turn.tell("number.unwatched", Severity.warning, turn.once("sandbox"), words, topic="")
+        turn.tell("number.unwatched", Severity.warning, turn.once("sandbox"), words)
     sandbox = len(listing.entries)
     is_watching = turn.policy.include_sandbox or any(not one.parsed.is_sandbox for one in listing.entries.values())
     if (is_watching and listing.entries) or watch.shrunk_at is not None or listing.invalid:

@@ -47,7 +47,7 @@ def judge_changed(turn: Turn, number: PhoneNumber, before: PhoneNumber, known: K
     if known.provider_id in turn.context.renumbered:
         was = turn.context.renumbered[known.provider_id]
         words = number_texts.renumbered(number, turn.at, was, turn.left(number, known), known.renews_on)
-        turn.tell("number.renumbered", Severity.critical, turn.once(known.provider_id), words, number, topic="")
+        turn.tell("number.renumbered", Severity.critical, turn.once(known.provider_id), words, number)
     return _judge_change(turn, number, before, known, old.renews_on)
 
 
@@ -124,7 +124,7 @@ def judge_new(turn: Turn, parsed: PhoneNumber, known: Known, *, is_baseline: boo
     left, on = turn.left(parsed, known), known.renews_on
     if not is_baseline:
         words = number_texts.added(parsed, turn.at, left, on)
-        turn.tell("number.added", Severity.info, turn.once(name), words, parsed, left, topic="")
+        turn.tell("number.added", Severity.info, turn.once(name), words, parsed, left)
     if parsed.status != "active":
         words = number_texts.status_changed(parsed, turn.at, None, left, on)
         turn.tell("status.changed", status_severity(parsed.status), turn.once(name), words, parsed, left)

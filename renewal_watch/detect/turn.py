@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from renewal_watch.alerts import phrases
 from renewal_watch.alerts.phrases import who
-from renewal_watch.model import renewal_day, selectors
+from renewal_watch.model import kinds, renewal_day, selectors
 from renewal_watch.model.account import Release
 from renewal_watch.model.alerts import Alert, Key, Severity
 from renewal_watch.model.numbers import DAY_S, PhoneNumber
@@ -29,21 +29,7 @@ FLAW_KINDS = {  # the alert and the topic of a kind of flaw; of any other data.i
     CLOCK: ("watch.clock_off", CLOCK),
 }
 LOOKED_FOR_DAYS = 7  # a missing number is looked for in other environments
-TOPICS = {  # what a kind of alert is about, where the caller does not say: a matter lasts until its end is told
-    "renewal": "renewal",
-    "auto_renewal": "renewal",
-    "status": "status",
-    "number": "presence",
-    "price": "price",
-    "capability": "capability",
-    "data": "data",
-    "watch": "api",
-}
-ENDS = frozenset(
-    {"renewal.renewed", "renewal.postponed", "number.returned", "capability.gained", "watch.recovered"}
-)  # kinds that are always the end of something
-# topics that end with a number
-OF_NUMBERS = ("renewal", "status", "price", "capability", "lapse", "last chance", "release")
+OF_NUMBERS = kinds.topics(ends_with_number=True)
 
 
 def tightest(left: int, thresholds: Iterable[int]) -> int | None:
@@ -125,6 +111,7 @@ class Turn:
     ) -> str:
         """Add an alert and give its key; ``topic`` and ``ends`` are given where the kind alone does not tell."""
         headline, text = words
+        row = kinds.ROWS[kind]
         whole = f"{self.at}/{kind}/{key}"
         self.alerts.append(
             Alert(
@@ -137,8 +124,8 @@ class Turn:
                 number_id=None if number is None else str(number.id),
                 number=None if number is None else who(number),
                 days_left=left,
-                topic=TOPICS.get(kind.partition(".")[0], "") if topic is None else topic,
-                ends=kind in ENDS if ends is None else ends,
+                topic=row.topic if topic is None else topic,
+                ends=row.ends if ends is None else ends,
                 nature="repeat" if repeats else "new",
                 about=number,
                 said_by=said_by,

@@ -9,60 +9,6 @@ from typing import Literal, NamedTuple
 
 from renewal_watch.model.numbers import PhoneNumber
 
-KINDS = (
-    "renewal.upcoming",
-    "renewal.due",
-    "renewal.overdue",
-    "renewal.renewed",
-    "renewal.postponed",
-    "status.changed",
-    "number.added",
-    "number.missing",
-    "number.returned",
-    "number.moved",
-    "number.renumbered",
-    "number.unwatched",
-    "auto_renewal.off",
-    "auto_renewal.on",
-    "price.changed",
-    "capability.lost",
-    "capability.gained",
-    "data.invalid",
-    "data.unknown",
-    "data.contradiction",
-    "watch.token_rejected",
-    "watch.api_failing",
-    "watch.list_shrunk",
-    "watch.stale",
-    "watch.recovered",
-    "watch.daemon_lost",
-    "watch.clock_off",
-    "watch.list_empty",
-    "channel.failing",
-    "inventory.invalid",
-    "environments.invalid",
-    "backup.failed",
-    "flapping.started",
-    "flapping.ended",
-    "silence.ending",
-    "lapse.last_chance",
-    "lapse.renewed",
-    "release.requested",
-    "release.approved",
-    "release.closed",
-    "funds.topup_off",
-    "funds.topup_failed",
-    "funds.card_expiring",
-    "funds.short",
-    "funds.recovered",
-    "canary.sent",
-    "canary.failed",
-    "digest.sent",
-)
-OWN = frozenset(
-    {"watch", "channel", "inventory", "environments", "backup", "silence", "canary", "digest"}
-)  # first words of the kinds about the watch itself
-
 
 class Severity(IntEnum):
     """How soon somebody must act; compares as its urgency."""

@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
-from renewal_watch.model.alerts import OWN, Severity
+from renewal_watch.model.alerts import Severity
+from renewal_watch.model.kinds import OWN
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Record, Rule, Silence
 

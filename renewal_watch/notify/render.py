@@ -12,45 +12,13 @@ from typing import NamedTuple
 
 from renewal_watch.alerts.phrases import instant
 from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.kinds import ROWS
 from renewal_watch.text import unmarked
 
 _OLD_NEWS = timedelta(seconds=20)  # less than the first back-off: what a younger message may have overtaken says so
 _BRIEF = 72  # characters of a headline in a subject
 _TITLE = 250  # bytes of a title that stands above the body
 _ESCAPES = "&<>\"'"
-_GROUPS = {
-    "renewal.upcoming": "up for renewal",
-    "renewal.due": "due",
-    "renewal.overdue": "overdue",
-    "renewal.renewed": "renewed",
-    "renewal.postponed": "that renew later than told",
-    "status.changed": "with another status",
-    "number.added": "added",
-    "number.missing": "missing",
-    "number.returned": "returned",
-    "number.moved": "moved",
-    "number.renumbered": "with another number",
-    "number.unwatched": "on numbers that are not watched any more",
-    "auto_renewal.off": "with auto-renewal off",
-    "auto_renewal.on": "with auto-renewal on",
-    "price.changed": "with another price",
-    "capability.lost": "with a lost capability",
-    "capability.gained": "with a new capability",
-    "data.unknown": "on renewal days that are not known",
-    "data.contradiction": "on lists that contradict themselves",
-    "flapping.started": "to and fro",
-    "flapping.ended": "settled",
-    "lapse.last_chance": "about to lapse",
-    "lapse.renewed": "renewed that were to lapse",
-    "release.requested": "asked to be released",
-    "release.approved": "released",
-    "release.closed": "not released after all",
-    "funds.topup_off": "on top-up switched off",
-    "funds.topup_failed": "on failed top-ups",
-    "funds.card_expiring": "on expiring cards",
-    "funds.short": "on the balance",
-    "funds.recovered": "on funds that are well again",
-}
 
 
 class Own(NamedTuple):
@@ -164,7 +132,7 @@ def urgency(alert: Alert) -> tuple[int, int, str, str, str]:
 def _group(alert: Alert) -> str:
     if alert.kind in ("renewal.upcoming", "renewal.due") and alert.severity > Severity.info:
         return "about to be lost"
-    return _GROUPS.get(alert.kind, "on the watch itself")
+    return ROWS[alert.kind].group
 
 
 def _title(ordered: Sequence[Alert], own: Mapping[str, Own]) -> str:

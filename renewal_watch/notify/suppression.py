@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from renewal_watch.alerts.phrases import instant, span
-from renewal_watch.model import selectors
+from renewal_watch.model import kinds, selectors
 from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Key, Matter, Severity
 from renewal_watch.model.policy import Silence
 from renewal_watch.model.selectors import Effective, Fitting, Subject
@@ -18,24 +18,9 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.text import plain
 
 LAPSE = "lapse"  # the hider of what is said of a number that is meant to lapse
-LAPSING = frozenset({"renewal.upcoming", "renewal.due", "renewal.overdue", "auto_renewal.off"})
-ENDING = frozenset({"inventory", "environments", "backup", "canary"})  # whose end is told only if they are known
-CHANGES = frozenset(  # what may go to and fro
-    {
-        "status.changed",
-        "auto_renewal.on",
-        "auto_renewal.off",
-        "capability.lost",
-        "capability.gained",
-        "price.changed",
-        "number.missing",
-        "number.returned",
-        "watch.api_failing",
-        "watch.list_shrunk",
-        "watch.recovered",
-        "channel.failing",
-    }
-)
+LAPSING = kinds.names(hidden_by_lapse=True)
+ENDING = kinds.topics(told_if_known=True)
+CHANGES = kinds.names(may_flap=True)
 
 
 @dataclass(frozen=True, kw_only=True)

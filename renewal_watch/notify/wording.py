@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import product
 
 from renewal_watch.alerts.phrases import money
-from renewal_watch.model.alerts import KINDS, OWN, Alert, Message, Severity
+from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.kinds import ROWS
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.notify.render import Own
 from renewal_watch.notify.routing import Routing
@@ -192,12 +194,11 @@ def _made_up() -> list[Alert]:
     )
     bare = PhoneNumber(id="phone-1", number="+15550001234")
     alerts = []
-    kinds = [(kind, about) for kind in KINDS for about in (number, bare, None)]
-    for kind, about in kinds:
-        is_own = kind.partition(".")[0] in {*OWN, "data", "funds"}
-        if (about is not None) == is_own and not kind.startswith(("flapping.", "release.")):
+    for kind, about in product(ROWS, (number, bare, None)):
+        row = ROWS[kind]
+        if row.about != "any" and (about is None) == (row.about == "number"):
             continue
-        counts = about is number or (about is bare and kind.startswith(("renewal.", "lapse.last_chance")))
+        counts = about is number or (about is bare and row.has_days)
         alerts.append(
             Alert(
                 key=kind,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from renewal_watch import __version__
-from renewal_watch.model.alerts import KINDS
+from renewal_watch.model.kinds import KINDS
 from renewal_watch.reports import renewals
 from renewal_watch.store import fleet
 

@@ -21,7 +21,7 @@ class World:
     """``restless`` numbers change their status at each request in turn; the rest renews in a month."""
 
     def __init__(self, *, numbers: int = 20, restless: bool = True) -> None:
-        self.entries = [entry(f"phone-{i}") for i in range(numbers)]
+        self.entries = [entry(f"phone-{i}", renewal_date=None) for i in range(numbers)]
         self.restless = restless
         self.requests = 0
         self.fault: int | None = None

@@ -22,7 +22,8 @@ from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.config.loading import load
 from renewal_watch.daemon.logs import set_up
 from renewal_watch.errors import ApiError, ServerTrouble
-from renewal_watch.model.alerts import KINDS, OWN, Alert, Severity
+from renewal_watch.model.alerts import Alert, Severity
+from renewal_watch.model.kinds import KINDS, OWN
 from renewal_watch.model.numbers import Listing, PhoneNumber
 from renewal_watch.model.policy import Match, Policy, Record, Rule
 from renewal_watch.notify import wording

@@ -14,7 +14,8 @@ from rounds import few
 from test_rules import World, on, phone
 
 from renewal_watch.model import selectors
-from renewal_watch.model.alerts import KINDS, OWN, Severity
+from renewal_watch.model.alerts import Severity
+from renewal_watch.model.kinds import KINDS, OWN
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Policy, Record, Rule
 from renewal_watch.model.selectors import Effective, Fitting, Subject, digits, effective, fits, hides, is_silenced

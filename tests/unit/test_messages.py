@@ -15,7 +15,8 @@ from made_up import entry, listing
 from rounds import few
 
 from renewal_watch.alerts import account_texts, list_texts, number_texts, phrases
-from renewal_watch.model.alerts import KINDS, Alert, Message, Severity
+from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.kinds import KINDS
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.tracking import Flaw
 from renewal_watch.notify import render as notify_render

@@ -16,7 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rounds import few
 
-from renewal_watch.model.alerts import KINDS, Alert, Message, Severity
+from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.kinds import KINDS
 from renewal_watch.notify import render as notify_render
 from renewal_watch.notify.render import Own
 from renewal_watch.text import plain

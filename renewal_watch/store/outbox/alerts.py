@@ -88,7 +88,7 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
             [one.alert_id for one in those],
             max(one.alert.severity for one in those),
             now,
-            at_once=any(one.alert.kind.startswith(AT_ONCE) for one in those),
+            at_once=any(one.alert.kind in AT_ONCE for one in those),
         )
     keep_matters(tx, made.matters)
     keep_flaps(tx, made.flaps)

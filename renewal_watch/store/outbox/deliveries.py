@@ -18,6 +18,7 @@ from renewal_watch.database.schema import (
     write_instant,
 )
 from renewal_watch.database.transaction import Transaction, chunks
+from renewal_watch.model import kinds
 from renewal_watch.model.alerts import Alert, Delivery, Severity
 from renewal_watch.notify import retry
 from renewal_watch.notify.hold import Waiting, gathers, hold
@@ -27,7 +28,7 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.store.leases import is_heard, is_orphaned
 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
-AT_ONCE = ("canary.sent", "digest.")  # kinds that come when their own calendar says
+AT_ONCE = kinds.names(at_once=True)
 _DELIVERY = (
     "id",
     "message_id",
@@ -82,7 +83,7 @@ def put_each_in_outbox(tx: Transaction, channel: str, those: Sequence[Decision],
         (
             (
                 *(pk, f"rw-{secrets.token_hex(5)}", channel, "pending", at, 0, at, give_up),
-                *(int(one.alert.severity), one.alert.kind.startswith(AT_ONCE)),
+                *(int(one.alert.severity), one.alert.kind in AT_ONCE),
             )
             for pk, one in zip(ids, those, strict=True)
         ),

@@ -1,0 +1,107 @@
+"""The kinds of alerts: one row says all that is true of every alert of a kind. Pure.
+
+What an alert says stands in ``alerts/``, when it is told in docs/alerts.md; how urgent it is depends on the case and is said
+by who tells it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+About = Literal["number", "list", "account", "service", "any"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What is true of every alert of a kind.
+
+    ``topic``: what it is about. The first alert of a topic opens a matter, which lasts until an alert ends it; an empty one opens
+    none, and a parent of several says its own topic when it is told. ``group``: how a subject counts those it is about, "3 numbers
+    up for renewal". ``about``: what it speaks of; "any" may speak of a number or of none.
+    """
+
+    topic: str = ""
+    group: str = "on the watch itself"
+    about: About = "number"
+    ends: bool = False  # it always ends its topic
+    ends_with_number: bool = False  # its topic is over when the number is gone as it was meant to
+    may_flap: bool = False  # it may go to and fro
+    hidden_by_lapse: bool = False  # of no interest for a number that is meant to lapse
+    has_days: bool = False  # it counts days to a renewal
+    at_once: bool = False  # it comes when its own calendar says: no quiet hours, no digest
+    told_if_known: bool = False  # the end of its topic is told only to those who know of the beginning
+
+
+ROWS: dict[str, Kind] = {
+    "renewal.upcoming": Kind(
+        topic="renewal", group="up for renewal", ends_with_number=True, hidden_by_lapse=True, has_days=True
+    ),
+    "renewal.due": Kind(topic="renewal", group="due", ends_with_number=True, hidden_by_lapse=True, has_days=True),
+    "renewal.overdue": Kind(
+        topic="renewal", group="overdue", ends_with_number=True, hidden_by_lapse=True, has_days=True
+    ),
+    "renewal.renewed": Kind(topic="renewal", group="renewed", ends=True, ends_with_number=True, has_days=True),
+    "renewal.postponed": Kind(
+        topic="renewal", group="that renew later than told", ends=True, ends_with_number=True, has_days=True
+    ),
+    "status.changed": Kind(topic="status", group="with another status", ends_with_number=True, may_flap=True),
+    "number.added": Kind(group="added"),
+    "number.missing": Kind(topic="presence", group="missing", may_flap=True),
+    "number.returned": Kind(topic="presence", group="returned", ends=True, may_flap=True),
+    "number.moved": Kind(topic="presence", group="moved"),
+    "number.renumbered": Kind(group="with another number"),
+    "number.unwatched": Kind(group="on numbers that are not watched any more"),
+    "auto_renewal.off": Kind(topic="renewal", group="with auto-renewal off", may_flap=True, hidden_by_lapse=True),
+    "auto_renewal.on": Kind(topic="renewal", group="with auto-renewal on", may_flap=True),
+    "price.changed": Kind(topic="price", group="with another price", ends_with_number=True, may_flap=True),
+    "capability.lost": Kind(topic="capability", group="with a lost capability", ends_with_number=True, may_flap=True),
+    "capability.gained": Kind(
+        topic="capability", group="with a new capability", ends=True, ends_with_number=True, may_flap=True
+    ),
+    "data.invalid": Kind(topic="data", about="list"),
+    "data.unknown": Kind(topic="renewal days", group="on renewal days that are not known", about="list"),
+    "data.contradiction": Kind(topic="contradictions", group="on lists that contradict themselves", about="list"),
+    "watch.token_rejected": Kind(topic="api", about="service"),
+    "watch.api_failing": Kind(topic="api", about="service", may_flap=True),
+    "watch.list_shrunk": Kind(topic="list", about="service", may_flap=True),
+    "watch.stale": Kind(topic="api", about="service"),
+    "watch.recovered": Kind(topic="api", about="service", ends=True, may_flap=True),
+    "watch.daemon_lost": Kind(topic="daemon", about="service"),
+    "watch.clock_off": Kind(topic="clock", about="service"),
+    "watch.list_empty": Kind(topic="empty", about="service"),
+    "channel.failing": Kind(topic="channel", about="service", may_flap=True),
+    "inventory.invalid": Kind(topic="inventory", about="service", told_if_known=True),
+    "environments.invalid": Kind(topic="environments", about="service", told_if_known=True),
+    "backup.failed": Kind(topic="backup", about="service", told_if_known=True),
+    "flapping.started": Kind(group="to and fro", about="any"),
+    "flapping.ended": Kind(group="settled", about="any"),
+    "silence.ending": Kind(about="service"),
+    "lapse.last_chance": Kind(topic="last chance", group="about to lapse", ends_with_number=True, has_days=True),
+    "lapse.renewed": Kind(topic="lapse", group="renewed that were to lapse", ends_with_number=True),
+    "release.requested": Kind(topic="release", group="asked to be released", about="any", ends_with_number=True),
+    "release.approved": Kind(topic="release", group="released", about="any", ends_with_number=True),
+    "release.closed": Kind(topic="release", group="not released after all", about="any", ends_with_number=True),
+    "funds.topup_off": Kind(topic="topup", group="on top-up switched off", about="account"),
+    "funds.topup_failed": Kind(topic="payment", group="on failed top-ups", about="account"),
+    "funds.card_expiring": Kind(topic="card", group="on expiring cards", about="account"),
+    "funds.short": Kind(topic="balance", group="on the balance", about="account"),
+    "funds.recovered": Kind(group="on funds that are well again", about="account", ends=True),
+    "canary.sent": Kind(about="service", at_once=True),
+    "canary.failed": Kind(topic="canary", about="service", told_if_known=True),
+    "digest.sent": Kind(about="service", at_once=True),
+}
+KINDS = tuple(ROWS)
+OWN = frozenset(name.partition(".")[0] for name, row in ROWS.items() if row.about == "service")  # first words
+
+
+def names(**wanted: object) -> frozenset[str]:
+    """The kinds whose rows say so: ``names(may_flap=True)``."""
+    return frozenset(
+        name for name, row in ROWS.items() if all(getattr(row, key) == value for key, value in wanted.items())
+    )
+
+
+def topics(**wanted: object) -> frozenset[str]:
+    """The topics of such kinds."""
+    return frozenset(ROWS[name].topic for name in names(**wanted)) - {""}
