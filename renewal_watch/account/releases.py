@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from renewal_watch.account.turn import EARLIEST, RELEASE, Subject, Turn, is_recent
-from renewal_watch.alerts import number_texts
+from renewal_watch.alerts import release_texts
 from renewal_watch.detect import turn as detect_turn
 from renewal_watch.model import renewal_day
 from renewal_watch.model.account import Release
@@ -33,7 +33,7 @@ def judge_releases(
         was = statuses.get(one.id)
         if one.id not in listed or (was in ("pending", "approved") and one.status in ("rejected", "cancelled")):
             number = None if subject is None else subject.number
-            words = number_texts.release_closed(number, one, turn.at, is_listed=one.id in listed)
+            words = release_texts.release_closed(number, one, turn.at, is_listed=one.id in listed)
             topic = _topic(one, subject)
             turn.tell(
                 "release.closed", Severity.info, turn.once(one.id), words, topic=topic, ends=True, subject=subject
@@ -55,7 +55,7 @@ def _judge_release(turn: Turn, request: Release, subject: Subject | None, *, is_
         return
     kind = "release.requested" if request.status == "pending" else "release.approved"
     if subject is not None and subject.known.lapse is not None:
-        words = number_texts.release_meant(subject.number, request, turn.at)
+        words = release_texts.release_meant(subject.number, request, turn.at)
         turn.tell(kind, Severity.info, turn.once(request.id), words, subject=subject)
         return
     was_told = (
@@ -87,8 +87,8 @@ def release_words(
         on = known.renews_on
         left = renewal_day.days_left(number, known, renewal_day.today(now, policy.zone), int(now.timestamp()))
     if request.status == "pending":
-        return number_texts.release_requested(number, request, at, left, on, note), left
-    return number_texts.release_approved(number, request, at, left, on, note, is_gone=is_gone), left
+        return release_texts.release_requested(number, request, at, left, on, note), left
+    return release_texts.release_approved(number, request, at, left, on, note, is_gone=is_gone), left
 
 
 def _topic(request: Release, subject: Subject | None) -> str:

@@ -242,7 +242,7 @@ def settings(ctx: click.Context, *, complains: bool = True) -> Settings:
 @contextlib.contextmanager
 def store(settings: Settings, *, write: bool) -> Iterator[Store]:
     """The database, brought up to date if it may be written; it must be there to be read."""
-    from renewal_watch.database.engine import sqlite_path
+    from renewal_watch.database.sqlite import sqlite_path
     from renewal_watch.database.store import Store
 
     url = settings.database_url

@@ -31,8 +31,8 @@ def db() -> None:
 @click.pass_context
 def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Bring the database to this release's schema; a copy of the old one is kept beside it."""
-    from renewal_watch.database.engine import sqlite_path
     from renewal_watch.database.schema import HEAD
+    from renewal_watch.database.sqlite import sqlite_path
     from renewal_watch.database.store import Store
 
     settings = base.settings(ctx)
@@ -76,10 +76,10 @@ def check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def backup(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001
     """Write a verified copy to FILE while the daemon goes on. Of PostgreSQL it is a SQLite file too."""
-    from renewal_watch.maintenance import backups
+    from renewal_watch.maintenance import saving
 
     with base.store(base.settings(ctx), write=False) as store, _Bar("backing up") as bar:
-        backups.save(store, file, bar)
+        saving.save(store, file, bar)
     size = file.stat().st_size
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"wrote {file}, {size} bytes, checked")
@@ -93,8 +93,9 @@ def backup(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT0
 def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001
     """Put the backup FILE in place of the database; the old one is kept. The daemon must be stopped."""
     from renewal_watch.daemon.daemon import only_one
-    from renewal_watch.database.engine import shown, sqlite_path
-    from renewal_watch.maintenance import backups
+    from renewal_watch.database.engine import shown
+    from renewal_watch.database.sqlite import sqlite_path
+    from renewal_watch.maintenance import restoring
 
     settings = base.settings(ctx)
     path = sqlite_path(settings.database_url)
@@ -103,7 +104,7 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT
         if path is not None:
             stack.enter_context(only_one(path))
         bar = stack.enter_context(_Bar("restoring"))
-        kept = backups.restore(file, settings.database_url, settings.state_dir, progress=bar)
+        kept = restoring.restore(file, settings.database_url, settings.state_dir, progress=bar)
     database = shown(settings.database_url)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"restored {database} from {file}" + (f"; the old one is {kept}" if kept else ""))
@@ -131,7 +132,7 @@ def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bo
     """Copy the database to another one, compared row by row, such as to PostgreSQL. Broken off, it is run again."""
     from renewal_watch.database.copying import copy as copied
     from renewal_watch.database.store import Store
-    from renewal_watch.maintenance import backups
+    from renewal_watch.maintenance import saving
     from renewal_watch.settings.database_url import hide_passwords
 
     to = _url(ctx, url, url_file)
@@ -142,15 +143,15 @@ def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bo
         _keep_daemons_off(stack, settings.database_url, to)
         source = Store(settings.database_url)
         stack.callback(source.close)
-        backups.require_own_schema(source)
+        saving.require_own_schema(source)
         try:
             target = Store(to)
         except ConfigError as error:
             raise UsageError(str(error).replace("database.url", "--to")) from None
         stack.callback(target.close)
-        backups.make_ready(target)
+        saving.make_ready(target)
         bar = stack.enter_context(_Bar("copying and comparing"))
-        connection = stack.enter_context(backups.standing_still(source))
+        connection = stack.enter_context(saving.standing_still(source))
         done = copied(connection, stack.enter_context(target.engine.connect()), progress=bar)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"copied {done.rows} rows in {done.tables} tables from {origin} to {target.place}, each compared")
@@ -198,7 +199,8 @@ def _url(ctx: click.Context, url: str | None, file: Path | None) -> str:
 def _keep_daemons_off(stack: contextlib.ExitStack, *urls: str) -> None:
     """Hold the locks of the files among the databases, which must not be the same."""
     from renewal_watch.daemon.daemon import only_one
-    from renewal_watch.database.engine import shown, sqlite_path
+    from renewal_watch.database.engine import shown
+    from renewal_watch.database.sqlite import sqlite_path
 
     paths = [sqlite_path(url) for url in urls]
     names = {str(path.resolve()) if path else shown(url) for url, path in zip(urls, paths, strict=True)}

@@ -40,9 +40,9 @@ def run(ctx: click.Context) -> None:
     from renewal_watch.config.secret_checks import secret_faults
     from renewal_watch.daemon.daemon import Daemon, only_one
     from renewal_watch.daemon.systemd import Systemd
-    from renewal_watch.database.engine import sqlite_path
+    from renewal_watch.database.sqlite import sqlite_path
     from renewal_watch.database.store import Store
-    from renewal_watch.maintenance import integrity
+    from renewal_watch.maintenance import integrity_file
 
     settings = base.settings(ctx, complains=False)
     faults = secret_faults(settings, with_files=False) or channel_faults(settings)
@@ -54,7 +54,7 @@ def run(ctx: click.Context) -> None:
             base.make_state_dir(settings, path)
             stack.enter_context(only_one(path))
         Systemd().say("EXTEND_TIMEOUT_USEC=600000000", "STATUS=opening the database")
-        if path is not None and (found := integrity.of_file(path)):
+        if path is not None and (found := integrity_file.of_file(path)):
             raise StoreError(str(found[0]))
         with contextlib.closing(Store(settings.database_url)) as store:
             code = Daemon(settings, store, base.clock(ctx)).run()

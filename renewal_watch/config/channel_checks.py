@@ -14,17 +14,17 @@ from renewal_watch.settings.values import LONGEST, duration
 
 def channel_faults(one: dict[str, Any], place: str, channels: set[str], zone: Any) -> Iterator[str]:
     """Faults of one channel: zone, quiet hours, digest, fallback, way."""
-    from renewal_watch.schedule import times  # noqa: PLC0415 (read only where a channel has a calendar)
+    from renewal_watch.schedule import calendar, quiet_hours  # noqa: PLC0415 (only for a channel that has them)
 
     own = one.get("timezone")
     if isinstance(own, str) and (fault := zone_fault(own)):
         yield f"{place}.timezone: {fault}"
     windows = one.get("quiet_hours")
-    if windows and (fault := times.window_fault(texts(windows))):
+    if windows and (fault := quiet_hours.window_fault(texts(windows))):
         yield f"{place}.quiet_hours: {fault}"
     digest = one.get("digest")
     if isinstance(digest, str):
-        if fault := times.calendar_fault(digest):
+        if fault := calendar.calendar_fault(digest):
             yield f"{place}.digest: {fault}"
         elif windows and isinstance(zone, str):
             yield (

@@ -54,7 +54,7 @@ def crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
 
 def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
     """Faults of the sections that name channels."""
-    from renewal_watch.schedule import times  # noqa: PLC0415 (read only where there is a calendar)
+    from renewal_watch.schedule import calendar  # noqa: PLC0415 (read only where there is a calendar)
 
     hooks = {str(one["name"]) for one in tables_of(table, "channels") if "name" in one and is_hook(one)}
     escalation, canary = (one if isinstance(one := table.get(name), dict) else {} for name in ("escalation", "canary"))
@@ -64,7 +64,7 @@ def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
             yield "canary.channel: is missing; name the channel that the canary is sent to"
         else:
             yield from unknown([canary["channel"]], channels, "canary.channel", "channel")
-        if isinstance(canary.get("schedule"), str) and (fault := times.calendar_fault(canary["schedule"])):
+        if isinstance(canary.get("schedule"), str) and (fault := calendar.calendar_fault(canary["schedule"])):
             yield f"canary.schedule: {fault}"
     for place, one in enumerate(tables_of(table, "templates"), 1):
         yield from pattern_faults(one.get("kinds"), f"templates.{place}.kinds")
@@ -76,7 +76,7 @@ def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
     yield from _retention_faults(table.get("retention"))
     backup = table.get("backup")
     if isinstance(backup, dict):
-        if isinstance(backup.get("schedule"), str) and (fault := times.calendar_fault(backup["schedule"])):
+        if isinstance(backup.get("schedule"), str) and (fault := calendar.calendar_fault(backup["schedule"])):
             yield f"backup.schedule: {fault}"
         directory = backup.get("directory")
         if isinstance(directory, str) and directory and not absolute(directory).is_absolute():

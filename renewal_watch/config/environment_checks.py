@@ -57,7 +57,7 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
         faults.append(f"{place}.poll_every: the shortest interval is {SHORTEST_POLL_S}s")
     cron = one.get("poll_cron")
     if isinstance(cron, str):
-        from renewal_watch.schedule.times import cron_fault  # noqa: PLC0415 (the scheduler's parser is read only for a cron line)
+        from renewal_watch.schedule.cron import cron_fault  # noqa: PLC0415 (the scheduler's parser is read only for a cron line)
 
         if fault := cron_fault(cron):
             faults.append(f"{place}.poll_cron: {fault}")

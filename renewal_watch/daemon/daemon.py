@@ -44,7 +44,7 @@ from renewal_watch.config.loading import load
 from renewal_watch.config.secret_checks import secret_faults
 from renewal_watch.daemon.membership import Presence
 from renewal_watch.daemon.systemd import Systemd
-from renewal_watch.database.engine import lock_of
+from renewal_watch.database.sqlite import lock_of
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import hints
@@ -58,7 +58,7 @@ from renewal_watch.operations import account_poll, dispatch, poll, turn
 from renewal_watch.operations.heartbeat import Heartbeats
 from renewal_watch.operations.turn import Task, Turn
 from renewal_watch.provider.talkover.client import Client
-from renewal_watch.schedule.times import Due, to_begin
+from renewal_watch.schedule.poll_slots import Due, to_begin
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import MOST_AT_ONCE

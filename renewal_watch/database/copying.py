@@ -22,9 +22,9 @@ from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from renewal_watch.database import shape
 from renewal_watch.database.comparing import aligned, appearing, compare, nothing
-from renewal_watch.database.engine import BUSY_TIMEOUT_S, holding, take_turn
 from renewal_watch.database.schema import about
 from renewal_watch.database.shape import COPYING, TABLES, Row, Shape, Side, cause
+from renewal_watch.database.sqlite import BUSY_TIMEOUT_S, holding, take_turn
 from renewal_watch.errors import StoreError
 
 PIECE = 20_000  # rows written in one transaction

@@ -14,7 +14,7 @@ from datetime import datetime
 from renewal_watch.database.store import Store
 from renewal_watch.maintenance import backups, batches, retention
 from renewal_watch.maintenance.backups import Done
-from renewal_watch.schedule import times
+from renewal_watch.schedule import calendar
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.timers import fired_at, set_fired
 
@@ -38,11 +38,11 @@ def _is_prune_due(store: Store, settings: Settings, now: datetime) -> bool:
         kept = fired_at(tx, _PRUNING)
     if kept is not None and kept[1] == _BEGUN:
         return True
-    if kept is None or times.was_put_back(kept[0], now):
+    if kept is None or calendar.was_put_back(kept[0], now):
         with store.transaction() as tx:
             set_fired(tx, _PRUNING, now)
         return False
-    return times.last_fire(kept[0], now, PRUNES, settings.timezone) is not None
+    return calendar.last_fire(kept[0], now, PRUNES, settings.timezone) is not None
 
 
 def run_once(

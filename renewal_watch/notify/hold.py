@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from renewal_watch.model.alerts import Severity
 from renewal_watch.notify.routing import CAP_CRITICAL, CAP_WINDOW
-from renewal_watch.schedule import times as schedule_times
+from renewal_watch.schedule import calendar as schedule_times
+from renewal_watch.schedule import quiet_hours
 from renewal_watch.settings.channel import Channel
 
 
@@ -71,7 +72,7 @@ def _next_digest(now: datetime, digest: str, zone: str) -> datetime:
 
 @lru_cache(maxsize=64)  # … and for one end of quiet hours
 def _quiet_until(now: datetime, windows: tuple[str, ...], zone: str) -> datetime | None:
-    return schedule_times.quiet_until(now, windows, zone)
+    return quiet_hours.quiet_until(now, windows, zone)
 
 
 def gathers(

@@ -22,7 +22,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.provider.simulator import TOKEN, Provider, Rented, Server
 from renewal_watch.provider.talkover.client import Client
-from renewal_watch.schedule import times
+from renewal_watch.schedule import calendar
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Canary
@@ -52,10 +52,10 @@ def is_due(store: Store, settings: Canary, zone: str, clock: Callable[[], dateti
     with store.transaction() as tx:
         now = clock()
         kept = fired_at(tx, _CALENDAR)
-        if kept is None or times.was_put_back(kept[0], now):
+        if kept is None or calendar.was_put_back(kept[0], now):
             set_fired(tx, _CALENDAR, now, kept[1] if kept else None)
             return False
-    return times.last_fire(kept[0], now, settings.schedule, zone) is not None
+    return calendar.last_fire(kept[0], now, settings.schedule, zone) is not None
 
 
 def send(store: Store, way: Routing, clock: Callable[[], datetime], pause: Callable[[float], None]) -> str | None:

@@ -18,7 +18,7 @@ from renewal_watch.alerts import list_texts
 from renewal_watch.alerts.phrases import instant, numbers
 from renewal_watch.channels.senders import faults_of
 from renewal_watch.clock import Clock
-from renewal_watch.database.engine import sqlite_path, wal_is_safe
+from renewal_watch.database.sqlite import sqlite_path, wal_is_safe
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import flaws
@@ -26,7 +26,7 @@ from renewal_watch.diagnostics import health
 from renewal_watch.diagnostics.hints import hints
 from renewal_watch.errors import ApiError, ConfigError, NotOffered, RenewalWatchError
 from renewal_watch.inventory.file import checked
-from renewal_watch.maintenance import backups, integrity, server
+from renewal_watch.maintenance import backups, integrity_file, server
 from renewal_watch.notify.wording import template_faults
 from renewal_watch.operations import account_poll
 from renewal_watch.operations.heartbeat import calendar
@@ -138,7 +138,7 @@ def _file(settings: Settings, url: str, path: Path, now: datetime) -> Iterator[F
         yield Finding(ok=False, text=f"others can read the database; run: chmod 600 {path}")
     with closing(Store(url)) as store:
         store.require_current()
-        faults = integrity.of_file(path)
+        faults = integrity_file.of_file(path)
         with store.transaction() as tx:
             journal = tx.rows("PRAGMA journal_mode").fetchone()[0]
             found = list(_at_work(settings, tx, now))

@@ -28,7 +28,7 @@ from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Known, Verdict, Watch
 from renewal_watch.notify import retry
 from renewal_watch.notify.routing import Routing
-from renewal_watch.schedule.times import next_poll, spread
+from renewal_watch.schedule.poll_slots import next_poll, spread
 from renewal_watch.settings.environment import Environment
 from renewal_watch.store.environments import PollRecord, Schedule, environment_state, last_poll_id
 from renewal_watch.store.incidents.account import explained_absences

@@ -25,7 +25,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.provider.simulator import next_month
 from renewal_watch.reports.silences import Told
-from renewal_watch.schedule import times as schedule_times
+from renewal_watch.schedule import calendar as schedule_times
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 
-from renewal_watch.database.engine import lock_of
 from renewal_watch.database.schema import calendars, deliveries, instances, leases
+from renewal_watch.database.sqlite import lock_of
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.daemons import Instance, Lease, Seen
 

@@ -18,7 +18,7 @@ from renewal_watch.model.policy import Policy
 from renewal_watch.notify import suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import digest, rows
-from renewal_watch.schedule import times as schedule_times
+from renewal_watch.schedule import calendar as schedule_times
 from renewal_watch.settings.channel import Channel
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states

@@ -14,7 +14,7 @@ from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_state
 from renewal_watch.store.fleet import Listed
 from renewal_watch.text import printable
-from renewal_watch.web.pages import LENGTHS
+from renewal_watch.web.pages.number import LENGTHS
 from renewal_watch.web.state import State
 
 LONGEST_COMMENT = 300  # characters

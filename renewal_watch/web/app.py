@@ -22,11 +22,19 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.store import fleet
 from renewal_watch.text import REDACTOR
-from renewal_watch.web import actions, api, feeds, pages, security, words
+from renewal_watch.web import actions, endpoint, feeds, security
 from renewal_watch.web.gate import Gate, Visitor
+from renewal_watch.web.pages import frame as pages_frame
+from renewal_watch.web.pages import words
+from renewal_watch.web.pages.alerts import SEVERITIES, STATES, alerts_page
+from renewal_watch.web.pages.calendar import calendar_page
+from renewal_watch.web.pages.fleet import AUTO, SHOWS, WITHIN, fleet_page
+from renewal_watch.web.pages.frame import Frame
+from renewal_watch.web.pages.health import health_page
+from renewal_watch.web.pages.number import LENGTHS, NumberPage, number_page
+from renewal_watch.web.pages.words import Words
 from renewal_watch.web.security import Tries
 from renewal_watch.web.state import State
-from renewal_watch.web.words import Words
 
 log = logging.getLogger(__name__)
 _HERE = Path(__file__).resolve().parent
@@ -52,7 +60,7 @@ def build(state: State) -> Gate:
             Route("/do/{deed}", site.do, methods=["POST"]),
             Route("/static/{name}", site.static),
             *feeds.routes(state),
-            *api.routes(state),
+            *endpoint.routes(state),
         ],
         exception_handlers={
             StoreError: site.unavailable,
@@ -82,12 +90,12 @@ class _Site:
             NAV=NAV,
             STATES=words.STATES,
             TONES=words.TONES,
-            SHOWS=pages.SHOWS,
-            WITHIN=pages.WITHIN,
-            AUTO=pages.AUTO,
-            ALERT_STATES=pages.STATES,
-            SEVERITIES=pages.SEVERITIES,
-            LENGTHS=pages.LENGTHS,
+            SHOWS=SHOWS,
+            WITHIN=WITHIN,
+            AUTO=AUTO,
+            ALERT_STATES=STATES,
+            SEVERITIES=SEVERITIES,
+            LENGTHS=LENGTHS,
             count=words.count,
             many=words.many,
             link=words.link,
@@ -104,7 +112,7 @@ class _Site:
         return self._page(
             request,
             "fleet.html",
-            lambda tx: pages.fleet_page(tx, self.state.settings, request.query_params, self.state.clock()),
+            lambda tx: fleet_page(tx, self.state.settings, request.query_params, self.state.clock()),
         )
 
     def calendar(self, request: Request) -> Response:
@@ -112,7 +120,7 @@ class _Site:
         return self._page(
             request,
             "calendar.html",
-            lambda tx: pages.calendar_page(tx, self.state.settings, request.query_params, self.state.clock()),
+            lambda tx: calendar_page(tx, self.state.settings, request.query_params, self.state.clock()),
         )
 
     def alerts(self, request: Request) -> Response:
@@ -120,25 +128,23 @@ class _Site:
         return self._page(
             request,
             "alerts.html",
-            lambda tx: pages.alerts_page(tx, self.state.settings, request.query_params, self.state.clock()),
+            lambda tx: alerts_page(tx, self.state.settings, request.query_params, self.state.clock()),
         )
 
     def health(self, request: Request) -> Response:
         """How the watch does."""
-        return self._page(
-            request, "health.html", lambda tx: pages.health_page(tx, self.state.settings, self.state.clock())
-        )
+        return self._page(request, "health.html", lambda tx: health_page(tx, self.state.settings, self.state.clock()))
 
     def number(self, request: Request) -> Response:
         """One number."""
         place = request.path_params["environment"], request.path_params["provider_id"]
         way = self.state.routing()
 
-        def view(tx: Transaction) -> pages.NumberPage:
+        def view(tx: Transaction) -> NumberPage:
             one = fleet.one(tx, *place)
             if one is None:
                 raise HTTPException(404, "There is no number with this id.")
-            return pages.number_page(tx, self.state.settings, way, one, self.state.clock())
+            return number_page(tx, self.state.settings, way, one, self.state.clock())
 
         return self._page(request, "number.html", view)
 
@@ -156,12 +162,12 @@ class _Site:
         """What the database says, then the page: no transaction is open while it is laid out."""
         now = self.state.clock()
         with self.state.reading() as tx:
-            frame = pages.frame(tx, self.state.settings, now)
+            frame = pages_frame.frame(tx, self.state.settings, now)
             seen = view(tx)
         return self._shown(request, template, frame=frame, view=seen)
 
     def _shown(
-        self, request: Request, template: str, *, status: int = 200, frame: pages.Frame | None = None, **values: Any
+        self, request: Request, template: str, *, status: int = 200, frame: Frame | None = None, **values: Any
     ) -> Response:
         visitor = _visitor(request)
         now = self.state.clock()
@@ -323,7 +329,7 @@ class _Site:
     async def _fault(self, request: Request, status: int, title: str, said: str) -> Response:
         said = REDACTOR.clean(said)
         if request.url.path.startswith("/api/"):
-            return api.problem(status, said or title)
+            return endpoint.problem(status, said or title)
         if request.url.path.startswith(("/metrics", "/static/")) or request.url.path.endswith(".ics"):
             return PlainTextResponse(f"{said or title}\n", status)
         return await run_in_threadpool(

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from renewal_watch.errors import ConfigError
 from renewal_watch.text import printable
 from renewal_watch.web import security
-from renewal_watch.web.api import problem
+from renewal_watch.web.endpoint import problem
 from renewal_watch.web.security import PasswordHash, Session, Tries
 from renewal_watch.web.state import State
 

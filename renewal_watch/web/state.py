@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from renewal_watch.config.directory import LOOK_S, Directory
-from renewal_watch.database.engine import absent, sqlite_path
+from renewal_watch.database.sqlite import absent, sqlite_path
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import StoreError

@@ -430,7 +430,7 @@ def test_nobody_keeps_an_answer_on_the_way(client: Client) -> None:
 def test_a_database_that_is_not_there_is_503_and_the_document_is_there_all_the_same(tmp_path: Path) -> None:
     from starlette.requests import Request
 
-    from renewal_watch.web.api import _Endpoint
+    from renewal_watch.web.endpoint import _Endpoint
     from renewal_watch.web.state import State
 
     state = State(load(write_config(tmp_path, "http://127.0.0.1:1")), lambda: T0)
@@ -444,7 +444,7 @@ def test_a_database_that_is_not_there_is_503_and_the_document_is_there_all_the_s
 
 
 def test_the_document_asks_for_the_password_where_reading_needs_one() -> None:
-    from renewal_watch.web.openapi import document
+    from renewal_watch.web.api.document import document
 
     said = document(["production"], needs_login=True)
     assert said["security"] == [{"password": []}]

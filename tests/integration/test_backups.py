@@ -32,9 +32,11 @@ from renewal_watch.database.schema import HEAD
 from renewal_watch.database.store import Store, _migrations
 from renewal_watch.diagnostics import health
 from renewal_watch.errors import StoreError, UsageError
-from renewal_watch.maintenance import backups
+from renewal_watch.maintenance import backups, restoring, saving
 from renewal_watch.maintenance import daily as maintenance_daily
-from renewal_watch.maintenance.backups import CALENDAR, State, keep_up, restore, save, staying
+from renewal_watch.maintenance.backups import CALENDAR, State, keep_up, staying
+from renewal_watch.maintenance.restoring import restore
+from renewal_watch.maintenance.saving import save
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.sections import Backup
@@ -369,7 +371,7 @@ def test_a_damaged_database_is_replaced_with_what_stands_beside_it(store: Store,
 
 @SQLITE_ONLY
 def test_a_database_in_use_is_not_replaced(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backups, "SETTLE_S", 0)
+    monkeypatch.setattr(restoring, "SETTLE_S", 0)
     save(store, tmp_path / "one.db")
     with contextlib.closing(sqlite3.connect(tmp_path / "watch.db", isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = WAL")
@@ -398,7 +400,7 @@ def test_nothing_comes_in_between_what_is_kept_and_what_is_put_back(
     save(store, tmp_path / "one.db")
     other = opened(tmp_path / "watch.db")
     databases.impatient(other)
-    real, refused = backups.save, []
+    real, refused = saving.save, []
 
     def saves(*words: Any) -> None:
         real(*words)
@@ -408,7 +410,7 @@ def test_nothing_comes_in_between_what_is_kept_and_what_is_put_back(
         except StoreError as error:
             refused.append(str(error))
 
-    monkeypatch.setattr(backups, "save", saves)
+    monkeypatch.setattr(saving, "save", saves)
     assert restore(tmp_path / "one.db", url_of(tmp_path / "watch.db"), tmp_path)
     assert len(refused) == 1
     with other.transaction("environment production"):

@@ -17,10 +17,11 @@ from conftest import T0
 from databases import BOTH, POSTGRESQL_ONLY, SQLITE_ONLY, Chosen, changed, opened
 from watched import Watched, one
 
+from renewal_watch.database.shape import Shape
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
-from renewal_watch.maintenance import integrity
-from renewal_watch.maintenance.integrity import Fault
+from renewal_watch.maintenance import integrity, integrity_file
+from renewal_watch.maintenance.integrity_schema import Fault
 from renewal_watch.store.incidents.timers import set_fired
 
 pytestmark = BOTH
@@ -315,12 +316,12 @@ def test_rows_are_saved_from_under_a_damaged_index_as_it_was_said(path: Path, tm
 
 @SQLITE_ONLY
 def test_what_a_daemon_begins_with_finds_pages_and_references(path: Path) -> None:
-    assert integrity.of_file(path) == []
+    assert integrity_file.of_file(path) == []
     changed(path, "DELETE FROM polls WHERE id = 1")
-    assert {fault.table for fault in integrity.of_file(path)} == {"numbers", "entries"}
+    assert {fault.table for fault in integrity_file.of_file(path)} == {"numbers", "entries"}
     flipped(path, "alerts")
-    assert "alerts" in {fault.table for fault in integrity.of_file(path)}
-    assert integrity.of_file(path.with_name("nosuch.db")) == []
+    assert "alerts" in {fault.table for fault in integrity_file.of_file(path)}
+    assert integrity_file.of_file(path.with_name("nosuch.db")) == []
 
 
 @SQLITE_ONLY
@@ -328,7 +329,7 @@ def test_looking_holds_up_no_writer_for_long(path: Path) -> None:
     """No lock is kept from one statement to the next."""
     writer = sqlite3.connect(path, timeout=0, isolation_level=None)
     writes = 0
-    pages = integrity.Shape.pages
+    pages = Shape.pages
 
     def between(shape: Any, **more: Any) -> Any:
         nonlocal writes
@@ -338,7 +339,7 @@ def test_looking_holds_up_no_writer_for_long(path: Path) -> None:
             writes += 1
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(integrity.Shape, "pages", between)
+        patch.setattr(Shape, "pages", between)
         assert found(path) == []
     writer.close()
     assert writes > 5
@@ -346,11 +347,11 @@ def test_looking_holds_up_no_writer_for_long(path: Path) -> None:
 
 @SQLITE_ONLY
 def test_a_locked_file_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(integrity, "BUSY_TIMEOUT_S", 0)
+    monkeypatch.setattr(integrity_file, "BUSY_TIMEOUT_S", 0)
     with databases.lock(path) as other:
         other._connection.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match=r"cannot be read .*locked"):
-            integrity.of_file(path)
+            integrity_file.of_file(path)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

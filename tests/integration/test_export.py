@@ -30,7 +30,7 @@ from rounds import few
 from world import write_config
 
 from renewal_watch.config.loading import load
-from renewal_watch.database.engine import BUSY_TIMEOUT_S
+from renewal_watch.database.sqlite import BUSY_TIMEOUT_S
 from renewal_watch.database.store import Store
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.notify.routing import Routing

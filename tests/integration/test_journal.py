@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from conftest import T0
 
-from renewal_watch.database import engine
-from renewal_watch.database.engine import wal_is_safe
+from renewal_watch.database import sqlite
+from renewal_watch.database.sqlite import wal_is_safe
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
 from renewal_watch.store.incidents.timers import set_fired
@@ -51,12 +51,12 @@ def test_which_releases_may_keep_a_write_ahead_log(version: tuple[int, ...], is_
 
 @pytest.fixture
 def safe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "wal_is_safe", lambda: True)
+    monkeypatch.setattr(sqlite, "wal_is_safe", lambda: True)
 
 
 @pytest.fixture
 def unsafe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "wal_is_safe", lambda: False)
+    monkeypatch.setattr(sqlite, "wal_is_safe", lambda: False)
 
 
 @contextlib.contextmanager
@@ -190,7 +190,7 @@ def test_two_processes_that_find_the_same_log_both_end_up_without_it(path: Path)
     other = in_log_mode(path)
     other.close()
     code = (
-        "import sys; from renewal_watch.database import engine; engine.wal_is_safe = lambda: False\n"
+        "import sys; from renewal_watch.database import sqlite; sqlite.wal_is_safe = lambda: False\n"
         "from renewal_watch.database.store import Store; from renewal_watch.store.incidents.timers import set_fired; from datetime import datetime, UTC\n"
         "store = Store(f'sqlite:///{sys.argv[1]}')\n"
         "with store.transaction() as tx: set_fired(tx, sys.argv[2], datetime(2026, 11, 23, tzinfo=UTC))\n"

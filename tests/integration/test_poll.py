@@ -19,7 +19,7 @@ from rounds import few
 
 from renewal_watch.database import engine, transaction
 from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
-from renewal_watch.maintenance import backups, integrity
+from renewal_watch.maintenance import integrity, saving
 from renewal_watch.model.numbers import Listing
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Verdict
@@ -498,7 +498,7 @@ def test_a_file_that_was_replaced_is_opened_anew(bench: Bench, caplog: pytest.Lo
     """Another file under the same name, as a person or a tool puts it there; the old one would be written to nowhere."""
     bench.poll(entry("phone-1"))
     kept = bench.path.with_name("kept.db")
-    backups.save(bench.store, kept)
+    saving.save(bench.store, kept)
     bench.poll(entry("phone-1"), entry("phone-2"))
     kept.replace(bench.path)
     bench.poll(entry("phone-1"), entry("phone-3"))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from receivers import Answer, HttpReceiver, http_receiver
 from rounds import few
 
-from renewal_watch.database import engine
+from renewal_watch.database import sqlite
 from renewal_watch.errors import PutOff, RateLimited
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
@@ -210,7 +210,7 @@ def test_tokens_that_nobody_uses_any_more_are_forgotten(bench: Bench) -> None:
 def test_a_database_that_cannot_be_written_leaves_the_turns_to_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.01)
     bench = Bench(tmp_path)
     assert bench.pace(environment(requests_per_minute=1)).reserve(TOKEN, ANY) == timedelta(0)
     holder = sqlite3.connect(bench.path, isolation_level=None)

@@ -24,7 +24,7 @@ from world import World, serving, write_config
 
 from renewal_watch.cli import cli, contents, manual
 from renewal_watch.config.loading import load
-from renewal_watch.database import engine, schema
+from renewal_watch.database import schema, sqlite
 
 pytestmark = EITHER
 
@@ -154,7 +154,7 @@ def test_of_many_numbers_some_are_offered_and_what_all_share_is_shared(home: Pat
 def test_the_database_that_is_asked_is_the_one_of_the_commands(home: Path, offered: Offered) -> None:
     odd = home / "a folder, 100 % odd? #ü"
     other = moved(home, odd)
-    assert engine.sqlite_path(load(other).database_url) == odd / "renewal-watch.db"
+    assert sqlite.sqlite_path(load(other).database_url) == odd / "renewal-watch.db"
     assert offered("--config", str(other), "explain", "phone-") == ["phone-0", "phone-1", "phone-2"]
     url = f'[database]\nurl = "sqlite:///{quote(str(odd))}/renewal-watch.db"\n'
     other.write_text((home / "config.toml").read_text() + url)

@@ -44,7 +44,7 @@ from renewal_watch.errors import (
 from renewal_watch.model.numbers import Listing
 from renewal_watch.provider.http import Answer
 from renewal_watch.provider.talkover import client as talkover_client
-from renewal_watch.provider.talkover import decode, responses
+from renewal_watch.provider.talkover import decode, reading, responses
 from renewal_watch.provider.talkover.client import Client
 from renewal_watch.settings.environment import Environment
 
@@ -833,7 +833,7 @@ def test_waits_between_pages_grow_and_end() -> None:
 
 
 def test_the_waits_of_one_reading_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(talkover_client, "READING_WAIT", timedelta(seconds=100))
+    monkeypatch.setattr(reading, "READING_WAIT", timedelta(seconds=100))
     pauses: list[float] = []
     refused = {at: answer(b"", 429, Retry_After="40") for at in (2, 4, 6)}
     error = failure(refusing(Pages(numbers(450), SHAPES["meta"]), refused), pause=pauses.append)

@@ -15,7 +15,7 @@ from watched import CHANNEL, Watched, one
 
 from renewal_watch.config.loading import load
 from renewal_watch.errors import ChannelError
-from renewal_watch.maintenance import backups
+from renewal_watch.maintenance import restoring, saving
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.incidents.matters import matters_of
@@ -395,11 +395,11 @@ def test_a_database_of_another_release_is_no_reason_to_restart(tmp_path: Path) -
 def test_a_restored_database_is_the_one_that_is_shown(tmp_path: Path) -> None:
     made = Watched(tmp_path)
     made.poll(one(1))
-    backups.save(made.store, tmp_path / "backup")
+    saving.save(made.store, tmp_path / "backup")
     made.poll(one(1), one(2))
     with pages(made, Clock()) as visitor:
         assert "+15550000002" in visitor.text("/")
-        backups.restore(tmp_path / "backup", made.settings.database_url, tmp_path)
+        restoring.restore(tmp_path / "backup", made.settings.database_url, tmp_path)
         assert "+15550000002" not in visitor.text("/")
     made.store.close()
 

@@ -11,15 +11,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from rounds import few
 
-from renewal_watch.schedule.times import (
-    calendar_fault,
-    cron_fault,
-    last_fire,
-    next_fire,
-    next_poll,
-    quiet_until,
-    window_fault,
-)
+from renewal_watch.schedule.calendar import calendar_fault, last_fire, next_fire
+from renewal_watch.schedule.cron import cron_fault
+from renewal_watch.schedule.poll_slots import next_poll
+from renewal_watch.schedule.quiet_hours import quiet_until, window_fault
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

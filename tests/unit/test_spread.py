@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rounds import few
 
 from renewal_watch.operations import poll
-from renewal_watch.schedule.times import SLOW_S, Due, spread, to_begin
+from renewal_watch.schedule.poll_slots import SLOW_S, Due, spread, to_begin
 from renewal_watch.settings.environment import Environment
 from renewal_watch.store.environments import Schedule
 

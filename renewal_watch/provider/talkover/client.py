@@ -25,7 +25,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-import msgspec
 import requests
 from requests.auth import AuthBase
 
@@ -51,6 +50,7 @@ from renewal_watch.provider.talkover.decode import (
     pages_of,
 )
 from renewal_watch.provider.talkover.endpoints import FURTHER
+from renewal_watch.provider.talkover.reading import Reading
 from renewal_watch.provider.talkover.responses import LONGEST_WAIT, NO_WAIT_GIVEN, check_further, json, time_of
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.values import duration
@@ -61,7 +61,6 @@ PER_PAGE = 100  # the documented maximum of the provider's paged lists
 PASSES = 3  # readings of a list that keeps changing before it is given up as an error
 MAX_PAGES = 20_000  # 2 million numbers; beyond it the pages are taken for endless
 PAGE_WAIT = timedelta(seconds=120)  # a pause asked between two pages is waited out up to this …
-READING_WAIT = timedelta(hours=1)  # … and the pauses of one reading up to this; a limit of 100 a minute needs 10 min
 LONGEST_ASK = timedelta(seconds=60)  # all pages of one endpoint beside the list, and the pauses between them
 SOON = timedelta(seconds=60)  # a turn later than this is a pause that the provider asked for
 _T = TypeVar("_T")
@@ -76,57 +75,6 @@ class _Bearer(AuthBase):
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         r.headers["Authorization"] = f"Bearer {self._token}"
         return r
-
-
-@dataclass(slots=True)
-class _Reading:
-    """One walk through the pages.
-
-    ``moved`` when entries seem to have shifted between pages meanwhile; ``lacks`` says what is missing at the end.
-    """
-
-    token: str = ""
-    is_second: bool = False  # the list was read before in the same fetch
-    entries: list[msgspec.Raw] = field(default_factory=list)
-    names: set[bytes] = field(default_factory=set)
-    read: int = 0  # entries read, repeated ones included
-    size: int = 0  # bytes of all pages
-    total: int | None = None
-    last_page: int | None = None
-    waited: timedelta = timedelta(0)  # because the provider asked for it
-    paced: timedelta = timedelta(0)  # for turns
-    longest_wait: timedelta = field(default_factory=lambda: READING_WAIT)
-    tolerant: bool = False
-    ended: bool = False  # else it was broken off, and says nothing about the list
-    moved: bool = False
-    lacks: str = ""
-
-    def take(self, data: list[msgspec.Raw]) -> int:
-        """Keep a page; how many of its entries are new. Of a page that brings nothing new nothing is kept."""
-        before = len(self.names)
-        self.names.update(map(identity, data))
-        fresh = len(self.names) - before
-        if fresh:
-            self.entries += data
-            self.read += len(data)
-            self.moved |= fresh < len(data)
-        return fresh
-
-    def changed(self, total: int | None, last_page: int | None) -> bool:
-        """Whether a page speaks of another total or last page than the pages before it."""
-        said = (total, last_page)
-        known = (self.total, self.last_page)
-        self.total, self.last_page = (old if new is None else new for old, new in zip(known, said, strict=True))
-        return any(None not in pair and pair[0] != pair[1] for pair in zip(known, said, strict=True))
-
-    def end(self) -> _Reading:
-        """The reading, ended where the pages end; a total that is not met by different entries needs a second one."""
-        self.ended = True
-        if self.total is not None:
-            self.moved |= len(self.names) != self.total
-            if self.read < self.total:
-                self.lacks = f"the provider says that there are {self.total} numbers, but only {self.read} can be read"
-        return self
 
 
 @dataclass(slots=True, kw_only=True)
@@ -187,11 +135,11 @@ class Client:
         """
         token = _header_value(self.token())
         REDACTOR.learn(token)  # a provider may quote it in an error
-        reading, before = _Reading(token=token), None
+        reading, before = Reading(token=token), None
         with self._session() as session:
             session.auth = _Bearer(token)
             for _ in range(PASSES):
-                reading = self._read_pages(session, _Reading(token=token, is_second=before is not None))
+                reading = self._read_pages(session, Reading(token=token, is_second=before is not None))
                 if reading.ended and not reading.lacks and (not reading.moved or reading.names == before):
                     found = listing_of(reading.entries, tolerant=reading.tolerant)
                     return replace(found, is_dated=self.server_time is not None)
@@ -202,7 +150,7 @@ class Client:
         msg = f"the list kept changing while its pages were read, {PASSES} times in a row"
         raise ServerTrouble(msg)
 
-    def _read_pages(self, session: requests.Session, reading: _Reading) -> _Reading:
+    def _read_pages(self, session: requests.Session, reading: Reading) -> Reading:
         """All pages once, from the front; follows page numbers only, never an address from an answer."""
         for page in range(1, MAX_PAGES + 1):
             envelope, tolerant = self._page(session, page, reading)
@@ -228,7 +176,7 @@ class Client:
         msg = f"the list has more than {MAX_PAGES} pages"
         raise NotTheApi(msg)
 
-    def _page(self, session: requests.Session, page: int, reading: _Reading) -> tuple[Envelope, bool]:
+    def _page(self, session: requests.Session, page: int, reading: Reading) -> tuple[Envelope, bool]:
         """One page. Between pages a rate limit is waited out; at the very first it is an error."""
         is_first = page == 1 and not reading.is_second
         return self._patiently(
@@ -248,7 +196,7 @@ class Client:
             check_further(answer, now, endpoint.title)
             return answer
 
-        reading = _Reading(token=token, longest_wait=LONGEST_ASK)
+        reading = Reading(token=token, longest_wait=LONGEST_ASK)
         ends = self.monotonic() + LONGEST_ASK.total_seconds()
         rows: dict[bytes, dict[str, Any]] = {}
         with self._session() as session:
@@ -279,7 +227,7 @@ class Client:
         self,
         session: requests.Session,
         url: str,
-        reading: _Reading,
+        reading: Reading,
         read: Callable[[Answer, datetime], _T],
         *,
         is_first: bool,
@@ -308,7 +256,7 @@ class Client:
                 self.progress()
                 return found
 
-    def _take_turn(self, reading: _Reading, *, is_first: bool) -> None:
+    def _take_turn(self, reading: Reading, *, is_first: bool) -> None:
         """Wait for the turn of the next request. A turn that is far off is no turn: whoever waits holds up others."""
         longest = self.patience if is_first else PAGE_WAIT
         wait = self.pace.reserve(reading.token, longest)

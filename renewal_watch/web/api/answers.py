@@ -1,0 +1,143 @@
+"""The answers of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from renewal_watch.diagnostics import health
+from renewal_watch.model import renewal_day
+from renewal_watch.model.selectors import NOBODY, digits
+from renewal_watch.model.tracking import Watch
+from renewal_watch.reports import alerts, explain, export, forecast
+from renewal_watch.reports import status as reports_status
+from renewal_watch.store import fleet
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.history import history_of
+from renewal_watch.store.outbox.alerts import list_alerts
+from renewal_watch.store.outbox.waiting import outbox_counts
+from renewal_watch.web.api.asked import Asked, Refused
+
+
+def _status(asked: Asked) -> Any:
+    tx, settings = asked.tx, asked.settings
+    watches = {watch.name: watch for _, watch, _ in environment_states(tx)}
+    return {
+        "environments": [
+            reports_status.environment_json(
+                watches.get(one.name, Watch(name=one.name)), settings.policy(one), asked.now
+            )
+            for one in settings.environments
+        ],
+        "outbox": outbox_counts(tx),
+        "counts": fleet.counts(
+            tx, asked.names, renewal_day.today(asked.now, settings.timezone), sandbox=settings.with_sandbox
+        ),
+    }
+
+
+def _numbers(asked: Asked) -> Any:
+    query = fleet.Query(**asked.values)
+    page = fleet.page(asked.tx, query, asked.names, asked.today, sandbox=asked.settings.with_sandbox)
+    return {
+        "numbers": _numbers_json(asked, page.rows),
+        "total": page.total,
+        "is_more": page.is_more,
+        "page": query.page,
+        "per_page": query.per_page,
+    }
+
+
+def _numbers_json(asked: Asked, those: Sequence[fleet.Listed]) -> list[Any]:
+    inventory = asked.inventory()
+    policies = {one.name: asked.settings.policy(one) for one in asked.settings.environments}
+    return [
+        export.number_json(one, policies[one.environment], inventory.get(digits(one.number.number), NOBODY), asked.now)
+        for one in those
+    ]
+
+
+def _one(asked: Asked) -> fleet.Listed:
+    """The number that the path names. Raises Refused."""
+    environment, provider_id = asked.values["environment"], asked.values["id"]
+    found = fleet.one(asked.tx, environment, provider_id) if environment in asked.names else None
+    if found is None:
+        raise Refused(404, "There is no number with this id in this environment.")
+    return found
+
+
+def _number(asked: Asked) -> Any:
+    return _numbers_json(asked, [_one(asked)])[0]
+
+
+def _history(asked: Asked) -> Any:
+    one = _one(asked)
+    ids = {watch.name: pk for pk, watch, _ in environment_states(asked.tx)}
+    return {"changes": history_of(asked.tx, one.known, ids[one.environment])}
+
+
+def _alerts(asked: Asked) -> Any:
+    values = asked.values
+    most = values.get("limit", 100)
+    found = list_alerts(
+        asked.tx,
+        states=values.get("state", ()),
+        kinds=values.get("kind", ()),
+        environment=values.get("environment", ""),
+        before=values.get("before"),
+        most=most,
+    )
+    alerts.note_held(found, explain.held(asked.tx, asked.settings, asked.now))
+    return {"alerts": found, "next_before": found[-1]["id"] if len(found) == most else None}
+
+
+def _calendar(asked: Asked) -> Any:
+    """Sums by day, environment and currency; what is overdue stands on its day, so none of it is left out."""
+    until = asked.today + asked.values.get("days", 62)
+    days: dict[tuple[int, str, str], dict[str, Any]] = {}
+    undated = 0
+    for due in fleet.due(asked.tx, asked.names, sandbox=asked.settings.with_sandbox):
+        if due.renews_on is None:
+            undated += due.numbers
+            continue
+        if due.renews_on > until:
+            continue
+        nothing = {"numbers": 0, "amount": Decimal(0), "unpriced": 0, "without_auto_renewal": 0, "lapsing": 0}
+        one = days.setdefault((due.renews_on, due.environment, due.currency), nothing)
+        one["numbers"] += due.numbers
+        one["amount"] += due.amount
+        one["unpriced"] += due.numbers if due.cost is None else 0
+        one["without_auto_renewal"] += 0 if due.auto_renewal else due.numbers
+        one["lapsing"] += due.numbers if due.is_lapsing else 0
+    return {
+        "today": date.fromordinal(asked.today).isoformat(),
+        "days": [
+            {"on": date.fromordinal(on).isoformat(), "environment": name, "currency": currency or None, **one}
+            for (on, name, currency), one in sorted(days.items())
+        ],
+        "undated": undated,
+    }
+
+
+def _forecast(asked: Asked) -> Any:
+    months = asked.values.get("months", 6)
+    environment = asked.values.get("environment", "")
+    return forecast.look(asked.tx, asked.settings, asked.now, months, environment=environment).as_json()
+
+
+def _health(asked: Asked) -> Any:
+    return health.examine(asked.tx, asked.settings, asked.now).as_json()
+
+
+ANSWERS: Mapping[str, Callable[[Asked], Any]] = {
+    "status": _status,
+    "numbers": _numbers,
+    "number": _number,
+    "history": _history,
+    "alerts": _alerts,
+    "calendar": _calendar,
+    "forecast": _forecast,
+    "health": _health,
+}

@@ -1,0 +1,88 @@
+"""The OpenAPI document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from renewal_watch import __version__
+from renewal_watch.web.api.examples import EXAMPLES
+from renewal_watch.web.api.operations import operations
+from renewal_watch.web.api.schemas import SCHEMAS
+from renewal_watch.web.api.shapes import PROBLEM, TEXT, Operation, Schema, ref
+
+
+def document(environments: Sequence[str], *, needs_login: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of every operation."""
+    told: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "renewal-watch",
+            "version": __version__,
+            "summary": "Rented phone numbers, what was found about them, and what they will cost",
+            "description": "To be read only. Instants are RFC 3339 in UTC, days whole numbers, money a decimal in text "
+            "with its currency beside it. Keys are added over time.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": {one.path: {"get": _described(one, needs_login=needs_login)} for one in operations(environments)},
+        "components": {"schemas": SCHEMAS, "responses": _RESPONSES},
+    }
+    if needs_login:
+        told["components"]["securitySchemes"] = {
+            "password": {"type": "http", "scheme": "basic", "description": "The password of the pages, with any name"}
+        }
+        told["security"] = [{"password": []}]
+    return told
+
+
+def _problem_response(about: str) -> Schema:
+    return {"description": about, "content": {PROBLEM: {"schema": ref("Problem")}}}
+
+
+_RESPONSES = {
+    "BadParameter": _problem_response("A parameter is refused; the problem names it"),
+    "LoginNeeded": _problem_response("The password of the pages is needed"),
+    "NotFound": _problem_response("There is no such number"),
+    "WrongMethod": _problem_response("It can only be read")
+    | {"headers": {"Allow": {"description": "The methods that it takes", "schema": TEXT}}},
+    "Unavailable": _problem_response("The database cannot be read now"),
+}
+
+
+def _described(one: Operation, *, needs_login: bool) -> dict[str, Any]:
+    names = re.findall(r"{(\w+)}", one.path)
+    responses = {
+        "200": {
+            "description": SCHEMAS[one.schema]["description"],
+            "content": {"application/json": {"schema": ref(one.schema), "example": one.example}},
+        },
+        "400": {"$ref": "#/components/responses/BadParameter"},
+        **({"401": {"$ref": "#/components/responses/LoginNeeded"}} if needs_login else {}),
+        **({"404": {"$ref": "#/components/responses/NotFound"}} if names else {}),
+        "405": {"$ref": "#/components/responses/WrongMethod"},
+        "503": {"$ref": "#/components/responses/Unavailable"},
+    }
+    in_path = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": {"environment": "An environment's name", "id": "The provider's id of a number"}[name],
+            "schema": {"type": "string", "minLength": 1},
+            "example": EXAMPLES["Number"][name],
+        }
+        for name in names
+    ]
+    in_query = [
+        {
+            "name": parameter.name,
+            "in": "query",
+            "description": parameter.about,
+            "schema": parameter.schema,
+            **({} if parameter.example is None else {"example": parameter.example}),
+        }
+        for parameter in one.parameters
+    ]
+    return {"operationId": one.name, "summary": one.about, "parameters": in_path + in_query, "responses": responses}

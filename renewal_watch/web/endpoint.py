@@ -1,0 +1,82 @@
+"""Answers the questions of the API: parameters read, problems told, bodies encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from renewal_watch.errors import StoreError
+from renewal_watch.reports import tables
+from renewal_watch.text import REDACTOR
+from renewal_watch.web.api.answers import ANSWERS
+from renewal_watch.web.api.asked import Asked, Refused, read
+from renewal_watch.web.api.document import document
+from renewal_watch.web.api.operations import operations
+from renewal_watch.web.api.shapes import PREFIX, PROBLEM
+from renewal_watch.web.state import State
+
+METHODS = "GET, HEAD"
+
+
+def routes(state: State) -> list[Route]:
+    """The addresses below ``/api/v1``; of what is none of them a problem is the answer."""
+    named = [Route(one.route, _Endpoint(state, one.name)) for one in operations(())]
+    return [*named, Route(f"{PREFIX}/{{rest:path}}", _Endpoint(state, ""))]
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+    """What is wrong, as RFC 9457 says it."""
+    titles = {400: "Bad request", 401: "Login needed", 404: "Not found", 405: "Method not allowed", 503: "Unavailable"}
+    said = {"type": "about:blank", "title": titles.get(status, "Error"), "status": status, "detail": detail, **more}
+    return Response(_encoded(said), status, headers, PROBLEM)
+
+
+def _encoded(value: Any) -> bytes:
+    return tables.dumps(value).encode("utf-8", "backslashreplace")  # half a pair, as JSON escapes it
+
+
+class _Endpoint:
+    """One address; the settings may be others at every request, and the environments with them."""
+
+    def __init__(self, state: State, name: str) -> None:
+        self.state = state
+        self.name = name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        answer = await run_in_threadpool(self.answered, request)
+        await answer(scope, receive, send)
+
+    def answered(self, request: Request) -> Response:
+        """The answer to one request, whatever it is."""
+        names = [one.name for one in self.state.settings.environments]
+        operation = next((one for one in operations(names) if one.name == self.name), None)
+        if operation is None:
+            return problem(404, f"There is nothing at this address; see {PREFIX}/openapi.json.")
+        if request.method not in ("GET", "HEAD"):
+            return problem(405, "It can only be read.", {"Allow": METHODS})
+        try:
+            values = read(operation, request)
+            if operation.name == "openapi":
+                said: Any = document(names, needs_login=self.state.needs_login_to_read)
+            else:
+                with self.state.reading() as tx:
+                    asked = Asked(
+                        tx=tx,
+                        settings=self.state.settings,
+                        now=self.state.clock(),
+                        values=values,
+                        inventory=lambda: self.state.routing().inventory,
+                    )
+                    said = ANSWERS[operation.name](asked)
+        except Refused as refused:
+            return problem(refused.status, refused.detail, **refused.more)
+        except StoreError as error:
+            return problem(503, REDACTOR.clean(str(error)), {"Retry-After": "10"})
+        return Response(_encoded(said), media_type="application/json")

@@ -1,0 +1,1 @@
+"""The pages, each as the values that its template shows."""

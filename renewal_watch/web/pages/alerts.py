@@ -1,0 +1,115 @@
+"""What was found, and the fate of each message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from renewal_watch.alerts.phrases import who
+from renewal_watch.database.transaction import Transaction
+from renewal_watch.errors import UsageError
+from renewal_watch.model.alerts import Severity
+from renewal_watch.reports import alerts as reports_alerts
+from renewal_watch.reports import explain
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store import fleet
+from renewal_watch.store.incidents.silences import list_silences
+from renewal_watch.store.outbox.alerts import list_alerts
+from renewal_watch.store.outbox.waiting import outbox_counts
+from renewal_watch.text import plain, printable
+from renewal_watch.web.pages.fleet import whole
+from renewal_watch.web.pages.frame import Params
+from renewal_watch.web.pages.lines import silence_of
+from renewal_watch.web.pages.words import link, number_path
+
+ALERTS_PER_PAGE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsPage:
+    """Alerts with the fate of every delivery, newest first."""
+
+    alerts: Sequence[Mapping[str, Any]]
+    about: tuple[str, str] | None  # the number, and its page
+    query: Mapping[str, str]
+    following: str
+    is_first: bool
+    outbox: Mapping[str, Any]
+    silences: Sequence[Mapping[str, Any]]
+    is_filtered: bool
+
+
+STATES = {"": "any", "pending": "waiting for a channel", "failed": "never delivered somewhere"}
+SEVERITIES = {"": "any", "warning": "warning or worse", "critical": "critical"}
+
+
+def alerts_page(tx: Transaction, settings: Settings, params: Params, now: datetime) -> AlertsPage:
+    """What was found. Raises UsageError for a filter that is none."""
+    state, severity = params.get("state", ""), params.get("severity", "")
+    for name, value, known in (("state", state, STATES), ("severity", severity, SEVERITIES)):
+        if value not in known:
+            msg = f"{name}: {printable(value, 40)!r} is not known; it is one of: {', '.join(filter(None, known))}"
+            raise UsageError(msg)
+    before = whole(params, "before")
+    environment, provider_id = params.get("environment", ""), params.get("id", "")
+    about = fleet.one(tx, environment, provider_id) if provider_id else None
+    if provider_id and about is None:
+        msg = f"id: no number of {printable(environment, 40)!r} is known by {printable(provider_id, 60)!r}"
+        raise UsageError(msg)
+    found = list_alerts(
+        tx,
+        number=about and about.known,
+        states=[state] if state else [],
+        severity=Severity[severity or "info"],
+        before=before,
+        most=ALERTS_PER_PAGE + 1,
+    )
+    shown = found[:ALERTS_PER_PAGE]
+    reports_alerts.note_held(shown, explain.held(tx, settings, now))
+    given = {"state": state, "severity": severity}
+    if about is not None:
+        given |= {"environment": environment, "id": provider_id}
+    kept = {key: value for key, value in given.items() if value}
+    return AlertsPage(
+        alerts=alerts_of(shown),
+        about=about and (plain(who(about.number), 60), number_path(environment, provider_id)),
+        query=kept,
+        following=link("/alerts", kept, before=shown[-1]["id"]) if len(found) > ALERTS_PER_PAGE else "",
+        is_first=before is None,
+        outbox=outbox_counts(tx),
+        silences=[silence_of(one) for one in list_silences(tx) if one.is_active(now)],
+        is_filtered=bool(kept),
+    )
+
+
+def alerts_of(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Alerts as a template lays them out: every delivery with the word for its fate."""
+    return [
+        {
+            **one,
+            "lines": [printable(line, 2000) for line in one["text"].splitlines() if line.strip()],
+            "number": one["number"] and plain(one["number"], 60),
+            "path": one["number_id"] and number_path(one["environment"], one["number_id"]),
+            "hidden": one["hidden"] and printable(one["hidden"], 300),
+            "deliveries": [_delivery(delivery) for delivery in one["deliveries"]],
+            "can_retry": any(delivery["state"] in ("failed", "pending") for delivery in one["deliveries"]),
+        }
+        for one in found
+    ]
+
+
+def _delivery(one: Mapping[str, Any]) -> dict[str, Any]:
+    state = one["state"]
+    if state == "pending":
+        state = (
+            "sending"
+            if one["leased_until"]
+            else "held"
+            if one.get("held_until")
+            else "retrying"
+            if one["attempts"]
+            else "waiting"
+        )
+    return {**one, "fate": state, "last_error": one["last_error"] and plain(one["last_error"], 500)}

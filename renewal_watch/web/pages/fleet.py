@@ -1,0 +1,155 @@
+"""The fleet: searched, sorted, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from renewal_watch.database.transaction import Transaction
+from renewal_watch.errors import UsageError
+from renewal_watch.model import renewal_day
+from renewal_watch.reports import rows
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store import fleet
+from renewal_watch.store.environments import environment_states
+from renewal_watch.store.fleet import Query
+from renewal_watch.text import printable
+from renewal_watch.web.pages.frame import Params
+from renewal_watch.web.pages.lines import Line, line_of
+from renewal_watch.web.pages.words import link
+
+AHEAD = 60  # days of the calendar, after today
+SHOWS = {  # what a person asks for, as the query says it
+    "": "in the list",
+    "overdue": "overdue",
+    "missing": "missing",
+    "lapsing": "meant to lapse",
+    "sandbox": "sandbox",
+    "all": "all ever seen",
+}
+WITHIN = {"": "any day", "0": "today", "1": "1 day", "3": "3 days", "7": "7 days", "14": "14 days", "30": "30 days"}
+AUTO = {"": "on or off", "on": "on", "off": "off"}
+COLUMNS = {"number": "Number", "environment": "Environment", "status": "Status", "renewal": "Renews", "cost": "Cost"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPage:
+    """One page of numbers, with the way to the others."""
+
+    lines: Sequence[Line]
+    query: Mapping[str, str]  # what is not as by default, as it stands in the address
+    total: int
+    is_more: bool
+    first: int
+    page: int
+    previous: str
+    following: str
+    heads: Sequence[tuple[str, str, str]]  # column, title, aria-sort
+    sort_links: Mapping[str, str]
+    environments: Sequence[str]
+    statuses: Sequence[str]
+    counts: Sequence[tuple[str, int, str, str]]  # what, how many, link, tone
+    is_filtered: bool
+    is_empty: bool  # no number was ever seen
+    day: date | None
+
+
+def asked(params: Params) -> Query:
+    """The query of a page's address. Raises UsageError for what no page has."""
+    show = params.get("show", "")
+    page = whole(params, "page")
+    given: dict[str, Any] = {
+        "search": params.get("search", "")[:100],
+        **{name: params.get(name, "") for name in ("environment", "status", "country", "type", "currency")},
+        "auto_renewal": {"on": True, "off": False}.get(params.get("auto", "")),
+        "within": whole(params, "within"),
+        "renews_on": _day(params.get("day", "")),
+        "overdue": show == "overdue",
+        "show": "present" if show in ("", "overdue") else show,
+        "order": params.get("sort") or "renewal",
+        "descending": params.get("way") == "down",
+        "page": 1 if page is None else page,
+    }
+    return Query(**given)
+
+
+def whole(params: Params, name: str) -> int | None:
+    """A parameter as a whole number, None for an empty one. Raises UsageError."""
+    text = params.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 (digits)
+        msg = f"{name}: {printable(text, 40)!r} is not a whole number"
+        raise UsageError(msg)
+    return int(text)
+
+
+def _day(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        msg = f"day: {printable(text, 40)!r} is not a day; write it like 2026-11-23"
+        raise UsageError(msg) from None
+
+
+def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetime) -> FleetPage:
+    """The numbers that are asked for. Raises UsageError for a query that no page has."""
+    query = asked(params)
+    names = [one.name for one in settings.environments]
+    today = renewal_day.today(now, settings.timezone)
+    found = fleet.page(tx, query, names, today, sandbox=settings.with_sandbox)
+    policies = {one.name: settings.policy(one) for one in settings.environments}
+    lines = [
+        line_of(rows.row(one.environment, one.known, one.number, policies[one.environment], now)) for one in found.rows
+    ]
+    kept = {key: value for key, value in params.items() if value and key in _KEYS}
+    counts = fleet.counts(tx, names, today, sandbox=settings.with_sandbox)
+    first = (query.page - 1) * query.per_page
+    is_last = first + len(lines) >= found.total and not found.is_more
+    return FleetPage(
+        lines=lines,
+        query=kept,
+        total=found.total,
+        is_more=found.is_more,
+        first=first + 1,
+        page=query.page,
+        previous=link("/", kept, page=query.page - 1 if query.page > 2 else None) if query.page > 1 else "",  # noqa: PLR2004
+        following="" if is_last or not lines else link("/", kept, page=query.page + 1),
+        heads=[(name, title, _aria_sort(name, query)) for name, title in COLUMNS.items()],
+        sort_links={name: _sort_link(name, query, kept) for name in COLUMNS},
+        environments=names if len(names) > 1 else [],
+        statuses=fleet.statuses(tx),
+        counts=[_count(what, count) for what, count in counts.items() if count],
+        is_filtered=bool(kept.keys() - {"sort", "way", "page"}),
+        is_empty=not lines and not any(watch.has_baseline for _, watch, _ in environment_states(tx)),
+        day=query.renews_on,
+    )
+
+
+_KEYS = frozenset(
+    {
+        *("search", "environment", "status", "country", "type", "currency", "auto", "within", "day"),
+        *("show", "sort", "way", "page"),
+    }
+)
+
+
+def _aria_sort(name: str, query: Query) -> str:
+    if name != query.order:
+        return "none"
+    return "descending" if query.descending else "ascending"
+
+
+def _sort_link(name: str, query: Query, kept: Mapping[str, str]) -> str:
+    turns = name == query.order and not query.descending
+    return link("/", kept, sort=None if name == "renewal" else name, way="down" if turns else None, page=None)
+
+
+def _count(what: str, count: int) -> tuple[str, int, str, str]:
+    if what in ("overdue", "missing"):
+        return what, count, link("/", {}, show=what), "bad"
+    return what, count, link("/", {}, status=what), "mind"

@@ -1,0 +1,70 @@
+"""One number in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from renewal_watch.alerts.phrases import money, who
+from renewal_watch.reports import rows
+from renewal_watch.reports.rows import Row
+from renewal_watch.text import plain, printable
+from renewal_watch.web.pages.words import Words, number_path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One number as a row of a table."""
+
+    path: str
+    number: str
+    environment: str
+    status: str
+    status_tone: str
+    left: str
+    left_tone: str
+    renews_on: date | None
+    auto: str
+    cost: str
+    notes: Sequence[str]
+
+
+def line_of(row: Row) -> Line:
+    """A number as a line of a table."""
+    number = row.number
+    lost = not number.auto_renewal
+    status = plain(number.status or "not stated", 40)
+    return Line(
+        path=number_path(row.environment, row.known.provider_id),
+        number=plain(who(number), 40),
+        environment=row.environment,
+        status=status,
+        status_tone="ok" if status == "active" else "mind",
+        left=Words.left(row.days_left),
+        left_tone=_left_tone(row.days_left, is_lost=lost),
+        renews_on=row.renews_on,
+        auto={True: "on", False: "off", None: "not stated"}[number.auto_renewal],
+        cost="" if number.cost is None else money(number.cost, number.currency),
+        notes=[note for note in rows.notes(row) if note != "OVERDUE"],
+    )
+
+
+def _left_tone(left: int | None, *, is_lost: bool) -> str:
+    if left is None:
+        return "calm"
+    if left < 0:
+        return "bad"
+    return "mind" if is_lost and left <= 7 else "calm"  # noqa: PLR2004 (days: a week to act)
+
+
+def silence_of(one: Any) -> dict[str, Any]:
+    """A silence as a page shows it."""
+    return {
+        "pk": one.pk,
+        "about": rows.matched(one.match, one.kinds),
+        "ends_at": one.ends_at,
+        "author": printable(one.author, 80),
+        "comment": printable(one.comment, 300),
+    }

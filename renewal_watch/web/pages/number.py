@@ -1,0 +1,112 @@
+"""Everything about one number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from renewal_watch.alerts.phrases import who
+from renewal_watch.database.transaction import Transaction
+from renewal_watch.model.numbers import CAPABILITIES
+from renewal_watch.notify.routing import Routing
+from renewal_watch.reports import alerts as reports_alerts
+from renewal_watch.reports import explain
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.environments import environment_state
+from renewal_watch.store.fleet import Listed
+from renewal_watch.store.history import history_of
+from renewal_watch.text import plain, printable
+from renewal_watch.web.pages import charts
+from renewal_watch.web.pages.alerts import alerts_of
+from renewal_watch.web.pages.lines import Line, line_of, silence_of
+from renewal_watch.web.pages.words import Words
+
+ALERTS_OF_NUMBER = 15  # on its own page
+EVENTS = 200  # of one number's history, the newest
+LENGTHS = {"4h": "4 hours", "1d": "1 day", "3d": "3 days", "7d": "7 days", "30d": "30 days"}  # of a silence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberPage:
+    """Everything about one number."""
+
+    number: str
+    environment: str
+    provider_id: str
+    line: Line
+    facts: Sequence[tuple[str, str]]
+    reasons: Sequence[str]
+    matters: Sequence[Mapping[str, Any]]
+    is_acknowledged: bool
+    is_lapsing: bool
+    silences: Sequence[Mapping[str, Any]]
+    alerts: Sequence[Mapping[str, Any]]
+    more_alerts: bool
+    events: Sequence[Mapping[str, Any]]
+    more_events: bool
+    actions: Sequence[Mapping[str, Any]]
+    chart: str
+    chart_text: str
+
+
+def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, now: datetime) -> NumberPage:
+    """One number, why it did or did not alert, and what comes next. Raises UsageError for one of a lost environment."""
+    found = explain.explain(tx, settings, way, one, now, most=ALERTS_OF_NUMBER + 1)
+    environment_id = environment_state(tx, one.environment)[0]
+    history = history_of(tx, one.known, environment_id, most=EVENTS + 1)
+    words = Words.of(now, settings.timezone)
+    number = found.row.number
+    facts = {
+        "Id": plain(one.known.provider_id, 100),
+        "Country": plain(number.country_code or ""),
+        "Type": plain(number.type or ""),
+        "Can do": ", ".join(name for name in CAPABILITIES if name in number.capabilities) or "nothing",
+        "Owner": plain(found.record.owner),
+        "Labels": plain(", ".join(found.record.labels)),
+        "Note": plain(found.record.note),
+    }
+    drawn = charts.lifeline(charts.stretches(history, now), now, words.zone)
+    return NumberPage(
+        number=plain(who(number), 60),
+        environment=one.environment,
+        provider_id=one.known.provider_id,
+        line=line_of(found.row),
+        facts=[(name, value) for name, value in facts.items() if value],
+        reasons=found.lines,
+        matters=[
+            {
+                "topic": key.topic,
+                "kind": matter.kind,
+                "severity": matter.severity.name,
+                "opened_at": matter.opened_at,
+                "alert_id": matter.alert_id,
+                "ack": matter.ack and {"by": printable(matter.ack.by, 80), "at": matter.ack.at},
+                "hidden": matter.hidden and printable(matter.hidden, 300),
+            }
+            for key, matter in found.matters.items()
+        ],
+        is_acknowledged=bool(found.matters) and all(matter.ack is not None for matter in found.matters.values()),
+        is_lapsing=one.known.lapse is not None,
+        silences=[silence_of(silence) for silence in found.silences],
+        alerts=alerts_of(found.alerts[:ALERTS_OF_NUMBER]),
+        more_alerts=len(found.alerts) > ALERTS_OF_NUMBER,
+        events=[_event(event) for event in history[::-1][:EVENTS]],
+        more_events=len(history) > EVENTS,
+        actions=[
+            {**action, "author": printable(action["author"], 80), "comment": printable(action["comment"], 300)}
+            for action in found.actions[:20]
+        ],
+        chart=drawn.svg,
+        chart_text=drawn.text,
+    )
+
+
+def _event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """A change in words; a value of the provider is shown as JSON, so that nothing of it is hidden."""
+    fields = [
+        (plain(name, 60), reports_alerts.changed_value(field, "before"), reports_alerts.changed_value(field, "now"))
+        for name, field in event["fields"].items()
+    ]
+    return {"seen_at": event["seen_at"], "not_yet_at": event["not_yet_at"], "what": event["what"], "fields": fields}
