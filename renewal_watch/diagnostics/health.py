@@ -14,10 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select
-
 from renewal_watch.alerts.phrases import instant, span
-from renewal_watch.database.schema import deliveries
 from renewal_watch.database.store import schema_fault
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
@@ -30,7 +27,13 @@ from renewal_watch.store import leases
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.incidents.timers import fired_at
 from renewal_watch.store.leases import daemon_seen
-from renewal_watch.store.outbox.waiting import failing_channels, held_deliveries, orphaned_deliveries
+from renewal_watch.store.outbox.waiting import (
+    due_since,
+    failing_channels,
+    held_deliveries,
+    orphaned_deliveries,
+    pending_of,
+)
 from renewal_watch.text import REDACTOR, plain
 
 SENT_WITHIN = timedelta(minutes=15)  # of the time at which a message may go; see ``late``
@@ -198,13 +201,7 @@ def late(tx: Transaction, settings: Settings, now: datetime) -> int:
     then = now - SENT_WITHIN - max((one.interval for one in settings.environments), default=timedelta(0))
     found = 0
     for channel in settings.channels:
-        query = select(deliveries.c.message_id).where(
-            deliveries.c.state == "pending",
-            deliveries.c.channel == channel.name,
-            deliveries.c.next_attempt_at <= then,
-            or_(deliveries.c.leased_until.is_(None), deliveries.c.leased_until <= then),
-        )
-        waiting = set(tx.connection.execute(query).scalars())
+        waiting = due_since(tx, channel.name, then)
         found += len(waiting - held_deliveries(tx, channel, settings.timezone, then).keys()) if waiting else 0
     return found
 
@@ -216,11 +213,7 @@ def _outbox(tx: Transaction, settings: Settings, now: datetime) -> Finding:
         reason = f"{many} could have been sent long ago: nothing sends; it is done by: renewal-watch run, or send"
         return Finding(name="outbox", ok=False, reason=reason)
     names = [one.name for one in settings.channels]
-    pending = tx.connection.execute(
-        select(func.count())
-        .select_from(deliveries)
-        .where(deliveries.c.state == "pending", deliveries.c.channel.in_(names))
-    ).scalar_one()
+    pending = pending_of(tx, names)
     waits = {0: "no message waits", 1: "1 message waits, in time"}.get(pending, f"{pending} messages wait, in time")
     # No fault, for it would stay one where a channel was taken out on purpose; but nothing of it is in time.
     never = [orphaned(name, count) for name, count in orphaned_deliveries(tx, names).items()]

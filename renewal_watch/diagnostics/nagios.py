@@ -33,6 +33,7 @@ from renewal_watch.notify import suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Situation
 from renewal_watch.store.numbers import number_ids, numbers_by_id
+from renewal_watch.store.watched import Number
 from renewal_watch.text import plain
 
 SERVICE = "RENEWAL"
@@ -56,20 +57,6 @@ class State(IntEnum):
     def rank(self) -> int:
         """How much it weighs against others."""
         return (State.OK, State.WARNING, State.UNKNOWN, State.CRITICAL).index(self)
-
-
-class Number(NamedTuple):
-    """A number that may demand something. ``renews_on`` is an ordinal."""
-
-    environment: str
-    provider_id: str
-    number: str
-    renews_on: int | None
-    auto_renewal: bool
-    status: str
-    is_overdue: bool
-    is_missing: bool
-    is_lapsing: bool
 
 
 class Concern(NamedTuple):

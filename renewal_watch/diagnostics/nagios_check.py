@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
-
-from renewal_watch.database.schema import absences, cycles, environments, lapses, numbers
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import turn
 from renewal_watch.diagnostics import health
-from renewal_watch.diagnostics.nagios import Concern, Number, Outcome, State, judge, of_lists, outcome, set_aside
+from renewal_watch.diagnostics.nagios import Concern, Outcome, State, judge, of_lists, outcome, set_aside
 from renewal_watch.diagnostics.nagios_thresholds import Threshold, as_performance
 from renewal_watch.model import renewal_day
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.incidents.situation import situation_of
-from renewal_watch.store.selections import MISSING
+from renewal_watch.store.watched import Number, Size, candidates_of, sizes_of, watched_of
 from renewal_watch.text import plain
 
 
@@ -53,9 +49,9 @@ def examine(
         place = f" ({one.environment})" if len(settings.environments) > 1 else ""
         return f"{shown}{place}" if (shown := name[settings.metrics.labels]) else ""
 
-    watched = _watched(settings, fresh)
-    those = [*_candidates(tx, watched)]
-    sizes = _sizes(tx, watched) if fresh else []
+    watched = watched_of(settings, fresh)
+    those = [*candidates_of(tx, watched)]
+    sizes = sizes_of(tx, watched) if fresh else []
     severities = {key: one.severity for key, one in situation.matters.items()}
     found = [
         *of_lists(watches[name] for name in fresh),
@@ -84,76 +80,12 @@ def examine(
     )
 
 
-def _watched(settings: Settings, names: Sequence[str]) -> ColumnElement[bool]:
-    """Numbers of these environments that alerts speak of."""
-    of = {
-        is_all: select(environments.c.id).where(
-            environments.c.name.in_([name for name in names if settings.environment(name).include_sandbox == is_all])
-        )
-        for is_all in (True, False)
-    }
-    return or_(
-        numbers.c.environment_id.in_(of[True]), and_(numbers.c.environment_id.in_(of[False]), ~numbers.c.is_sandbox)
-    )
-
-
-class Size(NamedTuple):
-    """How many numbers of an environment are watched and in its list, have a renewal day, and renew by themselves on one."""
-
-    environment: str
-    total: int
-    dated: int
-    renewing: int
-
-
-def _sizes(tx: Transaction, watched: ColumnElement[bool]) -> list[Size]:
-    query = (
-        select(
-            environments.c.name,
-            func.count(),
-            func.count(numbers.c.renews_on),
-            func.count(case((numbers.c.auto_renewal, numbers.c.renews_on))),
-        )
-        .join(numbers, numbers.c.environment_id == environments.c.id)
-        .where(watched, ~MISSING)
-        .group_by(environments.c.name)
-    )
-    return [Size(*row) for row in tx.connection.execute(query)]
-
-
 def _dayless(sizes: Iterable[Size]) -> Iterator[Concern]:
     """The environments of which no number ever had a renewal day: nobody knows what will be lost."""
     alert, topic = turn.FLAW_KINDS[turn.DAYS]
     for name, _, dated, _ in sizes:
         if not dated:
             yield Concern(State.WARNING, "", name, "", alert, topic, f"{name}:", "no number has a renewal day")
-
-
-def _candidates(tx: Transaction, watched: ColumnElement[bool]) -> Iterator[Number]:
-    """The numbers that may demand something, the first to renew first."""
-    is_overdue = and_(cycles.c.overdue_told.is_not(None), cycles.c.overdue_told > 0)
-    is_missing = absences.c.missing_at.is_not(None)
-    query = (
-        select(
-            environments.c.name,
-            numbers.c.provider_id,
-            numbers.c.number,
-            numbers.c.renews_on,
-            numbers.c.auto_renewal,
-            numbers.c.status,
-            is_overdue,
-            is_missing,
-            lapses.c.number_id.is_not(None),
-        )
-        .join(environments, environments.c.id == numbers.c.environment_id)
-        .outerjoin(cycles, cycles.c.number_id == numbers.c.id)
-        .outerjoin(absences, absences.c.number_id == numbers.c.id)
-        .outerjoin(lapses, lapses.c.number_id == numbers.c.id)
-        .where(watched, or_(numbers.c.status != "active", is_missing, is_overdue, ~numbers.c.auto_renewal))
-        .order_by(numbers.c.renews_on, numbers.c.id)
-    )
-    for row in tx.connection.execute(query):
-        yield Number(*row[:6], *map(bool, row[6:]))
 
 
 def _performance(

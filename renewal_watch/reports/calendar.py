@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
-from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event
-from sqlalchemy import Select, case, func, select
 
 from renewal_watch import __version__
 from renewal_watch.alerts import phrases
-from renewal_watch.database.schema import absences, actions, changes, entries, environments, lapses, numbers, polls
+from renewal_watch.database.schema import actions
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.inventory.file import inventory_of
@@ -33,8 +31,8 @@ from renewal_watch.model.policy import Record
 from renewal_watch.model.selectors import NOBODY, digits
 from renewal_watch.model.tracking import Watch
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.calendar_rows import FIRST, Renewal, changed_at_, counted, lapse_changes_, renewals
 from renewal_watch.store.environments import environment_states
-from renewal_watch.store.selections import MISSING
 from renewal_watch.text import plain
 
 MOST = 2000  # events of single numbers: about 1 MB, the most that Google takes in a file (its help on importing events)
@@ -42,7 +40,6 @@ NAMED = 20  # numbers that an event of a day names
 REFRESH = timedelta(hours=6)  # how often a reader should ask; many ask when they like
 CONTENT_TYPE = "text/calendar; charset=utf-8"
 _UIDS = UUID("7c04c311-be87-4712-b488-0f9e77d155de")  # made once; another one would double every event of every reader
-_FIRST = datetime(2020, 1, 1, tzinfo=UTC)  # SEQUENCE counts seconds from here: 32 bits with a sign last until 2088
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,32 +54,6 @@ class _Entry:
     categories: Sequence[str]
 
 
-class _Renewal(NamedTuple):
-    """A number with its coming renewal day, an ordinal."""
-
-    environment: str
-    renews_on: int
-    pk: int
-    provider_id: str
-    number: str
-    auto_renewal: bool
-    status: str
-    cost: Decimal | None
-    currency: str
-    changed_at: datetime
-    lapse_at: datetime | None
-
-    @property
-    def who(self) -> str:
-        """The number as dialled, else its id."""
-        return plain(self.number) or plain(self.provider_id)
-
-    @property
-    def renews(self) -> bool:
-        """Whether it will by itself, and nobody wants it gone."""
-        return self.auto_renewal and self.lapse_at is None
-
-
 def calendar(
     tx: Transaction, settings: Settings, now: datetime, *, by_day: bool = False, environment: str = ""
 ) -> bytes:
@@ -92,7 +63,7 @@ def calendar(
     """
     those = [settings.environment(environment)] if environment else list(settings.environments)
     names = [one.name for one in those]
-    is_large = tx.connection.execute(_counted(names)).scalar_one() > MOST
+    is_large = tx.connection.execute(counted(names)).scalar_one() > MOST
     about = "When the numbers renew as the provider last listed them."  # no comma: some readers split at it
     if is_large and not by_day:
         about += f" One event a day for there are more than {MOST} numbers."
@@ -108,96 +79,28 @@ def calendar(
     return text
 
 
-# --- what is asked for ------------------------------------------------------------------------------------------------
-
-_PRESENT = (
-    ~numbers.c.is_sandbox,
-    numbers.c.renews_on < date.max.toordinal(),  # no day comes after that one, and an event ends on the day after
-    ~MISSING,
-)
-
-
-def _counted(names: Sequence[str]) -> Select[Any]:
-    query = select(func.count()).select_from(numbers).join(environments, environments.c.id == numbers.c.environment_id)
-    return query.where(environments.c.name.in_(names), *_PRESENT)
-
-
-def _renewals(tx: Transaction, names: Sequence[str]) -> Iterator[_Renewal]:
-    """By day and environment, those that end first, in the order in which they were first seen."""
-    latest = select(func.max(changes.c.poll_id)).where(changes.c.number_id == numbers.c.id).scalar_subquery()
-    newest = case((latest > entries.c.poll_id, latest), else_=entries.c.poll_id)
-    query = (
-        select(
-            environments.c.name,
-            numbers.c.renews_on,
-            numbers.c.id,
-            numbers.c.provider_id,
-            numbers.c.number,
-            numbers.c.auto_renewal,
-            numbers.c.status,
-            numbers.c.cost,
-            func.coalesce(numbers.c.currency, ""),
-            polls.c.started_at,
-            lapses.c.set_at,
-        )
-        .join(environments, environments.c.id == numbers.c.environment_id)
-        .join(entries, entries.c.number_id == numbers.c.id)
-        .join(polls, polls.c.id == newest)
-        .outerjoin(lapses, lapses.c.number_id == numbers.c.id)
-        .where(environments.c.name.in_(names), *_PRESENT)
-        .order_by(numbers.c.renews_on, environments.c.name, numbers.c.auto_renewal, numbers.c.id)
-        .execution_options(yield_per=1000)
-    )
-    for row in tx.connection.execute(query):
-        one = _Renewal._make(row)
-        yield one._replace(cost=None if one.cost is None else Decimal(one.cost))
-
-
-def _lapse_changes(tx: Transaction, column: Any) -> dict[Any, datetime]:
-    """When somebody last said that a number is to go, or is to stay after all, by ``column`` of the actions."""
-    query = select(column, func.max(actions.c.at, type_=actions.c.at.type)).where(
-        actions.c.verb.in_(("lapse", "lapse withdrawn"))
-    )
-    return {row[0]: row[1] for row in tx.connection.execute(query.group_by(column))}
-
-
-def _changed_at(tx: Transaction, environment_id: int) -> datetime:
-    """When anything about the environment's numbers was last seen to change: never earlier than it was before."""
-    here = numbers.c.environment_id == environment_id
-    first = select(func.max(numbers.c.first_poll_id)).where(here)
-    later = select(func.max(changes.c.poll_id)).join(numbers, numbers.c.id == changes.c.number_id).where(here)
-    ids = [tx.connection.execute(query).scalar_one() or 0 for query in (first, later)]
-    gone = select(func.max(absences.c.missing_at)).join(numbers, numbers.c.id == absences.c.number_id).where(here)
-    at = tx.connection.execute(select(polls.c.started_at).where(polls.c.id == max(ids))).scalar_one_or_none() or _FIRST
-    missing_at = tx.connection.execute(gone).scalar_one()
-    return at if missing_at is None else max(at, datetime.fromtimestamp(missing_at, UTC))
-
-
-# --- events -----------------------------------------------------------------------------------------------------------
-
-
 def _by_number(tx: Transaction, names: Sequence[str], settings: Settings) -> Iterator[_Entry]:
     inventory = inventory_of(settings).current()
-    lapse_changes = _lapse_changes(tx, actions.c.number_id)
-    for one in _renewals(tx, names):
+    lapse_changes = lapse_changes_(tx, actions.c.number_id)
+    for one in renewals(tx, names):
         yield _Entry(
             key=f"{one.environment}\n{one.provider_id}",
             on=date.fromordinal(one.renews_on),
-            changed_at=max(one.changed_at, lapse_changes.get(one.pk, _FIRST)),
+            changed_at=max(one.changed_at, lapse_changes.get(one.pk, FIRST)),
             summary=_summary(one),
             lines=_lines(one, inventory),
             categories=("renewal-watch", one.environment),
         )
 
 
-def _summary(one: _Renewal) -> str:
+def _summary(one: Renewal) -> str:
     what = "renews" if one.renews else "is meant to lapse" if one.lapse_at else "ends unless renewed"
     status = "" if one.status == "active" else f" ({plain(one.status, 40) or 'no status'})"
     cost = "" if one.cost is None or one.lapse_at else f": {phrases.money(one.cost, one.currency)}"
     return f"{one.who} {what}{cost}{status}"
 
 
-def _lines(one: _Renewal, inventory: Mapping[str, Record]) -> list[str]:
+def _lines(one: Renewal, inventory: Mapping[str, Record]) -> list[str]:
     auto = "on" if one.auto_renewal else "off: it is lost after this day unless somebody renews it"
     if one.lapse_at:
         auto = f"{'on, so it would renew all the same' if one.auto_renewal else 'off'}; it is meant to lapse"
@@ -219,9 +122,9 @@ def _lines(one: _Renewal, inventory: Mapping[str, Record]) -> list[str]:
 
 def _by_day(tx: Transaction, names: Sequence[str]) -> Iterator[_Entry]:
     ids = {watch.name: pk for pk, watch, _ in environment_states(tx) if watch.name in names}
-    lapse_changes = _lapse_changes(tx, actions.c.environment_id)
-    changed = {name: max(_changed_at(tx, pk), lapse_changes.get(pk, _FIRST)) for name, pk in ids.items()}
-    for (renews_on, name), those in groupby(_renewals(tx, names), lambda one: (one.renews_on, one.environment)):
+    lapse_changes = lapse_changes_(tx, actions.c.environment_id)
+    changed = {name: max(changed_at_(tx, pk), lapse_changes.get(pk, FIRST)) for name, pk in ids.items()}
+    for (renews_on, name), those in groupby(renewals(tx, names), lambda one: (one.renews_on, one.environment)):
         on = date.fromordinal(renews_on)
         told = _Day()
         for one in those:
@@ -246,7 +149,7 @@ class _Day:
         self.costs: dict[str, Decimal] = {}  # of those that renew, by currency
         self.named: list[str] = []
 
-    def take(self, one: _Renewal) -> None:
+    def take(self, one: Renewal) -> None:
         """Count one number."""
         self.renew += one.renews
         self.end += not one.renews
@@ -306,9 +209,6 @@ def _notes(
         )
 
 
-# --- the format -------------------------------------------------------------------------------------------------------
-
-
 def _made(settings: Settings, environment: str, about: str) -> Calendar:
     made = Calendar()
     name = f"Renewals: {environment}" if environment else "Renewals"
@@ -332,7 +232,7 @@ def _event(one: _Entry) -> Event:
     made.add("uid", str(uuid5(_UIDS, one.key)))
     made.add("dtstamp", changed_at)
     made.add("last-modified", changed_at)
-    made.add("sequence", max(0, int((changed_at - _FIRST).total_seconds())))
+    made.add("sequence", max(0, int((changed_at - FIRST).total_seconds())))
     made.add("dtstart", one.on)
     made.add("dtend", one.on + timedelta(days=1))  # the first day that is not part of it
     made.add("summary", one.summary)

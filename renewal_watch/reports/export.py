@@ -19,9 +19,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import literal, null, select, union_all
-
-from renewal_watch.database.schema import changes, environments, numbers, polls
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.inventory.file import inventory_of
@@ -32,6 +29,7 @@ from renewal_watch.reports import rows as number_rows
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states
+from renewal_watch.store.history import events_of, poll_times
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.text import from_json, to_cell
 
@@ -97,35 +95,8 @@ def _numbers(tx: Transaction, settings: Settings, now: datetime, names: Sequence
 def _history(tx: Transaction, names: Sequence[str]) -> Iterator[Row]:
     """Every change of every number, number by number, the oldest first."""
     ids = {watch.name: pk for pk, watch, _ in environment_states(tx) if watch.name in names}
-    times = {pk: _poll_times(tx, pk) for pk in ids.values()}
-    listed = select(
-        numbers.c.id.label("number_id"),
-        numbers.c.first_poll_id.label("poll_id"),
-        literal(value=False).label("was_listed"),
-        literal(value=True).label("is_listed"),
-        null().label("fields"),
-        literal(1).label("is_first"),
-    ).where(numbers.c.environment_id.in_(ids.values()))
-    changed = (
-        select(
-            *(changes.c.number_id, changes.c.poll_id, changes.c.was_listed, changes.c.is_listed, changes.c.fields),
-            literal(0),
-        )
-        .join(numbers, numbers.c.id == changes.c.number_id)
-        .where(
-            numbers.c.environment_id.in_(ids.values()),
-            changes.c.fields.is_not(None) | (changes.c.was_listed != changes.c.is_listed),
-        )
-    )
-    events = union_all(listed, changed).subquery()
-    query = (
-        select(environments.c.id, environments.c.name, numbers.c.provider_id, numbers.c.number, *events.c)
-        .join_from(events, numbers, numbers.c.id == events.c.number_id)
-        .join(environments, environments.c.id == numbers.c.environment_id)
-        .order_by(events.c.number_id, events.c.poll_id)
-        .execution_options(yield_per=1000)
-    )
-    for row in tx.connection.execute(query):
+    times = {pk: poll_times(tx, pk) for pk in ids.values()}
+    for row in events_of(tx, ids.values()):
         seen_at, not_yet_at = times[row.id][row.poll_id]
         what = "changed" if row.is_listed else "unlisted"
         if row.is_listed and not row.was_listed:
@@ -139,17 +110,6 @@ def _history(tx: Transaction, names: Sequence[str]) -> Iterator[Row]:
             "what": what,
             "fields": from_json(row.fields) if row.fields else {},
         }
-
-
-def _poll_times(tx: Transaction, environment_id: int) -> dict[int, tuple[datetime, datetime | None]]:
-    """When each poll was, and the last good one before it."""
-    query = select(polls.c.id, polls.c.started_at, polls.c.outcome).where(polls.c.environment_id == environment_id)
-    found: dict[int, tuple[datetime, datetime | None]] = {}
-    before: datetime | None = None
-    for poll_id, started_at, outcome in tx.connection.execute(query.order_by(polls.c.id)):
-        found[poll_id] = (started_at, before)
-        before = started_at if outcome == "ok" else before
-    return found
 
 
 def _alerts(tx: Transaction, settings: Settings, now: datetime, environment: str) -> Iterator[Row]:

@@ -20,16 +20,14 @@ from itertools import groupby
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
-
 from renewal_watch.alerts import phrases
-from renewal_watch.database.schema import environments, polls
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.reports.renewals import Place, add_months, midnight, renewals_of
 from renewal_watch.reports.tables import Line, toned, when
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
 from renewal_watch.store.fleet import Due
+from renewal_watch.store.past_renewals import Place, add_months, midnight, renewals_of
+from renewal_watch.store.polled import Seen, seen_of
 from renewal_watch.text import plain
 
 _BAR = 24  # characters of the longest
@@ -121,19 +119,6 @@ class Month:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """From when on the history of an environment is known, and until when; None before its first list."""
-
-    name: str
-    since: datetime | None
-    until: datetime | None
-
-    def covers(self, first: datetime, last: datetime) -> bool:
-        """Whether nothing can have happened unseen between two instants."""
-        return self.since is not None and self.until is not None and self.since <= first and self.until >= last
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
     """``months`` are in order, the first is last month; within one by currency and environment.
 
@@ -213,7 +198,7 @@ def look(tx: Transaction, settings: Settings, now: datetime, months: int, *, env
     today = now.astimezone(zone).date()
     last_month = add_months(today.replace(day=1), -1)
     firsts = [add_months(last_month, step) for step in range(months + 1)]
-    seen = _seen(tx, names)
+    seen = seen_of(tx, names)
     table = _Table()
     for (place, month, cost), count in renewals_of(tx, names, last_month, zone).items():
         cell = table.at(month, place)
@@ -294,22 +279,6 @@ def _months(
         )
         yield replace(one, before=before)
         before = one.amount
-
-
-def _seen(tx: Transaction, names: Sequence[str]) -> dict[str, Seen]:
-    """What of each environment's past the history holds; what was pruned is not in it."""
-    query = (
-        select(
-            environments.c.name,
-            environments.c.last_success_at,
-            func.min(polls.c.started_at, type_=polls.c.started_at.type),
-        )
-        .join(polls, polls.c.environment_id == environments.c.id)
-        .where(environments.c.name.in_(names), polls.c.outcome == "ok")
-        .group_by(environments.c.id)
-    )
-    found = {name: Seen(name=name, since=since, until=until) for name, until, since in tx.connection.execute(query)}
-    return {name: found.get(name, Seen(name=name, since=None, until=None)) for name in names}
 
 
 def _text(amount: Decimal | None) -> str | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import func, select, text
+from sqlalchemy import Row, func, literal, null, select, text, union_all
 
 from renewal_watch.database.schema import (
     changes,
     entries,
+    environments,
     numbers,
     polls,
 )
@@ -181,3 +183,46 @@ def ticked(value: float | str, seen_at: datetime, zero_at: int, at: datetime, di
     if digits is not None:
         passed = round(passed, digits)
     return f"{Decimal(repr(passed)):f}" if isinstance(value, str) else passed
+
+
+def events_of(tx: Transaction, environment_ids: Collection[int]) -> Iterator[Row[Any]]:
+    """Every change of every number of these environments, number by number, the oldest first."""
+    listed = select(
+        numbers.c.id.label("number_id"),
+        numbers.c.first_poll_id.label("poll_id"),
+        literal(value=False).label("was_listed"),
+        literal(value=True).label("is_listed"),
+        null().label("fields"),
+        literal(1).label("is_first"),
+    ).where(numbers.c.environment_id.in_(environment_ids))
+    changed = (
+        select(
+            *(changes.c.number_id, changes.c.poll_id, changes.c.was_listed, changes.c.is_listed, changes.c.fields),
+            literal(0),
+        )
+        .join(numbers, numbers.c.id == changes.c.number_id)
+        .where(
+            numbers.c.environment_id.in_(environment_ids),
+            changes.c.fields.is_not(None) | (changes.c.was_listed != changes.c.is_listed),
+        )
+    )
+    events = union_all(listed, changed).subquery()
+    query = (
+        select(environments.c.id, environments.c.name, numbers.c.provider_id, numbers.c.number, *events.c)
+        .join_from(events, numbers, numbers.c.id == events.c.number_id)
+        .join(environments, environments.c.id == numbers.c.environment_id)
+        .order_by(events.c.number_id, events.c.poll_id)
+        .execution_options(yield_per=1000)
+    )
+    yield from tx.connection.execute(query)
+
+
+def poll_times(tx: Transaction, environment_id: int) -> dict[int, tuple[datetime, datetime | None]]:
+    """When each poll was, and the last good one before it."""
+    query = select(polls.c.id, polls.c.started_at, polls.c.outcome).where(polls.c.environment_id == environment_id)
+    found: dict[int, tuple[datetime, datetime | None]] = {}
+    before: datetime | None = None
+    for poll_id, started_at, outcome in tx.connection.execute(query.order_by(polls.c.id)):
+        found[poll_id] = (started_at, before)
+        before = started_at if outcome == "ok" else before
+    return found

@@ -23,12 +23,13 @@ from renewal_watch.errors import UsageError
 from renewal_watch.maintenance import retention
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
-from renewal_watch.reports import forecast, renewals
+from renewal_watch.reports import forecast
 from renewal_watch.reports.forecast import Forecast, Month, Sum
-from renewal_watch.reports.renewals import Place
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store import past_renewals
 from renewal_watch.store.incidents.lapses import put_lapse
 from renewal_watch.store.numbers import find_number
+from renewal_watch.store.past_renewals import Place
 
 pytestmark = BOTH
 
@@ -132,7 +133,7 @@ def test_the_31st_is_the_last_of_shorter_months(watched: Watched) -> None:
 
 @given(st.dates(date(2026, 1, 1), date(2028, 12, 31)), st.integers(0, 40))
 def test_a_day_of_another_month_is_that_day_or_its_month_s_last(day: date, count: int) -> None:
-    found = renewals.add_months(day, count)
+    found = past_renewals.add_months(day, count)
     assert (found.year * 12 + found.month) - (day.year * 12 + day.month) == count
     assert found.day == day.day or (found + DAY).day == 1
     assert found.day <= day.day
@@ -192,7 +193,7 @@ def lived(
     while at <= until:
         for index, day in days.items():
             if day < at.date():
-                days[index] = renewals.add_months(
+                days[index] = past_renewals.add_months(
                     numbers[index], (day.year - numbers[index].year) * 12 + day.month - numbers[index].month + 1
                 )
         watched.polls(at, *(one(index, day, at, **more) for index, day in days.items()))

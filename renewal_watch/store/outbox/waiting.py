@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func, or_, select
 
 from renewal_watch.database.schema import (
     channels,
@@ -127,3 +127,21 @@ def failing_channels(tx: Transaction) -> dict[str, tuple[datetime, str]]:
     failing = select(channels).where(channels.c.failing_since.is_not(None)).order_by(channels.c.name)
     rows = tx.connection.execute(failing)
     return {row.name: (row.failing_since, row.last_error) for row in rows}
+
+
+def due_since(tx: Transaction, channel: str, then: datetime) -> set[str]:
+    """The messages of a channel that could have been sent at that time and that nobody is sending."""
+    query = select(deliveries.c.message_id).where(
+        deliveries.c.state == "pending",
+        deliveries.c.channel == channel,
+        deliveries.c.next_attempt_at <= then,
+        or_(deliveries.c.leased_until.is_(None), deliveries.c.leased_until <= then),
+    )
+    return set(tx.connection.execute(query).scalars())
+
+
+def pending_of(tx: Transaction, channels: Sequence[str]) -> int:
+    """How many messages wait for these channels."""
+    query = select(func.count()).select_from(deliveries)
+    query = query.where(deliveries.c.state == "pending", deliveries.c.channel.in_(channels))
+    return int(tx.connection.execute(query).scalar_one())

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from renewal_watch.model.kinds import KINDS
-from renewal_watch.reports import renewals
-from renewal_watch.store import fleet
+from renewal_watch.store import fleet, past_renewals
 from renewal_watch.web.api.examples import EXAMPLES
 from renewal_watch.web.api.shapes import PREFIX, Operation, choice, choices, flag, integer, text_parameter
 
@@ -93,7 +92,7 @@ def operations(environments: Sequence[str]) -> list[Operation]:
             about="What renewals will cost by month, environment and currency, and the change against the month before.",
             schema="Forecast",
             example=EXAMPLES["Forecast"],
-            parameters=[environment, integer("months", 1, renewals.LONGEST, "How many, with the present one", 6)],
+            parameters=[environment, integer("months", 1, past_renewals.LONGEST, "How many, with the present one", 6)],
         ),
         Operation(
             path=f"{PREFIX}/health",
