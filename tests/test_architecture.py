@@ -118,7 +118,7 @@ def test_one_library_one_door() -> None:
         "urllib3": {"provider.http"},
         "apprise": {"channels.apprise_child"},
         "alembic": {"database.store"},
-        "apscheduler": {"daemon.daemon", "schedule.cron"},
+        "apscheduler": {"daemon.ticker", "schedule.cron"},
         "pyjson5": {"provider.talkover.decode"},
         "prometheus_client": {"diagnostics.metrics"},
         "icalendar": {"reports.calendar"},
@@ -154,6 +154,14 @@ def test_a_broad_except_stands_only_around_the_turns() -> None:
         and node.type.id in ("Exception", "BaseException")
     }
     assert found == {
-        *("daemon.daemon", "daemon.membership", "operations.poll", "operations.account_poll", "operations.dispatch"),
+        *(
+            "daemon.daemon",
+            "daemon.membership",
+            "daemon.trouble",
+            "daemon.workers",
+            "operations.poll",
+            "operations.account_poll",
+            "operations.dispatch",
+        ),
         *("notify.templates", "cli.plugin", "cli.watching"),
     }

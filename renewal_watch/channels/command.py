@@ -16,7 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from renewal_watch.channels.hook_limits import GRACE_S, KEPT, SAID, UNBOUNDED
+from renewal_watch.channels import hook_limits
+from renewal_watch.channels.hook_limits import KEPT, SAID, UNBOUNDED
 from renewal_watch.channels.limits import Limits
 from renewal_watch.errors import ChannelError
 from renewal_watch.model.alerts import Message
@@ -60,7 +61,7 @@ class CommandHook:
         if self._stopped.is_set():
             msg = "the channel is being closed"
             raise ChannelError(msg)
-        alarm_s = self._timeout_s + GRACE_S + 1  # a living parent was to end it before
+        alarm_s = self._timeout_s + hook_limits.GRACE_S + 1  # a living parent was to end it before
         try:
             child = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _RUN, str(alarm_s), *self._command],
@@ -94,7 +95,7 @@ class CommandHook:
             in_time = pipes.follow(self._timeout_s, self._stopped.is_set)
             if not in_time:
                 _kill(child, signal.SIGTERM)
-                pipes.follow(GRACE_S, lambda: False)
+                pipes.follow(hook_limits.GRACE_S, lambda: False)
         finally:
             _kill(child, signal.SIGKILL)  # before it is reaped: until then nobody else has the number of its group
             child.wait()

@@ -92,7 +92,7 @@ def backup(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT0
 @click.pass_context
 def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001
     """Put the backup FILE in place of the database; the old one is kept. The daemon must be stopped."""
-    from renewal_watch.daemon.daemon import only_one
+    from renewal_watch.daemon.lock import only_one
     from renewal_watch.database.engine import shown
     from renewal_watch.database.sqlite import sqlite_path
     from renewal_watch.maintenance import restoring
@@ -198,7 +198,7 @@ def _url(ctx: click.Context, url: str | None, file: Path | None) -> str:
 
 def _keep_daemons_off(stack: contextlib.ExitStack, *urls: str) -> None:
     """Hold the locks of the files among the databases, which must not be the same."""
-    from renewal_watch.daemon.daemon import only_one
+    from renewal_watch.daemon.lock import only_one
     from renewal_watch.database.engine import shown
     from renewal_watch.database.sqlite import sqlite_path
 

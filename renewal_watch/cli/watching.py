@@ -38,7 +38,8 @@ def run(ctx: click.Context) -> None:
     """Run the daemon: poll on schedule, tell at once. SIGHUP reloads, SIGTERM ends."""
     from renewal_watch.channels.senders import channel_faults
     from renewal_watch.config.secret_checks import secret_faults
-    from renewal_watch.daemon.daemon import Daemon, only_one
+    from renewal_watch.daemon.daemon import Daemon
+    from renewal_watch.daemon.lock import only_one
     from renewal_watch.daemon.systemd import Systemd
     from renewal_watch.database.sqlite import sqlite_path
     from renewal_watch.database.store import Store

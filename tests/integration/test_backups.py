@@ -26,7 +26,7 @@ from rounds import few
 from test_copying import filled, plain
 
 from renewal_watch.config.loading import load
-from renewal_watch.daemon.daemon import only_one
+from renewal_watch.daemon.lock import only_one
 from renewal_watch.database import comparing, copying
 from renewal_watch.database.schema import HEAD
 from renewal_watch.database.store import Store, _migrations
@@ -410,7 +410,7 @@ def test_nothing_comes_in_between_what_is_kept_and_what_is_put_back(
         except StoreError as error:
             refused.append(str(error))
 
-    monkeypatch.setattr(saving, "save", saves)
+    monkeypatch.setattr(restoring, "save", saves)
     assert restore(tmp_path / "one.db", url_of(tmp_path / "watch.db"), tmp_path)
     assert len(refused) == 1
     with other.transaction("environment production"):

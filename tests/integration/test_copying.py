@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from rounds import few
 from sqlalchemy import JSON, Boolean, Integer, LargeBinary, Table, insert
 
-from renewal_watch.daemon.daemon import only_one
+from renewal_watch.daemon.lock import only_one
 from renewal_watch.database import comparing, copying, shape
 from renewal_watch.database.copying import Copied, copy
 from renewal_watch.database.schema import (

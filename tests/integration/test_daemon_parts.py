@@ -19,8 +19,9 @@ from receivers import Answer, http_receiver
 from world import TOKEN, World, write_config
 
 from renewal_watch.config.loading import load
-from renewal_watch.daemon import daemon
-from renewal_watch.daemon.daemon import Daemon, only_one
+from renewal_watch.daemon import daemon, ticker, trouble
+from renewal_watch.daemon.daemon import Daemon
+from renewal_watch.daemon.lock import only_one
 from renewal_watch.database.store import Store
 from renewal_watch.errors import AlreadyRunning, StoreError
 from renewal_watch.settings.sections import Polls
@@ -44,7 +45,7 @@ class Running:
 
     def __init__(self, folder: Path, address: str, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
         monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
-        monkeypatch.setattr(daemon, "TICK_S", 0.05)
+        monkeypatch.setattr(ticker, "TICK_S", 0.05)
         monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
         monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
         self.settings = load(write_config(folder, address, more=more))
@@ -61,7 +62,7 @@ class Running:
 
     def __enter__(self) -> Daemon:
         self.thread.start()
-        until(lambda: self.daemon._scheduler)
+        until(lambda: self.daemon.ticker.scheduler)
         return self.daemon
 
     def __exit__(self, *_: object) -> None:
@@ -77,8 +78,8 @@ def alone(one: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
 
     The scheduler's own thread would otherwise meet what a test puts in the place of a part.
     """
-    monkeypatch.setattr(one, "_scheduler_lives", lambda: True)
-    ended, one._scheduler = one._scheduler, None
+    monkeypatch.setattr(one.ticker, "lives", lambda: True)
+    ended, one.ticker.scheduler = one.ticker.scheduler, None
     assert ended is not None
     ended.shutdown(wait=True)  # its last tick has ended
     until(lambda: not one._busy)
@@ -91,7 +92,7 @@ def test_a_dead_scheduler_is_started_again(
     running = Running(tmp_path, address, monkeypatch)
     with running as one:
         until(lambda: world.requests == 1)
-        dead = one._scheduler
+        dead = one.ticker.scheduler
         assert dead is not None
 
         def dies(*_: object) -> Any:
@@ -101,9 +102,9 @@ def test_a_dead_scheduler_is_started_again(
         monkeypatch.setattr(threading, "excepthook", lambda _: None)
         monkeypatch.setattr(job.trigger, "get_next_fire_time", dies, raising=False)
         until(lambda: not dead._thread.is_alive())
-        until(lambda: one._scheduler is not dead)
-        ticked = one.ticked_at
-        until(lambda: one.ticked_at > ticked)
+        until(lambda: one.ticker.scheduler is not dead)
+        ticked = one.ticker.ticked_at
+        until(lambda: one.ticker.ticked_at > ticked)
 
 
 def test_the_daemon_goes_on_after_a_clock_step(
@@ -230,12 +231,12 @@ def test_a_hang_is_named_and_withholds_the_watchdog(
 def test_an_unwritable_database_is_told_past_it_once(
     tmp_path: Path, world: World, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon, "BLIND_AFTER_S", 0.0)
+    monkeypatch.setattr(trouble, "BLIND_AFTER_S", 0.0)
     with Running(tmp_path, address, monkeypatch) as one:
         until(lambda: world.requests)
         error = StoreError("the database /x cannot be used (database or disk is full): free some space")
-        one._cannot_write(error)
-        one._cannot_write(error)
+        one.trouble.cannot_write(error)
+        one.trouble.cannot_write(error)
         until(lambda: world.messages)
         (message,) = world.messages
         assert "cannot write its database" in str(message["title"])
@@ -256,14 +257,14 @@ def test_a_database_that_answers_nothing_is_told_past_it_once(
             return real(*words, **named)
 
         monkeypatch.setattr(follow_up, "run_once", hangs)
-        monkeypatch.setattr(daemon, "BLIND_AFTER_S", 0.0)
+        monkeypatch.setattr(trouble, "BLIND_AFTER_S", 0.0)
         monkeypatch.setattr(daemon, "HUNG_AFTER_S", 0.5)
         until(lambda: world.messages)
         may_end.set()
         (message,) = world.messages
         assert "does not answer" in str(message["message"])
         running.offset = timedelta(hours=2)  # a poll is written
-        until(lambda: one._unwritable_since is None)
+        until(lambda: one.trouble.since is None)
 
 
 @POSTGRESQL_ONLY
@@ -272,7 +273,7 @@ def test_a_daemon_that_starts_while_the_server_is_away_waits_and_tells(
 ) -> None:
     monkeypatch.setattr(daemon, "AWAY_S", 0.05)
     running = Running(tmp_path, address, monkeypatch)
-    monkeypatch.setattr(daemon, "BLIND_AFTER_S", 0.0)
+    monkeypatch.setattr(trouble, "BLIND_AFTER_S", 0.0)
     with away(tmp_path / "renewal-watch.db"):
         running.begin_anew()
         running.thread.start()
@@ -292,7 +293,7 @@ def test_a_daemon_that_waits_for_its_server_can_be_stopped(
     with away(tmp_path / "renewal-watch.db"):
         running.begin_anew()
         running.thread.start()
-        until(lambda: running.daemon._unwritable_since)
+        until(lambda: running.daemon.trouble.since)
         running.__exit__()
 
 
@@ -309,8 +310,8 @@ def test_a_poll_that_breaks_is_repeated_and_takes_nothing_down(
     with Running(tmp_path, address, monkeypatch) as one:
         until(lambda: calls)
         until(lambda: not one._busy)
-        ticked = one.ticked_at
-        until(lambda: one.ticked_at > ticked)
+        ticked = one.ticker.ticked_at
+        until(lambda: one.ticker.ticked_at > ticked)
     assert world.requests == 0
 
 
@@ -364,6 +365,6 @@ def test_only_one_holds_the_lock(tmp_path: Path) -> None:
 
 def test_the_tick_never_waits_longer_than_itself() -> None:
     """Whatever the clock did: the built-in interval would catch up on years of missed slots or wait for them."""
-    tick = daemon._Tick()
+    tick = ticker._Tick()
     for previous in (T0 - timedelta(days=3650), T0, T0 + timedelta(days=3650)):
-        assert tick.get_next_fire_time(previous, T0) == T0 + timedelta(seconds=daemon.TICK_S)
+        assert tick.get_next_fire_time(previous, T0) == T0 + timedelta(seconds=ticker.TICK_S)

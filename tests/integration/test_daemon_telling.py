@@ -20,7 +20,7 @@ from world import World, serving, write_config
 
 from renewal_watch.channels import senders
 from renewal_watch.config.loading import load
-from renewal_watch.daemon import daemon
+from renewal_watch.daemon import daemon, ticker, workers
 from renewal_watch.daemon.daemon import Daemon
 from renewal_watch.database.store import Store
 from renewal_watch.model.policy import Match
@@ -65,7 +65,7 @@ class House:
 
     def __enter__(self) -> Daemon:
         self.thread.start()
-        until(lambda: self.daemon._scheduler)
+        until(lambda: self.daemon.ticker.scheduler)
         return self.daemon
 
     def __exit__(self, *_: object) -> None:
@@ -95,10 +95,10 @@ Build = Callable[..., House]
 @pytest.fixture
 def build(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Build]:
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(daemon, "TICK_S", 0.05)
+    monkeypatch.setattr(ticker, "TICK_S", 0.05)
     monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
     monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
-    monkeypatch.setattr(daemon, "IDLE_S", 0.1)
+    monkeypatch.setattr(workers, "IDLE_S", 0.1)
     with serving(world) as address:
         yield lambda **given: House(tmp_path, address, **given)
 

@@ -27,7 +27,7 @@ from renewal_watch.config.directory import Directory
 from renewal_watch.config.loading import load
 from renewal_watch.config.secret_checks import secret_faults
 from renewal_watch.config.toml import LARGEST_FILE
-from renewal_watch.daemon import daemon
+from renewal_watch.daemon import daemon, ticker
 from renewal_watch.daemon.daemon import Daemon
 from renewal_watch.database.store import Store
 from renewal_watch.diagnostics import health
@@ -696,7 +696,7 @@ class Running:
 
     def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
         monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
-        monkeypatch.setattr(daemon, "TICK_S", 0.05)
+        monkeypatch.setattr(ticker, "TICK_S", 0.05)
         monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
         monkeypatch.setattr(daemon, "LOOK_S", 0.1)
         house.configure("[account]\nreleases = false\ntopup = false\nbalance = false\nagents = false\n" + CHANNEL)
@@ -719,7 +719,7 @@ class Running:
 
     def __enter__(self) -> Daemon:
         self.thread.start()
-        until(lambda: self.daemon._scheduler)
+        until(lambda: self.daemon.ticker.scheduler)
         return self.daemon
 
     def __exit__(self, *_: object) -> None:
@@ -741,7 +741,7 @@ def test_a_daemon_takes_over_what_changes_in_the_directory(house: House, monkeyp
         running = Running(house, monkeypatch, provider.port)
         acme = running.file("acme")
         with running as one:
-            workers = list(one._workers)
+            workers = list(one.workers.running)
             until(lambda: polls() == {"acme": 1})
             running.file("globex")
             until(lambda: polls() == {"acme": 1, "globex": 1})
@@ -768,7 +768,7 @@ def test_a_daemon_takes_over_what_changes_in_the_directory(house: House, monkeyp
             assert running.alerts("watch.stale") == running.alerts("number.missing") == []
             running.file("acme")
             until(lambda: polls() == {"acme": 3, "globex": 3})
-            assert one._workers == workers, "no channel was stopped for it"
+            assert one.workers.running == workers, "no channel was stopped for it"
             with running.store.reading() as tx:
                 assert len(environment_states(tx)) == 2, "its history goes on where it was"
 

@@ -19,7 +19,7 @@ from receivers import Answer, HttpReceiver, Request, closed_port, http_receiver
 from world import TOKEN, World, write_config
 
 from renewal_watch.config.loading import load
-from renewal_watch.daemon import daemon
+from renewal_watch.daemon import daemon, ticker
 from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.notify.routing import Routing
@@ -386,7 +386,7 @@ def test_a_push_monitor_is_told_up_and_down(house: Callable[..., House], service
 def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon.Daemon]]:
     """A real daemon in a thread; signals are called by hand."""
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(daemon, "TICK_S", 0.05)
+    monkeypatch.setattr(ticker, "TICK_S", 0.05)
     monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
     made: list[tuple[daemon.Daemon, threading.Thread, Store]] = []
 
@@ -430,8 +430,8 @@ def test_a_rejected_token_is_a_failure_and_the_pause_after_it_is_silent(
     world.fault = 401
     one = running(configured(tmp_path, address, service))
     until(lambda: pings(service) == ["start", "fail"])
-    ticked = one.ticked_at
-    until(lambda: one.ticked_at > ticked + 0.3)
+    ticked = one.ticker.ticked_at
+    until(lambda: one.ticker.ticked_at > ticked + 0.3)
     assert pings(service) == ["start", "fail"]
     assert b"rejects the token" in service.requests[1].body
 
@@ -458,8 +458,8 @@ def test_a_stop_or_a_reload_in_the_middle_of_a_poll_is_no_failure(
         else:
             one.reloading.set()
             until(lambda: not one.reloading.is_set())
-            ticked = one.ticked_at
-            until(lambda: one.ticked_at > ticked + 0.2)
+            ticked = one.ticker.ticked_at
+            until(lambda: one.ticker.ticked_at > ticked + 0.2)
         assert pings(service) == ["start"]
 
 

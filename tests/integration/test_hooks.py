@@ -35,7 +35,7 @@ from renewal_watch.channels.hook_limits import GRACE_S
 from renewal_watch.channels.senders import sender_of
 from renewal_watch.channels.webhook import WebhookHook, signature
 from renewal_watch.config.loading import load
-from renewal_watch.daemon import daemon
+from renewal_watch.daemon import daemon, ticker
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model.alerts import Alert, Message, Severity
@@ -982,7 +982,7 @@ def test_the_commands_know_hooks(
 def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon.Daemon]]:
     """A real daemon in a thread; signals are called by hand."""
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(daemon, "TICK_S", 0.05)
+    monkeypatch.setattr(ticker, "TICK_S", 0.05)
     monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
     monkeypatch.setattr(daemon, "STOP_SENDS_S", 0.3)
     made: list[tuple[daemon.Daemon, threading.Thread, Store]] = []
@@ -1017,7 +1017,7 @@ def test_the_daemon_s_end_takes_a_running_hook_with_it_and_the_alert_waits(
         until(made.pids)
         began = time.monotonic()
         one.stopping.set()
-        until(lambda: not any(worker.is_alive() for worker in one._workers))
+        until(lambda: not any(worker.is_alive() for worker in one.workers.running))
         assert time.monotonic() - began < 6
         until(lambda: not any(is_alive(pid) for pid in made.pids()))
         with one.store.transaction() as tx:
@@ -1038,7 +1038,7 @@ def test_a_reload_that_leaves_a_hook_as_it_is_does_not_cut_it_short(
             path.read_text() + f'[[channels]]\nname = "second"\ncommand = ["{made.path}"]\nkinds = ["price.*"]\n'
         )
         one.reloading.set()
-        until(lambda: len(one._workers) == 2)
+        until(lambda: len(one.workers.running) == 2)
         (tmp_path / "go").touch()
         until(lambda: pending(one.store) == 0)
         assert len(made.pids()) == 1, "it ran once"
@@ -1056,7 +1056,7 @@ def test_a_database_that_cannot_be_written_is_told_to_hooks_as_json(
     with serving(world) as address:
         hook = f'[[channels]]\nname = "in-house"\nwebhook = "http://127.0.0.1:{web.port}/"\nkinds = ["price.*"]\n'
         one = running(configured(tmp_path, address, hook))
-        one._tell_directly("renewal-watch on here watches nothing: the disk is full")
+        one.trouble.tell_directly("renewal-watch on here watches nothing: the disk is full")
     said = web.wait().json
     assert (said["kind"], said["severity"], said["id"], said["test"]) == ("watch.stale", "critical", None, False)
     assert "the disk is full" in said["text"]

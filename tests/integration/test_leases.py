@@ -1187,19 +1187,19 @@ def test_a_daemon_to_which_the_others_leave_no_poll_is_not_blind_for_that(pair: 
     """It met one fault, and nothing since: a second one much later is no ten minutes without a database."""
     one = pair[0]
     one._refresh()
-    one._cannot_write(StoreError("the database cannot be used (it was restarted)"))
+    one.trouble.cannot_write(StoreError("the database cannot be used (it was restarted)"))
     one._refresh()
-    assert one._unwritable_since is None, "it looked at once, for what waits is not kept waiting"
+    assert one.trouble.since is None, "it looked at once, for what waits is not kept waiting"
 
 
 def test_a_database_that_is_away_does_not_fill_the_log(pair: list[Daemon], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     for _ in range(100):
-        pair[0]._cannot_write(StoreError("the database is away"))
+        pair[0].trouble.cannot_write(StoreError("the database is away"))
     assert caplog.text.count("the database is away") == 1
-    pair[0]._can_write()
+    pair[0].trouble.can_write()
     assert "the database can be used again" in caplog.text
-    pair[0]._cannot_write(StoreError("the database is away"))
+    pair[0].trouble.cannot_write(StoreError("the database is away"))
     assert caplog.text.count("the database is away") == 2
 
 

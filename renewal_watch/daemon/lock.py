@@ -1,0 +1,38 @@
+"""The lock of a database's daemon: on one SQLite file there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from renewal_watch.database.sqlite import lock_of
+from renewal_watch.errors import AlreadyRunning, StoreError
+
+
+@contextlib.contextmanager
+def only_one(database: Path) -> Iterator[None]:
+    """Hold the lock of this database's daemon. Raises AlreadyRunning."""
+    path = lock_of(database)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if os.geteuid() == 0:  # the service's user must be able to lock what root made
+            owner = path.parent.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    except OSError as error:
+        msg = f"{path} cannot be opened ({error.strerror}); give the directory to the user of the service"
+        raise StoreError(msg) from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            msg = f"another daemon (process {holder}) watches with {database}; stop it first"
+            raise AlreadyRunning(msg) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,89 @@
+"""What is done while the database is out of reach: the log says so, and after a while people are told past it."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from renewal_watch.alerts import service_texts
+from renewal_watch.channels.senders import sender_of
+from renewal_watch.clock import utc_now
+from renewal_watch.errors import StoreError
+from renewal_watch.model.alerts import Message, Severity
+from renewal_watch.notify import wording
+from renewal_watch.notify.routing import Routing
+from renewal_watch.settings.channel import Channel
+
+log = logging.getLogger(__name__)
+
+BLIND_AFTER_S = 600.0  # an unwritable database for so long is told without it
+REPEAT_S = 60.0  # how often the log says that the database fails: a thousand environments may each meet it
+
+
+class Trouble:
+    """``since``: the monotonic time at which the database was first out of reach, None while it is not."""
+
+    def __init__(self, channels: Callable[[], Sequence[Channel]], clock: Callable[[], datetime]) -> None:
+        self._channels = channels
+        self._clock = clock
+        self.since: float | None = None
+        self.is_told = False
+        self._complained_at = -REPEAT_S
+
+    def cannot_write(self, error: StoreError, since: float | None = None) -> None:
+        """The outbox is out of reach, so after a while people are told past it, once."""
+        self.complain(error)
+        now = time.monotonic()
+        if self.since is None:
+            self.since = now if since is None else since
+        if now - self.since >= BLIND_AFTER_S and not self.is_told:
+            self.is_told = True
+            text = f"renewal-watch on {socket.gethostname()} watches nothing: {error}"
+            threading.Thread(target=self.tell_directly, args=(text,), name="direct", daemon=True).start()
+
+    def can_write(self) -> None:
+        """The database does what it is asked again."""
+        if self.since is not None:
+            log.info("the database can be used again")
+        self.since = None
+        self.is_told = False
+        self._complained_at = -REPEAT_S
+
+    def complain(self, error: StoreError) -> None:
+        """Say in the log what the database says, but not for each of those that wait for it."""
+        now = time.monotonic()
+        is_new = now - self._complained_at >= REPEAT_S
+        if is_new:
+            self._complained_at = now
+        log.log(logging.ERROR if is_new else logging.DEBUG, "%s", error)
+
+    def tell_directly(self, text: str) -> None:
+        """Tell every channel, whatever its settings say, without the database."""
+        message_id = f"rw-{secrets.token_hex(5)}"
+        try:
+            now = self._clock()
+        except StoreError:  # whose time it never read
+            now = utc_now()
+        headline = "renewal-watch cannot write its database"
+        alert = service_texts.of_the_watch("watch.stale", Severity.critical, now.isoformat(), (headline, text))
+        for channel in self._channels():
+            sender = sender_of(channel, lambda: now)
+            message = Message(
+                message_id=message_id,
+                title=f"[critical] {headline}",
+                body=f"CRITICAL\n• {text}\n\nmessage {message_id}",
+                severity=Severity.critical,
+            )
+            if channel.is_hook:
+                message = wording.event(alert, channel, Routing(), message_id=message_id, alert_id=None, found_at=now)
+            try:
+                sender.send(lambda _, message=message: message)  # type: ignore[misc]
+            except Exception as error:  # noqa: BLE001 (the last resort must try every channel)
+                log.error("channel=%s could not be told directly: %s", channel.name, error)  # noqa: TRY400
+            finally:
+                sender.close()
