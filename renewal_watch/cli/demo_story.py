@@ -27,6 +27,7 @@ from renewal_watch.config.loading import load
 from renewal_watch.database.store import Store
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import account_poll, dispatch, poll
+from renewal_watch.provider.opening import open_provider
 from renewal_watch.provider.simulator import (
     TOKEN,
     Provider,
@@ -37,7 +38,6 @@ from renewal_watch.provider.simulator import (
     made_up_fleet,
     release_request,
 )
-from renewal_watch.provider.talkover.client import Client
 from renewal_watch.reports import tables
 from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
 from renewal_watch.store.outbox.alerts import list_alerts
@@ -166,7 +166,7 @@ every = "1d"
             "digest on Mondays (the first one is shown whole)."
         )
         environment = self.settings.environments[0]
-        source = Client.of(environment, time.sleep)
+        source = open_provider(environment, time.sleep)
         policy = self.settings.policy(environment)
         for step in range(DAYS * int(timedelta(days=1) / STEP)):
             self.now = START + step * STEP

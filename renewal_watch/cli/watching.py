@@ -145,7 +145,8 @@ def _poll_one(
 
     from renewal_watch.operations import account_poll
     from renewal_watch.operations import poll as turn
-    from renewal_watch.provider.talkover.client import SOON, Client
+    from renewal_watch.provider.base import SOON
+    from renewal_watch.provider.opening import open_provider
     from renewal_watch.store.environments import environment_state
 
     name = environment.name
@@ -156,7 +157,7 @@ def _poll_one(
         return turn.Polled(environment=name, skipped=why, error=why)
     beats.begin(environment)
     pace = rates.pace(environment, settings.environments) if rates else None
-    source = Client.of(environment, time.sleep, pace=pace, patience=SOON)
+    source = open_provider(environment, time.sleep, pace=pace, patience=SOON)
     account_poll.learn_users(store, environment, settings.account, source, clock)
     policy = settings.policy(environment, routing.inventory)
     polled = turn.run_once(store, environment, source, policy, routing, clock)

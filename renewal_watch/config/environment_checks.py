@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from renewal_watch.config.check_parts import proxy_faults
+from renewal_watch.settings.environment import PROVIDERS
 from renewal_watch.settings.secrets import secret_key_faults
 from renewal_watch.settings.values import LOOPBACK, SHORTEST_POLL_S
 
@@ -50,6 +51,9 @@ def _base_url_faults(one: dict[str, Any], place: str) -> list[str]:
 
 def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
     faults = _base_url_faults(one, place)
+    provider = one.get("provider")
+    if isinstance(provider, str) and provider not in PROVIDERS:
+        faults.append(f"{place}.provider: {provider!r} is not known; write one of {', '.join(sorted(PROVIDERS))}")
     if one.get("poll_every") is not None and one.get("poll_cron") is not None:
         faults.append(f"{place}: poll_every and poll_cron exclude each other; keep one")
     every = one.get("poll_every")

@@ -50,7 +50,8 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import account_poll, poll, turn
 from renewal_watch.operations.heartbeat import Heartbeats
 from renewal_watch.operations.turn import Task, Turn
-from renewal_watch.provider.talkover.client import Client
+from renewal_watch.provider.base import Provider
+from renewal_watch.provider.opening import open_provider
 from renewal_watch.schedule.poll_slots import Due, to_begin
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import MOST_AT_ONCE
@@ -448,10 +449,10 @@ class Daemon:
             except StoreError as error:
                 log.debug("%s is given back with a later beat: %s", lease.name, error)
 
-    def _source(self, environment: Environment, name: str) -> Client:
+    def _source(self, environment: Environment, name: str) -> Provider:
         """What a thread called ``name`` asks the provider with."""
         pace = self._rates.pace(environment, self.settings.environments)
-        return Client.of(environment, self._pause, lambda: self.alive(name), pace=pace)
+        return open_provider(environment, self._pause, lambda: self.alive(name), pace=pace)
 
     def _begin_account(self, environment: Environment, *, absent: bool) -> None:
         name = _account_of(environment.name)

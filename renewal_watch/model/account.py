@@ -79,3 +79,14 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     held_until: datetime | None = None  # the provider asked not to be asked before
     content: Any = None
     told: Mapping[str, int] = {}
+
+
+Users = dict[str, tuple[str, ...]]  # names of agents by provider id, and by the number itself
+CONTENTS: dict[str, Any] = {
+    "releases": tuple[Release, ...],
+    "topup": TopUp,
+    "charges": tuple[Charge, ...],
+    "cards": tuple[Card, ...],
+    "balance": Balance,
+    "agents": Users,
+}  # what was read beside the list, by its name

@@ -1,6 +1,6 @@
 """One turn of one environment's account: ask what is due beside the list, judge, record; the record is one transaction.
 
-source.ask ─► answers.content ─► account.judge ─► store: readings, alerts, deliveries
+source.ask ─► account.judge ─► store: readings, alerts, deliveries
 
 It comes after a good poll and holds nothing up; only the agents are asked for before the very first one. Whatever fails
 here is an outcome that is kept with the reading, noted in the log once and shown by ``doctor``, and asked again later.
@@ -34,7 +34,7 @@ from renewal_watch.errors import (
 from renewal_watch.model.account import Reading, Release
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
-from renewal_watch.provider.talkover import account as talkover_account
+from renewal_watch.provider.base import Answered
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.secrets import has_secret
 from renewal_watch.settings.sections import Account
@@ -65,9 +65,9 @@ _SWITCHES = {  # of [account]: the endpoints behind each
 
 
 class Source(Protocol):
-    """What ``talkover.Client`` is to this module."""
+    """What a provider is to this module."""
 
-    def ask(self, name: str) -> Any:
+    def ask(self, name: str) -> Answered:
         """What an endpoint says, or ApiError."""
 
 
@@ -180,9 +180,7 @@ def _ask(
         try:
             if pause is not None:
                 raise pause
-            said = source.ask(name)
-            content = talkover_account.content(name, said)
-            unread[name] = talkover_account.faults(name, said)
+            content, unread[name] = source.ask(name)
             if content is None:
                 raise NotTheApi("the answer does not say what it is asked for")
         except PutOff:

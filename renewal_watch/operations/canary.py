@@ -20,8 +20,8 @@ from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Verdict
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
+from renewal_watch.provider.opening import open_provider
 from renewal_watch.provider.simulator import TOKEN, Provider, Rented, Server
-from renewal_watch.provider.talkover.client import Client
 from renewal_watch.schedule import calendar
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
@@ -117,7 +117,7 @@ def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: 
         server.start()
         try:
             environment = Environment(name=CANARY, base_url=server.base_url, token=TOKEN)
-            source = Client.of(environment, pause)
+            source = open_provider(environment, pause)
             polled = poll.run_once(store, environment, source, Policy(), Routing(channels=(channel,)), clock, mark=mark)
         finally:
             server.shutdown()

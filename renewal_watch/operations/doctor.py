@@ -30,9 +30,8 @@ from renewal_watch.maintenance import backups, integrity_file, server
 from renewal_watch.notify.wording import template_faults
 from renewal_watch.operations import account_poll
 from renewal_watch.operations.heartbeat import calendar
-from renewal_watch.provider.talkover.client import SOON, Client
-from renewal_watch.provider.talkover.endpoints import FURTHER
-from renewal_watch.provider.talkover.responses import CLOCK_OFF
+from renewal_watch.provider.base import CLOCK_OFF, SOON, Provider
+from renewal_watch.provider.opening import open_provider
 from renewal_watch.reports.rows import orphaned
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
@@ -181,10 +180,10 @@ def _providers(settings: Settings, those: Sequence[Environment], clock: Clock) -
             pass  # told with the database
         for one in those:
             pace = rates.pace(one, settings.environments) if rates else None
-            yield from _provider(one, settings.account, Client.of(one, time.sleep, pace=pace, patience=SOON), clock)
+            yield from _provider(one, settings.account, open_provider(one, time.sleep, pace=pace, patience=SOON), clock)
 
 
-def _provider(environment: Environment, account: Account, source: Client, clock: Clock) -> Iterator[Finding]:
+def _provider(environment: Environment, account: Account, source: Provider, clock: Clock) -> Iterator[Finding]:
     try:
         listing = source.fetch()
     except (ApiError, ConfigError) as error:
@@ -205,7 +204,7 @@ def _provider(environment: Environment, account: Account, source: Client, clock:
             yield Finding(ok=True, text=f"clock agrees with {environment.name}'s")
 
 
-def _account(environment: Environment, account: Account, source: Client) -> Iterator[Finding]:
+def _account(environment: Environment, account: Account, source: Provider) -> Iterator[Finding]:
     """What can be read beside the list. That the provider does not offer something is no fault."""
     name = environment.name
     read = []
@@ -217,10 +216,10 @@ def _account(environment: Environment, account: Account, source: Client) -> Iter
         except ConfigError:
             continue  # told with the secrets
         except ApiError as error:
-            whose = "user_token, " if FURTHER[what].is_for_users else ""
-            yield Finding(ok=False, text=f"{name}: {whose}{FURTHER[what].title}: {error}")
+            whose = "user_token, " if source.endpoints[what].is_for_users else ""
+            yield Finding(ok=False, text=f"{name}: {whose}{source.endpoints[what].title}: {error}")
         else:
-            read.append(FURTHER[what].title)
+            read.append(source.endpoints[what].title)
     if read:
         yield Finding(ok=True, text=f"{name}: read beside the list: {', '.join(read)}")
     if account.balance and not has_secret(environment, "user_token"):

@@ -44,7 +44,7 @@ LONGEST_HOLD = timedelta(hours=7)  # a hold further ahead than this was set by a
 
 
 class Source(Protocol):
-    """What ``talkover.Client`` is to this module."""
+    """What a provider is to this module."""
 
     def fetch(self) -> Listing:
         """The complete list, or ApiError."""

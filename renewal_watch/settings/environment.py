@@ -16,11 +16,15 @@ from renewal_watch.settings.values import Duration, Section, duration, readable
 SETTLES_AFTER = timedelta(seconds=20)  # a file that was changed less long ago may still be written
 
 
+PROVIDERS = {"talkover": "renewal_watch.provider.talkover.client"}  # by name: the module that opens it
+
+
 class Environment(Section, frozen=True):
     """``[[environments]]``: one token's list."""
 
     name: Name
     base_url: str
+    provider: str = "talkover"
     token: str | None = None
     token_file: str | None = None
     token_env: str | None = None

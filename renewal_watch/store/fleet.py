@@ -21,7 +21,7 @@ from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.errors import UsageError
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.tracking import Absence, Cycle, Doubt, Known, Lapse
-from renewal_watch.provider.talkover.entries import read
+from renewal_watch.provider.entries import read
 from renewal_watch.store.selections import LAPSING, MISSING, overdue
 
 COUNTED = 10_000  # more rows than this that fit are "more than": counting them all would be a wait

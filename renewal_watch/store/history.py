@@ -21,7 +21,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.model import renewal_day
 from renewal_watch.model.numbers import DAY_S, Entry
 from renewal_watch.model.tracking import Known
-from renewal_watch.provider.talkover.entries import decode
+from renewal_watch.provider.entries import decode
 
 COUNTDOWN = "days_until_monthly_renewal"
 FACTS = ("status", "cost", "currency", "country", "type")  # columns that are asked for and take no part in judging

@@ -22,7 +22,7 @@ from renewal_watch.errors import UsageError
 from renewal_watch.model.notation import bare
 from renewal_watch.model.numbers import Fault, PhoneNumber
 from renewal_watch.model.tracking import Absence, Cycle, Doubt, Known, Lapse
-from renewal_watch.provider.talkover.entries import read
+from renewal_watch.provider.entries import read
 from renewal_watch.store.environments import CANARY, environment_state, environment_states
 from renewal_watch.text import plain
 

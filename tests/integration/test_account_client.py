@@ -37,7 +37,7 @@ def client(server: FaultServer, **changes: Any) -> Client:
 
 def ask(name: str, handler: Handler, **changes: Any) -> Any:
     with FaultServer(handler) as server:
-        return client(server, **changes).ask(name)
+        return client(server, **changes).read(name)
 
 
 def always(said: bytes) -> Handler:
@@ -48,7 +48,7 @@ def always(said: bytes) -> Handler:
 def test_each_is_read_where_it_is_documented_with_its_own_token(name: str) -> None:
     said = documented({"id": "x"}) if FURTHER[name].pages else answer({"success": True, "data": {"id": "x"}})
     with FaultServer(always(said)) as server:
-        found = client(server).ask(name)
+        found = client(server).read(name)
         asked = server.requests[0]
     assert found == ([{"id": "x"}] if FURTHER[name].pages else {"id": "x"})
     assert asked.target.partition("?")[0] == f"/api/v1/{FURTHER[name].path}"
@@ -157,10 +157,10 @@ def test_full_pages_without_a_word_of_more_are_followed() -> None:
 def test_a_server_that_ignores_the_page_and_one_without_an_end_do_not_go_on_for_ever() -> None:
     same = always(documented(*({"id": str(one)} for one in range(PER_PAGE)), meta={"last_page": 9}))
     with FaultServer(same) as server:
-        assert len(client(server).ask("agents")) == PER_PAGE
+        assert len(client(server).read("agents")) == PER_PAGE
         assert len(server.requests) == 2
     with FaultServer(paged(10**6, PER_PAGE, lambda _page, last: {"meta": {"last_page": last}})) as server:
-        assert len(client(server).ask("charges")) == 3 * PER_PAGE, "the newest ones"
+        assert len(client(server).read("charges")) == 3 * PER_PAGE, "the newest ones"
 
 
 def test_a_rate_limit_between_pages_is_waited_out() -> None:
@@ -192,7 +192,7 @@ def test_all_pages_together_end_in_time() -> None:
     endless = paged(10**5, PER_PAGE, lambda _page, last: {"meta": {"last_page": last}})
     with FaultServer(endless) as server:
         with pytest.raises(ServerTrouble, match="the agents cannot be read whole within 60 s"):
-            client(server, monotonic=lambda: float(next(ticks))).ask("agents")
+            client(server, monotonic=lambda: float(next(ticks))).read("agents")
         assert len(server.requests) < 10
 
 

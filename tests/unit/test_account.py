@@ -22,11 +22,12 @@ from renewal_watch.account import funds, judge, restate
 from renewal_watch.account.turn import Facts, Renews, Subject
 from renewal_watch.alerts import account_texts
 from renewal_watch.detect.restate import Restated
-from renewal_watch.model.account import Reading
+from renewal_watch.model.account import CONTENTS, Reading
 from renewal_watch.model.alerts import Alert, Key
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Absence, Known, Lapse
+from renewal_watch.provider import users as provider_users
 from renewal_watch.provider.talkover import account as talkover_account
 
 AT = "production"
@@ -138,7 +139,7 @@ class World:
 
 def _kept(name: str, content: Any) -> Any:
     """As it comes back from the database."""
-    return msgspec.json.decode(msgspec.json.encode(content), type=talkover_account.TYPES[name])
+    return msgspec.json.decode(msgspec.json.encode(content), type=CONTENTS[name])
 
 
 # --- release requests -------------------------------------------------------------------------------------------------
@@ -633,7 +634,7 @@ def test_whatever_the_provider_says_is_judged_kept_and_restated(rows: Any, more:
 )
 def test_the_agents_of_an_entry(agents: Any, names: tuple[str, ...] | None) -> None:
     expected = ("Front desk", "Night line", "7", "Sales") if names is None and isinstance(agents, list) else names
-    assert talkover_account.names_of(agents) == expected
+    assert provider_users.names_of(agents) == expected
 
 
 def test_agents_are_found_by_the_numbers_they_name() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up import entry
 
-from renewal_watch.provider.talkover import entries
-from renewal_watch.provider.talkover.entries import decode, encode, read, shallow
+from renewal_watch.provider import entries
+from renewal_watch.provider.entries import decode, encode, read, shallow
 
 FIELDS = [name for name in entries._TYPES if name in entry()]
 ODD = [[], {}, [1], {"value": 1}, "", "n/a", "1,50", "-", True, 10**30, -1.5, "\ud800", "9" * 5000]

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-from renewal_watch.model.account import Balance, Card, Charge, Release, TopUp
+from renewal_watch.model.account import Balance, Card, Charge, Release, TopUp, Users
 from renewal_watch.model.numbers import LONGEST_PRICE
+from renewal_watch.provider.users import LONGEST, name_of, text_of
 from renewal_watch.text import plain
 
-_LONGEST = 300  # characters of a text that is kept
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _STATUSES: dict[str, Literal["approved", "rejected", "cancelled"]] = {
     "approved": "approved",
@@ -27,22 +27,18 @@ _STATUSES: dict[str, Literal["approved", "rejected", "cancelled"]] = {
     "cancelled": "cancelled",
     "canceled": "cancelled",
 }  # documented are the first of each meaning; any other word is taken for a request that is open
-
 _CHARGED: dict[str, str] = {  # documented are the first of each meaning
     **dict.fromkeys(
         ("pending", "processing", "created", "queued", "requires_action", "requires_confirmation"), "pending"
     ),
     **dict.fromkeys(("succeeded", "success", "successful", "completed", "complete", "paid"), "succeeded"),
 }
-
 _NOT_CHARGED = re.compile(  # words that plainly mean that no money came, or that it was taken back
     r"fail|insufficient|declin|reject|refus|denied|error|chargeback|charged_back|revers|bounce|expired|void|requires_payment"
     r"|^cancell?ed$",
     re.IGNORECASE,
 )
-
-Transaction = Sequence[Mapping[str, Any]]
-Users = dict[str, tuple[str, ...]]  # names of agents by provider id, and by the number itself
+Rows = Sequence[Mapping[str, Any]]
 
 
 def content(name: str, said: Any) -> Any:
@@ -67,7 +63,7 @@ def _topup_faults(said: Mapping[str, Any]) -> Iterator[str]:
     yield from _unread(said, _flag, "is_enabled", "scheduled_payment_enabled")
 
 
-def _charge_faults(rows: Transaction) -> Iterator[str]:
+def _charge_faults(rows: Rows) -> Iterator[str]:
     for row in rows:
         if _charge(row) is None:
             yield f"status {plain(json.dumps(row.get('status'), ensure_ascii=False), 40)}"
@@ -75,11 +71,11 @@ def _charge_faults(rows: Transaction) -> Iterator[str]:
 
 def _charge(row: Mapping[str, Any]) -> str | None:
     """What became of a charge; None where nobody can tell."""
-    said = _text(row.get("status")).lower()
+    said = text_of(row.get("status")).lower()
     return _CHARGED.get(said) or ("failed" if _NOT_CHARGED.search(said) else None)
 
 
-def _card_faults(rows: Transaction) -> Iterator[str]:
+def _card_faults(rows: Rows) -> Iterator[str]:
     for row in rows:
         inner = row.get("card")
         said = {**row, **inner} if isinstance(inner, dict) else row
@@ -87,23 +83,23 @@ def _card_faults(rows: Transaction) -> Iterator[str]:
             yield f"exp_month {plain(str(said.get('exp_month')), 20)}, exp_year {plain(str(said.get('exp_year')), 20)}"
 
 
-def _releases(rows: Transaction) -> tuple[Release, ...]:
+def _releases(rows: Rows) -> tuple[Release, ...]:
     found = {}
     for row in rows:
-        number_id, number = _text(row.get("phone_number_id")), _text(row.get("phone_number"))
-        status, asked = _text(row.get("status")).lower(), _instant(row.get("requested_at"))
+        number_id, number = text_of(row.get("phone_number_id")), text_of(row.get("phone_number"))
+        status, asked = text_of(row.get("status")).lower(), _instant(row.get("requested_at"))
         if not status or not (number_id or number):  # something else that is listed here
             continue
-        name = _text(row.get("id")) or f"{number_id or number} {asked}"
+        name = text_of(row.get("id")) or f"{number_id or number} {asked}"
         found[name] = Release(
             id=name,
             status=_STATUSES.get(status, "pending"),
             number_id=number_id,
             number=number,
-            reason=_text(row.get("reason")),
+            reason=text_of(row.get("reason")),
             requested_at=asked,
             resolved_at=_instant(row.get("resolved_at")),
-            rejection=_text(row.get("rejection_reason")),
+            rejection=text_of(row.get("rejection_reason")),
         )
     return tuple(found.values())
 
@@ -114,28 +110,28 @@ def _topup(said: Mapping[str, Any]) -> TopUp:
         by_schedule=_flag(said.get("scheduled_payment_enabled")),
         threshold=_money(said.get("threshold_amount")),
         amount=_money(said.get("recharge_amount")),
-        currency=_text(said.get("currency")).upper(),
-        card_id=_text(said.get("payment_method_id")),
+        currency=text_of(said.get("currency")).upper(),
+        card_id=text_of(said.get("payment_method_id")),
     )
 
 
-def _charges(rows: Transaction) -> tuple[Charge, ...]:
+def _charges(rows: Rows) -> tuple[Charge, ...]:
     found = [
         Charge(
-            id=_text(row.get("id")) or f"{_text(row.get('created_at'))} {_text(row.get('amount'))}",
+            id=text_of(row.get("id")) or f"{text_of(row.get('created_at'))} {text_of(row.get('amount'))}",
             status=_charge(row) or "pending",
             at=_instant(row.get("created_at")),
             amount=_money(row.get("amount")),
-            currency=_text(row.get("currency")).upper(),
-            trigger=_text(row.get("trigger")).lower(),
-            why=_text(row.get("failure_reason")),
+            currency=text_of(row.get("currency")).upper(),
+            trigger=text_of(row.get("trigger")).lower(),
+            why=text_of(row.get("failure_reason")),
         )
         for row in reversed(rows)
     ]
     return tuple(sorted(found, key=lambda one: one.at or _EARLIEST))  # the newest last; else as documented
 
 
-def _cards(rows: Transaction) -> tuple[Card, ...]:
+def _cards(rows: Rows) -> tuple[Card, ...]:
     found: dict[str, Card] = {}
     for row in rows:
         inner = row.get("card")
@@ -146,9 +142,9 @@ def _cards(rows: Transaction) -> tuple[Card, ...]:
         year += 2000 if year < 100 else 0  # noqa: PLR2004 (two digits, as on the card)
         if not 2000 <= year < 2200:  # noqa: PLR2004 (no card has another)
             continue
-        brand, last4 = _text(said.get("brand"))[:30], _text(said.get("last4"))[-4:]
+        brand, last4 = text_of(said.get("brand"))[:30], text_of(said.get("last4"))[-4:]
         card = Card(
-            id=_text(row.get("id")) or f"{brand} {last4} {year}-{month:02}",
+            id=text_of(row.get("id")) or f"{brand} {last4} {year}-{month:02}",
             year=year,
             month=month,
             brand=brand,
@@ -161,51 +157,29 @@ def _cards(rows: Transaction) -> tuple[Card, ...]:
 
 def _balance(said: Mapping[str, Any]) -> Balance | None:
     amount = _money(said.get("balance"))
-    return None if amount is None else Balance(amount=amount, currency=_text(said.get("currency")).upper())
+    return None if amount is None else Balance(amount=amount, currency=text_of(said.get("currency")).upper())
 
 
-def _users(rows: Transaction) -> Users:
+def _users(rows: Rows) -> Users:
     found: dict[str, dict[str, None]] = {}
     for row in rows:
-        name = _name(row)
+        name = name_of(row)
         numbers = row.get("phone_numbers")
         for one in numbers if isinstance(numbers, list) else []:
             keys = [one.get("id"), one.get("number")] if isinstance(one, dict) else [one]
-            for key in filter(None, map(_text, keys)):
+            for key in filter(None, map(text_of, keys)):
                 found.setdefault(key, {})[name] = None
     return {key: tuple(names) for key, names in found.items()}
-
-
-def names_of(agents: Any) -> tuple[str, ...] | None:
-    """The agents in a number's own entry; None where it does not say who uses it."""
-    if isinstance(agents, dict):  # PHP writes a filtered array as an object
-        agents = list(agents.values())
-    if not isinstance(agents, list):
-        return None
-    said = (_name(one) if isinstance(one, dict) else _text(one) for one in agents)
-    return tuple(dict.fromkeys(filter(None, said)))
-
-
-def _name(agent: Mapping[str, Any]) -> str:
-    said = (_text(agent.get(key)) for key in ("name", "label", "id"))
-    return next(filter(None, said), "an agent without a name")
-
-
-def _text(value: object) -> str:
-    """Text as the database can keep it; empty for what is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return ""
-    return str(value).strip()[:_LONGEST].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _flag(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
-    return {"1": True, "true": True, "0": False, "false": False}.get(_text(value).lower())
+    return {"1": True, "true": True, "0": False, "false": False}.get(text_of(value).lower())
 
 
 def _whole(value: object) -> int | None:
-    text = _text(int(value) if isinstance(value, float) and value.is_integer() else value)
+    text = text_of(int(value) if isinstance(value, float) and value.is_integer() else value)
     return int(text) if text.isdecimal() and text.isascii() and len(text) <= 9 else None  # noqa: PLR2004 (no year is longer)
 
 
@@ -213,7 +187,7 @@ def _money(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
-        amount = Decimal(str(value).strip()[:_LONGEST])
+        amount = Decimal(str(value).strip()[:LONGEST])
     except InvalidOperation:
         return None
     return amount if amount.is_finite() and (amount == 0 or abs(amount.adjusted()) < LONGEST_PRICE) else None
@@ -221,7 +195,7 @@ def _money(value: object) -> Decimal | None:
 
 def _instant(value: object) -> datetime | None:
     try:
-        at = datetime.fromisoformat(_text(value))
+        at = datetime.fromisoformat(text_of(value))
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -239,12 +213,4 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "cards": _cards,
     "balance": _balance,
     "agents": _users,
-}
-TYPES: dict[str, Any] = {
-    "releases": tuple[Release, ...],
-    "topup": TopUp,
-    "charges": tuple[Charge, ...],
-    "cards": tuple[Card, ...],
-    "balance": Balance,
-    "agents": Users,
 }

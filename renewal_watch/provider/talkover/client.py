@@ -38,8 +38,9 @@ from renewal_watch.errors import (
 )
 from renewal_watch.model.numbers import Listing
 from renewal_watch.provider import http
-from renewal_watch.provider.base import PATIENCE, Pace, Unpaced
+from renewal_watch.provider.base import PATIENCE, SOON, Answered, Endpoint, Pace, Unpaced
 from renewal_watch.provider.http import Answer
+from renewal_watch.provider.talkover import account
 from renewal_watch.provider.talkover.decode import (
     Envelope,
     envelope_of,
@@ -62,7 +63,6 @@ PASSES = 3  # readings of a list that keeps changing before it is given up as an
 MAX_PAGES = 20_000  # 2 million numbers; beyond it the pages are taken for endless
 PAGE_WAIT = timedelta(seconds=120)  # a pause asked between two pages is waited out up to this …
 LONGEST_ASK = timedelta(seconds=60)  # all pages of one endpoint beside the list, and the pauses between them
-SOON = timedelta(seconds=60)  # a turn later than this is a pause that the provider asked for
 _T = TypeVar("_T")
 
 
@@ -183,7 +183,17 @@ class Client:
             session, self._url("phone-numbers", page, self.filters), reading, listed, is_first=is_first
         )
 
-    def ask(self, name: str) -> list[dict[str, Any]] | dict[str, Any]:
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """What can be asked beside the list."""
+        return FURTHER
+
+    def ask(self, name: str) -> Answered:
+        """What one of ``FURTHER`` says now, as values. Raises like ``read``."""
+        said = self.read(name)
+        return Answered(account.content(name, said), account.faults(name, said))
+
+    def read(self, name: str) -> list[dict[str, Any]] | dict[str, Any]:
         """What one of ``FURTHER`` says now: its rows, those that are no objects left out, or its single object.
 
         Raises ``ApiError``, ``PutOff``, or what the token's reader raises; idempotent, writes nothing.
@@ -303,3 +313,6 @@ def _header_value(token: str) -> str:
 
 def _too_large(limit: int) -> NotTheApi:
     return NotTheApi(f"the answer unpacks to more than {limit / 2**20:g} MiB (max_body_mb)")
+
+
+open_provider = Client.of

@@ -14,8 +14,8 @@ from renewal_watch.errors import (
 )
 from renewal_watch.model.notation import bare
 from renewal_watch.model.numbers import Entry, InvalidEntry, Listing, PhoneNumber
+from renewal_watch.provider import entries
 from renewal_watch.provider.http import Answer
-from renewal_watch.provider.talkover import entries
 from renewal_watch.provider.talkover.responses import check, failure, is_html, json
 from renewal_watch.text import from_json, plain
 

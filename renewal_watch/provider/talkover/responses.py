@@ -19,12 +19,12 @@ from renewal_watch.errors import (
     TokenRejected,
 )
 from renewal_watch.provider import http
+from renewal_watch.provider.base import CLOCK_OFF
 from renewal_watch.provider.http import Answer
 from renewal_watch.text import REDACTOR, plain
 
 LONGEST_WAIT = timedelta(hours=6)  # no provider is believed that asks for a longer pause
 NO_WAIT_GIVEN = timedelta(seconds=60)  # the rate limits are counted per minute (API introduction)
-CLOCK_OFF = timedelta(minutes=5)  # days are counted, so minutes do no harm; more is a clock that nobody sets
 _TOKEN_CODES = {"INVALID_TOKEN", "UNAUTHORIZED", "UNAUTHENTICATED", "TOKEN_EXPIRED", "MISSING_TOKEN", "FORBIDDEN"}
 _TOKEN_WORDS = re.compile(
     r"(?i)\b(unauthori[sz]ed|unauthenticated|missing bearer token|(invalid|expired) token|token (is |has )?(invalid|expired))\b"

@@ -14,9 +14,9 @@ from renewal_watch.account import judge, turn
 from renewal_watch.account.turn import Facts, Renews, Subject
 from renewal_watch.database.schema import readings
 from renewal_watch.database.transaction import Transaction, chunks
-from renewal_watch.model.account import Reading, Release
+from renewal_watch.model.account import CONTENTS, Reading, Release
 from renewal_watch.model.tracking import Known
-from renewal_watch.provider.talkover import account as talkover_account
+from renewal_watch.provider import users as provider_users
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_state, environment_states
 from renewal_watch.store.incidents.matters import close_matters, matters_of
@@ -209,7 +209,7 @@ def users_of(tx: Transaction, those: Iterable[Place]) -> dict[Place, tuple[str, 
 
 def _agents(entry: str) -> tuple[str, ...] | None:
     try:
-        return talkover_account.names_of(_ENTRY.decode(entry).agents)
+        return provider_users.names_of(_ENTRY.decode(entry).agents)
     except msgspec.DecodeError:  # a number too large for it, somewhere in the entry
         return None
 
@@ -218,7 +218,7 @@ def _reading(row: Any) -> Reading:
     kept, content = _Kept(), None
     try:
         kept = _KEPT.decode(row.content or "{}")
-        content = msgspec.json.decode(kept.content, type=talkover_account.TYPES[row.name] | None)
+        content = msgspec.json.decode(kept.content, type=CONTENTS[row.name] | None)
     except (msgspec.DecodeError, KeyError):  # of another release: it is read anew
         kept = _Kept()
     return Reading(
