@@ -6,12 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from renewal_watch.account.balance import TopUpState, judge_balance
-from renewal_watch.account.funds import is_failing, judge_cards, judge_charges, judge_topup
-from renewal_watch.account.releases import judge_releases
+from renewal_watch.account.handlers import HANDLERS, Case
 from renewal_watch.account.turn import (
     CARD,
-    EARLIEST,
     RELEASE,
     TOPICS,
     UNREADABLE,
@@ -43,18 +40,10 @@ def judge(
     turn = Turn(at=at, now=now, policy=policy)
     latest = {**{name: one.content for name, one in before.items()}, **fresh}
     told = {name: dict(before[name].told) if name in before else {} for name in fresh}
-    was = {name: before[name].content if name in before else None for name in fresh}
-    if "releases" in fresh:
-        judge_releases(turn, was["releases"], fresh["releases"], facts.subjects, told["releases"])
-    if "topup" in fresh:
-        judge_topup(turn, was["topup"], fresh["topup"], told["topup"])
-    if "charges" in fresh:
-        judge_charges(turn, was["charges"], fresh["charges"], told["charges"])
-    if "cards" in fresh:
-        judge_cards(turn, fresh["cards"], latest.get("topup"), told["cards"])
-    if "balance" in fresh:
-        top_up = TopUpState(latest.get("topup"), is_failing(latest.get("charges") or ()))
-        judge_balance(turn, fresh["balance"], facts.renews, top_up, told["balance"])
+    for name, handler in HANDLERS.items():
+        if name in fresh:
+            was = before[name].content if name in before else None
+            handler.judge(turn, Case(content=fresh[name], was=was, latest=latest, facts=facts, told=told[name]))
     return Found(turn.alerts, turn.ended, told)
 
 
@@ -68,13 +57,6 @@ def may_be_told(requests: Iterable[Release], before: Sequence[Release] | None, n
         or (one.status == "approved" and is_recent(one, now))
         or (before is not None and one.status != statuses.get(one.id))
     ]
-
-
-def explains(requests: Iterable[Release], now: datetime) -> Release | None:
-    """Of the requests about one number, the one that says why it is gone: approved of late, else pending."""
-    ordered = sorted(requests, key=lambda one: one.requested_at or EARLIEST, reverse=True)
-    approved = (one for one in ordered if one.status == "approved" and is_recent(one, now))
-    return next(approved, None) or next((one for one in ordered if one.status == "pending"), None)
 
 
 def judge_token(at: str, reading: Reading, policy: Policy, now: datetime) -> tuple[list[Alert], dict[str, int]]:

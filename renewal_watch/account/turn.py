@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -121,3 +121,10 @@ def is_recent(request: Release, now: datetime) -> bool:
     """Whether a release was decided, or asked for, within ``RELEASE_TAKES``."""
     since = request.resolved_at or request.requested_at
     return since is None or now - since <= RELEASE_TAKES
+
+
+def explains(requests: Iterable[Release], now: datetime) -> Release | None:
+    """Of the requests about one number, the one that says why it is gone: approved of late, else pending."""
+    ordered = sorted(requests, key=lambda one: one.requested_at or EARLIEST, reverse=True)
+    approved = (one for one in ordered if one.status == "approved" and is_recent(one, now))
+    return next(approved, None) or next((one for one in ordered if one.status == "pending"), None)

@@ -19,7 +19,7 @@ from made_up import entry
 from rounds import few
 
 from renewal_watch.account import funds, judge, restate
-from renewal_watch.account.turn import Facts, Renews, Subject
+from renewal_watch.account.turn import Facts, Renews, Subject, explains
 from renewal_watch.alerts import account_texts
 from renewal_watch.detect.restate import Restated
 from renewal_watch.model.account import CONTENTS, Reading
@@ -303,7 +303,7 @@ def test_a_pending_request_is_restated_with_the_days_of_today_and_when_it_was_re
     ],
 )
 def test_the_request_that_explains_a_number_that_left(rows: list[dict[str, Any]], found: str | None) -> None:
-    one = judge.explains(talkover_account.content("releases", rows), T0)
+    one = explains(talkover_account.content("releases", rows), T0)
     assert (None if one is None else one.id) == found
 
 

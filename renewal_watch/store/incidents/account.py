@@ -138,7 +138,7 @@ def explained_absences(
     found = {}
     for known in those:
         mine = [one for one in requests if (one.number_id or one.number) in (known.provider_id, known.number)]
-        request = judge.explains(mine, now)
+        request = turn.explains(mine, now)
         if request is not None:
             found[known.provider_id] = request
     return found
