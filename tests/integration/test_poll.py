@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
+from sqlalchemy import event
 
 from renewal_watch.database import engine, transaction
 from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
@@ -623,3 +624,32 @@ def test_threads_share_the_database(bench: Bench) -> None:
     for one in threads:
         one.join()
     assert faults == []
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------
+
+
+@SQLITE_ONLY
+def test_the_questions_of_one_poll_do_not_grow_with_what_changed(bench: Bench) -> None:
+    """A question for each number, in the write transaction, would keep others waiting for seconds in a large fleet."""
+
+    def questions(numbers: int) -> int:
+        names = [f"phone-{numbers}-{place}" for place in range(numbers)]
+        bench.poll(*(entry(name, auto_renewal=True) for name in names))
+        asked_: list[str] = []
+
+        def note(connection: Any, *_: object) -> None:
+            connection.set_trace_callback(lambda said: asked_.append(said.lstrip()[:6].upper()))
+
+        event.listen(bench.store.engine, "checkout", note)
+        changes = {"current_status": "suspended", "auto_renewal": False, "monthly_renewal_cost": 9, "has_sms": False}
+        soon = {"days_until_monthly_renewal": 1, "renewal_date": (bench.now.date() + timedelta(days=1)).isoformat()}
+        polled = bench.poll(*(entry(name, **changes, **soon) for name in names))
+        event.remove(bench.store.engine, "checkout", note)
+        bench.store.engine.dispose()
+        assert polled.alerts >= 4 * numbers
+        return asked_.count("SELECT")
+
+    few, many = questions(20), questions(200)
+    assert few > 0
+    assert many <= few + 5
