@@ -3,14 +3,14 @@
     RenewalWatchError
     ├── UsageError          cli; exit 2; the operator corrects the command
     ├── ConfigError         config, channels; exit 78; the operator corrects the file (all faults at once)
-    ├── StoreError          store, schema; exit 1; the daemon tries again, the operator frees disk or lock
-    │   └── StoreAway       store; the same, and a daemon that begins waits for its end
+    ├── StoreError          database, store; exit 1; the daemon tries again, the operator frees disk or lock
+    │   └── StoreAway       database; the same, and a daemon that begins waits for its end
     ├── AlreadyRunning      daemon; exit 1; the operator stops the other daemon
-    ├── PutOff              talkover; the poll is begun again a little later, and nothing of it is recorded
+    ├── PutOff              provider; the poll is begun again a little later, and nothing of it is recorded
     ├── CannotServe         web; exit 1; the operator frees the address, or installs what the pages need
-    ├── ChannelError        channels, hooks; dispatch keeps the delivery pending and tries again
+    ├── ChannelError        channels; dispatch keeps the delivery pending and tries again
     │   └── HeldUp          channels, dispatch; the claim is given back unsent
-    └── ApiError            talkover; poll records the failed poll, rules decide whether to tell
+    └── ApiError            provider; poll records the failed poll, detect decides whether to tell
         ├── TokenRejected   401, 403: the operator replaces the token
         ├── RequestRefused  422 and its like: the operator corrects a filter
         ├── NotOffered      403, 404 of what is read beside the list: noted once; nothing to do, or switch it off

@@ -49,7 +49,7 @@ class Lapse(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """What is in doubt of a number's renewal day; ``signs.believe`` says which day is believed meanwhile.
+    """What is in doubt of a number's renewal day; ``renewal_day.believe`` says which day is believed meanwhile.
 
     ``lists`` counts the complete lists in a row, up to the third, that contradict themselves or what was believed, ``since``
     the epoch second of the first. ``old_date`` (an ordinal) and ``old_countdown`` are answers taken for old while they stay.

@@ -1,7 +1,7 @@
 """One turn of one environment: fetch, judge, record; the record is one transaction.
 
-source.fetch ─► rules.compare ─► rules.judge ──┐
-    └─ ApiError ─► rules.judge_failure ────────┴─► store.record    poll line, versions, alerts, deliveries
+source.fetch ─► compare ─► lists.judge ────────┐
+    └─ ApiError ─► failures.judge_failure ─────┴─► record_poll    poll line, versions, alerts, deliveries
 """
 
 from __future__ import annotations

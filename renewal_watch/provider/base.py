@@ -20,7 +20,7 @@ CLOCK_OFF = timedelta(minutes=5)  # days are counted, so minutes do no harm; mor
 
 
 class Pace(Protocol):
-    """How fast the provider may be asked; ``rates.Pace`` shares it with all who use the same token."""
+    """How fast the provider may be asked; ``store.rate_limit`` shares it with all who use the same token."""
 
     def reserve(self, token: str, longest: timedelta) -> timedelta:
         """How long to wait before the next request; it is reserved unless that is longer than ``longest``."""
