@@ -8,14 +8,13 @@ from typing import Any
 
 from renewal_watch.config.check_parts import hider_faults, pattern_faults, proxy_faults, texts, unknown, zone_fault
 from renewal_watch.model import selectors
+from renewal_watch.schedule import calendar, quiet_hours
 from renewal_watch.settings.secrets import secret_forms, secret_key_faults
 from renewal_watch.settings.values import LONGEST, duration
 
 
 def channel_faults(one: dict[str, Any], place: str, channels: set[str], zone: Any) -> Iterator[str]:
     """Faults of one channel: zone, quiet hours, digest, fallback, way."""
-    from renewal_watch.schedule import calendar, quiet_hours  # noqa: PLC0415 (only for a channel that has them)
-
     own = one.get("timezone")
     if isinstance(own, str) and (fault := zone_fault(own)):
         yield f"{place}.timezone: {fault}"

@@ -9,6 +9,7 @@ from typing import Any
 from renewal_watch.config.channel_checks import channel_faults, is_hook, rule_faults, way_faults
 from renewal_watch.config.check_parts import names_of, pattern_faults, tables_of, texts, twice, unknown, zone_fault
 from renewal_watch.config.environment_checks import crossed_environment
+from renewal_watch.schedule import calendar
 from renewal_watch.settings.database_url import database_faults
 from renewal_watch.settings.secrets import absolute, secret_key_faults
 from renewal_watch.settings.sections import Retention, Web
@@ -54,8 +55,6 @@ def crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
 
 def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
     """Faults of the sections that name channels."""
-    from renewal_watch.schedule import calendar  # noqa: PLC0415 (read only where there is a calendar)
-
     hooks = {str(one["name"]) for one in tables_of(table, "channels") if "name" in one and is_hook(one)}
     escalation, canary = (one if isinstance(one := table.get(name), dict) else {} for name in ("escalation", "canary"))
     yield from unknown(escalation.get("channels"), channels, "escalation.channels", "channel")

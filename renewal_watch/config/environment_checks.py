@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from renewal_watch.config.check_parts import proxy_faults
+from renewal_watch.schedule.cron import cron_fault
 from renewal_watch.settings.environment import PROVIDERS
 from renewal_watch.settings.secrets import secret_key_faults
 from renewal_watch.settings.values import LOOPBACK, SHORTEST_POLL_S
@@ -60,11 +61,8 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
     if isinstance(every, str) and re.fullmatch(r"[1-9][0-9]*s", every) and int(every[:-1]) < SHORTEST_POLL_S:
         faults.append(f"{place}.poll_every: the shortest interval is {SHORTEST_POLL_S}s")
     cron = one.get("poll_cron")
-    if isinstance(cron, str):
-        from renewal_watch.schedule.cron import cron_fault  # noqa: PLC0415 (the scheduler's parser is read only for a cron line)
-
-        if fault := cron_fault(cron):
-            faults.append(f"{place}.poll_cron: {fault}")
+    if isinstance(cron, str) and (fault := cron_fault(cron)):
+        faults.append(f"{place}.poll_cron: {fault}")
     faults += proxy_faults(one, place)
     filters = one.get("filters")
     if isinstance(filters, dict):

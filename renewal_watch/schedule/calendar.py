@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from renewal_watch.schedule.cron import SHORTCUTS, WEEKDAYS, cron_fault, cron_trigger
+from renewal_watch.schedule.cron import SHORTCUTS, WEEKDAYS, cron_fault, last_time, next_time
 from renewal_watch.schedule.wall import DAY, days_of, instant, minutes_of, plain_instant
 
 PUT_BACK = timedelta(hours=1)  # by so much two machines do not differ
@@ -39,14 +38,14 @@ def calendar_fault(line: str) -> str | None:
         return str(error)
 
 
-def _fire_after(after: datetime, trigger: Any, zone: ZoneInfo) -> datetime | None:
-    """The first instant after ``after`` at which a trigger of wall times (it takes them for UTC) fires in ``zone``."""
-    wall = after.astimezone(zone).replace(tzinfo=UTC, fold=0)
-    while fire := trigger.get_next_fire_time(None, wall):
-        at = instant(fire.replace(tzinfo=None), zone)
+def _fire_after(after: datetime, line: str, zone: ZoneInfo) -> datetime | None:
+    """The first instant after ``after`` at which the times of a line, as a clock on a wall shows them, come in ``zone``."""
+    wall = after.astimezone(zone).replace(tzinfo=None)
+    while fire := next_time(line, wall):
+        at = instant(fire, zone)
         if at > after:
             return at
-        wall = fire + timedelta(minutes=1)  # in the repeat of an hour: what it shows has fired the first time
+        wall = fire  # in the repeat of an hour: what it shows has fired the first time
     return None
 
 
@@ -55,7 +54,7 @@ def next_fire(after: datetime, line: str, zone: str) -> datetime:
 
     Raises ValueError for a line that ``calendar_fault`` refuses.
     """
-    fire = _fire_after(after.astimezone(UTC), cron_trigger(_cron_line(line), "UTC"), ZoneInfo(zone))
+    fire = _fire_after(after.astimezone(UTC), _cron_line(line), ZoneInfo(zone))
     if fire is None:
         msg = f"{line!r} never comes"
         raise ValueError(msg)
@@ -70,17 +69,13 @@ def was_put_back(last: datetime, now: datetime) -> bool:
 def last_fire(after: datetime, until: datetime, line: str, zone: str) -> datetime | None:
     """The latest instant in (after, until] at which a digest's schedule fires, None if there is none; in UTC.
 
-    Halves the stretch until one fire is left, so years take some thirty searches and not one for every fire. Raises
-    ValueError for a line that ``calendar_fault`` refuses, unless it just never comes.
+    Raises ValueError for a line that ``calendar_fault`` refuses, unless it just never comes.
     """
-    trigger, where = cron_trigger(_cron_line(line), "UTC"), ZoneInfo(zone)
-    low, high = after.astimezone(UTC), until.astimezone(UTC)
-    last = None
-    while (fire := _fire_after(low, trigger, where)) and fire <= until:  # the latest one lies in [fire, high]
-        last = low = fire
-        later = _fire_after(middle := low + (high - low) / 2, trigger, where)
-        if later and later <= until:
-            last = low = later
-        else:
-            high = middle
-    return last
+    plain, where = _cron_line(line), ZoneInfo(zone)
+    wall = until.astimezone(where).replace(tzinfo=None) + timedelta(minutes=1)
+    while fire := last_time(plain, wall):
+        at = instant(fire, where)
+        if at <= until:
+            return at if at > after else None
+        wall = fire  # it is yet to come
+    return None

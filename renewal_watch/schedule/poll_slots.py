@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
-from renewal_watch.schedule.cron import EPOCH, STEPS, cron_trigger
+from renewal_watch.schedule.cron import next_time
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+STEPS = 10  # of an interval: a poll moves by no more towards its place
 
 SLOW_S = 5  # a poll of a hundred numbers takes well under a second
 _QUICK_SHARE = 4  # a quarter of the places is for quick polls only
@@ -17,12 +21,11 @@ def next_poll(after: datetime, *, every: timedelta, cron: str | None, zone: str)
     """The next poll after ``after``, without jitter."""
     if cron is None:
         return after + every
-    fire = cron_trigger(cron, zone).get_next_fire_time(None, after + timedelta(microseconds=1))
+    fire = next_time(cron, after.astimezone(ZoneInfo(zone)))
     if fire is None:  # config refuses such a line
         msg = f"the cron line {cron!r} never comes"
         raise ValueError(msg)
-    at: datetime = fire.astimezone(UTC)
-    return at
+    return fire.astimezone(UTC)
 
 
 def spread(at: datetime, *, every: timedelta, name: str) -> datetime:
