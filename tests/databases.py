@@ -30,7 +30,8 @@ from alembic.config import Config
 from sqlalchemy import URL, Pool, event, make_url
 
 from renewal_watch.database.engine import open_engine
-from renewal_watch.database.schema import HEAD, metadata
+from renewal_watch.database.revision import HEAD
+from renewal_watch.database.schema import metadata
 from renewal_watch.database.store import Store, _migrations
 
 BOTH = pytest.mark.both_engines

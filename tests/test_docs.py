@@ -16,7 +16,8 @@ from conftest import T0
 
 from renewal_watch.cli import cli, contents
 from renewal_watch.config.loading import load
-from renewal_watch.database import schema
+from renewal_watch.database.revision import HEAD
+from renewal_watch.database.schema import metadata
 from renewal_watch.model.kinds import KINDS
 from renewal_watch.model.policy import Match, Rule
 from renewal_watch.notify import wording
@@ -225,7 +226,7 @@ def test_every_view_and_its_columns_are_documented() -> None:
 
 def test_the_newest_migration_is_the_schema_s_head() -> None:
     revisions = [path.name.split("_")[0] for path in (ROOT / "migrations" / "versions").glob("*.py")]
-    assert max(revisions) == schema.HEAD
+    assert max(revisions) == HEAD
 
 
 def test_migrations_and_tables_agree(tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_migrations_and_tables_agree(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/x.db")
     store.upgrade()
     with store.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     store.close()
 
 

@@ -31,7 +31,7 @@ def db() -> None:
 @click.pass_context
 def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Bring the database to this release's schema; a copy of the old one is kept beside it."""
-    from renewal_watch.database.schema import HEAD
+    from renewal_watch.database.revision import HEAD
     from renewal_watch.database.sqlite import sqlite_path
     from renewal_watch.database.store import Store
 

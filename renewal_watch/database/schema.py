@@ -6,10 +6,6 @@ Instants are kept as ISO 8601 text in UTC of fixed width, so that they sort and 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -21,61 +17,18 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
     Text,
     UniqueConstraint,
     literal_column,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD = "0005"
-LEAST = "0004"  # the oldest release that can use this schema beside this one: a new schema only adds to the last
-
-
-def is_usable(revision: str | None, least: str | None) -> bool:
-    """Whether this release can use a database of that schema: its own, or a newer one that says so of itself."""
-    return revision == HEAD or (revision is not None and revision > HEAD and least is not None and least <= HEAD)
-
+from renewal_watch.database.instants import Instant
 
 metadata = MetaData()
-
 # Ids and seconds outgrow four bytes. Text is in the order of its bytes, whatever the language of the server.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 _WORDS = Text().with_variant(Text(collation="C"), "postgresql")
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware datetime as ``2026-11-23T10:00:00.000000Z``."""
-
-    impl = String(27)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """In the order of its bytes, which is that of time."""
-        return dialect.type_descriptor(String(27, collation="C" if dialect.name == "postgresql" else None))
-
-    def process_bind_param(self, value: datetime | None, dialect: object) -> str | None:
-        """Refuse naive times: they would be read back as another instant."""
-        del dialect
-        return None if value is None else write_instant(value)
-
-    def process_result_value(self, value: str | None, dialect: object) -> datetime | None:
-        """The same instant, aware."""
-        del dialect
-        return None if value is None else datetime.fromisoformat(value)
-
-
-@lru_cache(maxsize=256)  # a poll writes the same instant thousands of times
-def write_instant(value: datetime) -> str:
-    """The text form of an aware instant. Raises ValueError for a naive one."""
-    if value.tzinfo is None:
-        msg = "an instant needs a time zone"
-        raise ValueError(msg)
-    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
-
-
 environments = Table(
     "environments",
     metadata,
@@ -99,7 +52,6 @@ environments = Table(
     Column("hold_until", Instant),
     Column("hold_token", _WORDS),  # four bytes of a digest: tells whether the rejected token was replaced, no more
 )
-
 polls = Table(
     "polls",
     metadata,
@@ -114,11 +66,9 @@ polls = Table(
     Column("changed", _NUMBER),
     Index("polls_by_time", "environment_id", "started_at"),
 )
-
 NOT_ACTIVE: ColumnElement[bool] = literal_column("status") != literal_column(
     "'active'"
 )  # nearly all are: an index of them all would cost every first poll
-
 numbers = Table(  # the columns from id to is_sandbox are model.Known, in its order; from status on, what is asked for
     "numbers",
     metadata,
@@ -142,7 +92,6 @@ numbers = Table(  # the columns from id to is_sandbox are model.Known, in its or
     Index("numbers_by_renewal", "renews_on"),
     Index("numbers_by_status", "status", sqlite_where=NOT_ACTIVE, postgresql_where=NOT_ACTIVE),
 )
-
 cycles = Table(  # model.Cycle: what was told of a number in its present cycle
     "cycles",
     metadata,
@@ -154,7 +103,6 @@ cycles = Table(  # model.Cycle: what was told of a number in its present cycle
     Column("overdue_told", _NUMBER, nullable=False),
     Column("course", _NUMBER, nullable=False, server_default="0"),
 )
-
 doubts = Table(  # model.Doubt: numbers whose renewal day is in doubt
     "doubts",
     metadata,
@@ -167,7 +115,6 @@ doubts = Table(  # model.Doubt: numbers whose renewal day is in doubt
     Column("counted_at", _NUMBER),
     Column("is_unstated", Boolean, nullable=False),
 )
-
 absences = Table(  # model.Absence: numbers that are not in the list
     "absences",
     metadata,
@@ -176,7 +123,6 @@ absences = Table(  # model.Absence: numbers that are not in the list
     Column("missing_at", _NUMBER),
     Column("moved_to", _WORDS),
 )
-
 entries = Table(  # each number's entry as last listed, and the poll that first saw it so
     "entries",
     metadata,
@@ -184,7 +130,6 @@ entries = Table(  # each number's entry as last listed, and the poll that first 
     Column("poll_id", ForeignKey("polls.id"), nullable=False),
     Column("entry", _WORDS, nullable=False),
 )
-
 # What a poll found changed, as the way back: the list at any time is the present one with later changes undone.
 # ``fields`` is {name: {"before": …, "now": …}}, a key missing where the field was; null where only the countdown ticked
 # otherwise than foretold. ``zero_before`` is the number's zero_at until then.
@@ -200,7 +145,6 @@ changes = Table(
     Index("changes_by_poll", "poll_id"),
     sqlite_with_rowid=False,
 )
-
 alerts = Table(  # the unique columns are Alert.key; 0 where an alert is about no number, no environment
     "alerts",
     metadata,
@@ -218,7 +162,6 @@ alerts = Table(  # the unique columns are Alert.key; 0 where an alert is about n
     Column("hidden", _WORDS),  # why nobody was told, null for an alert that went into the outbox
     UniqueConstraint("number_id", "kind", "mark", "environment_id"),
 )
-
 deliveries = Table(  # one message's fate on one channel
     "deliveries",
     metadata,
@@ -241,7 +184,6 @@ deliveries = Table(  # one message's fate on one channel
     Column("fallback_at", Instant),  # when it was also given to the channel that stands in
     Index("deliveries_due", "state", "channel", "next_attempt_at"),
 )
-
 delivery_alerts = Table(
     "delivery_alerts",
     metadata,
@@ -250,7 +192,6 @@ delivery_alerts = Table(
     Index("delivery_alerts_by_alert", "alert_id"),
     sqlite_with_rowid=False,
 )
-
 channels = Table(  # how each channel does; rows appear when it first fails
     "channels",
     metadata,
@@ -260,8 +201,6 @@ channels = Table(  # how each channel does; rows appear when it first fails
     Column("last_error", _WORDS),
     Column("last_sent_at", Instant),
 )
-
-
 silences = Table(  # model.Silence
     "silences",
     metadata,
@@ -276,7 +215,6 @@ silences = Table(  # model.Silence
     Column("ended_by", _WORDS),
     Column("warned_at", Instant),
 )
-
 lapses = Table(  # model.Lapse, and who said so
     "lapses",
     metadata,
@@ -287,7 +225,6 @@ lapses = Table(  # model.Lapse, and who said so
     Column("author", _WORDS, nullable=False),
     Column("comment", _WORDS, nullable=False),
 )
-
 matters = Table(  # model.Matter by model.Key: what was found and still holds; 0 for no environment, no number
     "matters",
     metadata,
@@ -309,7 +246,6 @@ matters = Table(  # model.Matter by model.Key: what was found and still holds; 0
     Column("urgent_at", Instant),
     Column("escalated_at", Instant),
 )
-
 flaps = Table(  # model.Flap by model.Key
     "flaps",
     metadata,
@@ -320,7 +256,6 @@ flaps = Table(  # model.Flap by model.Key
     Column("since", Instant),
     Column("worst", _NUMBER, nullable=False),
 )
-
 calendars = Table(  # when each digest, canary and outcome of a heartbeat last came
     "calendars",
     metadata,
@@ -328,7 +263,6 @@ calendars = Table(  # when each digest, canary and outcome of a heartbeat last c
     Column("fired_at", Instant, nullable=False),
     Column("state", _WORDS),
 )
-
 actions = Table(  # who silenced, acknowledged and marked what
     "actions",
     metadata,
@@ -340,7 +274,6 @@ actions = Table(  # who silenced, acknowledged and marked what
     Column("number_id", _NUMBER, nullable=False),
     Column("comment", _WORDS, nullable=False),
 )
-
 readings = Table(  # the last answer of each further endpoint of an environment
     "readings",
     metadata,
@@ -351,7 +284,6 @@ readings = Table(  # the last answer of each further endpoint of an environment
     Column("error", _WORDS),
     Column("content", _WORDS),  # JSON of the last good answer
 )
-
 instances = Table(  # the daemons that share this database; a clean end takes the row away
     "instances",
     metadata,
@@ -365,7 +297,6 @@ instances = Table(  # the daemons that share this database; a clean end takes th
     Column("polled", _NUMBER, nullable=False, server_default="0"),
     Column("sent", _NUMBER, nullable=False, server_default="0"),
 )
-
 leases = Table(  # what only one of them may do at a time: the poll of an environment, the daily tasks
     "leases",
     metadata,
@@ -374,7 +305,6 @@ leases = Table(  # what only one of them may do at a time: the poll of an enviro
     Column("instance", _WORDS, nullable=False),
     Column("taken_at", Instant, nullable=False),
 )
-
 rates = Table(  # from when on a whole burst of requests with a token is free; the token as a digest of eight bytes
     "rates",
     metadata,
@@ -382,7 +312,6 @@ rates = Table(  # from when on a whole burst of requests with a token is free; t
     Column("next_at", Instant, nullable=False),
     Column("held_until", Instant),  # the provider asked for a pause
 )
-
 about = (
     Table(  # of the database itself: "least", the oldest schema whose release can use it; "copying", a copy under way
         "about",

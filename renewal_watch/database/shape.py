@@ -11,7 +11,8 @@ from sqlalchemy import JSON, Boolean, Connection, Integer, LargeBinary, Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from renewal_watch.database.engine import shown
-from renewal_watch.database.schema import Instant, about, metadata
+from renewal_watch.database.instants import Instant
+from renewal_watch.database.schema import about, metadata
 from renewal_watch.errors import StoreError
 
 COPYING = "copying"  # the row of ``about`` in an unfinished copy; its value says where it is from

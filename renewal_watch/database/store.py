@@ -23,7 +23,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from renewal_watch.database import copying, shape
 from renewal_watch.database.engine import OLDEST_SERVER, only_reads, open_engine, shown
-from renewal_watch.database.schema import HEAD, LEAST, about, is_usable, metadata
+from renewal_watch.database.revision import HEAD, LEAST, is_usable
+from renewal_watch.database.schema import about, metadata
 from renewal_watch.database.sqlite import INCREMENTAL, holding, sqlite_path, take_turn
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.database.trouble import explained, repeated, will_pass

@@ -27,8 +27,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from sqlalchemy import ColumnElement, Select, and_, case, exists, false, func, or_, select
 
 from renewal_watch import __version__, errors
-from renewal_watch.database.schema import HEAD, deliveries, environments, matters, numbers, polls
+from renewal_watch.database.revision import HEAD
 from renewal_watch.database.schema import channels as channel_states
+from renewal_watch.database.schema import deliveries, environments, matters, numbers, polls
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import health
 from renewal_watch.model import renewal_day

@@ -18,7 +18,8 @@ import msgspec
 from sqlalchemy import insert, select
 
 from renewal_watch.database.comparing import sweep
-from renewal_watch.database.schema import HEAD, about
+from renewal_watch.database.revision import HEAD
+from renewal_watch.database.schema import about
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
 from renewal_watch.maintenance.saving import save

@@ -11,9 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import update
 
-from renewal_watch.database.schema import (
-    polls,
-)
+from renewal_watch.database.schema import polls
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction, chunks
 

@@ -21,9 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from renewal_watch.database.copying import integrity
-from renewal_watch.database.schema import (
-    metadata,
-)
+from renewal_watch.database.schema import metadata
 from renewal_watch.database.shape import Shape, Side, cause
 from renewal_watch.database.sqlite import BUSY_TIMEOUT_S
 from renewal_watch.errors import StoreError

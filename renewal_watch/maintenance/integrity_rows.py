@@ -15,10 +15,8 @@ from sqlalchemy import (
     Text,
 )
 
-from renewal_watch.database.schema import (
-    Instant,
-    entries,
-)
+from renewal_watch.database.instants import Instant
+from renewal_watch.database.schema import entries
 from renewal_watch.database.shape import Shape, misfit
 from renewal_watch.errors import StoreError
 from renewal_watch.maintenance.integrity_schema import BY_HAND, RESTORE, Fault, many

@@ -17,8 +17,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex
 
+from renewal_watch.database.revision import HEAD
 from renewal_watch.database.schema import (
-    HEAD,
     about,
     alerts,
     deliveries,

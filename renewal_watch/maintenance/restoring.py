@@ -21,7 +21,7 @@ from renewal_watch.database.copying import (
     integrity,
     is_unfinished,
 )
-from renewal_watch.database.schema import HEAD, is_usable
+from renewal_watch.database.revision import HEAD, is_usable
 from renewal_watch.database.shape import COPYING
 from renewal_watch.database.sqlite import sqlite_path
 from renewal_watch.database.store import Store

@@ -21,7 +21,8 @@ from renewal_watch.database.copying import (
     seal,
     unhurried,
 )
-from renewal_watch.database.schema import HEAD, instances
+from renewal_watch.database.revision import HEAD
+from renewal_watch.database.schema import instances
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError, UsageError
 

@@ -11,11 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import exists, func, or_, select
 
-from renewal_watch.database.schema import (
-    changes,
-    numbers,
-    polls,
-)
+from renewal_watch.database.schema import changes, numbers, polls
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.maintenance import batches
 from renewal_watch.maintenance.batches import Place, Turn, in_batches, mark

@@ -9,10 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, insert, select
 
-from renewal_watch.database.schema import (
-    environments,
-    polls,
-)
+from renewal_watch.database.schema import environments, polls
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.tracking import Flaw, Watch
 

@@ -10,13 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Row, func, literal, null, select, text, union_all
 
-from renewal_watch.database.schema import (
-    changes,
-    entries,
-    environments,
-    numbers,
-    polls,
-)
+from renewal_watch.database.schema import changes, entries, environments, numbers, polls
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model import renewal_day
 from renewal_watch.model.numbers import DAY_S, Entry

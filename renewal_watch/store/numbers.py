@@ -9,14 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import or_, select
 
-from renewal_watch.database.schema import (
-    absences,
-    changes,
-    cycles,
-    entries,
-    environments,
-    numbers,
-)
+from renewal_watch.database.schema import absences, changes, cycles, entries, environments, numbers
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.errors import UsageError
 from renewal_watch.model.notation import bare

@@ -37,8 +37,8 @@ from world import serving
 
 import renewal_watch
 from renewal_watch.alerts import service_texts
-from renewal_watch.database import schema
-from renewal_watch.database.schema import HEAD
+from renewal_watch.database.revision import HEAD
+from renewal_watch.database.schema import metadata
 from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Severity
 from renewal_watch.notify.routing import Routing
@@ -532,9 +532,8 @@ def test_daemons_with_other_files_do_each_what_they_have(server: Server, tmp_pat
 NEXT_RELEASE = """
 import sys
 from pathlib import Path
-from renewal_watch.database import schema
-from renewal_watch.database import store
-schema.HEAD = store.HEAD = sys.argv[3]
+from renewal_watch.database import revision, store
+revision.HEAD = store.HEAD = sys.argv[3]
 store._migrations = lambda: Path(sys.argv[2])
 print(store.Store(sys.argv[1]).upgrade())
 """
@@ -555,7 +554,7 @@ def test_the_next_release_upgrades_the_database_while_this_one_uses_it(server: S
     after = f"{int(HEAD) + 1:04d}"
     migrations = tmp_path / "migrations"
     shutil.copytree(Path(renewal_watch.__file__).parent.parent / "migrations", migrations)
-    tables = [table.name for table in schema.metadata.sorted_tables]
+    tables = [table.name for table in metadata.sorted_tables]
     (migrations / "versions" / "next.py").write_text(NEXT_MIGRATION.format(next=after, head=HEAD, tables=tables))
     world = World()
     with serving(world, Handler) as address:

@@ -24,7 +24,7 @@ from made_up import emptied
 
 from renewal_watch.alerts.account_texts import used_by
 from renewal_watch.cli import cli
-from renewal_watch.database import schema
+from renewal_watch.database.schema import readings
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ServerTrouble
 from renewal_watch.model.alerts import Key, Matter
@@ -266,7 +266,7 @@ def test_readings_of_another_release_begin_anew_without_telling_twice(world: Wor
     world.account.releases = [release_request(world.provider.fleet[0], T0)]
     world.poll()
     with world.store.transaction() as tx:
-        tx.connection.execute(schema.readings.update().values(content='{"content": [{"of": "another"}]}'))
+        tx.connection.execute(readings.update().values(content='{"content": [{"of": "another"}]}'))
     again = [one for one in world.poll() if one.kind == "release.requested"]
     assert [one.hidden for one in again if not one.hidden] == []
     assert world.matters()[FIRST].told_at == T0 + H

@@ -28,7 +28,7 @@ from test_copying import filled, plain
 from renewal_watch.config.loading import load
 from renewal_watch.daemon.lock import only_one
 from renewal_watch.database import comparing, copying
-from renewal_watch.database.schema import HEAD
+from renewal_watch.database.revision import HEAD
 from renewal_watch.database.store import Store, _migrations
 from renewal_watch.diagnostics import health
 from renewal_watch.errors import StoreError, UsageError

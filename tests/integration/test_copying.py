@@ -32,8 +32,8 @@ from sqlalchemy import JSON, Boolean, Integer, LargeBinary, Table, insert
 from renewal_watch.daemon.lock import only_one
 from renewal_watch.database import comparing, copying, shape
 from renewal_watch.database.copying import Copied, copy
+from renewal_watch.database.instants import Instant
 from renewal_watch.database.schema import (
-    Instant,
     about,
     alerts,
     channels,

@@ -24,7 +24,7 @@ from databases import BOTH, EITHER, SQLITE_ONLY, age, asked, content, copied, im
 from made_up import entry
 from world import TOKEN, World, serving, write_config
 
-from renewal_watch.database.schema import HEAD
+from renewal_watch.database.revision import HEAD
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.store import fleet
 

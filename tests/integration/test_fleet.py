@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch.database import schema
+from renewal_watch.database.revision import HEAD
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.maintenance import integrity
@@ -441,7 +441,7 @@ def test_the_migration_gives_older_databases_the_same_facts(tmp_path: Path) -> N
     assert [(name, status, Decimal(cost) if cost else None, *rest) for name, status, cost, *rest in columns(path)] == [
         (name, status, Decimal(cost) if cost else None, *rest) for name, status, cost, *rest in wanted
     ]
-    assert (tmp_path / f"watch.db.before-{schema.HEAD}").exists()
+    assert (tmp_path / f"watch.db.before-{HEAD}").exists()
 
 
 def test_a_page_says_the_days_that_status_says(store: Store) -> None:

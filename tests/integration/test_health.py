@@ -15,7 +15,8 @@ from made_up import emptied
 from watched import CHANNEL, Watched, one
 
 from renewal_watch.daemon.membership import Presence
-from renewal_watch.database.schema import HEAD, instances
+from renewal_watch.database.revision import HEAD
+from renewal_watch.database.schema import instances
 from renewal_watch.database.sqlite import lock_of
 from renewal_watch.database.store import Store
 from renewal_watch.diagnostics import health

@@ -26,7 +26,7 @@ from watched import CHANNEL, Watched, one
 
 from renewal_watch import errors
 from renewal_watch.config.loading import load
-from renewal_watch.database.schema import HEAD
+from renewal_watch.database.revision import HEAD
 from renewal_watch.diagnostics import metrics
 from renewal_watch.model.policy import Match
 from renewal_watch.notify.routing import Routing

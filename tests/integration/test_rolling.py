@@ -24,7 +24,8 @@ from made_up import entry, listing
 from watched import Source, Watched
 from world import World, serving, write_config
 
-from renewal_watch.database.schema import HEAD, LEAST, metadata
+from renewal_watch.database.revision import HEAD, LEAST
+from renewal_watch.database.schema import metadata
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll

@@ -24,7 +24,8 @@ from world import World, serving, write_config
 
 from renewal_watch.cli import cli, contents, manual
 from renewal_watch.config.loading import load
-from renewal_watch.database import schema, sqlite
+from renewal_watch.database import sqlite
+from renewal_watch.database.schema import numbers
 
 pytestmark = EITHER
 
@@ -143,7 +144,7 @@ def test_of_many_numbers_some_are_offered_and_what_all_share_is_shared(home: Pat
     with contextlib.closing(opened(home / "many" / "renewal-watch.db")) as store, store.transaction() as tx:
         (like,) = tx.rows(f"SELECT {columns} FROM numbers WHERE provider_id = 'phone-1'")
         rows = [(pk, f"more-{pk:04}", f"+1666{pk:04}", *like) for pk in range(1000, 2000)]
-        tx.put(schema.numbers, ("id", "provider_id", "number", *columns.split(", ")), rows)
+        tx.put(numbers, ("id", "provider_id", "number", *columns.split(", ")), rows)
     found = offered("--config", str(other), "explain", "+1666")
     assert len(found) == 100
     assert (found[0], found[-1]) == ("+16661000", "+16661999")  # so they share no more than all of them do

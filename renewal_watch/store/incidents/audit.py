@@ -7,9 +7,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from renewal_watch.database.schema import (
-    actions,
-)
+from renewal_watch.database.schema import actions
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.tracking import Known
 

@@ -8,12 +8,7 @@ from datetime import datetime
 from sqlalchemy import and_, delete, exists, insert, select, update
 
 from renewal_watch.alerts.phrases import instant
-from renewal_watch.database.schema import (
-    environments,
-    lapses,
-    matters,
-    numbers,
-)
+from renewal_watch.database.schema import environments, lapses, matters, numbers
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Key
 from renewal_watch.model.tracking import Known

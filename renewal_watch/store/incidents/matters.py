@@ -10,15 +10,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, exists, func, literal_column, or_, select
 
-from renewal_watch.database.schema import (
-    alerts,
-    environments,
-    flaps,
-    lapses,
-    matters,
-    numbers,
-    write_instant,
-)
+from renewal_watch.database.instants import write_instant
+from renewal_watch.database.schema import alerts, environments, flaps, lapses, matters, numbers
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Acknowledgement, Flap, Key, Matter, Severity
 from renewal_watch.model.policy import Silence

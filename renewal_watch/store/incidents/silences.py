@@ -8,9 +8,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import insert, or_, select, update
 
-from renewal_watch.database.schema import (
-    silences,
-)
+from renewal_watch.database.schema import silences
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.policy import Match, Silence
 

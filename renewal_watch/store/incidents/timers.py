@@ -6,9 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, insert, select
 
-from renewal_watch.database.schema import (
-    calendars,
-)
+from renewal_watch.database.schema import calendars
 from renewal_watch.database.transaction import Transaction
 
 

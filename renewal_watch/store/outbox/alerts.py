@@ -10,13 +10,8 @@ from typing import Any
 from sqlalchemy import func, select
 
 from renewal_watch.alerts import account_texts
-from renewal_watch.database.schema import (
-    alerts,
-    deliveries,
-    delivery_alerts,
-    environments,
-    write_instant,
-)
+from renewal_watch.database.instants import write_instant
+from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Alert, Key, Matter, Severity
 from renewal_watch.model.tracking import Known

@@ -9,14 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, not_, or_, select, update
 
-from renewal_watch.database.schema import (
-    alerts,
-    deliveries,
-    delivery_alerts,
-    environments,
-    numbers,
-    write_instant,
-)
+from renewal_watch.database.instants import write_instant
+from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, numbers
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model import kinds
 from renewal_watch.model.alerts import Alert, Delivery, Severity

@@ -6,11 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select, update
 
-from renewal_watch.database.schema import (
-    alerts,
-    deliveries,
-    delivery_alerts,
-)
+from renewal_watch.database.schema import alerts, deliveries, delivery_alerts
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Alert
 from renewal_watch.notify.routing import Routing

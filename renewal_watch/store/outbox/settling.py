@@ -9,11 +9,7 @@ from typing import Any
 from sqlalchemy import and_, func, insert, or_, select, update
 
 from renewal_watch.alerts import phrases, service_texts
-from renewal_watch.database.schema import (
-    channels,
-    deliveries,
-    delivery_alerts,
-)
+from renewal_watch.database.schema import channels, deliveries, delivery_alerts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Delivery, Severity
 from renewal_watch.notify import retry

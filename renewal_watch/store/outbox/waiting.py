@@ -8,10 +8,7 @@ from typing import Any
 
 from sqlalchemy import case, func, or_, select
 
-from renewal_watch.database.schema import (
-    channels,
-    deliveries,
-)
+from renewal_watch.database.schema import channels, deliveries
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.notify import retry
 from renewal_watch.notify.hold import Hold, hold
