@@ -36,7 +36,7 @@ def is_failing(charges: Sequence[Charge]) -> bool:
 
 
 def judge_charges(turn: Turn, before: Sequence[Charge] | None, after: Sequence[Charge], told: dict[str, int]) -> None:
-    """Tell top-ups that failed, and the first that succeeded again. ``before`` is None for the first reading."""
+    """Tell top-ups that failed, and that they work again. ``before`` is None for the first reading."""
     fails = is_failing(after)
     failed = [one for one in after if one.status == "failed"]
     if before is None:

@@ -118,10 +118,10 @@ class AppriseChannel:
             child = self._child = subprocess.Popen(
                 [
                     sys.executable,
-                    "-P",
+                    "-P",  # nothing is imported from where we stand
                     "-m",
                     "renewal_watch.channels.apprise_child",
-                ],  # -P: nothing is imported from where we stand
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

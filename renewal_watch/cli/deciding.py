@@ -231,12 +231,11 @@ def ack(
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Say that you look after NUMBER: no reminders until its next cycle, or until it gets worse."""
-    from renewal_watch.store.numbers import find_number
-
     if (number is None) == (alert_id is None):
         msg = "name either a NUMBER or --alert ID"
         raise UsageError(msg)
     from renewal_watch.operations import actions
+    from renewal_watch.store.numbers import find_number
 
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
         if number is not None:

@@ -26,7 +26,7 @@ from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.config.loading import load
 from renewal_watch.database.store import Store
 from renewal_watch.notify.routing import Routing
-from renewal_watch.operations import account_poll, dispatch, poll
+from renewal_watch.operations import account_poll, dispatch, poll, turn
 from renewal_watch.provider.opening import open_provider
 from renewal_watch.provider.simulator import (
     TOKEN,
@@ -41,7 +41,6 @@ from renewal_watch.provider.simulator import (
 from renewal_watch.reports import tables
 from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
 from renewal_watch.store.outbox.alerts import list_alerts
-from renewal_watch.timed import digests, follow_up
 
 DAYS = 45
 STEP = timedelta(hours=6)
@@ -168,6 +167,13 @@ every = "1d"
         environment = self.settings.environments[0]
         source = open_provider(environment, time.sleep)
         policy = self.settings.policy(environment)
+        due = turn.Turn(
+            store=self.store,
+            settings=self.settings,
+            routing=self.routing,
+            clock=lambda: self.now,
+            pause=lambda _: None,
+        )
         for step in range(DAYS * int(timedelta(days=1) / STEP)):
             self.now = START + step * STEP
             self._live(step / 4)
@@ -176,8 +182,7 @@ every = "1d"
             if polled.error is None:
                 settings = self.settings.account
                 account_poll.run_once(self.store, environment, settings, source, policy, self.routing, lambda: self.now)
-            follow_up.run_once(self.store, self.routing, {environment.name: policy}, self.now)
-            digests.send_digests(self.store, self.routing, {environment.name: policy}, lambda: self.now)
+            turn.at_once(due)
             self._polls += 1
             self._send()
             sys.stdout.flush()

@@ -10,7 +10,7 @@ import click
 
 from renewal_watch.errors import ConfigError, RenewalWatchError
 
-UNKNOWN = 3  # check.State.UNKNOWN, which would cost an import
+UNKNOWN = 3  # diagnostics.nagios.State.UNKNOWN, which would cost an import
 
 
 class Unknown(click.ClickException):

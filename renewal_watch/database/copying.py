@@ -199,13 +199,13 @@ class _Writer:
         self.step(passed % shape.BATCH)
         self._bring_those(others, fresh, changed)
 
-    def _bring_those(self, shape: Shape, fresh: list[Row], changed: list[Row]) -> None:
-        self.done.updated += self._flush(shape, shape.update, changed)  # first: they may leave what a new one takes
-        self.done.inserted += self._flush(shape, shape.insert, fresh)
+    def _bring_those(self, table: Shape, fresh: list[Row], changed: list[Row]) -> None:
+        self.done.updated += self._flush(table, table.update, changed)  # first: they may leave what a new one takes
+        self.done.inserted += self._flush(table, table.insert, fresh)
         if self._unfinished >= PIECE:
             self._commit()
 
-    def _flush(self, shape: Shape, write: Callable[[list[Row]], None], rows: list[Row]) -> int:
+    def _flush(self, table: Shape, write: Callable[[list[Row]], None], rows: list[Row]) -> int:
         """Write the rows and forget them; how many they were."""
         if not rows:
             return 0
@@ -213,9 +213,9 @@ class _Writer:
         try:
             write(rows)
         except (driver.IntegrityError, driver.DataError) as error:
-            if fault := next(filter(None, map(shape.misfit, rows)), None):
+            if fault := next(filter(None, map(table.misfit, rows)), None):
                 raise StoreError(fault) from None
-            msg = f"table {shape.name}, one of the rows from {shape.key_of(rows[0])} on: {cause(error)}"
+            msg = f"table {table.name}, one of the rows from {table.key_of(rows[0])} on: {cause(error)}"
             raise (_Clash if isinstance(error, driver.IntegrityError) else StoreError)(msg) from None
         count = len(rows)
         self._unfinished += count

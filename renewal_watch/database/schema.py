@@ -1,4 +1,4 @@
-"""The tables; ``migrations/`` makes them, ``engine`` opens the database, ``store`` reads and writes it.
+"""The tables; ``migrations/`` makes them, ``engine`` opens the database, ``store/`` reads and writes it.
 
 Instants are kept as ISO 8601 text in UTC of fixed width, so that they sort and can be read in the sqlite3 shell.
 ``HEAD`` is the newest revision in ``migrations/versions``; a test holds it to that.
@@ -69,7 +69,7 @@ polls = Table(
 NOT_ACTIVE: ColumnElement[bool] = literal_column("status") != literal_column(
     "'active'"
 )  # nearly all are: an index of them all would cost every first poll
-numbers = Table(  # the columns from id to is_sandbox are model.Known, in its order; from status on, what is asked for
+numbers = Table(  # the columns from id to is_sandbox are model.tracking.Known, in its order; from status on, what is asked for
     "numbers",
     metadata,
     Column("id", _NUMBER, primary_key=True),
@@ -92,7 +92,7 @@ numbers = Table(  # the columns from id to is_sandbox are model.Known, in its or
     Index("numbers_by_renewal", "renews_on"),
     Index("numbers_by_status", "status", sqlite_where=NOT_ACTIVE, postgresql_where=NOT_ACTIVE),
 )
-cycles = Table(  # model.Cycle: what was told of a number in its present cycle
+cycles = Table(  # model.tracking.Cycle: what was told of a number in its present cycle
     "cycles",
     metadata,
     Column("number_id", ForeignKey("numbers.id"), primary_key=True),
@@ -103,7 +103,7 @@ cycles = Table(  # model.Cycle: what was told of a number in its present cycle
     Column("overdue_told", _NUMBER, nullable=False),
     Column("course", _NUMBER, nullable=False, server_default="0"),
 )
-doubts = Table(  # model.Doubt: numbers whose renewal day is in doubt
+doubts = Table(  # model.tracking.Doubt: numbers whose renewal day is in doubt
     "doubts",
     metadata,
     Column("number_id", ForeignKey("numbers.id"), primary_key=True),
@@ -115,7 +115,7 @@ doubts = Table(  # model.Doubt: numbers whose renewal day is in doubt
     Column("counted_at", _NUMBER),
     Column("is_unstated", Boolean, nullable=False),
 )
-absences = Table(  # model.Absence: numbers that are not in the list
+absences = Table(  # model.tracking.Absence: numbers that are not in the list
     "absences",
     metadata,
     Column("number_id", ForeignKey("numbers.id"), primary_key=True),
@@ -201,11 +201,11 @@ channels = Table(  # how each channel does; rows appear when it first fails
     Column("last_error", _WORDS),
     Column("last_sent_at", Instant),
 )
-silences = Table(  # model.Silence
+silences = Table(  # model.policy.Silence
     "silences",
     metadata,
     Column("id", _NUMBER, primary_key=True),
-    Column("match", _WORDS, nullable=False),  # JSON of model.Match
+    Column("match", _WORDS, nullable=False),  # JSON of model.policy.Match
     Column("kinds", JSON, nullable=False),
     Column("starts_at", Instant, nullable=False),
     Column("ends_at", Instant, nullable=False),
@@ -215,7 +215,7 @@ silences = Table(  # model.Silence
     Column("ended_by", _WORDS),
     Column("warned_at", Instant),
 )
-lapses = Table(  # model.Lapse, and who said so
+lapses = Table(  # model.tracking.Lapse, and who said so
     "lapses",
     metadata,
     Column("number_id", ForeignKey("numbers.id"), primary_key=True),
@@ -225,28 +225,30 @@ lapses = Table(  # model.Lapse, and who said so
     Column("author", _WORDS, nullable=False),
     Column("comment", _WORDS, nullable=False),
 )
-matters = Table(  # model.Matter by model.Key: what was found and still holds; 0 for no environment, no number
-    "matters",
-    metadata,
-    Column("environment_id", _NUMBER, primary_key=True),
-    Column("number_id", _NUMBER, primary_key=True),
-    Column("topic", _WORDS, primary_key=True),
-    Column("alert_id", _NUMBER, nullable=False),
-    Column("kind", _WORDS, nullable=False),
-    Column("severity", _NUMBER, nullable=False),
-    Column("rank", _NUMBER, nullable=False),
-    Column("opened_at", Instant, nullable=False),
-    Column("told_at", Instant),
-    Column("reminded", _NUMBER, nullable=False),
-    Column("hidden", _WORDS),
-    Column("hider", _WORDS),
-    Column("acked_at", Instant),
-    Column("acked_by", _WORDS),
-    Column("acked_rank", _NUMBER),
-    Column("urgent_at", Instant),
-    Column("escalated_at", Instant),
+matters = (
+    Table(  # model.alerts.Matter by model.alerts.Key: what was found and still holds; 0 for no environment, no number
+        "matters",
+        metadata,
+        Column("environment_id", _NUMBER, primary_key=True),
+        Column("number_id", _NUMBER, primary_key=True),
+        Column("topic", _WORDS, primary_key=True),
+        Column("alert_id", _NUMBER, nullable=False),
+        Column("kind", _WORDS, nullable=False),
+        Column("severity", _NUMBER, nullable=False),
+        Column("rank", _NUMBER, nullable=False),
+        Column("opened_at", Instant, nullable=False),
+        Column("told_at", Instant),
+        Column("reminded", _NUMBER, nullable=False),
+        Column("hidden", _WORDS),
+        Column("hider", _WORDS),
+        Column("acked_at", Instant),
+        Column("acked_by", _WORDS),
+        Column("acked_rank", _NUMBER),
+        Column("urgent_at", Instant),
+        Column("escalated_at", Instant),
+    )
 )
-flaps = Table(  # model.Flap by model.Key
+flaps = Table(  # model.alerts.Flap by model.alerts.Key
     "flaps",
     metadata,
     Column("environment_id", _NUMBER, primary_key=True),

@@ -1,6 +1,6 @@
-"""What is remembered: one transaction for each poll, each claim and each outcome; questions about the past.
+"""The database behind one URL: brought up to date, and opened for one transaction at a time.
 
-Every method of ``Transaction`` belongs to one ``Store.transaction()``: it commits as a whole at the end of the block, or
+All that is done with one ``Transaction`` belongs to one ``Store.transaction()``: it commits as a whole at the end of the block, or
 nothing of it happened. On SQLite a transaction holds the write lock from its start, so that what it read stays true.
 """
 

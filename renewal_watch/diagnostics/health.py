@@ -28,7 +28,7 @@ from renewal_watch.store.environments import environment_states
 from renewal_watch.store.incidents.timers import fired_at
 from renewal_watch.store.leases import daemon_seen
 from renewal_watch.store.outbox.waiting import (
-    due_since,
+    due_at,
     failing_channels,
     held_deliveries,
     orphaned_deliveries,
@@ -201,7 +201,7 @@ def late(tx: Transaction, settings: Settings, now: datetime) -> int:
     then = now - SENT_WITHIN - max((one.interval for one in settings.environments), default=timedelta(0))
     found = 0
     for channel in settings.channels:
-        waiting = due_since(tx, channel.name, then)
+        waiting = due_at(tx, channel.name, then)
         found += len(waiting - held_deliveries(tx, channel, settings.timezone, then).keys()) if waiting else 0
     return found
 

@@ -1,6 +1,6 @@
 """An inventory from elsewhere: read, compared with the one that is there, and merged into it.
 
-What is read is a CSV file as ``inventory`` reads it, or JSON Lines with the same names; other columns are left alone, so
+What is read is a CSV file as ``file`` reads it, or JSON Lines with the same names; other columns are left alone, so
 that an export of the numbers can be given back with owners, labels and notes filled in. An empty cell says nothing: it
 leaves what is there.
 """

@@ -48,7 +48,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @classmethod
     def of(cls, kept: tuple[datetime, str | None] | None) -> State:
-        """What ``timers.fired_at`` says of the calendar."""
+        """What ``store.incidents.timers.fired_at`` says of the calendar."""
         return msgspec.json.decode(kept[1], type=cls) if kept and kept[1] else cls()
 
 

@@ -16,9 +16,9 @@ About = Literal["number", "list", "account", "service", "any"]
 class Kind:
     """What is true of every alert of a kind.
 
-    ``topic``: what it is about. The first alert of a topic opens a matter, which lasts until an alert ends it; an empty one opens
-    none, and a parent of several says its own topic when it is told. ``group``: how a subject counts those it is about, "3 numbers
-    up for renewal". ``about``: what it speaks of; "any" may speak of a number or of none.
+    ``topic``: what it is about. The first alert of a topic opens a matter, which lasts until an alert ends it; an empty one
+    opens none. Who tells it may give another one, as ``account/`` does for each top-up and card. ``group``: how a subject
+    counts those it is about, "3 numbers up for renewal". ``about``: what it speaks of; "any" may speak of a number or of none.
     """
 
     topic: str = ""
@@ -82,15 +82,16 @@ ROWS: dict[str, Kind] = {
     "release.requested": Kind(topic="release", group="asked to be released", about="any", ends_with_number=True),
     "release.approved": Kind(topic="release", group="released", about="any", ends_with_number=True),
     "release.closed": Kind(topic="release", group="not released after all", about="any", ends_with_number=True),
-    "funds.topup_off": Kind(topic="topup", group="on top-up switched off", about="account"),
-    "funds.topup_failed": Kind(topic="payment", group="on failed top-ups", about="account"),
-    "funds.card_expiring": Kind(topic="card", group="on expiring cards", about="account"),
-    "funds.short": Kind(topic="balance", group="on the balance", about="account"),
+    "funds.topup_off": Kind(group="on top-up switched off", about="account"),
+    "funds.topup_failed": Kind(group="on failed top-ups", about="account"),
+    "funds.card_expiring": Kind(group="on expiring cards", about="account"),
+    "funds.short": Kind(group="on the balance", about="account"),
     "funds.recovered": Kind(group="on funds that are well again", about="account", ends=True),
     "canary.sent": Kind(about="service", at_once=True),
     "canary.failed": Kind(topic="canary", about="service", told_if_known=True),
     "digest.sent": Kind(about="service", at_once=True),
 }
+UNKNOWN = Kind(about="any")  # of a newer release that shares the database
 KINDS = tuple(ROWS)
 OWN = frozenset(name.partition(".")[0] for name, row in ROWS.items() if row.about == "service")  # first words
 

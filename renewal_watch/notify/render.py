@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from renewal_watch.alerts.phrases import instant
 from renewal_watch.model.alerts import Alert, Message, Severity
-from renewal_watch.model.kinds import ROWS
+from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.text import unmarked
 
 _OLD_NEWS = timedelta(seconds=20)  # less than the first back-off: what a younger message may have overtaken says so
@@ -132,7 +132,7 @@ def urgency(alert: Alert) -> tuple[int, int, str, str, str]:
 def _group(alert: Alert) -> str:
     if alert.kind in ("renewal.upcoming", "renewal.due") and alert.severity > Severity.info:
         return "about to be lost"
-    return ROWS[alert.kind].group
+    return ROWS.get(alert.kind, UNKNOWN).group
 
 
 def _title(ordered: Sequence[Alert], own: Mapping[str, Own]) -> str:

@@ -131,10 +131,10 @@ def _ask(jobs: Sequence[Job], ends: float) -> tuple[list[Words], str, bool]:
         child = subprocess.Popen(
             [
                 sys.executable,
-                "-P",
+                "-P",  # nothing is imported from where we stand
                 "-m",
                 "renewal_watch.notify.templates",
-            ],  # -P: nothing is imported from where we stand
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

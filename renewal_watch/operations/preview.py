@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -22,11 +23,13 @@ from renewal_watch.model.tracking import Known
 from renewal_watch.notify import flaps as notify_flaps
 from renewal_watch.notify import matters
 from renewal_watch.notify.routing import Routing
-from renewal_watch.operations import poll
+from renewal_watch.operations import poll, turn
+from renewal_watch.operations.turn import Turn
 from renewal_watch.provider.simulator import next_month
 from renewal_watch.reports.silences import Told
 from renewal_watch.schedule import calendar as schedule_times
 from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.sections import Canary
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states
@@ -36,7 +39,6 @@ from renewal_watch.store.outbox.alerts import alerts_since, list_alerts
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import settle_sent
 from renewal_watch.store.outbox.waiting import next_due
-from renewal_watch.timed import digests, follow_up
 
 _MOMENT = timedelta(seconds=1)  # after a day began, and between two events that would be one
 MOST_TURNS = 24  # of the day in a fleet; more are taken as one each hour
@@ -53,9 +55,8 @@ def look_ahead(
     inventory_faults: Sequence[str] = (),
 ) -> Iterator[Told]:
     """Everything that would be told from ``now`` to ``until``, in the order of time."""
-    logging.getLogger("renewal_watch.operations.poll").setLevel(
-        logging.CRITICAL
-    )  # made-up polls are no news for the log
+    made_up = logging.getLogger("renewal_watch.operations.poll")
+    made_up.setLevel(logging.CRITICAL)  # its polls are no news for the log
     with store.copied() as copy:
         yield from _Ahead(settings, copy, way, now, inventory_faults).run(until)
 
@@ -70,9 +71,16 @@ class _Ahead:
         self.store = store
         self.way = way
         self.now = now
-        self._faults = inventory_faults
+        self._due = Turn(
+            store=store,
+            settings=settings,
+            routing=replace(way, canary=Canary()),  # none is sent meanwhile, so none is missed
+            clock=lambda: self.now,
+            pause=lambda _: None,
+            inventory_faults=inventory_faults,
+        )
         self._polled_at = dict.fromkeys((one.name for one in settings.environments), now)
-        self.policies = {one.name: settings.policy(one, way.inventory) for one in settings.environments}
+        self.policies = self._due.policies
         self.sources: dict[str, _Today] = {}
         with store.transaction() as tx:
             for _, watch, _ in environment_states(tx):
@@ -91,8 +99,7 @@ class _Ahead:
                     self._poll(environment)
             if is_turn:
                 polls = self._next_poll()
-            follow_up.run_once(self.store, self.way, self.policies, self.now, inventory_faults=self._faults)
-            digests.send_digests(self.store, self.way, self.policies, lambda: self.now)
+            turn.at_once(self._due)
             yield from self._hidden()
             yield from self._sent()
             self.now = max(self.now + _MOMENT, min(polls, self._next_event()))

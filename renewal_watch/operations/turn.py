@@ -1,4 +1,4 @@
-"""What is due now, composed once: for the daemon, and for the commands `poll` and `send`, which a timer calls.
+"""What is due now, composed once: for the daemon, the commands `poll` and `send`, the demo and the preview.
 
 ``follow`` is short and comes first: what time made due, in one transaction. ``TASKS`` may take long; the daemon gives each
 a thread, a command does them one after the other.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from renewal_watch.clock import Clock
 from renewal_watch.database.store import Store
@@ -25,7 +26,7 @@ from renewal_watch.timed import digests, follow_up
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Turn:
     """What one turn goes by. ``pause`` waits so many seconds and may end the turn by raising.
 
@@ -40,7 +41,7 @@ class Turn:
     inventory_faults: Sequence[str] = ()
     still: Callable[[Channel], bool] = lambda _: True
 
-    @property
+    @cached_property
     def policies(self) -> dict[str, Policy]:
         """How the numbers of each configured environment are judged."""
         return {one.name: self.settings.policy(one, self.routing.inventory) for one in self.settings.environments}
@@ -58,7 +59,9 @@ class Task:
     run: Callable[[Turn], list[Done]]
 
 
-def follow(turn: Turn, file_faults: Mapping[str, str], *, host: str = "", instance: str | None = None) -> int:
+def follow(
+    turn: Turn, file_faults: Mapping[str, str] | None = None, *, host: str = "", instance: str | None = None
+) -> int:
     """Tell what time has made due; how many alerts are new. See ``follow_up.run_once``. Raises StoreError."""
     canary.follow(turn.store, turn.routing, turn.clock())
     return follow_up.run_once(
@@ -67,7 +70,7 @@ def follow(turn: Turn, file_faults: Mapping[str, str], *, host: str = "", instan
         turn.policies,
         turn.clock(),
         inventory_faults=turn.inventory_faults,
-        file_faults=file_faults,
+        file_faults=file_faults or {},
         host=host,
         instance=instance,
     )
@@ -88,11 +91,19 @@ def _keep_up(turn: Turn) -> list[Done]:
     return daily.run_once(turn.store, turn.settings, turn.clock, turn.pause)
 
 
+def at_once(turn: Turn) -> None:
+    """All that is due at one instant of a made-up calendar: ``follow``, then the digests. Raises StoreError."""
+    follow(turn)
+    if DIGESTS.is_due(turn):
+        DIGESTS.run(turn)
+
+
+DIGESTS = Task("digests", lambda turn: bool(digests.due_digests(turn.store, turn.routing, turn.clock)), _send_digests)
 SENDING = (
     Task(
         CANARY, lambda turn: canary.is_due(turn.store, turn.routing.canary, turn.routing.zone, turn.clock), _send_canary
     ),
-    Task("digests", lambda turn: bool(digests.due_digests(turn.store, turn.routing, turn.clock)), _send_digests),
+    DIGESTS,
 )
 UPKEEP = Task("upkeep", lambda turn: daily.is_due(turn.store, turn.settings, turn.clock()), _keep_up)
 TASKS = (*SENDING, UPKEEP)

@@ -1,9 +1,9 @@
 """The seam: all that the service knows of a provider.
 
-A provider is a folder here with a module that has ``open_provider``, and a line in ``opening.PROVIDERS``. What it reads it gives as
-the service's own values: ``Listing`` with entries as ``entries.read`` makes them, and the values of ``model.account``. Its
-addresses, envelopes and field names stay in its folder. The JSON that is kept of an entry has the field names of the list
-that was first, Talkover's: another provider writes its entries with them (``entries.encode``).
+A provider is a folder here with a module that has ``open_provider``, and a line in ``settings.environment.PROVIDERS``. What it
+reads it gives as the service's own values: ``Listing`` with entries as ``entries.read`` makes them, and the values of
+``model.account``. Its addresses, envelopes and field names stay in its folder. The JSON that is kept of an entry has the field
+names of the list that was first, Talkover's: another provider writes its entries with them (``entries.encode``).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from renewal_watch.model.policy import Record
 from renewal_watch.model.selectors import NOBODY, digits
 from renewal_watch.model.tracking import Watch
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.calendar_rows import FIRST, Renewal, changed_at_, counted, lapse_changes_, renewals
+from renewal_watch.store.calendar_rows import FIRST, Renewal, counted, lapse_changes_by, last_change_of, renewals
 from renewal_watch.store.environments import environment_states
 from renewal_watch.text import plain
 
@@ -81,7 +81,7 @@ def calendar(
 
 def _by_number(tx: Transaction, names: Sequence[str], settings: Settings) -> Iterator[_Entry]:
     inventory = inventory_of(settings).current()
-    lapse_changes = lapse_changes_(tx, actions.c.number_id)
+    lapse_changes = lapse_changes_by(tx, actions.c.number_id)
     for one in renewals(tx, names):
         yield _Entry(
             key=f"{one.environment}\n{one.provider_id}",
@@ -122,8 +122,8 @@ def _lines(one: Renewal, inventory: Mapping[str, Record]) -> list[str]:
 
 def _by_day(tx: Transaction, names: Sequence[str]) -> Iterator[_Entry]:
     ids = {watch.name: pk for pk, watch, _ in environment_states(tx) if watch.name in names}
-    lapse_changes = lapse_changes_(tx, actions.c.environment_id)
-    changed = {name: max(changed_at_(tx, pk), lapse_changes.get(pk, FIRST)) for name, pk in ids.items()}
+    lapse_changes = lapse_changes_by(tx, actions.c.environment_id)
+    changed = {name: max(last_change_of(tx, pk), lapse_changes.get(pk, FIRST)) for name, pk in ids.items()}
     for (renews_on, name), those in groupby(renewals(tx, names), lambda one: (one.renews_on, one.environment)):
         on = date.fromordinal(renews_on)
         told = _Day()

@@ -6,16 +6,17 @@ import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from renewal_watch.schedule.cron import SHORTCUTS, WEEKDAYS, cron_fault, last_time, next_time
-from renewal_watch.schedule.wall import DAY, days_of, instant, minutes_of, plain_instant
+from renewal_watch.schedule.cron import SHORTCUTS, WEEKDAYS, cron_fault, times
+from renewal_watch.schedule.wall import DAY, days_of, instant, minutes_of, spelled_out
 
 PUT_BACK = timedelta(hours=1)  # by so much two machines do not differ
+_TWICE = timedelta(hours=2, minutes=1)  # no clock is put back by more (Antarctica/Troll)
 _CALENDAR = re.compile(r"^(?:daily|weekly ([^0-9:]+)) ([0-9]+:[0-9]+)$")
 
 
 def _cron_line(line: str) -> str:
     """The cron line that a digest's schedule stands for. Raises ValueError with a sentence."""
-    plain = plain_instant(line)
+    plain = spelled_out(line)
     if match := _CALENDAR.match(plain):
         days = ",".join(WEEKDAYS[day] for day in days_of(match[1], line)) if match[1] else "*"
         minutes = minutes_of(match[2], line)
@@ -40,13 +41,8 @@ def calendar_fault(line: str) -> str | None:
 
 def _fire_after(after: datetime, line: str, zone: ZoneInfo) -> datetime | None:
     """The first instant after ``after`` at which the times of a line, as a clock on a wall shows them, come in ``zone``."""
-    wall = after.astimezone(zone).replace(tzinfo=None)
-    while fire := next_time(line, wall):
-        at = instant(fire, zone)
-        if at > after:
-            return at
-        wall = fire  # in the repeat of an hour: what it shows has fired the first time
-    return None
+    fires = (instant(fire, zone) for fire in times(line, after.astimezone(zone).replace(tzinfo=None)))
+    return next((at for at in fires if at > after), None)  # in the repeat of an hour: what it shows has fired before
 
 
 def next_fire(after: datetime, line: str, zone: str) -> datetime:
@@ -69,13 +65,10 @@ def was_put_back(last: datetime, now: datetime) -> bool:
 def last_fire(after: datetime, until: datetime, line: str, zone: str) -> datetime | None:
     """The latest instant in (after, until] at which a digest's schedule fires, None if there is none; in UTC.
 
-    Raises ValueError for a line that ``calendar_fault`` refuses, unless it just never comes.
+    Raises ValueError for a line that ``calendar_fault`` refuses.
     """
-    plain, where = _cron_line(line), ZoneInfo(zone)
-    wall = until.astimezone(where).replace(tzinfo=None) + timedelta(minutes=1)
-    while fire := last_time(plain, wall):
-        at = instant(fire, where)
-        if at <= until:
-            return at if at > after else None
-        wall = fire  # it is yet to come
-    return None
+    where = ZoneInfo(zone)
+    wall = until.astimezone(where).replace(tzinfo=None) + _TWICE  # in the repeat of an hour later ones have fired
+    fires = (instant(fire, where) for fire in times(_cron_line(line), wall, is_back=True))
+    last = next((at for at in fires if at <= until), None)
+    return last if last is not None and last > after else None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from cronsim import CronSim, CronSimError
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # cron's numbers from 0; 7 is Sunday again
 _FIELDS = 5  # cronsim would take a sixth, for seconds
+_LONGEST = 1000  # signs of a field; a list of every minute has 169
+_NAMES = ("minute", "hour", "day-of-month", "month", "day-of-week")
 SHORTCUTS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -17,29 +20,16 @@ SHORTCUTS = {
 }
 
 
-def _plain(line: str) -> str:
-    return SHORTCUTS.get(line.strip().lower(), line)
+def times(line: str, at: datetime, *, is_back: bool = False) -> Iterator[datetime]:
+    """The times that a line says, from ``at`` on or back, without ``at`` itself; in the zone of ``at``, or without one.
 
-
-def next_time(line: str, after: datetime) -> datetime | None:
-    """The first time after ``after`` that the line says, in the same zone or without one; None where none comes.
-
-    Raises ValueError for a line that ``cron_fault`` refuses.
+    In an hour that comes twice cronsim 2.8 gives times of the first pass, even from within the second one: who asks for what
+    comes after an instant must look whether it does. Raises ValueError for a line that ``cron_fault`` refuses.
     """
-    return _first(line, after, is_back=False)
-
-
-def last_time(line: str, before: datetime) -> datetime | None:
-    """The last time before ``before`` that the line says; otherwise as ``next_time``."""
-    return _first(line, before, is_back=True)
-
-
-def _first(line: str, at: datetime, *, is_back: bool) -> datetime | None:
     try:
-        found: datetime | None = next(CronSim(_plain(line), at, reverse=is_back), None)
+        yield from CronSim(_plain(line), at, reverse=is_back)
     except CronSimError as error:
-        raise ValueError(str(error)) from error
-    return found
+        raise ValueError(cron_fault(line) or str(error)) from error
 
 
 def cron_fault(line: str) -> str | None:
@@ -51,11 +41,19 @@ def cron_fault(line: str) -> str | None:
     wrong = _wrong(fields)
     if wrong == "day-of-month" and not _wrong([*fields[:3], "*", fields[4]]):  # it is a day, but of no such month
         return f"{line!r} never comes"
-    return f"the {wrong} of {line!r} is not one that cron takes" if wrong else None
+    if wrong:
+        return f"the {wrong} of {line!r} is not one that cron takes"
+    return None if next(times(line, datetime(2000, 1, 1, tzinfo=UTC)), None) else f"{line!r} never comes"
+
+
+def _plain(line: str) -> str:
+    return SHORTCUTS.get(line.strip().lower(), line)
 
 
 def _wrong(fields: list[str]) -> str:
     """The name of the field that cron does not take; empty where it takes them all."""
+    if max(map(len, fields)) > _LONGEST:
+        return _NAMES[max(range(_FIELDS), key=lambda place: len(fields[place]))]
     try:
         CronSim(" ".join(fields), datetime(2000, 1, 1, tzinfo=UTC))
     except CronSimError as error:

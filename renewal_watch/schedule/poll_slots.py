@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from renewal_watch.schedule.cron import next_time
+from renewal_watch.schedule.cron import times
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 STEPS = 10  # of an interval: a poll moves by no more towards its place
@@ -21,11 +21,12 @@ def next_poll(after: datetime, *, every: timedelta, cron: str | None, zone: str)
     """The next poll after ``after``, without jitter."""
     if cron is None:
         return after + every
-    fire = next_time(cron, after.astimezone(ZoneInfo(zone)))
-    if fire is None:  # config refuses such a line
+    fires = (fire.astimezone(UTC) for fire in times(cron, after.astimezone(ZoneInfo(zone))))
+    at = next((fire for fire in fires if fire > after), None)
+    if at is None:  # config refuses such a line
         msg = f"the cron line {cron!r} never comes"
         raise ValueError(msg)
-    return fire.astimezone(UTC)
+    return at
 
 
 def spread(at: datetime, *, every: timedelta, name: str) -> datetime:

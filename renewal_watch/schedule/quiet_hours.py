@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from zoneinfo import ZoneInfo
 
-from renewal_watch.schedule.wall import DAY, SKIPPED, WEEK, days_of, instant, minutes_of, plain_instant
+from renewal_watch.schedule.wall import DAY, SKIPPED, WEEK, days_of, instant, minutes_of, spelled_out
 
 # Longer than any accepted quiet hours last, which is eight days, or fifteen where a zone skips the only open day.
 _NEVER_ENDS = timedelta(weeks=4)
@@ -30,7 +30,7 @@ class _Window:
 
 def _window(text: str) -> _Window:
     """The window a text stands for. Raises ValueError with a sentence."""
-    match = _WINDOW.match(plain_instant(text))
+    match = _WINDOW.match(spelled_out(text))
     if not match:
         msg = f"{text!r} is not understood; write 22:00-07:00, mon-fri 12:00-13:30 or sat,sun 00:00-24:00"
         raise ValueError(msg)

@@ -39,7 +39,7 @@ def days_of(text: str, whole: str) -> list[int]:
     return sorted(days)
 
 
-def plain_instant(text: str) -> str:
+def spelled_out(text: str) -> str:
     """The text in small letters, with one space between words and none beside a comma or a dash."""
     return re.sub(r" ?([-,]) ?", r"\1", " ".join(text.lower().split()))
 

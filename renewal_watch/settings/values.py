@@ -14,7 +14,9 @@ from msgspec import Meta
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}  # seconds
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$")
 SHORTEST_POLL_S = 10
-LONGEST = timedelta(seconds=60)  # of a command or webhook: with room below the lease of a message (outbox.LEASE)
+LONGEST = timedelta(
+    seconds=60
+)  # of a command or webhook: with room below the lease of a message (store.outbox.deliveries)
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]$(?!\n)", description="a whole number and s, m, h or d")]
 DurationOrOff = Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,5}[smhd]|off)$(?!\n)", description='a duration or "off"')]
 SeverityName = Literal["info", "warning", "critical"]

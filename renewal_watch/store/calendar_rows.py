@@ -87,7 +87,7 @@ def renewals(tx: Transaction, names: Sequence[str]) -> Iterator[Renewal]:
         yield one._replace(cost=None if one.cost is None else Decimal(one.cost))
 
 
-def lapse_changes_(tx: Transaction, column: Any) -> dict[Any, datetime]:
+def lapse_changes_by(tx: Transaction, column: Any) -> dict[Any, datetime]:
     """When somebody last said that a number is to go, or is to stay after all, by ``column`` of the actions."""
     query = select(column, func.max(actions.c.at, type_=actions.c.at.type)).where(
         actions.c.verb.in_(("lapse", "lapse withdrawn"))
@@ -95,7 +95,7 @@ def lapse_changes_(tx: Transaction, column: Any) -> dict[Any, datetime]:
     return {row[0]: row[1] for row in tx.connection.execute(query.group_by(column))}
 
 
-def changed_at_(tx: Transaction, environment_id: int) -> datetime:
+def last_change_of(tx: Transaction, environment_id: int) -> datetime:
     """When anything about the environment's numbers was last seen to change: never earlier than it was before."""
     here = numbers.c.environment_id == environment_id
     first = select(func.max(numbers.c.first_poll_id)).where(here)

@@ -67,7 +67,7 @@ ONE = Match(numbers=("+15550000001",))
 
 
 class Source:
-    """Gives what the test says, as ``talkover.Client`` would."""
+    """Gives what the test says, as a provider would."""
 
     def __init__(self) -> None:
         self.next: Listing | ApiError = listing()

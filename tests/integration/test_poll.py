@@ -43,7 +43,7 @@ PAGER = Channel(name="pager", url="json://127.0.0.1:1", min_severity="critical")
 
 
 class Source:
-    """Gives what the test says, as ``talkover.Client`` would."""
+    """Gives what the test says, as a provider would."""
 
     def __init__(self) -> None:
         self.next: Listing | ApiError = listing()

@@ -100,7 +100,7 @@ class Telling(NamedTuple):
 
 
 class Source:
-    """Gives what the provider has, as ``talkover.Client`` would."""
+    """Gives what the provider has, as a provider would."""
 
     def __init__(self) -> None:
         self.next: Listing | ApiError = listing()

@@ -467,3 +467,10 @@ def test_long_words_of_the_user_push_nothing_critical_out_of_a_message() -> None
     own = {one.key: Own(None, "y" * 900) for one in many}
     body = render(*many, form="text", body=2000, own=own).body
     assert all(f"sentence {i:03}" in body for i in range(20)), "the built-in words hold them all"
+
+
+def test_a_kind_of_a_newer_release_that_shares_the_database_is_rendered_all_the_same() -> None:
+    assert (
+        "and 1 on the watch itself"
+        in render(*(alert(f"a {name}", kind="number.ported") for name in "ab"), form="text").title
+    )

@@ -1,4 +1,4 @@
-"""What Talkover's account says beside the list, each from its own documented page."""
+"""Where Talkover says more of an account than the list, each address from its own documented page."""
 
 from __future__ import annotations
 

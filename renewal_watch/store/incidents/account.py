@@ -102,12 +102,12 @@ def subjects_of(tx: Transaction, environment_id: int, requests: Sequence[Release
     """
     if not requests:
         return {}
-    fleet = fleet_of(tx, environment_id)
-    by_number = {known.number: known for known in fleet.values() if known.number}
+    tracked = fleet_of(tx, environment_id)
+    by_number = {known.number: known for known in tracked.values() if known.number}
     found = {
         one.id: known
         for one in requests
-        if (known := fleet.get(one.number_id) if one.number_id else by_number.get(one.number))
+        if (known := tracked.get(one.number_id) if one.number_id else by_number.get(one.number))
     }
     parsed = parsed_of(tx, found.values())
     return {name: Subject(known, parsed[known.provider_id]) for name, known in found.items()}

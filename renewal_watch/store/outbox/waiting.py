@@ -126,7 +126,7 @@ def failing_channels(tx: Transaction) -> dict[str, tuple[datetime, str]]:
     return {row.name: (row.failing_since, row.last_error) for row in rows}
 
 
-def due_since(tx: Transaction, channel: str, then: datetime) -> set[str]:
+def due_at(tx: Transaction, channel: str, then: datetime) -> set[str]:
     """The messages of a channel that could have been sent at that time and that nobody is sending."""
     query = select(deliveries.c.message_id).where(
         deliveries.c.state == "pending",

@@ -21,7 +21,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 class Refused(Exception):
-    """The answer is a problem; raised and handled in this module."""
+    """The answer is a problem; ``endpoint`` handles it."""
 
     def __init__(self, status: int, detail: str, **more: Any) -> None:
         super().__init__(detail)
