@@ -174,6 +174,7 @@ def _end(length: str | None, until: str | None, zone: str, now: datetime) -> dat
 @click.pass_context
 def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  # noqa: FBT001
     """The silences that hold, and how much each hides now that nobody was told of."""
+    from renewal_watch.model.alerts import Suppressor
     from renewal_watch.reports import silences, tables
     from renewal_watch.store.incidents.matters import matters_of
     from renewal_watch.store.incidents.silences import list_silences
@@ -182,7 +183,7 @@ def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
         found = list_silences(tx, since=now - timedelta(days=30) if everything else None)
         hiders = [matter.hider for matter in matters_of(tx).values()]
-    those = [(one, hiders.count(f"silence:{one.pk}")) for one in found if everything or one.is_active(now)]
+    those = [(one, hiders.count(Suppressor.of("silence", one.pk))) for one in found if everything or one.is_active(now)]
     if as_json:
         click.echo(tables.dumps([silences.silence_json(one, hides, now) for one, hides in those]))
     else:

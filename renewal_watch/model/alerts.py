@@ -34,12 +34,39 @@ class Acknowledgement(NamedTuple):
     rank: int
 
 
+By = Literal["silence", "rule", "nobody", "lapse", "ack", "repeat", "flapping", "changed"]
+
+
+class Suppressor(str):
+    """What hides a matter, as the database keeps it: ``lapse``, ``silence:7``, ``rule:`` or ``nobody:`` and the settings' mark.
+
+    ``changed`` stands for what a number's own change has made doubtful: it is looked at again.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, by: By, ref: object = "") -> Suppressor:
+        """By what, and by which one of them."""
+        return cls(f"{by}:{ref}" if ref != "" else by)
+
+    @property
+    def by(self) -> str:
+        """By what."""
+        return self.partition(":")[0]
+
+    @property
+    def ref(self) -> str:
+        """By which one."""
+        return self.partition(":")[2]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matter:
     """Something that was found and still holds. It ends with the alert that says so, or when the state is gone.
 
     ``alert_id`` is the newest alert about it. ``told_at`` is None while nobody was told; ``hidden`` says why it is not
-    told now, and ``hider`` by what, in a form that can be asked whether it still holds.
+    told now, and ``hider`` by what: it can be asked whether it still holds.
     """
 
     alert_id: int
@@ -50,7 +77,7 @@ class Matter:
     told_at: datetime | None = None
     reminded: int = 0
     hidden: str | None = None
-    hider: str | None = None
+    hider: Suppressor | None = None
     ack: Acknowledgement | None = None
     urgent_at: datetime | None = None  # since when it is told as critical
     escalated_at: datetime | None = None

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from renewal_watch.alerts.phrases import instant
 from renewal_watch.alerts.reminder_texts import flapping
-from renewal_watch.model.alerts import Alert, Flap, Key, Severity
+from renewal_watch.model.alerts import Alert, Flap, Key, Severity, Suppressor
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Hidden, Plan, Situation, channels_for, suppressed
@@ -62,7 +62,7 @@ def flap_of(
             )
         )
     since = made.flaps[key].since  # type: ignore[union-attr]
-    return Hidden(f"flapping since {instant(since)}", "flapping") if since else None
+    return Hidden(f"flapping since {instant(since)}", Suppressor.of("flapping")) if since else None
 
 
 def has_settled(flap: Flap, routing: Routing, now: datetime) -> bool:

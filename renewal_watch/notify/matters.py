@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.alerts import Alert, Key, Matter, Severity, Suppressor
 from renewal_watch.model.policy import Silence
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify.routing import WEEKLY, Routing
@@ -24,13 +24,13 @@ def matter_of(
         return None
     if alert.nature == "escalation":
         return None if old is None else replace(old, escalated_at=now)
-    if hidden and hidden.hider in ("ack", "repeat"):
+    if hidden and hidden.hider.by in ("ack", "repeat"):
         return None if old is None else replace(old, alert_id=alert_id, kind=alert.kind, severity=alert.severity)
     is_event = alert.topic == "price" and routing.reminders.interval(alert.severity) is None  # nothing ends a new price
     is_kept = alert.topic.partition(" ")[0] in ENDING or (
         (old is not None and not is_event)
         or (alert.severity >= Severity.warning and not is_event)
-        or (hidden is not None and not hidden.hider.startswith("nobody"))
+        or (hidden is not None and hidden.hider.by != "nobody")
         or routing.reminders.interval(alert.severity) is not None
     )
     if not is_kept:
@@ -127,14 +127,13 @@ def escalates_to(said: Effective, routing: Routing) -> tuple[str, ...]:
     return routing.escalation.channels if said.escalate_to is None else said.escalate_to
 
 
-def still_hides(hider: str, silences: Sequence[Silence], mark: str) -> bool:
+def still_hides(hider: Suppressor, silences: Sequence[Silence], mark: str) -> bool:
     """Whether what hid a matter holds for certain; if not, the matter must be looked at."""
-    by, _, what = hider.partition(":")
-    if by == "silence":
-        return any(str(silence.pk) == what for silence in silences)
-    if by in ("rule", "nobody"):
-        return what == mark
-    return by == "flapping"  # ended by its own alert
+    if hider.by == "silence":
+        return any(str(silence.pk) == hider.ref for silence in silences)
+    if hider.by in ("rule", "nobody"):
+        return hider.ref == mark
+    return hider.by == "flapping"  # ended by its own alert
 
 
 def warns_of_end(silence: Silence, now: datetime) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from renewal_watch.alerts.reminder_texts import with_owner
 from renewal_watch.model import selectors
-from renewal_watch.model.alerts import Alert
+from renewal_watch.model.alerts import Alert, Suppressor
 from renewal_watch.model.policy import Record
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify.flaps import flap_of
@@ -46,7 +46,7 @@ def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situat
         if alert.ends and not hidden:
             channels = with_those_told(channels, situation.told.get(key, frozenset()), routing)
         if not hidden and not channels:
-            hidden = Hidden("no channel takes it", f"nobody:{routing.mark}")
+            hidden = Hidden("no channel takes it", Suppressor.of("nobody", routing.mark))
         told[alert.key] = channels
         if alert.said_by in told:  # those who are told of the one know the other
             channels = tuple(name for name in channels if name not in told[alert.said_by])

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from renewal_watch.alerts.phrases import instant, span
 from renewal_watch.model import kinds, selectors
-from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Key, Matter, Severity
+from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Key, Matter, Severity, Suppressor
 from renewal_watch.model.policy import Silence
 from renewal_watch.model.selectors import Effective, Fitting, Subject
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.text import plain
 
-LAPSE = "lapse"  # the hider of what is said of a number that is meant to lapse
+LAPSE = Suppressor.of("lapse")  # the hider of what is said of a number that is meant to lapse
 LAPSING = kinds.names(hidden_by_lapse=True)
 ENDING = kinds.topics(told_if_known=True)
 CHANGES = kinds.names(may_flap=True)
@@ -45,7 +45,7 @@ class Hidden(NamedTuple):
     """Why an alert is not told, and what must end before it is."""
 
     why: str
-    hider: str
+    hider: Suppressor
 
 
 class Decision(NamedTuple):
@@ -81,11 +81,13 @@ def suppressed(
         return Hidden(f"it is meant to lapse ({situation.lapses[place]})", LAPSE)
     rule = said.muted_by(kind)
     if rule is not None:
-        return Hidden(f"the rule {rule} mutes it", f"rule:{mark}")
+        return Hidden(f"the rule {rule} mutes it", Suppressor.of("rule", mark))
     for silence in situation.fitting.of(one):
         if selectors.is_silenced(silence.kinds, kind):
             ends = instant(silence.ends_at)
-            return Hidden(f"silence {silence.pk} of {plain(silence.author)} until {ends}", f"silence:{silence.pk}")
+            return Hidden(
+                f"silence {silence.pk} of {plain(silence.author)} until {ends}", Suppressor.of("silence", silence.pk)
+            )
     return None
 
 
@@ -102,10 +104,12 @@ def what_hides(
     if matter is None or alert.ends:
         return None
     if matter.ack is not None and is_known(alert, matter.ack):
-        return Hidden(f"acknowledged by {plain(matter.ack.by)} at {instant(matter.ack.at)}", "ack")
+        return Hidden(f"acknowledged by {plain(matter.ack.by)} at {instant(matter.ack.at)}", Suppressor.of("ack"))
     interval = routing.reminders.interval(alert.severity)
     if alert.nature == "repeat" and matter.told_at is not None and interval and now - matter.told_at < interval:
-        return Hidden(f"told at {instant(matter.told_at)} already; it is repeated every {span(interval)}", "repeat")
+        return Hidden(
+            f"told at {instant(matter.told_at)} already; it is repeated every {span(interval)}", Suppressor.of("repeat")
+        )
     return None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from renewal_watch.alerts import phrases
 from renewal_watch.alerts.phrases import instant, money, numbers, span
 from renewal_watch.detect import failures
-from renewal_watch.model.alerts import Key, Matter
+from renewal_watch.model.alerts import Key, Matter, Suppressor
 from renewal_watch.model.numbers import DAY_S, PhoneNumber
 from renewal_watch.model.policy import Policy, Silence
 from renewal_watch.model.tracking import Watch
@@ -192,13 +192,13 @@ def _costs(costs: Mapping[int, Cost]) -> list[str]:
 
 
 def _not_told(state: State, now: datetime) -> list[str]:
-    muted = sum(1 for matter in state.matters.values() if (matter.hider or "").startswith("rule:"))
+    muted = sum(1 for matter in state.matters.values() if matter.hider is not None and matter.hider.by == "rule")
     acked = sum(1 for matter in state.matters.values() if matter.ack is not None)
     lines = [f"• rules mute {muted} that still hold"] * bool(muted)
     lines += [f"• {acked} acknowledged and not ended"] * bool(acked)
     lines += [f"• {numbers(len(state.lapses))} meant to lapse"] * bool(state.lapses)
     for silence in state.silences:
-        hidden = sum(1 for matter in state.matters.values() if matter.hider == f"silence:{silence.pk}")
+        hidden = sum(1 for matter in state.matters.values() if matter.hider == Suppressor.of("silence", silence.pk))
         why = f" ({plain(silence.comment)})" if silence.comment else ""
         lines.append(
             f"• silence {silence.pk} of {plain(silence.author)}{why}, {plain(matched(silence.match, silence.kinds), 300)}, for "

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from renewal_watch.alerts import reminder_texts
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.alerts import Alert, Key, Matter, Severity, Suppressor
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify import flaps, suppression
@@ -40,7 +40,7 @@ def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], 
         matter = known.matters.get(place)
         state = None if matter is None else as_told(tx, matter.alert_id)[1]
         severity = Severity.info if matter is None else matter.severity
-        if matter is not None and matter.hider != "flapping":
+        if matter is not None and matter.hider != Suppressor.of("flapping"):
             matter = None  # told by itself
         number = number_of(tx, key)
         one = way.seen(key.environment, number)

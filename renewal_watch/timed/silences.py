@@ -7,7 +7,7 @@ from datetime import datetime
 
 from renewal_watch.alerts import service_texts
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.model.alerts import Key, Matter, Severity
+from renewal_watch.model.alerts import Key, Matter, Severity, Suppressor
 from renewal_watch.model.policy import Silence
 from renewal_watch.notify import matters as notify_matters
 from renewal_watch.notify.routing import Routing
@@ -39,5 +39,5 @@ def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Matter]) -
     return [
         text_of_alert(tx, matter.alert_id)[0]
         for matter in known.values()
-        if matter.severity == Severity.critical and matter.hider == f"silence:{silence.pk}"
+        if matter.severity == Severity.critical and matter.hider == Suppressor.of("silence", silence.pk)
     ]

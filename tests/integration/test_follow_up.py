@@ -26,7 +26,7 @@ from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
-from renewal_watch.model.alerts import Acknowledgement, Delivery, Flap, Key, Matter, Severity
+from renewal_watch.model.alerts import Acknowledgement, Delivery, Flap, Key, Matter, Severity, Suppressor
 from renewal_watch.model.numbers import Listing
 from renewal_watch.model.policy import Match, Policy, Record, Rule, Silence
 from renewal_watch.notify import flaps, matters, suppression
@@ -2051,7 +2051,7 @@ def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: 
             told_at=told_at,
             reminded=reminded,
             hidden=hider,
-            hider=hider,
+            hider=hider and Suppressor(hider),
             ack=ack,
             urgent_at=urgent_at,
             escalated_at=escalated_at,

@@ -274,7 +274,7 @@ class World:
             if matter.hider is None:
                 assert matter.told_at or matter.severity < Severity.critical, f"{key} is not told"
                 continue
-            by, _, what = matter.hider.partition(":")
+            by, what = matter.hider.by, matter.hider.ref
             number = parsed.get(key.number_id)
             one = selectors.subject("prod", number, self.way.inventory)
             holds = {

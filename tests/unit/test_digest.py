@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch.model.alerts import Acknowledgement, Key, Matter, Severity
+from renewal_watch.model.alerts import Acknowledgement, Key, Matter, Severity, Suppressor
 from renewal_watch.model.policy import Match, Policy, Silence
 from renewal_watch.model.tracking import Cycle, Known, Lapse, Watch
 from renewal_watch.reports import digest
@@ -347,11 +347,11 @@ def test_what_each_silence_and_the_rules_hide_and_what_is_answered_is_counted() 
         Key("production", f"phone-{count}", "status"): one
         for count, one in enumerate(
             [
-                matter(hider="silence:1", hidden="x"),
-                matter(hider="silence:1", hidden="x"),
-                matter(hider="silence:11", hidden="x"),
-                matter(hider="rule:abc", hidden="x"),
-                matter(hider="nobody:abc", hidden="x"),
+                matter(hider=Suppressor("silence:1"), hidden="x"),
+                matter(hider=Suppressor("silence:1"), hidden="x"),
+                matter(hider=Suppressor("silence:11"), hidden="x"),
+                matter(hider=Suppressor("rule:abc"), hidden="x"),
+                matter(hider=Suppressor("nobody:abc"), hidden="x"),
                 matter(ack=Acknowledgement(T0, "ann", 20)),
                 matter(),
             ]

@@ -11,7 +11,7 @@ from conftest import T0
 from made_up import entry, listing
 
 from renewal_watch.model import selectors
-from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Key, Matter, Severity
+from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Key, Matter, Severity, Suppressor
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Record, Rule
 from renewal_watch.model.policy import Silence as _Silence
@@ -344,7 +344,13 @@ def test_a_matter_that_is_told_opens_with_its_times() -> None:
 )
 def test_a_matter_that_is_hidden_knows_by_what(way: Routing, known: dict[str, Any], why: str, hider: str) -> None:
     assert planned(alert(), way, **known)[2] == Matter(
-        alert_id=9, kind="status.changed", severity=CRITICAL, rank=20, opened_at=T0, hidden=why, hider=hider
+        alert_id=9,
+        kind="status.changed",
+        severity=CRITICAL,
+        rank=20,
+        opened_at=T0,
+        hidden=why,
+        hider=hider and Suppressor(hider),
     )
     told = matter()
     again = planned(alert(), way, **known, matters={PLACE: told})[2]
@@ -354,7 +360,7 @@ def test_a_matter_that_is_hidden_knows_by_what(way: Routing, known: dict[str, An
 
 
 def test_what_hid_a_matter_is_forgotten_when_it_is_told() -> None:
-    hid = matter(told_at=None, urgent_at=None, hidden="silence 3 …", hider="silence:3")
+    hid = matter(told_at=None, urgent_at=None, hidden="silence 3 …", hider=Suppressor("silence:3"))
     after = planned(alert(nature="release"), matters={PLACE: hid})[2]
     assert after == replace(hid, told_at=T0, urgent_at=T0, hidden=None, hider=None)
     assert after is not None
@@ -739,7 +745,7 @@ EVERY = Reminders(critical_every="1d", warning_every="3d", info_every="off", max
         (matter(), Reminders(max_times=0), T0 - H + 7 * D),
         (matter(reminded=7), Reminders(critical_every="off"), None),
         (matter(ack=acked()), EVERY, None),
-        (matter(hidden="silence 3 …", hider="silence:3"), EVERY, None),
+        (matter(hidden="silence 3 …", hider=Suppressor("silence:3")), EVERY, None),
         (matter(told_at=None), EVERY, None),
         (matter(told_at=T0), EVERY, T0 + D),
     ],
@@ -767,7 +773,7 @@ BY_RULE = (Rule(name="r", escalate_to=("boss",)),)
         (matter(), {"escalation": Escalation(after="4h")}, None),  # to nobody
         (matter(), {"escalation": Escalation(after="4h"), "rules": BY_RULE}, T0 + 3 * H),
         (matter(ack=acked()), {"escalation": ESCALATES}, None),
-        (matter(hidden="silence 3 …", hider="silence:3"), {"escalation": ESCALATES}, None),
+        (matter(hidden="silence 3 …", hider=Suppressor("silence:3")), {"escalation": ESCALATES}, None),
         (matter(escalated_at=T0 - M), {"escalation": ESCALATES}, None),
         (matter(severity=WARNING, urgent_at=None), {"escalation": ESCALATES}, None),
     ],
@@ -801,9 +807,9 @@ def test_whom_others_are(own: tuple[str, ...] | None, channels: tuple[str, ...])
     ],
 )
 def test_whether_what_hid_a_matter_still_does(hider: str, holds: bool) -> None:
-    assert matters.still_hides(hider, [silence(pk=3), silence(pk=5)], BOTH.mark) == holds
+    assert matters.still_hides(Suppressor(hider), [silence(pk=3), silence(pk=5)], BOTH.mark) == holds
     if hider.startswith("silence"):
-        assert not matters.still_hides(hider, [], BOTH.mark)
+        assert not matters.still_hides(Suppressor(hider), [], BOTH.mark)
 
 
 @pytest.mark.parametrize(
@@ -842,7 +848,7 @@ def test_what_is_not_wanted_now(kind: str, known: dict[str, Any], way: Routing, 
     assert found is None or isinstance(found, Hidden)
     if found:
         assert found.why
-        assert matters.hide(matter(), found) == matter(hidden=found.why, hider=hider)
+        assert matters.hide(matter(), found) == matter(hidden=found.why, hider=hider and Suppressor(hider))
 
 
 # --- messages that wait -----------------------------------------------------------------------------------------------

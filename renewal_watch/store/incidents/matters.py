@@ -13,7 +13,7 @@ from sqlalchemy import and_, exists, func, literal_column, or_, select
 from renewal_watch.database.instants import write_instant
 from renewal_watch.database.schema import alerts, environments, flaps, lapses, matters, numbers
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.model.alerts import Acknowledgement, Flap, Key, Matter, Severity
+from renewal_watch.model.alerts import Acknowledgement, Flap, Key, Matter, Severity, Suppressor
 from renewal_watch.model.policy import Silence
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify import matters as notify_matters
@@ -67,7 +67,7 @@ def due_matters(tx: Transaction, active: Sequence[Silence], way: Routing, now: d
         exists().where(lapses.c.number_id == matters.c.number_id),
     )
     hiders = tx.connection.execute(select(matters.c.hider).where(matters.c.hider.is_not(None)).distinct())
-    ended = [hider for hider in hiders.scalars() if not notify_matters.still_hides(hider, active, way.mark)]
+    ended = [hider for hider in hiders.scalars() if not notify_matters.still_hides(Suppressor(hider), active, way.mark)]
     is_open = and_(matters.c.hider.is_(None), matters.c.acked_at.is_(None))
     ways = [and_(is_open, matters.c.told_at.is_(None)), and_(matters.c.hider.in_(ended), ~lapses_still)]
     for severity in Severity:
@@ -98,7 +98,7 @@ def _matters(tx: Transaction, *conditions: Any, of: Collection[str] | None = Non
             told_at=row.told_at,
             reminded=row.reminded,
             hidden=row.hidden,
-            hider=row.hider,
+            hider=None if row.hider is None else Suppressor(row.hider),
             ack=ack,
             urgent_at=row.urgent_at,
             escalated_at=row.escalated_at,
