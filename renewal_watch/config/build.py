@@ -10,28 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from renewal_watch.model.policy import Match, Rule
-from renewal_watch.settings.channel import Channel
-from renewal_watch.settings.environment import Environment
-from renewal_watch.settings.sections import (
-    Account,
-    Backup,
-    Canary,
-    Database,
-    Escalation,
-    Flapping,
-    InventoryFile,
-    Metrics,
-    Polls,
-    Privacy,
-    Reminders,
-    Renewals,
-    Retention,
-    Template,
-    Web,
-)
+from renewal_watch.model.policy import Rule
 from renewal_watch.settings.values import S
-from renewal_watch.settings.whole import File
 
 _JARGON = {  # of msgspec, in the words of TOML
     " | null": "",
@@ -44,33 +24,19 @@ _JARGON = {  # of msgspec, in the words of TOML
     "float": "a number",
     "bool": "true or false",
 }
-_SECTIONS: dict[tuple[type[msgspec.Struct], str], type[msgspec.Struct]] = {
-    (File, "database"): Database,
-    (File, "polls"): Polls,
-    (File, "renewals"): Renewals,
-    (File, "inventory"): InventoryFile,
-    (File, "reminders"): Reminders,
-    (File, "escalation"): Escalation,
-    (File, "flapping"): Flapping,
-    (File, "canary"): Canary,
-    (File, "privacy"): Privacy,
-    (File, "web"): Web,
-    (File, "metrics"): Metrics,
-    (File, "account"): Account,
-    (File, "retention"): Retention,
-    (File, "backup"): Backup,
-    (File, "environments"): Environment,
-    (File, "channels"): Channel,
-    (File, "rules"): Rule,
-    (File, "templates"): Template,
-    (Rule, "match"): Match,
-}
-_REPEATED = {(File, "environments"), (File, "channels"), (File, "rules"), (File, "templates")}
 
 
 @cache  # a thousand files of environments are of one class
 def _fields(cls: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
     return {field.name: field for field in msgspec.structs.fields(cls)}
+
+
+def section_of(kind: Any) -> tuple[type[msgspec.Struct], bool] | None:
+    """The section that a field holds, and whether it may stand several times; None for a field of one value."""
+    is_repeated = get_origin(kind) is tuple
+    inner = get_args(kind)[0] if is_repeated else kind
+    is_section = isinstance(inner, type) and issubclass(inner, msgspec.Struct)
+    return (inner, is_repeated) if is_section else None
 
 
 def build(cls: type[S], table: dict[str, Any], path: str, faults: list[str]) -> S | None:
@@ -85,8 +51,8 @@ def build(cls: type[S], table: dict[str, Any], path: str, faults: list[str]) -> 
             hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
             faults.append(f"{place}: unknown key; {hint}")
             continue
-        inner = _SECTIONS.get((cls, key))
-        if inner is not None and (cls, key) in _REPEATED:
+        inner, is_repeated = section_of(fields[key].type) or (None, False)
+        if inner is not None and is_repeated:
             if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
                 faults.append(f"{place}: write it as [[{key}]]")
                 continue
