@@ -27,7 +27,7 @@ from watched import CHANNEL, Watched, one
 from renewal_watch import errors
 from renewal_watch.config.loading import load
 from renewal_watch.database.revision import HEAD
-from renewal_watch.diagnostics import metrics
+from renewal_watch.diagnostics import metrics, metrics_base, metrics_fleet, metrics_service
 from renewal_watch.model.policy import Match
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.incidents.lapses import put_lapse
@@ -142,7 +142,7 @@ def test_polls_are_counted_by_outcome_and_the_last_good_one_is_an_instant(watch:
 
 
 def test_every_reason_of_a_failed_poll_is_there_from_the_start() -> None:
-    assert set(metrics.OUTCOMES) - {"ok"} == {
+    assert set(metrics_service.OUTCOMES) - {"ok"} == {
         kind.reason for kind in errors.ApiError.__subclasses__() if kind is not errors.NotOffered
     }
 
@@ -235,7 +235,7 @@ def test_an_acknowledged_loss_is_told_apart_and_an_explained_one_not_at_all(watc
 def test_numbers_and_cost_ahead_are_told_cumulatively_and_never_across_currencies(watch: Watched) -> None:
     busy(watch)
     found = samples(watch)
-    assert [value(found, "numbers_due", auto_renewal="false", within=f"{days}d") for days in metrics.AHEAD] == [
+    assert [value(found, "numbers_due", auto_renewal="false", within=f"{days}d") for days in metrics_fleet.AHEAD] == [
         *(0, 1, 1, 1, 2)
     ]
     assert value(found, "numbers_due", auto_renewal="true", within="7d") == 4
@@ -255,10 +255,10 @@ def test_what_a_provider_writes_makes_a_bounded_number_of_series(watch: Watched)
     watch.poll(*strange)
     found = samples(watch)
     statuses = [dict(labels)["status"] for name, labels in found if name == "numbers"]
-    assert len(statuses) == metrics.MOST + 1
+    assert len(statuses) == metrics_base.MOST + 1
     assert sum(count for (name, _), count in found.items() if name == "numbers") == 99
-    assert sum(name == "cost_due" for name, _ in found) == metrics.MOST * len(metrics.AHEAD)
-    assert value(found, "cost_due_unpriced_numbers", within="7d") == 99 - metrics.MOST
+    assert sum(name == "cost_due" for name, _ in found) == metrics_base.MOST * len(metrics_fleet.AHEAD)
+    assert value(found, "cost_due_unpriced_numbers", within="7d") == 99 - metrics_base.MOST
 
 
 # --- single numbers ---------------------------------------------------------------------------------------------------
@@ -427,6 +427,6 @@ def test_only_a_file_that_the_collector_would_read_is_written(watch: Watched, tm
 
 
 def test_days_that_lie_far_apart_are_all_instants() -> None:
-    begins = metrics._midnights("Europe/Berlin")
+    begins = metrics_base.midnights("Europe/Berlin")
     assert begins(date(2026, 3, 29).toordinal()) == 1774738800  # the night the clocks change
     assert begins(date(2000, 1, 1).toordinal()) < begins(date(9999, 12, 31).toordinal())
