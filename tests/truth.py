@@ -330,8 +330,11 @@ class Oracle:
                 )
                 paid = max((event.day for event in mine if event.what == "renewed" and event.day), default=date.min)
                 is_so = last is not None and last > paid
-                is_so = is_so or any(  # the list was older than the payment
-                    event.what == "renewed" and event.day == last and one.at - event.at <= LAG for event in mine
+                is_so = is_so or any(  # the list was older than the payment, or none was read since it
+                    event.what == "renewed"
+                    and event.day == last
+                    and (one.at - event.at <= LAG or not self._read(one.number, event.at, one.at))
+                    for event in mine
                 )
             elif one.kind == "renewal.renewed":
                 is_so = any(event.what == "renewed" and one.at - event.at <= 14 * D for event in mine)
