@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import signal
 import threading
 import time
@@ -73,6 +74,7 @@ STOP_PINGS_S = 1.0  # and what a dead-man's switch is being told so long
 ACCOUNT_THREADS = 4
 HUNG_AFTER_S = trouble.BLIND_AFTER_S + 2 * REFRESH_S  # and one that says nothing at all, not even a fault
 STOOD_S = 30.0  # between two turns of the main thread: the process was paused, or its machine
+LOOK_EVERY_S = 0.5  # how often the main thread looks at everything, when no signal comes
 AWAY_S = 5.0  # between two tries to reach a server at the start
 LATELY = timedelta(days=7)  # what was polled since then and is not configured any more is missed
 
@@ -91,6 +93,7 @@ class Daemon:
         self.heartbeats = Heartbeats(store, self.clock)
         self.stopping = threading.Event()
         self.reloading = threading.Event()
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self.progress: dict[str, float] = {}  # name of a busy thread: monotonic time of its last sign of life
         self.ticker = Ticker(self._tick)
         self._schedules: dict[str, Schedule] = {}
@@ -127,7 +130,7 @@ class Daemon:
         log.info("watching %d environments, %d channels", len(self.settings.environments), len(self.settings.channels))
         self._look_at_settings()
         wall, mono = utc_now().timestamp(), time.monotonic()
-        while not self.stopping.wait(0.5):
+        while not self._wait(LOOK_EVERY_S):
             step = (utc_now().timestamp() - wall) - (time.monotonic() - mono)
             if time.monotonic() - mono > STOOD_S:  # it is this process that did nothing
                 self._answered_at = time.monotonic()
@@ -186,7 +189,7 @@ class Daemon:
             if self.systemd.watchdog_s:
                 self.systemd.say("WATCHDOG=1")
             self._say_status()
-            if self.stopping.wait(AWAY_S):
+            if any(self._wait(min(AWAY_S, LOOK_EVERY_S)) for _ in range(max(1, int(AWAY_S / LOOK_EVERY_S)))):
                 self.systemd.say("STOPPING=1")
                 return False
 
@@ -198,17 +201,25 @@ class Daemon:
         return next((name for name, seen in list(self.progress.items()) if now - seen > STUCK_S), None)
 
     def _catch_signals(self) -> None:
-        def stop(number: int, frame: FrameType | None) -> None:
-            del number, frame
-            self.stopping.set()
+        def note(number: int, frame: FrameType | None) -> None:
+            del frame
+            self._signals.put(number)
 
-        def reload(number: int, frame: FrameType | None) -> None:
-            del number, frame
-            self.reloading.set()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, note)
 
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGHUP, reload)
+    def _wait(self, seconds: float) -> bool:
+        """Wait for a signal, or so long; whether the daemon is to stop.
+
+        A handler runs in the midst of whatever the main thread does, so it may take no lock that the main thread holds: an
+        ``Event`` has one, and a signal in the wrong moment would wait for ever. ``SimpleQueue.put`` is made for handlers.
+        """
+        with contextlib.suppress(queue.Empty):
+            number = self._signals.get(timeout=seconds)
+            while True:  # all that came meanwhile
+                (self.reloading if number == signal.SIGHUP else self.stopping).set()
+                number = self._signals.get_nowait()
+        return self.stopping.is_set()
 
     def _say_status(self) -> None:
         hung = self.stuck()

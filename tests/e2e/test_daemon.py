@@ -89,6 +89,16 @@ def test_it_polls_at_once_tells_and_ends_cleanly(tmp_path: Path, world: World, a
     assert TOKEN not in one.text()
 
 
+def test_signals_in_any_number_and_moment_hang_nothing(tmp_path: Path, address: str) -> None:
+    """A handler that took a lock of the main thread's would, in the wrong moment, wait for itself."""
+    with daemon(write_config(tmp_path, address), tmp_path) as one:
+        one.wait_for(lambda: "watching" in one.text(), "that it watches")
+        for _ in range(3000):
+            one.process.send_signal(signal.SIGHUP)
+        assert one.stop() < 12
+        assert one.process.returncode == 0
+
+
 def test_a_daemon_that_was_stopped_is_missed_by_everybody_who_looks(tmp_path: Path, world: World, address: str) -> None:
     config = write_config(tmp_path, address)
     with daemon(config, tmp_path) as one:
