@@ -113,7 +113,7 @@ def _judge_shrunk(
     if is_shrunk and watch.shrunk_at is None:
         names = [known.number or known.provider_id for known in lost]
         words = list_texts.list_shrunk(turn.at, names, watched, turn.context.filters)
-        turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), words, topic="list")
+        turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), words)
         return replace(watch, shrunk_at=turn.now)
     if not is_shrunk and watch.shrunk_at is not None:
         since = int(watch.shrunk_at.timestamp())

@@ -27,13 +27,13 @@ def judge_flaws(turn: Turn, fleet: Mapping[str, Known], listing: Listing, watch:
     lost = [one for one in turn.unstated if not _was(fleet, one[1], is_unstated=True)]
     if lost:
         words = list_texts.unstated(lost, turn.at)
-        turn.tell("data.unknown", Severity.warning, turn.once("days"), words, topic=DAYS)
+        turn.tell("data.unknown", Severity.warning, turn.once("days"), words)
     elif DAYS in watch.flaws and not turn.unstated:
         turn.tell("watch.recovered", Severity.info, turn.once("days"), list_texts.days_known(turn.at), topic=DAYS)
     odd = [one for one in turn.doubtful if not _was(fleet, one[1], is_unstated=False)]
     if odd:
         words = list_texts.contradiction(odd, turn.at, turn.moment)
-        turn.tell("data.contradiction", Severity.warning, turn.once("signs"), words, topic=SIGNS)
+        turn.tell("data.contradiction", Severity.warning, turn.once("signs"), words)
     elif SIGNS in watch.flaws and not turn.doubtful:
         turn.tell("watch.recovered", Severity.info, turn.once("signs"), list_texts.signs_agree(turn.at), topic=SIGNS)
     if turn.unstated:
@@ -60,7 +60,7 @@ def _judge_emptiness(turn: Turn, listing: Listing, watch: Watch, flaws: dict[str
         return
     if EMPTY not in watch.flaws:
         words = list_texts.list_empty(turn.at, sandbox, turn.context.filters)
-        turn.tell("watch.list_empty", Severity.warning, turn.once(EMPTY), words, topic=EMPTY)
+        turn.tell("watch.list_empty", Severity.warning, turn.once(EMPTY), words)
     flaws[EMPTY] = Flaw(0, list_texts.nothing_watched(sandbox, turn.context.filters))
 
 
@@ -106,7 +106,7 @@ def judge_clock(turn: Turn, watch: Watch) -> Watch:
         return replace(watch, clock_off_at=None, confirmed_at=confirmed_at)
     if watch.clock_off_at is None:
         severity = Severity.critical if abs(off) >= CLOCK_FAR_OFF else Severity.warning
-        turn.tell("watch.clock_off", severity, turn.once(CLOCK), list_texts.clock_off(turn.at, off), topic=CLOCK)
+        turn.tell("watch.clock_off", severity, turn.once(CLOCK), list_texts.clock_off(turn.at, off))
         watch = replace(watch, clock_off_at=turn.now)
     since = watch.clock_off_at
     turn.is_unclear = since is not None and turn.now - since < CLOCK_LASTS

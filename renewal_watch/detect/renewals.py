@@ -130,13 +130,13 @@ def _judge_lapse(
     is_renewed = lapse.renews_on is not None and on - lapse.renews_on >= RENEWED_DAYS and left > 0
     if is_renewed and not _is_corrected(turn, number, known, before):
         words = number_texts.lapse_renewed(number, before, turn.at, left, on)
-        turn.tell("lapse.renewed", Severity.critical, key, words, number, left, topic="lapse", ends=False)
+        turn.tell("lapse.renewed", Severity.critical, key, words, number, left)
     if lapse.renews_on is None or abs(on - lapse.renews_on) > WOBBLE_DAYS:
         lapse = Lapse(on)
         turn.end(name, "last chance")
     if 0 <= left <= turn.policy.lapse_days and lapse.reminded_on is None:
         words = number_texts.last_chance(number, turn.at, left, on, turn.note_on(number, known))
-        turn.tell("lapse.last_chance", Severity.warning, key, words, number, left, topic="last chance", ends=False)
+        turn.tell("lapse.last_chance", Severity.warning, key, words, number, left)
         lapse = lapse._replace(reminded_on=on)
     return known if lapse == known.lapse else known._replace(lapse=lapse)
 

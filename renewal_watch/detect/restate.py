@@ -38,7 +38,7 @@ def restate(
             "api": bool(watch.told & BLIND),
             "list": watch.shrunk_at is not None,
             "data": any(kind not in FLAW_KINDS for kind in watch.flaws),
-            **{topic: kind in watch.flaws for kind, (_, topic) in FLAW_KINDS.items()},
+            **{topic: topic in watch.flaws for topic in FLAW_KINDS},
         }
         return Restated() if holds.get(key.topic, False) else None
     if not is_watched(known, policy):

@@ -20,14 +20,13 @@ from renewal_watch.model.tracking import Cycle, Known
 WOBBLE_DAYS = 2  # one day either way is no other renewal day, and both ways are two apart
 RENEWED_DAYS = renewal_day.MOVED_DAYS
 CRITICAL_DAYS = 3  # a number that will be lost is critical from here on
-DAYS, SIGNS = "renewal days", "contradictions"  # kinds of flaws: days that are not known, signs that disagree
-EMPTY, CLOCK = "empty", "clock"  # nothing to watch; two clocks that differ
-FLAW_KINDS = {  # the alert and the topic of a kind of flaw; of any other data.invalid
-    DAYS: ("data.unknown", DAYS),
-    SIGNS: ("data.contradiction", SIGNS),
-    EMPTY: ("watch.list_empty", EMPTY),
-    CLOCK: ("watch.clock_off", CLOCK),
+FLAW_KINDS = {  # a kind of flaw is called like the topic of the alert that tells it; any other is told by data.invalid
+    kinds.ROWS[name].topic: name
+    for name in ("data.unknown", "data.contradiction", "watch.list_empty", "watch.clock_off")
 }
+DAYS, SIGNS, EMPTY, CLOCK = (
+    FLAW_KINDS  # days that are not known, signs that disagree, nothing to watch, two clocks that differ
+)
 LOOKED_FOR_DAYS = 7  # a missing number is looked for in other environments
 OF_NUMBERS = kinds.topics(ends_with_number=True)
 

@@ -27,6 +27,7 @@ from renewal_watch.detect import turn
 from renewal_watch.diagnostics.health import Finding
 from renewal_watch.diagnostics.nagios_thresholds import BETWEEN, Threshold, when
 from renewal_watch.model.alerts import Key, Severity
+from renewal_watch.model.kinds import ROWS
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.tracking import Watch
 from renewal_watch.notify import suppression
@@ -149,8 +150,8 @@ def of_lists(watches: Iterable[Watch]) -> Iterator[Concern]:
             detail = "lost so many numbers at once that the list is in doubt"
             yield Concern(State.CRITICAL, "", one.name, "", "watch.list_shrunk", "list", one.name, detail)
         for kind, flaw in one.flaws.items():
-            alert, topic = turn.FLAW_KINDS.get(kind, ("data.invalid", "data"))
-            yield Concern(State.WARNING, "", one.name, "", alert, topic, f"{one.name}:", flaw.text)
+            alert = turn.FLAW_KINDS.get(kind, "data.invalid")
+            yield Concern(State.WARNING, "", one.name, "", alert, ROWS[alert].topic, f"{one.name}:", flaw.text)
 
 
 def outcome(

@@ -82,10 +82,10 @@ def examine(
 
 def _dayless(sizes: Iterable[Size]) -> Iterator[Concern]:
     """The environments of which no number ever had a renewal day: nobody knows what will be lost."""
-    alert, topic = turn.FLAW_KINDS[turn.DAYS]
+    alert = turn.FLAW_KINDS[turn.DAYS]
     for name, _, dated, _ in sizes:
         if not dated:
-            yield Concern(State.WARNING, "", name, "", alert, topic, f"{name}:", "no number has a renewal day")
+            yield Concern(State.WARNING, "", name, "", alert, turn.DAYS, f"{name}:", "no number has a renewal day")
 
 
 def _performance(

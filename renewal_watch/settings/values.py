@@ -6,7 +6,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,7 +19,6 @@ LONGEST = timedelta(
 )  # of a command or webhook: with room below the lease of a message (store.outbox.deliveries)
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[smhd]$(?!\n)", description="a whole number and s, m, h or d")]
 DurationOrOff = Annotated[str, Meta(pattern=r"^([1-9][0-9]{0,5}[smhd]|off)$(?!\n)", description='a duration or "off"')]
-SeverityName = Literal["info", "warning", "critical"]
 KeptDays = Annotated[int, Meta(ge=1, le=36_500)]
 
 
