@@ -24,7 +24,6 @@ import math
 import os
 import select
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from datetime import timedelta
 from hashlib import blake2b
 from typing import Any
 
+from renewal_watch import children
 from renewal_watch.channels.limits import KEPT, Limits
 from renewal_watch.errors import ChannelError, ConfigError, HeldUp
 from renewal_watch.model.alerts import Key, Message
@@ -115,20 +115,7 @@ class AppriseChannel:
             msg = "the channel is being closed"
             raise ChannelError(msg)
         try:
-            child = self._child = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",  # nothing is imported from where we stand
-                    "-m",
-                    "renewal_watch.channels.apprise_child",
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the parent, which lets a send under way end
-                bufsize=0,
-                env=_harmless_environment(),
-            )
+            child = self._child = children.start("renewal_watch.channels.apprise_child", _harmless_environment())
         except OSError as error:
             msg = f"the sending process cannot be started: {error.strerror}"
             raise ChannelError(msg) from None

@@ -28,6 +28,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from renewal_watch import children
 from renewal_watch.text import harmless, plain
 
 if TYPE_CHECKING:  # only the child loads it
@@ -128,19 +129,8 @@ def _ask(jobs: Sequence[Job], ends: float) -> tuple[list[Words], str, bool]:
         for job in jobs
     )
     try:
-        child = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",  # nothing is imported from where we stand
-                "-m",
-                "renewal_watch.notify.templates",
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the parent
-            env={name: os.environ[name] for name in _NEEDED if name in os.environ},
-        )
+        needed = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+        child = children.start("renewal_watch.notify.templates", needed)
     except OSError:
         return [], _NOT_STARTED, False
     with child:
