@@ -7,17 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from renewal_watch.account.handlers import HANDLERS, Case
-from renewal_watch.account.turn import (
-    CARD,
-    RELEASE,
-    TOPICS,
-    UNREADABLE,
-    USER_TOKEN,
-    Facts,
-    Found,
-    Turn,
-    is_recent,
-)
+from renewal_watch.account.turn import CARD, RELEASE, TOPICS, UNREADABLE, USER_TOKEN, Facts, Found, Turn, is_recent
 from renewal_watch.alerts import account_texts, list_texts
 from renewal_watch.errors import NotTheApi, TokenRejected
 from renewal_watch.model.account import Reading, Release

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from renewal_watch.alerts.phrases import (
-    DASHBOARD,
-    facts,
-    instant,
-    who,
-)
+from renewal_watch.alerts.phrases import DASHBOARD, facts, instant, who
 from renewal_watch.model.account import Release
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.text import plain

@@ -9,15 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import (
-    Connection,
-    StaticPool,
-    Table,
-    create_engine,
-    func,
-    inspect,
-    select,
-)
+from sqlalchemy import Connection, StaticPool, Table, create_engine, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from renewal_watch.database.copying import integrity

@@ -9,11 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Boolean,
-    Text,
-)
+from sqlalchemy import JSON, Boolean, Text
 
 from renewal_watch.database.instants import Instant
 from renewal_watch.database.schema import entries

@@ -12,15 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from renewal_watch.database.comparing import appearing
-from renewal_watch.database.copying import (
-    Progress,
-    copy,
-    copy_file,
-    fill,
-    holds_data,
-    integrity,
-    is_unfinished,
-)
+from renewal_watch.database.copying import Progress, copy, copy_file, fill, holds_data, integrity, is_unfinished
 from renewal_watch.database.revision import HEAD, is_usable
 from renewal_watch.database.shape import COPYING
 from renewal_watch.database.sqlite import sqlite_path

@@ -12,15 +12,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, func, select
 
 from renewal_watch.database.comparing import appearing
-from renewal_watch.database.copying import (
-    Progress,
-    copy,
-    copy_file,
-    holds_data,
-    is_unfinished,
-    seal,
-    unhurried,
-)
+from renewal_watch.database.copying import Progress, copy, copy_file, holds_data, is_unfinished, seal, unhurried
 from renewal_watch.database.revision import HEAD
 from renewal_watch.database.schema import instances
 from renewal_watch.database.store import Store

@@ -29,13 +29,7 @@ import requests
 from requests.auth import AuthBase
 
 from renewal_watch.clock import utc_now
-from renewal_watch.errors import (
-    NotTheApi,
-    PutOff,
-    RateLimited,
-    ServerTrouble,
-    TokenRejected,
-)
+from renewal_watch.errors import NotTheApi, PutOff, RateLimited, ServerTrouble, TokenRejected
 from renewal_watch.model.numbers import Listing
 from renewal_watch.provider import http
 from renewal_watch.provider.base import PATIENCE, SOON, Answered, Endpoint, Pace, Unpaced

@@ -8,10 +8,7 @@ from typing import Any
 
 import msgspec
 
-from renewal_watch.errors import (
-    NotTheApi,
-    ServerTrouble,
-)
+from renewal_watch.errors import NotTheApi, ServerTrouble
 from renewal_watch.model.notation import bare
 from renewal_watch.model.numbers import Entry, InvalidEntry, Listing, PhoneNumber
 from renewal_watch.provider import entries

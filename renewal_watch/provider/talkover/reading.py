@@ -7,9 +7,7 @@ from datetime import timedelta
 
 import msgspec
 
-from renewal_watch.provider.talkover.decode import (
-    identity,
-)
+from renewal_watch.provider.talkover.decode import identity
 
 READING_WAIT = timedelta(hours=1)  # … and the pauses of one reading up to this; a limit of 100 a minute needs 10 min
 
