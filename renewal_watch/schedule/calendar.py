@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from renewal_watch.schedule.cron import SHORTCUTS, WEEKDAYS, cron_fault, times
@@ -39,18 +39,14 @@ def calendar_fault(line: str) -> str | None:
         return str(error)
 
 
-def _fire_after(after: datetime, line: str, zone: ZoneInfo) -> datetime | None:
-    """The first instant after ``after`` at which the times of a line, as a clock on a wall shows them, come in ``zone``."""
-    fires = (instant(fire, zone) for fire in times(line, after.astimezone(zone).replace(tzinfo=None)))
-    return next((at for at in fires if at > after), None)  # in the repeat of an hour: what it shows has fired before
-
-
 def next_fire(after: datetime, line: str, zone: str) -> datetime:
     """The first instant after ``after`` at which a digest's schedule fires, in UTC.
 
     Raises ValueError for a line that ``calendar_fault`` refuses.
     """
-    fire = _fire_after(after.astimezone(UTC), _cron_line(line), ZoneInfo(zone))
+    where = ZoneInfo(zone)
+    fires = (instant(fire, where) for fire in times(_cron_line(line), after.astimezone(where).replace(tzinfo=None)))
+    fire = next((at for at in fires if at > after), None)  # in the repeat of an hour: what it shows has fired before
     if fire is None:
         msg = f"{line!r} never comes"
         raise ValueError(msg)
