@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import http.client
 import itertools
 import json
 import logging
+import select
 import socket
 import ssl
 import threading
 import time
 import traceback
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +28,7 @@ from unittest.mock import ANY
 
 import pytest
 import trustme
+import urllib3.connection
 from conftest import T0
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
@@ -1227,6 +1231,32 @@ def test_a_proxy_that_drips_ends_at_the_deadline() -> None:
             proxy=f"http://127.0.0.1:{proxy.port}",
         ).fetch()
     assert "authorization" not in proxy.requests[0].headers
+
+
+def test_a_proxy_that_resets_when_its_answer_counts_as_read_leaves_no_socket_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def tunnel(connection: http.client.HTTPConnection) -> None:
+        """What happens where our own cut ends the headers, and the proxy's reset comes before the handshake begins."""
+        is_read.set()
+        waits = select.poll()
+        waits.register(connection.sock)
+        while not any(event & select.POLLHUP for _, event in waits.poll(5000)):
+            pass
+
+    def speak(line: Line) -> None:
+        is_read.wait(5)
+        line.reset()
+
+    is_read = threading.Event()
+    monkeypatch.setattr(urllib3.connection.HTTPSConnection, "_tunnel", tunnel)
+    with FaultServer(one_page(), before=speak) as proxy, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(ServerTrouble):
+            client(proxy, base_url="https://127.0.0.1:9", proxy=f"http://127.0.0.1:{proxy.port}").fetch()
+        all_requests_have_ended()
+        gc.collect()
+    assert [str(one.message) for one in caught] == []
 
 
 def test_a_proxys_refusal_is_trouble_on_the_way() -> None:
