@@ -26,11 +26,12 @@ import fleet
 import server
 from sqlalchemy import func, select, update
 
-from renewal_watch.alerts.service_texts import of_the_watch
+from renewal_watch.alerts.service_facts import of_the_watch
 from renewal_watch.config.loading import load
 from renewal_watch.database.schema import deliveries, environments, leases, polls
 from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.environments import environment_state
 from renewal_watch.store.outbox.alerts import record_alerts
@@ -180,7 +181,9 @@ def sends(count: int) -> None:
                 with store.transaction() as tx:  # the environment is polled tomorrow: only what waits is sent
                     environment_state(tx, "customer-0")
                     tx.connection.execute(update(environments).values(next_poll_at=now + timedelta(minutes=50)))
-                    found = [of_the_watch("watch.stale", Severity.warning, f"{n}", ("h", "t")) for n in range(count)]
+                    found = [
+                        of_the_watch("watch.stale", Severity.warning, f"{n}", Written("h", "t")) for n in range(count)
+                    ]
                     record_alerts(tx, found, Routing.of(settings), now)
                 with daemons(path, number):
                     while len(handler.sent) < count:

@@ -171,3 +171,18 @@ def test_a_broad_except_stands_only_around_the_turns() -> None:
         ),
         *("notify.templates", "cli.plugin", "cli.watching"),
     }
+
+
+SENTENCE = re.compile(r"[A-Za-z]+ [a-z]+ [a-z]+")
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if folder(name) in ("detect", "account")])
+def test_judges_say_what_happened_and_no_words(module: str) -> None:
+    """What they give are facts; sentences are made of them in ``alerts/``."""
+    spoken = {id(node.value) for node in nodes(module) if isinstance(node, ast.Expr)}  # docstrings
+    said = [
+        node.value
+        for node in nodes(module)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in spoken
+    ]
+    assert [text for text in said if SENTENCE.search(text)] == []

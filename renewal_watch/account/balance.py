@@ -8,10 +8,12 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from renewal_watch.account.turn import BALANCE, Renews, Turn
-from renewal_watch.alerts import account_texts, phrases
+from renewal_watch.alerts import account_facts
+from renewal_watch.alerts.notes import Note
 from renewal_watch.detect.turn import CRITICAL_DAYS
 from renewal_watch.model.account import Balance, TopUp
 from renewal_watch.model.alerts import Severity
+from renewal_watch.model.facts import Facts
 
 
 class TopUpState(NamedTuple):
@@ -24,11 +26,6 @@ class TopUpState(NamedTuple):
     def helps(self) -> bool:
         """Whether automatic top-ups will refill the balance."""
         return self.settings is not None and bool(self.settings.by_threshold) and not self.fails
-
-    @property
-    def words(self) -> str:
-        """The top-ups in words."""
-        return account_texts.topup_helps(self.settings, failed=self.fails)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,30 +80,26 @@ def judge_balance(
     found = short(turn.at, balance, mine, top_up, turn.on_day)
     if found is None:
         if told.pop(BALANCE, None) is not None:
-            amount = mine.amount if mine else Decimal(0)
-            has, wants = (phrases.money(one, balance.currency) for one in (balance.amount, amount))
-            turn.end(BALANCE, account_texts.enough(turn.at, has, wants))
+            turn.end(BALANCE, account_facts.Enough(turn.at, balance, mine.amount if mine else Decimal(0)))
     else:
-        severity, words, left = found
+        severity, facts, left = found
         if severity > told.get(BALANCE, -1):
-            turn.tell("funds.short", severity, turn.once(balance.currency), words, topic=BALANCE, left=left)
+            turn.tell("funds.short", severity, turn.once(balance.currency), facts, topic=BALANCE, left=left)
         told[BALANCE] = max(severity, told.get(BALANCE, -1))
     for currency, need in ahead.items():
         if need.amount:
-            words = account_texts.not_comparable(
-                turn.at,
-                needs=need.amount,
-                currency=currency or "no stated currency",
-                balance=phrases.money(balance.amount, balance.currency or "of no stated currency"),
-                until=need.until,
-            )
-            turn.tell("funds.short", Severity.info, f"{currency} against {balance.currency}", words)  # once for good
+            turn.tell(
+                "funds.short",
+                Severity.info,
+                f"{currency} against {balance.currency}",
+                account_facts.NotComparable(turn.at, need.amount, currency, balance, need.until),
+            )  # once for good
 
 
 def short(
-    at: str, balance: Balance, need: _Need | None, top_up: TopUpState, on_day: int, note: str = ""
-) -> tuple[Severity, tuple[str, str], int] | None:
-    """How bad it is, the words, and the days left, None where the balance covers what renews.
+    at: str, balance: Balance, need: _Need | None, top_up: TopUpState, on_day: int, note: Note | None = None
+) -> tuple[Severity, Facts, int] | None:
+    """How bad it is, the facts, and the days left, None where the balance covers what renews.
 
     Where auto top-up is on and works it may well fill the balance up in time: one step less.
     """
@@ -118,14 +111,19 @@ def short(
     severity = Severity.critical if left <= CRITICAL_DAYS else Severity.warning
     if top_up.helps:
         severity = Severity(severity - 1)
-    unpriced = f" {phrases.numbers(need.unpriced)} without a stated price not counted." if need.unpriced else ""
-    words = account_texts.short(
-        at,
-        needs=need.amount,
-        balance=balance.amount,
-        currency=balance.currency,
-        until=need.until,
-        first=(left, on, count),
-        note=f"{top_up.words}{unpriced}{note}",
+    return (
+        severity,
+        account_facts.Short(
+            at,
+            needs=need.amount,
+            balance=balance.amount,
+            currency=balance.currency,
+            until=need.until,
+            first=(left, on, count),
+            unpriced=need.unpriced,
+            top_up=top_up.settings,
+            fails=top_up.fails,
+            note=note,
+        ),
+        left,
     )
-    return severity, words, left

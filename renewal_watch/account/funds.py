@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import date
 
 from renewal_watch.account.turn import AUTO, CARD, EARLIEST, LONG_AGO, PAYMENT, SCHEDULED, Turn
-from renewal_watch.alerts import account_texts
+from renewal_watch.alerts import account_facts
 from renewal_watch.model.account import Card, Charge, TopUp
 from renewal_watch.model.alerts import Severity
+from renewal_watch.model.facts import Facts
 
 
 def judge_topup(turn: Turn, before: TopUp | None, after: TopUp, told: dict[str, int]) -> None:
@@ -19,14 +20,20 @@ def judge_topup(turn: Turn, before: TopUp | None, after: TopUp, told: dict[str, 
     for topic, before_on, on in switches:
         never = before_on is None and topic == AUTO and not after.by_schedule
         if on is False and topic not in told and (before_on or never):
-            words = account_texts.topup_off(turn.at, topic, after)
-            turn.tell("funds.topup_off", Severity.warning, turn.once(topic), words, topic=topic, repeats=before is None)
+            turn.tell(
+                "funds.topup_off",
+                Severity.warning,
+                turn.once(topic),
+                account_facts.TopupOff(turn.at, topic, after),
+                topic=topic,
+                repeats=before is None,
+            )
             told[topic] = 1
         elif on and topic in told:
-            turn.end(topic, account_texts.topup_on(turn.at, topic))
+            turn.end(topic, account_facts.TopupOn(turn.at, topic))
             del told[topic]
     if AUTO in told and after.by_schedule and not was.by_schedule:
-        turn.end(AUTO, account_texts.topup_on(turn.at, AUTO, by_other=True))
+        turn.end(AUTO, account_facts.TopupOn(turn.at, AUTO, by_other=True))
         del told[AUTO]
 
 
@@ -46,16 +53,20 @@ def judge_charges(turn: Turn, before: Sequence[Charge] | None, after: Sequence[C
         oldest = next((one.at for one in before if one.at is not None), None) or EARLIEST
         fresh = [one for one in failed if one.id not in known and (one.at or turn.now) >= oldest]
     if fresh and fails:
-        words = account_texts.topup_failed(turn.at, fresh[-1], len(fresh) - 1)
+        facts: Facts = account_facts.TopupFailed(turn.at, fresh[-1], len(fresh) - 1)
         repeats = PAYMENT in told or before is None
         key = turn.once(fresh[-1].id)
-        turn.tell("funds.topup_failed", Severity.critical, key, words, topic=PAYMENT, repeats=repeats)
+        turn.tell("funds.topup_failed", Severity.critical, key, facts, topic=PAYMENT, repeats=repeats)
         told[PAYMENT] = 1
     elif fresh:
-        words = account_texts.topup_failed_once(turn.at, fresh[-1], len(fresh) - 1)
-        turn.tell("funds.topup_failed", Severity.info, turn.once(fresh[-1].id), words)
+        turn.tell(
+            "funds.topup_failed",
+            Severity.info,
+            turn.once(fresh[-1].id),
+            account_facts.TopupFailedOnce(turn.at, fresh[-1], len(fresh) - 1),
+        )
     if not fails and told.pop(PAYMENT, 0):
-        turn.end(PAYMENT, account_texts.topup_works(turn.at))
+        turn.end(PAYMENT, account_facts.TopupWorks(turn.at))
 
 
 def _in_use(cards: Sequence[Card], settings: TopUp | None) -> Sequence[Card]:
@@ -83,15 +94,21 @@ def judge_cards(turn: Turn, cards: Sequence[Card], settings: TopUp | None, told:
         ending[topic] = stage
         if told.get(topic) != stage:
             severity = Severity.critical if left < 0 and is_charged else Severity.warning
-            words = account_texts.card_expiring(turn.at, card, left, on)
-            turn.tell("funds.card_expiring", severity, turn.once(card.id), words, topic=topic, left=left)
+            facts: Facts = account_facts.CardExpiring(turn.at, card, left, on)
+            turn.tell("funds.card_expiring", severity, turn.once(card.id), facts, topic=topic, left=left)
     known = {topic for topic in told if topic.startswith(CARD)}
     for topic in known - ending.keys():
         if cards:
-            turn.end(topic, account_texts.card_replaced(turn.at, well=not ending))
+            turn.end(topic, account_facts.CardReplaced(turn.at, well=not ending))
         else:
-            words = account_texts.card_gone(turn.at)
-            turn.tell("funds.card_expiring", Severity.warning, turn.once(topic), words, topic=topic, ends=True)
+            turn.tell(
+                "funds.card_expiring",
+                Severity.warning,
+                turn.once(topic),
+                account_facts.CardGone(turn.at),
+                topic=topic,
+                ends=True,
+            )
     for topic in known:
         del told[topic]
     told.update(ending)

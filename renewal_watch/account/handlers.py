@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from renewal_watch.account.balance import TopUpState, judge_balance, needs, short
 from renewal_watch.account.funds import is_failing, judge_cards, judge_charges, judge_topup, last_day
-from renewal_watch.account.releases import judge_releases, release_words
-from renewal_watch.account.turn import CARD, RELEASE, Facts, Turn, explains
-from renewal_watch.alerts import account_texts
+from renewal_watch.account.releases import judge_releases, release_asked
+from renewal_watch.account.turn import CARD, RELEASE, Background, Turn, explains
+from renewal_watch.alerts import account_facts
+from renewal_watch.alerts.notes import Note
 from renewal_watch.detect import turn as detect_turn
 from renewal_watch.detect.restate import Restated
 from renewal_watch.model import renewal_day
@@ -30,7 +31,7 @@ class Case:
     content: Any
     was: Any = None
     latest: Mapping[str, Any]
-    facts: Facts
+    background: Background
     told: dict[str, int]
 
     @property
@@ -46,7 +47,7 @@ class Again:
     key: Key
     policy: Policy
     now: datetime
-    note: str
+    note: Note | None
 
     @property
     def on_day(self) -> int:
@@ -66,11 +67,11 @@ class Handler(NamedTuple):
 
 
 def _releases(turn: Turn, case: Case) -> None:
-    judge_releases(turn, case.was, case.content, case.facts.subjects, case.told)
+    judge_releases(turn, case.was, case.content, case.background.subjects, case.told)
 
 
 def _release_again(again: Again, case: Case) -> Restated | None:
-    key, subjects = again.key, case.facts.subjects
+    key, subjects = again.key, case.background.subjects
     requests: Sequence[Release] = case.content
     if key.number_id:
         mine = [one for one in requests if one.id in subjects and subjects[one.id].known.provider_id == key.number_id]
@@ -85,8 +86,8 @@ def _release_again(again: Again, case: Case) -> Restated | None:
     )
     if not is_watched:
         return None
-    words, left = release_words(request, subject, key.environment, again.policy, again.now, again.note)
-    return Restated(words=words, days_left=left, number=None if subject is None else subject.number)
+    facts, left = release_asked(request, subject, key.environment, again.policy, again.now, again.note)
+    return Restated(facts=facts, days_left=left, number=None if subject is None else subject.number)
 
 
 def _topup(turn: Turn, case: Case) -> None:
@@ -95,7 +96,7 @@ def _topup(turn: Turn, case: Case) -> None:
 
 def _topup_again(again: Again, case: Case) -> Restated:
     key = again.key
-    return Restated(words=account_texts.topup_off(key.environment, key.topic, case.content, again.note, still=True))
+    return Restated(facts=account_facts.TopupOff(key.environment, key.topic, case.content, again.note, still=True))
 
 
 def _charges(turn: Turn, case: Case) -> None:
@@ -106,8 +107,8 @@ def _charge_again(again: Again, case: Case) -> Restated:
     charges: Sequence[Charge] = case.content
     charge = next((one for one in reversed(charges) if one.status == "failed"), None)
     if charge is None:
-        return Restated(words=None)
-    return Restated(words=account_texts.topup_failed(again.key.environment, charge, 0, again.note))
+        return Restated()
+    return Restated(facts=account_facts.TopupFailed(again.key.environment, charge, 0, again.note))
 
 
 def _cards(turn: Turn, case: Case) -> None:
@@ -121,19 +122,17 @@ def _card_again(again: Again, case: Case) -> Restated | None:
         return None
     on = last_day(card)
     left = on - again.on_day
-    return Restated(
-        words=account_texts.card_expiring(again.key.environment, card, left, on, again.note), days_left=left
-    )
+    return Restated(facts=account_facts.CardExpiring(again.key.environment, card, left, on, again.note), days_left=left)
 
 
 def _balance(turn: Turn, case: Case) -> None:
-    judge_balance(turn, case.content, case.facts.renews, case.top_up, case.told)
+    judge_balance(turn, case.content, case.background.renews, case.top_up, case.told)
 
 
 def _balance_again(again: Again, case: Case) -> Restated:
-    need = needs(case.facts.renews, again.on_day, again.policy.horizon_days).get(case.content.currency)
+    need = needs(case.background.renews, again.on_day, again.policy.horizon_days).get(case.content.currency)
     found = short(again.key.environment, case.content, need, case.top_up, again.on_day, again.note)
-    return Restated() if found is None else Restated(words=found[1], days_left=found[2])
+    return Restated() if found is None else Restated(facts=found[1], days_left=found[2])
 
 
 HANDLERS: dict[str, Handler] = {  # by reading; of the others nothing is told

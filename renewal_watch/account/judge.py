@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from renewal_watch.account.handlers import HANDLERS, Case
-from renewal_watch.account.turn import CARD, RELEASE, TOPICS, UNREADABLE, USER_TOKEN, Facts, Found, Turn, is_recent
-from renewal_watch.alerts import account_texts, list_texts
+from renewal_watch.account.turn import CARD, RELEASE, TOPICS, UNREADABLE, USER_TOKEN, Background, Found, Turn, is_recent
+from renewal_watch.alerts import account_facts, list_facts
 from renewal_watch.errors import NotTheApi, TokenRejected
 from renewal_watch.model.account import Reading, Release
 from renewal_watch.model.alerts import Alert, Key, Severity
+from renewal_watch.model.facts import Facts
 from renewal_watch.model.policy import Policy
 
 
@@ -19,7 +20,7 @@ def judge(
     at: str,
     before: Mapping[str, Reading],
     fresh: Mapping[str, Any],
-    facts: Facts,
+    background: Background,
     policy: Policy,
     now: datetime,
 ) -> Found:
@@ -33,7 +34,9 @@ def judge(
     for name, handler in HANDLERS.items():
         if name in fresh:
             was = before[name].content if name in before else None
-            handler.judge(turn, Case(content=fresh[name], was=was, latest=latest, facts=facts, told=told[name]))
+            handler.judge(
+                turn, Case(content=fresh[name], was=was, latest=latest, background=background, told=told[name])
+            )
     return Found(turn.alerts, turn.ended, told)
 
 
@@ -57,13 +60,13 @@ def judge_token(at: str, reading: Reading, policy: Policy, now: datetime) -> tup
     turn = Turn(at=at, now=now, policy=policy)
     told = dict(reading.told)
     if reading.outcome == TokenRejected.reason and USER_TOKEN not in told:
-        words = list_texts.user_token_rejected(at, reading.error or "")
-        turn.tell("watch.token_rejected", Severity.warning, turn.once(USER_TOKEN), words, topic=USER_TOKEN)
+        facts: Facts = list_facts.UserTokenRejected(at, reading.error or "")
+        turn.tell("watch.token_rejected", Severity.warning, turn.once(USER_TOKEN), facts, topic=USER_TOKEN)
         told[USER_TOKEN] = 1
     elif reading.outcome == "ok" and told.pop(USER_TOKEN, 0):
-        words = list_texts.user_token_works(at)
+        facts = list_facts.UserTokenWorks(at)
         key = turn.once(USER_TOKEN)
-        turn.tell("watch.recovered", Severity.info, key, words, topic=USER_TOKEN, ends=True)
+        turn.tell("watch.recovered", Severity.info, key, facts, topic=USER_TOKEN, ends=True)
     return turn.alerts, told
 
 
@@ -75,8 +78,13 @@ def judge_unreadable(
     told, topic = dict(reading.told), f"{UNREADABLE}{reading.name}"
     is_unreadable = bool(faults) or reading.outcome == NotTheApi.reason
     if is_unreadable and topic not in told:
-        words = account_texts.account_unreadable(at, reading.name, faults, reading.error)
-        turn.tell("data.invalid", Severity.warning, turn.once(topic), words, topic=topic)
+        turn.tell(
+            "data.invalid",
+            Severity.warning,
+            turn.once(topic),
+            account_facts.AccountUnreadable(at, reading.name, tuple(faults), reading.error),
+            topic=topic,
+        )
         told[topic] = 1
     elif not is_unreadable and reading.outcome == "ok" and told.pop(topic, 0):
         turn.ended.append(Key(at, "", topic))

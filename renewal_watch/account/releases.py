@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from renewal_watch.account.turn import EARLIEST, RELEASE, Subject, Turn, is_recent
-from renewal_watch.alerts import release_texts
+from renewal_watch.alerts import release_facts
+from renewal_watch.alerts.notes import Note
 from renewal_watch.detect import turn as detect_turn
 from renewal_watch.model import renewal_day
 from renewal_watch.model.account import Release
 from renewal_watch.model.alerts import Key, Severity
+from renewal_watch.model.facts import Facts, Number
 from renewal_watch.model.policy import Policy
 
 
@@ -32,11 +34,11 @@ def judge_releases(
             continue
         was = statuses.get(one.id)
         if one.id not in listed or (was in ("pending", "approved") and one.status in ("rejected", "cancelled")):
-            number = None if subject is None else subject.number
-            words = release_texts.release_closed(number, one, turn.at, is_listed=one.id in listed)
+            number = None if subject is None else Number.of(subject.number)
+            facts = release_facts.ReleaseClosed(number, one, turn.at, is_listed=one.id in listed)
             topic = _topic(one, subject)
             turn.tell(
-                "release.closed", Severity.info, turn.once(one.id), words, topic=topic, ends=True, subject=subject
+                "release.closed", Severity.info, turn.once(one.id), facts, topic=topic, ends=True, subject=subject
             )
         elif one.status in ("pending", "approved"):
             is_meant = subject is not None and subject.known.lapse is not None
@@ -55,40 +57,40 @@ def _judge_release(turn: Turn, request: Release, subject: Subject | None, *, is_
         return
     kind = "release.requested" if request.status == "pending" else "release.approved"
     if subject is not None and subject.known.lapse is not None:
-        words = release_texts.release_meant(subject.number, request, turn.at)
-        turn.tell(kind, Severity.info, turn.once(request.id), words, subject=subject)
+        facts: Facts = release_facts.ReleaseMeant(Number.of(subject.number), request, turn.at)
+        turn.tell(kind, Severity.info, turn.once(request.id), facts, subject=subject)
         return
     was_told = (
         subject is not None and is_gone and request.status == "approved"
     )  # as missing, until now without a reason
-    words, left = release_words(request, subject, turn.at, turn.policy, turn.now, is_gone=was_told)
+    facts, left = release_asked(request, subject, turn.at, turn.policy, turn.now, is_gone=was_told)
     topic = "presence" if was_told else _topic(request, subject)
     ends = request.status == "approved" and is_gone  # nothing is left to be reminded of
     if was_told and subject is not None:
         turn.ended.append(Key(turn.at, subject.known.provider_id, RELEASE))
     key = turn.once(request.id)
-    turn.tell(kind, Severity.critical, key, words, topic=topic, ends=ends, repeats=is_first, subject=subject, left=left)
+    turn.tell(kind, Severity.critical, key, facts, topic=topic, ends=ends, repeats=is_first, subject=subject, left=left)
 
 
-def release_words(
+def release_asked(
     request: Release,
     subject: Subject | None,
     at: str,
     policy: Policy,
     now: datetime,
-    note: str = "",
+    note: Note | None = None,
     *,
     is_gone: bool = False,
-) -> tuple[tuple[str, str], int | None]:
-    """The words, and the days left of the number."""
+) -> tuple[Facts, int | None]:
+    """The facts, and the days left of the number."""
     left, on, number = None, None, None
     if subject is not None:
-        known, number = subject
+        known, number = subject.known, Number.of(subject.number)
         on = known.renews_on
-        left = renewal_day.days_left(number, known, renewal_day.today(now, policy.zone), int(now.timestamp()))
+        left = renewal_day.days_left(subject.number, known, renewal_day.today(now, policy.zone), int(now.timestamp()))
     if request.status == "pending":
-        return release_texts.release_requested(number, request, at, left, on, note), left
-    return release_texts.release_approved(number, request, at, left, on, note, is_gone=is_gone), left
+        return release_facts.ReleaseRequested(number, request, at, left, on, note), left
+    return release_facts.ReleaseApproved(number, request, at, left, on, note, is_gone=is_gone), left
 
 
 def _topic(request: Release, subject: Subject | None) -> str:

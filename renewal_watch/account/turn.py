@@ -1,4 +1,4 @@
-"""One judgement of what an account says: its facts, and the alerts that it gives. Pure."""
+"""One judgement of what an account says: its background, and the alerts that it gives. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from renewal_watch.alerts import phrases
 from renewal_watch.model import renewal_day
 from renewal_watch.model.account import Release
 from renewal_watch.model.alerts import Alert, Key, Severity
+from renewal_watch.model.facts import Facts
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Known
@@ -44,7 +45,7 @@ class Subject(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Background:
     """What the watch knows that a reading is judged against: numbers by the ids of requests, and what will be charged."""
 
     subjects: Mapping[str, Subject] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class Turn:
         kind: str,
         severity: Severity,
         key: str,
-        words: tuple[str, str],
+        facts: Facts,
         *,
         topic: str = "",
         ends: bool = False,
@@ -96,8 +97,7 @@ class Turn:
                 kind=kind,
                 severity=severity,
                 environment=self.at,
-                headline=words[0],
-                text=words[1],
+                facts=facts,
                 number_id=number_id,
                 number=None if subject is None else phrases.who(subject.number),
                 days_left=left,
@@ -112,9 +112,9 @@ class Turn:
         """A key for what is told because of this very reading."""
         return f"{name}/{self.now.isoformat()}"
 
-    def end(self, topic: str, words: tuple[str, str]) -> None:
+    def end(self, topic: str, facts: Facts) -> None:
         """Something that was told is well again."""
-        self.tell("funds.recovered", Severity.info, self.once(topic), words, topic=topic, ends=True)
+        self.tell("funds.recovered", Severity.info, self.once(topic), facts, topic=topic, ends=True)
 
 
 def is_recent(request: Release, now: datetime) -> bool:

@@ -8,12 +8,13 @@ from decimal import Decimal
 from functools import lru_cache
 
 from renewal_watch.model import renewal_day
+from renewal_watch.model.facts import Number
 from renewal_watch.model.numbers import PhoneNumber
-from renewal_watch.model.renewal_day import Moment
 from renewal_watch.model.tracking import Known
 from renewal_watch.text import plain
 
 DASHBOARD = "the provider's dashboard"
+FEW = 5  # of many numbers, so many are named; the others are counted
 _DIGITS = 30  # an amount with more before or after the point is no price and is not written out
 _CENTS = {  # decimals of currencies that have other than two (ISO 4217)
     **dict.fromkeys(["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"], 0),
@@ -65,19 +66,19 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     return f"{whole}{'.' * bool(cents)}{cents} {name}".rstrip()
 
 
-def who(number: PhoneNumber) -> str:
+def who(number: PhoneNumber | Number) -> str:
     """The number as dialled, else its id."""
     return plain(number.number or "") or plain(number.id)
 
 
-def auto(number: PhoneNumber) -> str:
+def auto(number: PhoneNumber | Number) -> str:
     """``auto-renewal is on``."""
     if number.auto_renewal is None:
         return "auto-renewal is not stated"
     return f"auto-renewal is {'on' if number.auto_renewal else 'off'}"
 
 
-def cost(number: PhoneNumber) -> str:
+def cost(number: PhoneNumber | Number) -> str:
     """What a renewal costs: ``1.00 USD``."""
     return money(number.cost, number.currency)
 
@@ -89,7 +90,7 @@ def when(left: int, on: int) -> str:
     return f"in {days(left)}, on {day(on)}" if left > 0 else f"{days(-left)} ago, on {day(on)}"
 
 
-def what_comes(number: PhoneNumber, left: int | None, on: int | None) -> str:
+def what_comes(number: PhoneNumber | Number, left: int | None, on: int | None) -> str:
     """What the renewal day brings: ``it renews in 3 days, on …``, ``it will be lost …``, ``it is overdue by …``."""
     if left is None or on is None:
         return "no renewal day is known"
@@ -98,20 +99,10 @@ def what_comes(number: PhoneNumber, left: int | None, on: int | None) -> str:
     return f"it {'renews' if number.auto_renewal else 'will be lost'} {when(left, on)}"
 
 
-def facts(number: PhoneNumber, left: int | None, on: int | None) -> str:
+def facts(number: PhoneNumber | Number, left: int | None, on: int | None) -> str:
     """The end of a sentence on anything but renewal: days, date, auto-renewal and cost."""
     said = what_comes(number, left, on)
     return f"{said[0].upper()}{said[1:]}: {auto(number)}, a renewal costs {cost(number)}."
-
-
-def unread(as_of: datetime | None) -> str:
-    """What an alert says while the API cannot be read."""
-    return f" (as last known at {instant(as_of)}; the list could not be read since)" if as_of else ""
-
-
-UNLISTED = " (as last known; it is not in the list now)"
-UNREADABLE = " (as last known; its entry in the list may be one that cannot be read now)"
-UNSTATED = " (as last known; the list does not state its renewal day any more)"
 
 
 def disagreement(known: Known, number: PhoneNumber, countdown: int | None, on_day: int, zone: str) -> str | None:
@@ -130,19 +121,6 @@ def disagreement(known: Known, number: PhoneNumber, countdown: int | None, on_da
     return said if known.renews_on is None else f"{said}; {day(known.renews_on)} is believed"
 
 
-def which_day(number: PhoneNumber, on: int, at: Moment) -> str:
-    """Which sign of a number's renewal day counts, where they contradict each other or what was believed before."""
-    stated, counted = renewal_day.stated(number, at.zone), renewal_day.counted(number, at)
-    date_said = "" if stated is None else f"its renewal_date is {day(stated)}"
-    count_said = "" if counted is None else f"its countdown stands at {days(number.countdown or 0)}"
-    if stated is not None and abs(stated - on) <= renewal_day.WOBBLE_DAYS:
-        return f"by its renewal_date; {count_said}" if count_said else "by its renewal_date"
-    if counted is not None and abs(counted - on) <= renewal_day.WOBBLE_DAYS:
-        return f"by its countdown; {date_said}" if date_said else "by its countdown"
-    said = " and ".join(filter(None, (count_said, date_said)))
-    return f"as first read; {said}, which moved on without a sign of a renewal"
-
-
 def pairs(filters: Mapping[str, str]) -> str:
     """Filters as ``key=value, key=value``."""
     return ", ".join(f"{plain(key)}={plain(value)}" for key, value in filters.items())
@@ -153,10 +131,10 @@ def in_days(left: int) -> str:
     return "today" if left == 0 else f"in {days(left)}"
 
 
-def a_few(names: Sequence[str], most: int = 5) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+def a_few(names: Sequence[str], count: int | None = None, most: int = FEW) -> str:
+    """The first few names, and how many more there are of ``count``; without it, of those that are given."""
+    more = (len(names) if count is None else count) - len(names[:most])
+    return f"{', '.join(names[:most])}{f' and {more} more' if more > 0 else ''}"
 
 
 def of_numbers(count: int, whole: str = "") -> str:

@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from renewal_watch.alerts import service_texts
+from renewal_watch.alerts import service_facts
 from renewal_watch.channels.senders import sender_of
 from renewal_watch.clock import utc_now
 from renewal_watch.errors import StoreError
 from renewal_watch.model.alerts import Message, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.notify import wording
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
@@ -70,7 +71,7 @@ class Trouble:
         except StoreError:  # whose time it never read
             now = utc_now()
         headline = "renewal-watch cannot write its database"
-        alert = service_texts.of_the_watch("watch.stale", Severity.critical, now.isoformat(), (headline, text))
+        alert = service_facts.of_the_watch("watch.stale", Severity.critical, now.isoformat(), Written(headline, text))
         for channel in self._channels():
             sender = sender_of(channel, lambda: now)
             message = Message(

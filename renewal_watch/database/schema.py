@@ -160,6 +160,7 @@ alerts = Table(  # the unique columns are Alert.key; 0 where an alert is about n
     Column("created_at", Instant, nullable=False),
     Column("topic", _WORDS),  # the matter it is about, with environment and number
     Column("hidden", _WORDS),  # why nobody was told, null for an alert that went into the outbox
+    Column("facts", _WORDS),  # what happened, in JSON; null where its words are all that is known
     UniqueConstraint("number_id", "kind", "mark", "environment_id"),
 )
 deliveries = Table(  # one message's fate on one channel

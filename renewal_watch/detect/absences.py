@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from renewal_watch.alerts import list_texts, number_texts, phrases
+from renewal_watch.alerts import list_facts, number_facts
+from renewal_watch.alerts.notes import Unlisted, Unreadable
+from renewal_watch.alerts.phrases import FEW
 from renewal_watch.detect.compare import Comparison
 from renewal_watch.detect.renewals import judge_renewal
 from renewal_watch.detect.turn import OF_NUMBERS, Turn, is_watched
 from renewal_watch.model.alerts import Severity
+from renewal_watch.model.facts import Facts, Number
 from renewal_watch.model.numbers import Listing, PhoneNumber
 from renewal_watch.model.tracking import Absence, Known, Verdict, Watch
+from renewal_watch.text import plain
 
 SHRUNK_NUMBERS = 3  # fewer gone at once are single losses, not a fault of the list
 SHRUNK_SHARE = 0.3
@@ -53,9 +57,9 @@ def judge_absent(
             known if nameless else _judge_gone(turn, before[known.provider_id], known, verdict, is_believed=is_believed)
         )
         if kept.missing_at is None and is_watched(known, policy):
-            turn.note = phrases.UNREADABLE if nameless else phrases.UNLISTED
+            turn.note = Unreadable() if nameless else Unlisted()
             kept = judge_blind(turn, before.get(known.provider_id), kept)
-            turn.note = ""
+            turn.note = None
         if kept is not known:
             verdict.updates.append(kept)
     return watch
@@ -74,8 +78,14 @@ def _judge_moved(turn: Turn, number: PhoneNumber, known: Known, there: str, verd
     if known.absence is None:
         verdict.versions[known.provider_id] = None
     if is_watched(known, turn.policy):
-        words = number_texts.moved(number, turn.at, there, is_missing=known.missing_at is not None)
-        turn.tell("number.moved", Severity.warning, turn.once(known.provider_id), words, number, ends=True)
+        turn.tell(
+            "number.moved",
+            Severity.warning,
+            turn.once(known.provider_id),
+            number_facts.Moved(Number.of(number), turn.at, there, is_missing=known.missing_at is not None),
+            number,
+            ends=True,
+        )
     return known._replace(absence=Absence(1, int(turn.now.timestamp()), there))
 
 
@@ -92,15 +102,22 @@ def _judge_gone(turn: Turn, number: PhoneNumber, known: Known, verdict: Verdict,
         is_meant = known.lapse is not None
         request = turn.context.requests.get(name)
         is_asked = request is not None and request.status == "approved"  # the approval was told
-        words = number_texts.missing(
-            number, turn.at, polls, left, on, is_meant=is_meant, request=request, filters=turn.context.filters
+        facts = number_facts.Missing(
+            Number.of(number),
+            turn.at,
+            polls,
+            left,
+            on,
+            is_meant=is_meant,
+            request=request,
+            filters=turn.context.filters,
         )
         severity = Severity.critical
         if is_asked:
             severity = Severity.info
         elif is_meant:  # that it went early may cost calls, but it was to go
             severity = Severity.info if left is not None and left <= 0 else Severity.warning
-        turn.tell("number.missing", severity, turn.once(name), words, number, left)
+        turn.tell("number.missing", severity, turn.once(name), facts, number, left)
         for topic in OF_NUMBERS if is_meant or is_asked else ():  # else they go on should it return
             turn.end(name, topic)
     return known._replace(absence=Absence(polls, int(turn.now.timestamp()) if is_missing else None))
@@ -111,15 +128,20 @@ def _judge_shrunk(
 ) -> Watch:
     """Tell once that too many numbers left the list at once, and once that they came back."""
     if is_shrunk and watch.shrunk_at is None:
-        names = [known.number or known.provider_id for known in lost]
-        words = list_texts.list_shrunk(turn.at, names, watched, turn.context.filters)
-        turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), words)
+        some = tuple(plain(known.number or known.provider_id) for known in lost[:FEW])
+        facts: Facts = list_facts.ListShrunk(turn.at, len(lost), watched, some, turn.context.filters)
+        turn.tell("watch.list_shrunk", Severity.critical, turn.once("list"), facts)
         return replace(watch, shrunk_at=turn.now)
     if not is_shrunk and watch.shrunk_at is not None:
         since = int(watch.shrunk_at.timestamp())
         if not any(k.missing_at is not None and k.missing_at >= since for k in fleet.values()):  # else it was believed
-            words = list_texts.list_whole(turn.at, watch.shrunk_at, turn.now, len(lost))
-            turn.tell("watch.recovered", Severity.info, turn.once("list"), words, topic="list")
+            turn.tell(
+                "watch.recovered",
+                Severity.info,
+                turn.once("list"),
+                list_facts.ListWhole(turn.at, watch.shrunk_at, turn.now, len(lost)),
+                topic="list",
+            )
         else:
             turn.end("", "list")
         return replace(watch, shrunk_at=None)

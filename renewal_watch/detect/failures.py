@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from renewal_watch.alerts import list_texts, phrases
+from renewal_watch.alerts import list_facts
+from renewal_watch.alerts.notes import Unread
 from renewal_watch.detect.absences import judge_blind
 from renewal_watch.detect.turn import Context, Turn, is_watched
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Severity
+from renewal_watch.model.facts import Facts
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Known, Verdict, Watch
@@ -26,8 +28,8 @@ BLIND = frozenset({"watch.token_rejected", "watch.api_failing", "watch.stale"})
 def recover(turn: Turn, watch: Watch) -> Watch:
     """Tell that the list is read again, if it was told that it was not."""
     if watch.told & BLIND:
-        words = list_texts.recovered(turn.at, watch.last_success_at or watch.failing_since, turn.now)
-        turn.tell("watch.recovered", Severity.info, turn.once("api"), words)
+        facts = list_facts.Recovered(turn.at, watch.last_success_at or watch.failing_since, turn.now)
+        turn.tell("watch.recovered", Severity.info, turn.once("api"), facts)
     return replace(watch, told=watch.told - BLIND)
 
 
@@ -48,7 +50,7 @@ def near_without_list(fleet: Iterable[Known], policy: Policy, now: datetime) -> 
 def blind_turn(watch: Watch, policy: Policy, now: datetime) -> Turn:
     """A judgement by what was last known."""
     before_s = int(watch.last_success_at.timestamp()) if watch.last_success_at else int(now.timestamp())
-    note = phrases.unread(watch.last_success_at)
+    note = Unread(watch.last_success_at) if watch.last_success_at else None
     return Turn(at=watch.name, now=now, before_s=before_s, policy=policy, context=Context(), note=note)
 
 
@@ -74,11 +76,11 @@ def judge_failure(
     )
     counts = _at_stake(fleet.values(), turn)
     if reason == "token_rejected":
-        watch = _tell_once(turn, watch, "watch.token_rejected", list_texts.token_rejected(turn.at, error, *counts))
+        watch = _tell_once(turn, watch, "watch.token_rejected", list_facts.TokenRejected(turn.at, error, *counts))
     elif watch.failures >= FAILING_POLLS:
         since = watch.failing_since or now
-        words = list_texts.api_failing(turn.at, error, watch.failures, since, *counts)
-        watch = _tell_once(turn, watch, "watch.api_failing", words)
+        facts = list_facts.ApiFailing(turn.at, error, watch.failures, since, *counts)
+        watch = _tell_once(turn, watch, "watch.api_failing", facts)
     watch = _judge_stale(turn, watch, counts)
     for name, number in before.items():
         known = judge_blind(turn, number, fleet[name])
@@ -103,14 +105,14 @@ def is_stale(watch: Watch, policy: Policy, now: datetime) -> bool:
 def _judge_stale(turn: Turn, watch: Watch, counts: tuple[int, int]) -> Watch:
     if watch.last_error is None or not is_stale(watch, turn.policy, turn.now):
         return watch
-    words = list_texts.stale(turn.at, watch.last_success_at, turn.now, watch.last_error, *counts)
-    return _tell_once(turn, watch, "watch.stale", words)
+    facts = list_facts.Stale(turn.at, watch.last_success_at, turn.now, watch.last_error, *counts)
+    return _tell_once(turn, watch, "watch.stale", facts)
 
 
-def _tell_once(turn: Turn, watch: Watch, kind: str, words: tuple[str, str]) -> Watch:
+def _tell_once(turn: Turn, watch: Watch, kind: str, facts: Facts) -> Watch:
     if kind in watch.told:
         return watch
-    turn.tell(kind, Severity.critical, turn.once("api"), words)
+    turn.tell(kind, Severity.critical, turn.once("api"), facts)
     return replace(watch, told=watch.told | {kind})
 
 

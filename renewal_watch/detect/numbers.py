@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from renewal_watch.alerts import number_texts
+from renewal_watch.alerts import number_facts
 from renewal_watch.detect.renewals import judge_renewal
 from renewal_watch.detect.turn import WOBBLE_DAYS, Turn, is_watched
 from renewal_watch.model.alerts import Severity
+from renewal_watch.model.facts import Number
 from renewal_watch.model.notation import bare
 from renewal_watch.model.numbers import STATUSES, PhoneNumber
 from renewal_watch.model.tracking import Known
 
-GONE = re.compile(  # words that plainly mean that a number is gone or dead, in a status that is not documented
+GONE = re.compile(  # facts that plainly mean that a number is gone or dead, in a status that is not documented
     r"(?<!un)(?<!not[ _-])(releas|expir|cancel|terminat|delet|clos|disconnect|deactivat|remov|revok|lapsed|gone|lost"
     r"|port(ed|ing)?[ _-]*out|transferred|reclaim|recycl|withdrawn|forfeit|decommission|deprovision"
     r"|destroy|dropped|(?<![a-z])ended|unassigned|unsubscribed|returned|archived|churned|disabled|blocked|banned)",
@@ -42,12 +43,23 @@ def judge_changed(turn: Turn, number: PhoneNumber, before: PhoneNumber, known: K
         since = datetime.fromtimestamp(old.missing_at, UTC)
         left = turn.left(number, known)
         was_at = None if old.absence is None else old.absence.moved_to
-        words = number_texts.returned(number, turn.at, since, left, known.renews_on, was_at)
-        turn.tell("number.returned", Severity.info, turn.once(known.provider_id), words, number, left)
+        turn.tell(
+            "number.returned",
+            Severity.info,
+            turn.once(known.provider_id),
+            number_facts.Returned(Number.of(number), turn.at, since, left, known.renews_on, was_at),
+            number,
+            left,
+        )
     if known.provider_id in turn.context.renumbered:
         was = turn.context.renumbered[known.provider_id]
-        words = number_texts.renumbered(number, turn.at, was, turn.left(number, known), known.renews_on)
-        turn.tell("number.renumbered", Severity.critical, turn.once(known.provider_id), words, number)
+        turn.tell(
+            "number.renumbered",
+            Severity.critical,
+            turn.once(known.provider_id),
+            number_facts.Renumbered(Number.of(number), turn.at, was, turn.left(number, known), known.renews_on),
+            number,
+        )
     return _judge_change(turn, number, before, known, old.renews_on)
 
 
@@ -56,23 +68,35 @@ def _judge_change(turn: Turn, number: PhoneNumber, before: PhoneNumber, known: K
     name = known.provider_id
     left, on = turn.left(number, known), known.renews_on
     if number.status != before.status:
-        words = number_texts.status_changed(number, turn.at, before.status, left, on)
+        facts = number_facts.StatusChanged(Number.of(number), turn.at, before.status, left, on)
         severity = status_severity(number.status)
         if known.lapse is not None and left is not None and left <= 0:
             severity = Severity.info  # as it was meant
         is_active = number.status == "active"
-        turn.tell("status.changed", severity, turn.once(name), words, number, left, ends=is_active)
+        turn.tell("status.changed", severity, turn.once(name), facts, number, left, ends=is_active)
     said_by = None
     if bool(number.auto_renewal) != bool(before.auto_renewal):
         said_by = _tell_auto_renewal(turn, number, known, left, on)
     _judge_price(turn, number, before, known, left)
     now_can, could = number.capabilities, before.capabilities
     if lost := sorted(could - now_can):
-        words = number_texts.capabilities(number, turn.at, lost, left, on, lost=True)
-        turn.tell("capability.lost", Severity.warning, turn.once(name), words, number, left)
+        turn.tell(
+            "capability.lost",
+            Severity.warning,
+            turn.once(name),
+            number_facts.Capabilities(Number.of(number), turn.at, tuple(lost), left, on, lost=True),
+            number,
+            left,
+        )
     if gained := sorted(now_can - could):
-        words = number_texts.capabilities(number, turn.at, gained, left, on, lost=False)
-        turn.tell("capability.gained", Severity.info, turn.once(name), words, number, left)
+        turn.tell(
+            "capability.gained",
+            Severity.info,
+            turn.once(name),
+            number_facts.Capabilities(Number.of(number), turn.at, tuple(gained), left, on, lost=False),
+            number,
+            left,
+        )
     return judge_renewal(turn, number, known, before, was_on=was_on, said_by=said_by)
 
 
@@ -88,8 +112,14 @@ def _judge_price(turn: Turn, number: PhoneNumber, before: PhoneNumber, known: Kn
         new is not None and (old is None or new > old) for old, new in pairs
     )
     severity = Severity.warning if is_dearer else Severity.info
-    words = number_texts.price_changed(number, before, turn.at, left, known.renews_on)
-    turn.tell("price.changed", severity, turn.once(known.provider_id), words, number, left)
+    turn.tell(
+        "price.changed",
+        severity,
+        turn.once(known.provider_id),
+        number_facts.PriceChanged(Number.of(number), turn.at, Number.of(before), left, known.renews_on),
+        number,
+        left,
+    )
 
 
 def _tell_auto_renewal(turn: Turn, number: PhoneNumber, known: Known, left: int | None, on: int | None) -> str:
@@ -100,14 +130,21 @@ def _tell_auto_renewal(turn: Turn, number: PhoneNumber, known: Known, left: int 
     key = turn.once(known.provider_id)
     topic = "" if known.is_overdue(left) else None
     if number.auto_renewal:
-        words = number_texts.auto_renewal_on(number, turn.at, left, on, lapses=known.lapse is not None)
+        facts = number_facts.AutoRenewalOn(Number.of(number), turn.at, left, on, lapses=known.lapse is not None)
         severity = Severity.info if known.lapse is None else Severity.warning
         is_end = topic is None and (left is None or left >= 0)
-        return turn.tell("auto_renewal.on", severity, key, words, number, left, topic=topic, ends=is_end)
+        return turn.tell("auto_renewal.on", severity, key, facts, number, left, topic=topic, ends=is_end)
     is_near = left is not None and left <= max((*turn.thresholds(number, auto_renewal=False), 0))
     severity = Severity.critical if is_near else Severity.warning
-    words = number_texts.auto_renewal_off(number, turn.at, left, on)
-    return turn.tell("auto_renewal.off", severity, key, words, number, left, topic=topic)
+    return turn.tell(
+        "auto_renewal.off",
+        severity,
+        key,
+        number_facts.AutoRenewalOff(Number.of(number), turn.at, left, on),
+        number,
+        left,
+        topic=topic,
+    )
 
 
 def as_told(turn: Turn, fresh: Known) -> Known:
@@ -123,11 +160,23 @@ def judge_new(turn: Turn, parsed: PhoneNumber, known: Known, *, is_baseline: boo
     name = known.provider_id
     left, on = turn.left(parsed, known), known.renews_on
     if not is_baseline:
-        words = number_texts.added(parsed, turn.at, left, on)
-        turn.tell("number.added", Severity.info, turn.once(name), words, parsed, left)
+        turn.tell(
+            "number.added",
+            Severity.info,
+            turn.once(name),
+            number_facts.Added(Number.of(parsed), turn.at, left, on),
+            parsed,
+            left,
+        )
     if parsed.status != "active":
-        words = number_texts.status_changed(parsed, turn.at, None, left, on)
-        turn.tell("status.changed", status_severity(parsed.status), turn.once(name), words, parsed, left)
+        turn.tell(
+            "status.changed",
+            status_severity(parsed.status),
+            turn.once(name),
+            number_facts.StatusChanged(Number.of(parsed), turn.at, None, left, on),
+            parsed,
+            left,
+        )
     latest = turn.on_day + turn.horizons[bool(parsed.auto_renewal)] + 1  # the countdown may be one day ahead of the day
     if on is not None and on > latest and not parsed.is_due_for_monthly_renewal:
         return known

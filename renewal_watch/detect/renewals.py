@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from renewal_watch.alerts import number_texts
+from renewal_watch.alerts import number_facts
 from renewal_watch.detect.turn import CRITICAL_DAYS, RENEWED_DAYS, WOBBLE_DAYS, Turn, tightest
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Severity
+from renewal_watch.model.facts import Number
 from renewal_watch.model.numbers import DAY_S, PhoneNumber
 from renewal_watch.model.tracking import Cycle, Known, Lapse
 
@@ -39,11 +40,23 @@ def judge_renewal(
             on - cycle.renews_on >= RENEWED_DAYS and left > 0 and not _is_corrected(turn, number, known, before)
         )
         if is_renewed and known.lapse is None:
-            words = number_texts.renewed(number, before, turn.at, left, on)
-            turn.tell("renewal.renewed", Severity.info, _key(known, on, cycle.course), words, number, left)
+            turn.tell(
+                "renewal.renewed",
+                Severity.info,
+                _key(known, on, cycle.course),
+                number_facts.Renewed(Number.of(number), turn.at, Number.of(before), left, on),
+                number,
+                left,
+            )
         elif on > cycle.renews_on and known.lapse is None and _is_far(turn, number, left):
-            words = number_texts.postponed(number, turn.at, left, on, cycle.renews_on)
-            turn.tell("renewal.postponed", Severity.info, _key(known, on, cycle.course), words, number, left)
+            turn.tell(
+                "renewal.postponed",
+                Severity.info,
+                _key(known, on, cycle.course),
+                number_facts.Postponed(Number.of(number), turn.at, left, on, cycle.renews_on),
+                number,
+                left,
+            )
         else:  # what is open goes on under the other day
             turn.end(known.provider_id, "renewal")
         cycle = None
@@ -67,10 +80,19 @@ def judge_renewal(
     severity = Severity.info if auto else urgent
     note = turn.note_on(number, known)
     if left == 0 or flag:
-        turn.tell("renewal.due", severity, key, number_texts.due(number, turn.at, left, on, note), number, left)
+        turn.tell(
+            "renewal.due", severity, key, number_facts.Due(Number.of(number), turn.at, left, on, note), number, left
+        )
     else:
-        words = number_texts.upcoming(number, turn.at, left, on, note)
-        turn.tell("renewal.upcoming", severity, key, words, number, left, said_by=said_by)
+        turn.tell(
+            "renewal.upcoming",
+            severity,
+            key,
+            number_facts.Upcoming(Number.of(number), turn.at, left, on, note),
+            number,
+            left,
+            said_by=said_by,
+        )
     return known._replace(
         cycle=cycle._replace(
             told_threshold=reached if is_tighter else cycle.told_threshold,
@@ -109,12 +131,18 @@ def _judge_flag(turn: Turn, number: PhoneNumber, known: Known) -> Known:
             "renewal.renewed",
             Severity.info,
             turn.once(known.provider_id),
-            number_texts.not_due(number, turn.at),
+            number_facts.NotDue(Number.of(number), turn.at),
             number,
         )
         return known._replace(cycle=None)
     severity = Severity.info if number.auto_renewal else Severity.critical
-    turn.tell("renewal.due", severity, turn.once(known.provider_id), number_texts.due_by_flag(number, turn.at), number)
+    turn.tell(
+        "renewal.due",
+        severity,
+        turn.once(known.provider_id),
+        number_facts.DueByFlag(Number.of(number), turn.at),
+        number,
+    )
     return known._replace(cycle=Cycle(turn.on_day, told_due_flag=True))
 
 
@@ -129,14 +157,26 @@ def _judge_lapse(
     key = _key(known, on, course)
     is_renewed = lapse.renews_on is not None and on - lapse.renews_on >= RENEWED_DAYS and left > 0
     if is_renewed and not _is_corrected(turn, number, known, before):
-        words = number_texts.lapse_renewed(number, before, turn.at, left, on)
-        turn.tell("lapse.renewed", Severity.critical, key, words, number, left)
+        turn.tell(
+            "lapse.renewed",
+            Severity.critical,
+            key,
+            number_facts.LapseRenewed(Number.of(number), turn.at, Number.of(before), left, on),
+            number,
+            left,
+        )
     if lapse.renews_on is None or abs(on - lapse.renews_on) > WOBBLE_DAYS:
         lapse = Lapse(on)
         turn.end(name, "last chance")
     if 0 <= left <= turn.policy.lapse_days and lapse.reminded_on is None:
-        words = number_texts.last_chance(number, turn.at, left, on, turn.note_on(number, known))
-        turn.tell("lapse.last_chance", Severity.warning, key, words, number, left)
+        turn.tell(
+            "lapse.last_chance",
+            Severity.warning,
+            key,
+            number_facts.LastChance(Number.of(number), turn.at, left, on, turn.note_on(number, known)),
+            number,
+            left,
+        )
         lapse = lapse._replace(reminded_on=on)
     return known if lapse == known.lapse else known._replace(lapse=lapse)
 
@@ -162,8 +202,15 @@ def _judge_overdue(
     while now_s >= overdue_repeat_at(since, told):  # what was missed while nothing ran is told once
         told += 1
     key = _key(known, cycle.renews_on, cycle.course, told)
-    words = number_texts.overdue(number, turn.at, -left, on, turn.note_on(number, known))
-    turn.tell("renewal.overdue", Severity.critical, key, words, number, left, repeats=told > 1)
+    turn.tell(
+        "renewal.overdue",
+        Severity.critical,
+        key,
+        number_facts.Overdue(Number.of(number), turn.at, -left, on, turn.note_on(number, known)),
+        number,
+        left,
+        repeats=told > 1,
+    )
     return known._replace(cycle=cycle._replace(overdue_at=since, overdue_told=told))
 
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from renewal_watch.alerts import number_texts, phrases
+from renewal_watch.alerts import number_facts
+from renewal_watch.alerts.notes import Note, Unlisted
 from renewal_watch.detect.failures import BLIND, blind_turn
 from renewal_watch.detect.turn import FLAW_KINDS, Turn, is_watched
 from renewal_watch.model.alerts import Key, Matter
+from renewal_watch.model.facts import Around, Facts, Number, Written
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Known, Watch
 
+AS_FOUND = Written("", "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restated:
-    """A matter as it stands now; ``words`` are None where what was said before still says it."""
+    """A matter as it stands now; ``facts`` are ``AS_FOUND`` where those that were found are all that is known."""
 
-    words: tuple[str, str] | None = None
+    facts: Facts = AS_FOUND
+    around: tuple[Around, ...] = ()
     days_left: int | None = None
+    renews_on: int | None = None
     number: PhoneNumber | None = None
 
 
@@ -43,14 +49,15 @@ def restate(
         return Restated() if holds.get(key.topic, False) else None
     if not is_watched(known, policy):
         return None
+    turn = blind_turn(watch, policy, now)
+    left, on = turn.left(number, known), known.renews_on
+    as_it_was = Restated(days_left=left, renews_on=on, number=number)
     if key.topic == "presence":
-        return Restated(number=number) if known.missing_at is not None else None
+        return as_it_was if known.missing_at is not None else None
     if known.missing_at is not None:
         return None
-    turn = blind_turn(watch, policy, now)
-    turn.note = turn.note if watch.last_error else phrases.UNLISTED if known.absence else ""
+    turn.note = turn.note if watch.last_error else Unlisted() if known.absence else None
     note = turn.note_on(number, known)
-    left, on = turn.left(number, known), known.renews_on
     if key.topic == "renewal":
         if left is None or on is None:
             return None
@@ -58,25 +65,29 @@ def restate(
     if key.topic == "status":
         if number.status == "active":
             return None
-        words = number_texts.status_changed(number, turn.at, None, left, on, still=True)
-        return Restated(words=words, days_left=left, number=number)
+        facts = number_facts.StatusChanged(Number.of(number), turn.at, None, left, on, still=True)
+        return Restated(facts=facts, days_left=left, number=number)
     if key.topic in ("lapse", "last chance") and known.lapse is None:
         return None
     if key.topic == "last chance":
         if left is None or on is None or left < 0:
             return None
-        return Restated(words=number_texts.last_chance(number, turn.at, left, on, note), days_left=left, number=number)
-    return Restated(number=number, days_left=left)
+        return Restated(
+            facts=number_facts.LastChance(Number.of(number), turn.at, left, on, note), days_left=left, number=number
+        )
+    return as_it_was
 
 
 def _restate_renewal(
-    turn: Turn, matter: Matter, number: PhoneNumber, known: Known, left: int, on: int, note: str
+    turn: Turn, matter: Matter, number: PhoneNumber, known: Known, left: int, on: int, note: Note | None
 ) -> Restated | None:
     if left < 0:
         if known.cycle is None or not known.cycle.overdue_told:  # that it failed is for the next good list to say
-            return Restated(number=number, days_left=left)
-        return Restated(words=number_texts.overdue(number, turn.at, -left, on, note), days_left=left, number=number)
+            return Restated(number=number, days_left=left, renews_on=on)
+        return Restated(
+            facts=number_facts.Overdue(Number.of(number), turn.at, -left, on, note), days_left=left, number=number
+        )
     if known.cycle is None and (matter.kind != "auto_renewal.off" or number.auto_renewal):
         return None
-    words = number_texts.due if left == 0 else number_texts.upcoming
-    return Restated(words=words(number, turn.at, left, on, note), days_left=left, number=number)
+    coming = number_facts.Due if left == 0 else number_facts.Upcoming
+    return Restated(facts=coming(Number.of(number), turn.at, left, on, note), days_left=left, number=number)

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from renewal_watch.alerts import phrases
+from renewal_watch.alerts.notes import Believed, Note, Unstated
 from renewal_watch.alerts.phrases import who
 from renewal_watch.model import kinds, renewal_day, selectors
 from renewal_watch.model.account import Release
 from renewal_watch.model.alerts import Alert, Key, Severity
+from renewal_watch.model.facts import Facts
 from renewal_watch.model.numbers import DAY_S, PhoneNumber
 from renewal_watch.model.policy import Policy, Rule
 from renewal_watch.model.renewal_day import Moment
@@ -49,7 +50,7 @@ class Turn:
     fitting: Fitting[Rule] | None = None  # the rules of the policy, sorted when the first is asked for
     context: Context
     is_unclear: bool = False  # two clocks disagree on what day it is
-    note: str = ""  # what alerts say when the number could not be read now
+    note: Note | None = None  # the number could not be read now
     alerts: list[Alert] = field(default_factory=list)
     ended: list[Key] = field(default_factory=list)
     unstated: list[tuple[PhoneNumber, Known]] = field(default_factory=list)  # numbers whose day is not stated any more
@@ -70,13 +71,13 @@ class Turn:
         """Days left of a number, None without a renewal day."""
         return renewal_day.days_left(number, known, self.on_day, int(self.now.timestamp()))
 
-    def note_on(self, number: PhoneNumber, known: Known) -> str:
-        """What a sentence on a renewal day must add: how far the day can be trusted."""
+    def note_on(self, number: PhoneNumber, known: Known) -> Note | None:
+        """How far a renewal day can be trusted."""
         if self.note or known.doubt is None or known.renews_on is None:
             return self.note
         if known.doubt.is_unstated:
-            return phrases.UNSTATED
-        return f" ({phrases.which_day(number, known.renews_on, self.moment)})"
+            return Unstated()
+        return Believed.of(number, known.renews_on, self.moment)
 
     def thresholds(self, number: PhoneNumber, *, auto_renewal: bool) -> tuple[int, ...]:
         """The thresholds of this number: those of the rules that match it, else of the policy."""
@@ -99,7 +100,7 @@ class Turn:
         kind: str,
         severity: Severity,
         key: str,
-        words: tuple[str, str],
+        facts: Facts,
         number: PhoneNumber | None = None,
         left: int | None = None,
         *,
@@ -109,7 +110,6 @@ class Turn:
         said_by: str | None = None,
     ) -> str:
         """Add an alert and give its key; ``topic`` and ``ends`` are given where the kind alone does not tell."""
-        headline, text = words
         row = kinds.ROWS[kind]
         whole = f"{self.at}/{kind}/{key}"
         self.alerts.append(
@@ -118,8 +118,7 @@ class Turn:
                 kind=kind,
                 severity=severity,
                 environment=self.at,
-                headline=headline,
-                text=text,
+                facts=facts,
                 number_id=None if number is None else str(number.id),
                 number=None if number is None else who(number),
                 days_left=left,

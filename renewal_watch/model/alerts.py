@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Literal, NamedTuple
 
+from renewal_watch.model.facts import Around, Facts, Words
 from renewal_watch.model.numbers import PhoneNumber
 
 
@@ -95,7 +96,7 @@ class Flap(NamedTuple):
 class Alert:
     """A fact worth telling. ``key`` names it for ever: the same key is never written twice.
 
-    ``headline`` is the few words for a subject; ``text`` the whole line with what to do. ``topic`` names the matter that
+    ``facts`` are what happened and ``around`` what is added to their words, in this order. ``topic`` names the matter that
     the alert opens or, with ``ends``, closes; an alert without topic is about nothing that lasts. ``nature`` says why it
     is told now. ``channels`` are given where it is for these and no others, whatever they usually take. ``about`` is the
     number as it was judged, and ``said_by`` the key of an alert of the same batch that says the same to those who are told
@@ -106,8 +107,8 @@ class Alert:
     kind: str
     severity: Severity
     environment: str
-    text: str
-    headline: str
+    facts: Facts
+    around: tuple[Around, ...] = ()
     number_id: str | None = None
     number: str | None = None
     days_left: int | None = None
@@ -117,6 +118,24 @@ class Alert:
     channels: tuple[str, ...] | None = None
     about: PhoneNumber | None = field(default=None, repr=False)
     said_by: str | None = None
+
+    @property
+    def words(self) -> Words:
+        """What is said: the few words for a subject, and the whole line with what to do."""
+        words = self.facts.words()
+        for one in self.around:
+            words = one.words(*words)
+        return words
+
+    @property
+    def headline(self) -> str:
+        """The few words for a subject."""
+        return self.words[0]
+
+    @property
+    def text(self) -> str:
+        """The whole line with what to do."""
+        return self.words[1]
 
     @property
     def place(self) -> Key:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from renewal_watch.alerts.around import Flapping
 from renewal_watch.alerts.phrases import instant
-from renewal_watch.alerts.reminder_texts import flapping
 from renewal_watch.model.alerts import Alert, Flap, Key, Severity, Suppressor
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify.routing import Routing
@@ -45,7 +45,14 @@ def flap_of(
         made.flaps[key] = Flap(times, None, worst)  # then each change is told
         return None
     if starts:
-        headline, text = flapping(alert, len(times), now - times[0], within)
+        about = Flapping(
+            who=alert.number or alert.environment or alert.topic,
+            at=alert.environment if alert.number else "",
+            what=alert.kind.partition(".")[0].replace("_", "-"),
+            times=len(times),
+            length=now - times[0],
+            within=within,
+        )
         place = "/".join(filter(None, (alert.environment, "flapping.started", alert.number_id)))
         made.more.append(
             replace(
@@ -55,8 +62,7 @@ def flap_of(
                 severity=max(worst, Severity.warning),
                 channels=channels_for(replace(alert, severity=worst), said, routing)
                 or None,  # who is told no more changes
-                headline=headline,
-                text=text,
+                around=(*alert.around, about),
                 topic="",
                 ends=False,
             )

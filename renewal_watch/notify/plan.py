@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from renewal_watch.alerts.reminder_texts import with_owner
+from renewal_watch.alerts.around import OwnedBy
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Alert, Suppressor
 from renewal_watch.model.policy import Record
@@ -65,4 +65,5 @@ def _worded(alert: Alert, said: Effective, record: Record) -> Alert:
     owner = said.owner or record.owner
     if not (owner or record.labels or record.note):
         return alert if severity == alert.severity else replace(alert, severity=severity)
-    return replace(alert, severity=severity, text=with_owner(alert.text, owner, record.labels, record.note))
+    of = OwnedBy(owner, tuple(record.labels), record.note)
+    return replace(alert, severity=severity, around=(of, *alert.around))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from renewal_watch.alerts.phrases import instant
 from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.text import unmarked
 
@@ -239,6 +240,8 @@ def test_alert(channel: str, now: datetime) -> Alert:
         kind="watch.recovered",
         severity=Severity.info,
         environment="",
-        headline=f"TEST of channel {channel}",
-        text=f"TEST: this is a made-up message of renewal-watch. If you can read it, channel {channel} works.",
+        facts=Written(
+            f"TEST of channel {channel}",
+            f"TEST: this is a made-up message of renewal-watch. If you can read it, channel {channel} works.",
+        ),
     )

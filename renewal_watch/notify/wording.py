@@ -14,6 +14,7 @@ from itertools import product
 
 from renewal_watch.alerts.phrases import money
 from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.model.kinds import ROWS
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.notify.render import Own
@@ -109,7 +110,8 @@ def _hidden(name: str, value: Value, number: str | None) -> Value:
 
 def mask(alert: Alert) -> Alert:
     """The built-in words as a channel is shown them that must not know whole numbers."""
-    return replace(alert, headline=masked(alert.headline, alert.number), text=masked(alert.text, alert.number))
+    headline, text = alert.words
+    return replace(alert, facts=Written(masked(headline, alert.number), masked(text, alert.number)), around=())
 
 
 def event(
@@ -205,8 +207,7 @@ def _made_up() -> list[Alert]:
                 kind=kind,
                 severity=Severity.critical,
                 environment="" if kind.startswith(("channel.", "silence.", "digest.")) else "production",
-                headline=f"a made-up alert of the kind {kind}",
-                text=f"A made-up alert of the kind {kind}.",
+                facts=Written(f"a made-up alert of the kind {kind}", f"A made-up alert of the kind {kind}."),
                 number_id=None if about is None else str(about.id),
                 number=None if about is None else str(about.number),
                 days_left=3 if counts else None,

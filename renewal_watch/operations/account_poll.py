@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import msgspec
 
 from renewal_watch.account import judge
-from renewal_watch.account.turn import Facts, Subject
+from renewal_watch.account.turn import Background, Subject
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import (
@@ -237,7 +237,7 @@ def _facts(
     before: Mapping[str, Reading],
     fresh: Mapping[str, Any],
     now: datetime,
-) -> Facts:
+) -> Background:
     """What the watch knows that the readings are judged against; nothing is looked up that no reading asks for."""
     subjects: dict[str, Subject] = {}
     if "releases" in fresh:
@@ -248,7 +248,7 @@ def _facts(
     kept = before["releases"].content if "releases" in before else None
     requests: Sequence[Release] = fresh.get("releases", kept) or ()
     renews = to_be_paid(tx, name, requests, now) if "balance" in fresh else []
-    return Facts(subjects=subjects, renews=renews)
+    return Background(subjects=subjects, renews=renews)
 
 
 def _log(name: str, before: Mapping[str, Reading], readings: Mapping[str, Reading], alerts: int) -> None:

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from renewal_watch.alerts import service_texts
+from renewal_watch.alerts import service_facts
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.model.alerts import Alert, Key, Severity
+from renewal_watch.model.facts import Facts
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Verdict
 from renewal_watch.notify.routing import Routing
@@ -73,7 +74,7 @@ def send(store: Store, way: Routing, clock: Callable[[], datetime], pause: Calla
     with store.transaction() as tx:
         set_fired(tx, _CALENDAR, now, json.dumps({"waits": fault is None, "channel": channel.name}))
         if fault is not None:
-            _tell_failed(tx, way, now, service_texts.canary_failed(channel.name, now, fault))
+            _tell_failed(tx, way, now, service_facts.CanaryFailed(channel.name, now, fault))
     return fault
 
 
@@ -94,15 +95,14 @@ def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: 
     found: list[Alert] = []
 
     def mark(verdict: Verdict) -> Verdict:
-        words = service_texts.canary(NUMBER, channel.name, now)
+        facts = service_facts.Canary(NUMBER, channel.name, now)
         found.extend(
             replace(
                 alert,
                 key=f"{CANARY}/canary.sent/{alert.number_id}/{now.isoformat()}",
                 kind="canary.sent",
                 severity=Severity.info,
-                headline=words[0],
-                text=words[1],
+                facts=facts,
                 topic="",
                 channels=(channel.name,),
             )
@@ -144,18 +144,18 @@ def follow(store: Store, way: Routing, now: datetime) -> None:
         if sent_at is not None:
             set_fired(tx, _CALENDAR, kept[0])
             if Key("", "", "canary") in matters_of(tx, of=[""]):
-                words = service_texts.canary_arrived(channel, sent_at)
+                facts = service_facts.CanaryArrived(channel, sent_at)
                 key = f"canary/{now.isoformat()}"
-                arrived = service_texts.of_the_watch(
-                    "watch.recovered", Severity.info, key, words, topic="canary", ends=True
+                arrived = service_facts.of_the_watch(
+                    "watch.recovered", Severity.info, key, facts, topic="canary", ends=True
                 )
                 record_alerts(tx, [arrived], way, now)
         elif not state.get("missed") and now - kept[0] >= duration(way.canary.within):
             set_fired(tx, _CALENDAR, kept[0], json.dumps(state | {"missed": True}))
             reason = f"it was not delivered within {way.canary.within}"
-            _tell_failed(tx, way, now, service_texts.canary_failed(channel, kept[0], reason))
+            _tell_failed(tx, way, now, service_facts.CanaryFailed(channel, kept[0], reason))
 
 
-def _tell_failed(tx: Transaction, way: Routing, now: datetime, words: tuple[str, str]) -> None:
-    failed = service_texts.of_the_watch("canary.failed", Severity.critical, now.isoformat(), words, topic="canary")
+def _tell_failed(tx: Transaction, way: Routing, now: datetime, facts: Facts) -> None:
+    failed = service_facts.of_the_watch("canary.failed", Severity.critical, now.isoformat(), facts, topic="canary")
     record_alerts(tx, [failed], way, now)

@@ -26,7 +26,7 @@ from renewal_watch.notify.render import Own
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.store.incidents.account import users_of
-from renewal_watch.store.incidents.matters import text_of_alert
+from renewal_watch.store.incidents.matters import facts_of_alerts
 from renewal_watch.store.outbox.alerts import with_numbers
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import release_claim, settle_failed, settle_sent, still_claims
@@ -161,7 +161,7 @@ def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routi
     with store.reading() as tx:
         (alert,) = with_numbers(tx, delivery.alerts)
         (alert_id,) = delivery.alert_ids
-        _, _, found_at = text_of_alert(tx, alert_id)
+        _, found_at = facts_of_alerts(tx, [alert_id])[alert_id]
         place = (alert.environment, alert.number_id or "")
         agents = users_of(tx, [place]).get(place) if alert.number_id else None
     event = wording.event(

@@ -14,7 +14,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from renewal_watch.alerts import list_texts
+from renewal_watch.alerts import list_facts
 from renewal_watch.alerts.phrases import instant, numbers
 from renewal_watch.channels.senders import faults_of
 from renewal_watch.clock import Clock
@@ -191,7 +191,7 @@ def _provider(environment: Environment, account: Account, source: Provider, cloc
     else:
         yield Finding(ok=True, text=f"{environment.name}: token accepted, {numbers(len(listing.entries))}")
         if not listing.entries:
-            yield Finding(ok=False, text=f"{environment.name}: {list_texts.empty_why(environment.query)}")
+            yield Finding(ok=False, text=f"{environment.name}: {list_facts.empty_why(environment.query)}")
         for flaw in flaws.unreadable(listing).values():
             yield Finding(ok=False, text=f"{environment.name}: {flaw.text}")
         yield from _account(environment, account, source)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from renewal_watch.alerts import account_texts, phrases, release_texts
+from renewal_watch.alerts import account_facts, phrases, release_facts
 from renewal_watch.detect import renewals
 from renewal_watch.model.account import Release
 from renewal_watch.model.alerts import Key, Matter
@@ -130,9 +130,9 @@ def explain_telling(one: Telling, way: Routing) -> list[str]:
     if told:
         lines.append(f"Inventory: {plain('; '.join(told), 500)}.")
     if one.users is not None:
-        lines.append(account_texts.used_by(one.users, most=len(one.users)).strip() or "No agent uses it.")
+        lines.append(account_facts.used_by(one.users, most=len(one.users)).strip() or "No agent uses it.")
     if one.request is not None:
-        lines.append(f"{release_texts.asked(one.request)}.")
+        lines.append(f"{release_facts.asked(one.request)}.")
     if one.said.given:
         given: dict[str, list[str]] = {}
         for name, rule in one.said.given:

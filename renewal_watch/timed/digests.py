@@ -7,12 +7,13 @@ from contextlib import closing
 from datetime import datetime
 
 from renewal_watch.account import judge
-from renewal_watch.alerts import service_texts
+from renewal_watch.alerts import service_facts
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import turn
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Key, Matter, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify import suppression
@@ -22,7 +23,6 @@ from renewal_watch.schedule import calendar as schedule_times
 from renewal_watch.settings.channel import Channel
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states
-from renewal_watch.store.incidents.matters import text_of_alert
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.incidents.timers import fired_at, set_fired
 from renewal_watch.store.outbox.digests import put_digest, waits_for
@@ -90,8 +90,8 @@ def _send_digest(
         if state is None or not (changes or channel.digest_when_empty):
             return 0
         key = f"{channel.name}/{at.isoformat()} at {now.isoformat()}"
-        words = digest.compose(state, changes, since)
-        alert = service_texts.of_the_watch("digest.sent", Severity.info, key, words, channels=(channel.name,))
+        report = Written(*digest.compose(state, changes, since))
+        alert = service_facts.of_the_watch("digest.sent", Severity.info, key, report, channels=(channel.name,))
         put_digest(tx, channel.name, alert, way, now)
     return 1
 
@@ -131,7 +131,7 @@ def _open_beside(
             continue
         said = way.said(way.seen(environment, restated.number))
         if channel.name in suppression.taking(matter.kind, matter.severity, environment, said, way):
-            headline = (restated.words or text_of_alert(tx, matter.alert_id))[0]
+            headline = restated.facts.words()[0]
             lines.append(f"{headline} ({environment})" if judge.is_release(key.topic) else headline)
     return lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from renewal_watch.alerts import reminder_texts
+from renewal_watch.alerts import around
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Alert, Key, Matter, Severity, Suppressor
 from renewal_watch.model.policy import Policy
@@ -16,7 +16,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.store.incidents.matters import flaps_of, keep_flaps, keep_matters
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.outbox.alerts import record_alerts, told_of_alert
-from renewal_watch.timed.reminders import as_told, is_left, named, number_of
+from renewal_watch.timed.reminders import as_found, is_left, named, number_of
 
 
 def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
@@ -38,7 +38,7 @@ def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], 
             continue
         place = key._replace(topic="renewal") if key.topic == "auto_renewal" else key
         matter = known.matters.get(place)
-        state = None if matter is None else as_told(tx, matter.alert_id)[1]
+        state = None if matter is None else as_found(tx, matter.alert_id)
         severity = Severity.info if matter is None else matter.severity
         if matter is not None and matter.hider != Suppressor.of("flapping"):
             matter = None  # told by itself
@@ -50,15 +50,14 @@ def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], 
             kept[place] = notify_matters.hide(matter, hidden)
         who = named(number) or key.environment or key.topic
         what = key.topic.replace("_", "-")
-        words = reminder_texts.settled(who, key.environment, what, flaps.settles_after(way), state)
+        facts = around.Settled(who, key.environment if number else "", what, flaps.settles_after(way), state)
         alerts.append(
             Alert(
                 key=f"{'/'.join(filter(None, (key.environment, 'flapping.ended', key.number_id)))}/{now.isoformat()} {what}",
                 kind="flapping.ended",
                 severity=severity,
                 environment=key.environment,
-                headline=words[0],
-                text=words[1],
+                facts=facts,
                 number_id=key.number_id or None,
                 number=named(number),
                 topic=place.topic if matter and not hidden else "",

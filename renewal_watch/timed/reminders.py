@@ -10,10 +10,11 @@ from typing import Literal
 from renewal_watch.account import judge
 from renewal_watch.account import restate as account_restate
 from renewal_watch.account import turn as account_turn
-from renewal_watch.alerts import account_texts, phrases, reminder_texts
+from renewal_watch.alerts import around, facts_json, phrases
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import restate
 from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.facts import Around
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify import matters as notify_matters
@@ -21,15 +22,19 @@ from renewal_watch.notify import suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Situation
 from renewal_watch.store.environments import environment_state
-from renewal_watch.store.incidents.account import account_facts, readings_of, users_of
+from renewal_watch.store.incidents.account import account_background, readings_of
 from renewal_watch.store.incidents.lapses import list_lapsing
-from renewal_watch.store.incidents.matters import due_matters, keep_matters, matters_of, text_of_alert
+from renewal_watch.store.incidents.matters import due_matters, facts_of_alerts, keep_matters, matters_of
 from renewal_watch.store.incidents.silences import list_silences
 from renewal_watch.store.leases import are_several_daemons, list_instances
 from renewal_watch.store.numbers import fleet_of, number_ids, numbers_by_id, parsed_of
 from renewal_watch.store.outbox.alerts import record_alerts
 from renewal_watch.store.outbox.waiting import failing_channels
 from renewal_watch.timed.service_alerts import LEFT_AFTER
+
+Again = tuple[
+    Key, Matter, restate.Restated | None
+]  # a matter as it stands now, None for one that does not hold any more
 
 
 def remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
@@ -50,7 +55,7 @@ def remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
             if restated is None:
                 kept[key] = None
             else:
-                _tell_again(tx, way, known, key, matter, restated, alerts, kept, now)
+                _tell_again(way, known, key, matter, restated, alerts, kept, now)
     keep_matters(tx, kept)
     return record_alerts(tx, alerts, way, now)
 
@@ -62,48 +67,60 @@ def restated_matters(
     policy: Policy | None,
     those: Sequence[tuple[Key, Matter]],
     now: datetime,
-) -> list[tuple[Key, Matter, restate.Restated | None]]:
+) -> list[Again]:
     """Each matter as it stands now, None for one that does not hold any more."""
     if not environment:
         judged = [(key, matter, _holds(tx, way, key, now)) for key, matter in those]
-        return [
-            (key, matter, restate.Restated() if holds else None) for key, matter, holds in judged if holds is not None
-        ]
+        return _whole(
+            tx,
+            [
+                (key, matter, restate.Restated() if holds else None)
+                for key, matter, holds in judged
+                if holds is not None
+            ],
+        )
     environment_id, watch, _ = environment_state(tx, environment)
     if policy is None:
         return [(key, matter, None) for key, matter in those] if is_left(tx, environment, now) else []
     of_account = {key.topic for key, _ in those if judge.reading_of(key.topic)}
     readings = readings_of(tx, environment_id) if of_account else {}
-    facts = account_facts(tx, environment, readings, of_account, now) if of_account else account_turn.Facts()
+    background = (
+        account_background(tx, environment, readings, of_account, now) if of_account else account_turn.Background()
+    )
     fleet = fleet_of(tx, environment_id, {key.number_id for key, _ in those if key.number_id})
     parsed = parsed_of(tx, (fleet[key.number_id] for key, _ in those if key.number_id in fleet))
     gone = {name for name, known in fleet.items() if known.missing_at is not None}
-    users = users_of(tx, ((environment, key.number_id) for key, _ in those if key.number_id))
-    return [
-        (
-            key,
-            matter,
-            _with_users(
-                account_restate.restate(key, readings, facts, policy, now)
+    return _whole(
+        tx,
+        [
+            (
+                key,
+                matter,
+                account_restate.restate(key, readings, background, policy, now)
                 if key.topic in of_account
                 else restate.restate(
                     key, matter, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now
                 ),
-                matter,
-                users.get((environment, key.number_id), ()),
-            ),
-        )
-        for key, matter in those
-        if key.topic == "presence" or key.number_id not in gone  # what else is about it goes on should it return
-    ]
+            )
+            for key, matter in those
+            if key.topic == "presence" or key.number_id not in gone  # what else is about it goes on should it return
+        ],
+    )
 
 
-def _with_users(restated: restate.Restated | None, matter: Matter, names: Sequence[str]) -> restate.Restated | None:
-    """Its words of today with the agents that use the number, before whatever follows them; old words have them."""
-    if restated is None or restated.words is None or matter.severity < Severity.warning:
-        return restated
-    headline, text = restated.words
-    return replace(restated, words=(headline, text + account_texts.used_by(names)))
+def _whole(tx: Transaction, those: Sequence[Again]) -> list[Again]:
+    """With the facts that were found, where nothing newer is known; those that count days with the days of today."""
+    old = {matter.alert_id for _, matter, one in those if one is not None and one.facts is restate.AS_FOUND}
+    found = facts_of_alerts(tx, old)
+
+    def whole(matter: Matter, restated: restate.Restated | None) -> restate.Restated | None:
+        if restated is None or restated.facts is not restate.AS_FOUND:
+            return restated
+        facts, at = found[matter.alert_id]
+        today = facts_json.today(facts, restated.days_left, restated.renews_on)
+        return replace(restated, facts=today or facts, around=() if today else (around.AsFound(at),))
+
+    return [(key, matter, whole(matter, restated)) for key, matter, restated in those]
 
 
 def is_left(tx: Transaction, environment: str, now: datetime) -> bool:
@@ -130,7 +147,6 @@ def _holds(tx: Transaction, way: Routing, key: Key, now: datetime) -> bool | Non
 
 
 def _tell_again(
-    tx: Transaction,
     way: Routing,
     known: Situation,
     key: Key,
@@ -150,22 +166,20 @@ def _tell_again(
     if matter.hider is not None and matter.ack is not None:  # somebody knows already
         kept[key] = notify_matters.show(matter)
         return
-    words = restated.words or as_told(tx, matter.alert_id)
-    todo = reminder_texts.how_to_acknowledge(matter.alert_id)
     if matter.hider is not None or matter.told_at is None:
-        words = reminder_texts.released(matter.hidden or "it was acknowledged", matter.opened_at, matter.told_at, words)
-        alerts.append(_again("release", key, matter, restated, words, now))
+        why = around.Released(matter.hidden or "it was acknowledged", matter.opened_at, matter.told_at)
+        alerts.append(_again("release", key, matter, restated, why, now))
         return
     if notify_matters.is_escalation_due(matter, way, now) and matter.urgent_at is not None:
         channels = notify_matters.escalates_to(said, way)
         if channels:
-            urgent = reminder_texts.escalated(matter.urgent_at, now, words, todo)
+            urgent = around.Escalation(matter.urgent_at, now, matter.alert_id)
             alerts.append(_again("escalation", key, matter, restated, urgent, now, channels))
     if notify_matters.is_reminder_due(matter, way, now) and matter.told_at is not None:
         count, most = matter.reminded + 1, way.reminders.max_times
         is_critical = matter.severity == Severity.critical
-        words = reminder_texts.reminder(count, most, matter.told_at, words, todo, is_critical=is_critical)
-        alerts.append(_again("reminder", key, matter, restated, words, now))
+        reminder = around.Reminder(count, most, matter.told_at, matter.alert_id, is_critical)
+        alerts.append(_again("reminder", key, matter, restated, reminder, now))
 
 
 def named(number: PhoneNumber | None) -> str | None:
@@ -173,10 +187,10 @@ def named(number: PhoneNumber | None) -> str | None:
     return None if number is None else phrases.who(number)
 
 
-def as_told(tx: Transaction, alert_id: int) -> tuple[str, str]:
-    """The headline and the text of an alert, marked as told at that time."""
-    headline, text, at = text_of_alert(tx, alert_id)
-    return headline, reminder_texts.quoted(text, at)
+def as_found(tx: Transaction, alert_id: int) -> str:
+    """The sentence of an alert, marked as found at that time."""
+    facts, at = facts_of_alerts(tx, [alert_id])[alert_id]
+    return around.AsFound(at).words(*facts.words())[1]
 
 
 def _again(
@@ -184,7 +198,7 @@ def _again(
     key: Key,
     matter: Matter,
     restated: restate.Restated,
-    words: tuple[str, str],
+    why: Around,
     now: datetime,
     channels: tuple[str, ...] | None = None,
 ) -> Alert:
@@ -194,8 +208,8 @@ def _again(
         kind=matter.kind,
         severity=matter.severity,
         environment=key.environment,
-        headline=words[0],
-        text=words[1],
+        facts=restated.facts,
+        around=(*restated.around, why),
         number_id=key.number_id or None,
         number=named(restated.number),
         days_left=restated.days_left,

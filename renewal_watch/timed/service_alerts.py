@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from renewal_watch.alerts import service_texts
+from renewal_watch.alerts import service_facts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.maintenance import backups
 from renewal_watch.model.alerts import Key, Matter, Severity
+from renewal_watch.model.facts import Facts
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.environments import environment_states
@@ -47,11 +48,11 @@ def tell_inventory(
     told = {topic for topic in ("inventory", here) if Key("", "", topic) in known}
     if here in told if faults else not told:
         return 0
-    words = service_texts.inventory_invalid(faults[0], host) if faults else service_texts.inventory_mended(host)
+    facts = service_facts.InventoryInvalid(faults[0], host) if faults else service_facts.InventoryMended(host)
     severity = Severity.warning if faults else Severity.info
     alerts = [
-        service_texts.of_the_watch(
-            "inventory.invalid", severity, f"{host} {now.isoformat()}".strip(), words, topic=topic, ends=not faults
+        service_facts.of_the_watch(
+            "inventory.invalid", severity, f"{host} {now.isoformat()}".strip(), facts, topic=topic, ends=not faults
         )
         for topic in ({here} if faults else told)
     ]
@@ -70,14 +71,15 @@ def tell_backup(tx: Transaction, way: Routing, known: Mapping[Key, Matter], now:
     if state.fault is None:
         if matter is None:
             return 0
-        kind, severity, words = "watch.recovered", Severity.info, service_texts.backup_made(state.file)
+        facts: Facts = service_facts.BackupMade(state.file)
+        kind, severity = "watch.recovered", Severity.info
     else:
         severity = Severity.critical if state.missed >= backups.URGENT_AFTER else Severity.warning
         if matter is not None and matter.severity >= severity:
             return 0
-        kind, words = "backup.failed", service_texts.backup_failed(way.backup.directory, state.fault, state.good_at)
+        kind, facts = "backup.failed", service_facts.BackupFailed(way.backup.directory, state.fault, state.good_at)
     key = f"backup/{now.isoformat()}"
-    alert = service_texts.of_the_watch(kind, severity, key, words, topic=place.topic, ends=state.fault is None)
+    alert = service_facts.of_the_watch(kind, severity, key, facts, topic=place.topic, ends=state.fault is None)
     return record_alerts(tx, [alert], way, now)
 
 
@@ -91,16 +93,16 @@ def tell_files(
     alerts = []
     for file in sorted(faults.keys() ^ told):
         is_broken = file in faults
-        words = (
-            service_texts.environments_invalid(file, faults[file])
+        facts = (
+            service_facts.EnvironmentsInvalid(file, faults[file])
             if is_broken
-            else service_texts.environments_mended(file)
+            else service_facts.EnvironmentsMended(file)
         )
         severity = Severity.warning if is_broken else Severity.info
         key = f"{now.isoformat()} {file}"
         alerts.append(
-            service_texts.of_the_watch(
-                "environments.invalid", severity, key, words, topic=f"{_FILE}{file}", ends=not is_broken
+            service_facts.of_the_watch(
+                "environments.invalid", severity, key, facts, topic=f"{_FILE}{file}", ends=not is_broken
             )
         )
     return record_alerts(tx, alerts, way, now) if alerts else 0
@@ -127,17 +129,19 @@ def tell_daemons(
             deregister(tx, gone.id)
         elif gone.seen_at + _MISSED_FOR <= at:
             deregister(tx, gone.id)
-            words = service_texts.daemon_lost(gone.host, gone.pid, gone.seen_at, {one.host for one in living})
+            facts: Facts = service_facts.DaemonLost(
+                gone.host, gone.pid, gone.seen_at, tuple({one.host for one in living})
+            )
             mark, topic = f"{gone.id} {gone.seen_at.isoformat()}", f"{_DAEMON}{gone.host}"
-            alerts.append(service_texts.of_the_watch("watch.daemon_lost", Severity.warning, mark, words, topic=topic))
+            alerts.append(service_facts.of_the_watch("watch.daemon_lost", Severity.warning, mark, facts, topic=topic))
     for key, matter in known.items():
         if not key.topic.startswith(_DAEMON):
             continue
         host = key.topic.removeprefix(_DAEMON)
         if has_come(host, matter.opened_at):
-            mark, words = f"{host} {now.isoformat()}", service_texts.daemon_back(host)
+            mark, facts = f"{host} {now.isoformat()}", service_facts.DaemonBack(host)
             alerts.append(
-                service_texts.of_the_watch("watch.recovered", Severity.info, mark, words, topic=key.topic, ends=True)
+                service_facts.of_the_watch("watch.recovered", Severity.info, mark, facts, topic=key.topic, ends=True)
             )
         elif now - matter.opened_at > LEFT_AFTER:
             close_matters(tx, [key])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from renewal_watch.alerts import service_texts
+from renewal_watch.alerts import service_facts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Key, Matter, Severity, Suppressor
 from renewal_watch.model.policy import Silence
 from renewal_watch.notify import matters as notify_matters
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.incidents.matters import matters_of, text_of_alert
+from renewal_watch.store.incidents.matters import facts_of_alerts, matters_of
 from renewal_watch.store.incidents.silences import list_silences, note_silence_warned
 from renewal_watch.store.outbox.alerts import record_alerts
 
@@ -28,16 +28,20 @@ def end_silences(tx: Transaction, way: Routing, now: datetime) -> int:
     for silence in ending:
         hides = _hidden_by(tx, silence, known)
         if hides:
-            words = service_texts.silence_ending(silence.pk, silence.author, silence.comment, silence.ends_at, hides)
-            alerts.append(service_texts.of_the_watch("silence.ending", Severity.warning, str(silence.pk), words))
+            facts = service_facts.SilenceEnding(
+                silence.pk, silence.author, silence.comment, silence.ends_at, tuple(hides)
+            )
+            alerts.append(service_facts.of_the_watch("silence.ending", Severity.warning, str(silence.pk), facts))
             note_silence_warned(tx, silence.pk, now)
     return record_alerts(tx, alerts, way, now)
 
 
 def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Matter]) -> list[str]:
     """The headlines of what is critical and hidden by a silence."""
-    return [
-        text_of_alert(tx, matter.alert_id)[0]
+    ids = [
+        matter.alert_id
         for matter in known.values()
         if matter.severity == Severity.critical and matter.hider == Suppressor.of("silence", silence.pk)
     ]
+    found = facts_of_alerts(tx, ids)
+    return [found[one][0].words()[0] for one in ids]

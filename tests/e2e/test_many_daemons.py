@@ -36,11 +36,12 @@ from rounds import Chosen, note, rounds
 from world import serving
 
 import renewal_watch
-from renewal_watch.alerts import service_texts
+from renewal_watch.alerts import service_facts
 from renewal_watch.database.revision import HEAD
 from renewal_watch.database.schema import metadata
 from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
@@ -460,7 +461,7 @@ def test_machines_whose_clocks_differ_by_an_hour_do_nothing_twice_or_early(serve
         with closing(Store(server.url)) as store:
             store.upgrade()
             only = Routing(channels=(Channel(name="later", webhook=f"{address}/later"),))
-            alert = service_texts.of_the_watch("channel.failing", Severity.critical, "one", ("one", "one"))
+            alert = service_facts.of_the_watch("channel.failing", Severity.critical, "one", Written("one", "one"))
             began = datetime.now(UTC)
             with store.transaction() as tx:
                 record_alerts(tx, [alert], only, began)

@@ -323,10 +323,10 @@ def older(path: Path) -> None:
 def test_one_of_a_newer_release_that_this_one_can_use(store: Store, tmp_path: Path) -> None:
     """A file is taken as it is; rows of columns that this release does not know would be lost on the way to a server."""
     save(store, tmp_path / "one.db")
-    broken(tmp_path / "one.db", "UPDATE alembic_version SET version_num = '0006'")
+    broken(tmp_path / "one.db", "UPDATE alembic_version SET version_num = '9999'")
     store.close()
     if store.is_shared:
-        with pytest.raises(StoreError, match="schema 0006 of a newer release; put it into a server with that release"):
+        with pytest.raises(StoreError, match="schema 9999 of a newer release; put it into a server with that release"):
             restore(tmp_path / "one.db", url_of(tmp_path / "watch.db"), tmp_path)
     else:
         restore(tmp_path / "one.db", url_of(tmp_path / "watch.db"), tmp_path)
@@ -696,7 +696,7 @@ def test_a_directory_on_what_is_not_mounted_is_not_made(nights: Nights, tmp_path
 
 
 def test_the_schema_of_a_newer_release_is_left_to_its_daemons(nights: Nights, tmp_path: Path) -> None:
-    changed(tmp_path / "watch.db", "UPDATE alembic_version SET version_num = '0006'")
+    changed(tmp_path / "watch.db", "UPDATE alembic_version SET version_num = '9999'")
     assert nights.turn() is None
     if nights.store.is_shared:
         with pytest.raises(StoreError, match="do this with that release"):

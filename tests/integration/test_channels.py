@@ -23,6 +23,7 @@ from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.channels.limits import Limits, url_fault, without_pieces
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.notify import render as notify_render
 from renewal_watch.settings.channel import Channel
 from renewal_watch.text import plain
@@ -50,8 +51,10 @@ def many(count: int) -> Callable[[Limits], Message]:
                 kind="renewal.upcoming",
                 severity=Severity.critical if i == count - 1 else Severity.warning,
                 environment="production",
-                headline=f"+1555{i:07d} renews in 3 days",
-                text=f"+1555{i:07d} (production) renews in 3 days: make sure that the balance covers 1.00 USD.",
+                facts=Written(
+                    f"+1555{i:07d} renews in 3 days",
+                    f"+1555{i:07d} (production) renews in 3 days: make sure that the balance covers 1.00 USD.",
+                ),
                 number=f"+1555{i:07d}",
                 days_left=3,
             )
@@ -719,7 +722,7 @@ def test_a_warning_and_its_end_are_one_thread(mail: SmtpReceiver, opened: Open) 
     told = [("renewal.upcoming", "phone-1"), ("renewal.renewed", "phone-1"), ("renewal.upcoming", "phone-2")]
     for kind, number_id in told:
         alert = Alert(
-            key=kind, kind=kind, severity=Severity.warning, environment="production", headline="a headline", text="a text",
+            key=kind, kind=kind, severity=Severity.warning, environment="production", facts=Written("a headline", "a text"),
             number="+15550000001", number_id=number_id, topic="renewal",
         )  # fmt: skip
 

@@ -20,6 +20,7 @@ from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
 from renewal_watch.model.alerts import Alert, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.notify.retry import CHANNEL_FAILING_AFTER, GIVE_UP_AFTER
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch
@@ -72,8 +73,9 @@ class World:
                             kind="renewal.upcoming",
                             severity=Severity.warning,
                             environment="production",
-                            headline=f"{text} {self._told} renews in 3 days",
-                            text=f"{text} {self._told} renews in 3 days.",
+                            facts=Written(
+                                f"{text} {self._told} renews in 3 days", f"{text} {self._told} renews in 3 days."
+                            ),
                         )
                     )
                 record_alerts(tx, found, Routing(channels=tuple(channels)), self.clock.now)

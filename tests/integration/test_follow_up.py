@@ -332,15 +332,15 @@ def test_a_reminder_of_a_status_does_not_say_that_it_was_so_when_first_seen(worl
     assert "when first seen" not in reminder.text
 
 
-def test_a_reminder_of_what_needs_the_old_words_says_whose_they_are(world: World) -> None:
-    """What an error said cannot be said anew from the database; the days in it belong to that time."""
+def test_a_reminder_of_facts_that_are_not_read_anew_says_when_they_were_found(world: World) -> None:
+    """What an error said is known of that time alone."""
     world.policy = Policy(stale_after=timedelta(days=9))
     world.has()
     world.poll()
     world.now += timedelta(hours=1)
     world.poll(error=TokenRejected("the token is rejected (HTTP 401)"))
     (reminder,) = world.after(days=1)
-    assert "(as told at 2026-11-23 13:00 UTC) production: the token is rejected (HTTP 401)" in reminder.text
+    assert "(as found at 2026-11-23 13:00 UTC) production: the token is rejected (HTTP 401)" in reminder.text
 
 
 def test_reminders_go_on_after_a_restart(world: World) -> None:
@@ -502,7 +502,7 @@ def test_unreadable_entries_are_reminded_of_until_they_can_be_read(world: World)
     bad = entry("phone-2", days_until_monthly_renewal="soon")
     assert kinds(world.poll(invalid=[bad])) == ["data.invalid"]
     (reminder,) = world.after(days=1)
-    assert "(as told at 2026-11-23 12:00 UTC)" in reminder.text
+    assert "(as found at 2026-11-23 12:00 UTC)" in reminder.text
     world.poll()
     assert [one for _ in range(3) for one in world.after(days=1)] == []
 
@@ -1394,7 +1394,7 @@ def test_an_inventory_fault_is_reminded_of_where_warnings_are(world: World) -> N
     world.now += DAY
     (reminder,) = world.turn(["line 3"])
     assert reminder.nature == "reminder"
-    assert "(as told at 2026-11-23 12:00 UTC) The inventory cannot be read whole" in reminder.text
+    assert "(as found at 2026-11-23 12:00 UTC) The inventory cannot be read whole" in reminder.text
 
 
 # --- fallback ---------------------------------------------------------------------------------------------------------

@@ -22,12 +22,13 @@ from conftest import T0
 from made_up import entry, listing
 from receivers import Answer, HttpReceiver, SmtpReceiver, http_receiver, smtp_receiver
 
-from renewal_watch.alerts import number_texts, phrases
+from renewal_watch.alerts import number_facts, phrases
 from renewal_watch.channels import senders
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.channels.limits import Limits
 from renewal_watch.config.loading import load
 from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.facts import Number, Written
 from renewal_watch.notify import render as notify_render
 from renewal_watch.notify import wording
 from renewal_watch.notify.render import Own
@@ -70,6 +71,10 @@ class Case(NamedTuple):
     alert: Alert
 
 
+def reworded(alert: Alert, text: str) -> Alert:
+    return replace(alert, facts=Written(alert.headline, text))
+
+
 def case(place: int, piece: str) -> Case:
     """Number, status, type and currency are all as the provider wrote them."""
     name = f"phone-{place}"
@@ -78,7 +83,7 @@ def case(place: int, piece: str) -> Case:
     )
     number = listing(told).entries[name].parsed
     on = T0.date() + timedelta(days=3)
-    headline, text = number_texts.status_changed(number, "prod_one", "active", 3, on.toordinal())
+    headline, text = number_facts.StatusChanged(Number.of(number), "prod_one", "active", 3, on.toordinal()).words()
     return Case(
         piece,
         Alert(
@@ -86,8 +91,7 @@ def case(place: int, piece: str) -> Case:
             kind="status.changed",
             severity=Severity.critical,
             environment="prod_one",
-            headline=headline,
-            text=text,
+            facts=Written(headline, text),
             number_id=name,
             number=phrases.who(number),
             days_left=3,
@@ -466,7 +470,7 @@ def test_what_a_provider_writes_is_text_in_a_mail(post: Post, form: str, words: 
 
 
 def test_the_text_of_an_html_mail_is_escaped(post: Post) -> None:
-    alert = replace(CASES[0].alert, text="""1 < 2 & "a" > 'b' <b>x</b>""")
+    alert = reworded(CASES[0].alert, """1 < 2 & "a" > 'b' <b>x</b>""")
     mail = post(rendered([alert], "html"))
     source = next(part for part in mail.walk() if part.get_content_type() == "text/html").get_content()
     assert "1 &lt; 2 &amp; &quot;a&quot; &gt; &#x27;b&#x27; &lt;b&gt;x&lt;/b&gt;" in source
@@ -486,8 +490,7 @@ def made_up(
             kind="renewal.upcoming",
             severity=Severity.critical if i == count - 1 else Severity.warning,
             environment="production",
-            headline=f"+1555{i:07d} renews in 3 days",
-            text=text.format(i=i),
+            facts=Written(f"+1555{i:07d} renews in 3 days", text.format(i=i)),
             number=f"+1555{i:07d}",
             days_left=3,
         )
@@ -561,7 +564,7 @@ def units(text: str) -> int:
 def test_hundreds_of_alerts_are_one_message_within_the_limit_with_the_rest_counted(
     send: Send, chat: str, form: str, text: str
 ) -> None:
-    alerts = [replace(one, text=plain(one.text)) for one in made_up(800, text)]
+    alerts = [reworded(one, plain(one.text)) for one in made_up(800, text)]
     sent = send(chat, rendered(alerts, form))
     read = READ[chat](sent)
     whole = {
@@ -600,7 +603,7 @@ def test_hundreds_of_alerts_in_the_users_words_are_within_the_limit_as_well(send
 @pytest.mark.parametrize("chat", CHATS)
 def test_one_alert_that_is_too_long_by_itself_is_cut_within_the_limit(send: Send, chat: str, form: str) -> None:
     long = plain("it's a_b & <c> 東京 " * 4000, 60_000)
-    sent = send(chat, rendered([replace(one, text=long) for one in made_up(2)], form))
+    sent = send(chat, rendered([reworded(one, long) for one in made_up(2)], form))
     read = READ[chat](sent)
     text = sent["attachments"][0]["text"] if chat == "slack" else read.text if chat == "telegram" else sent["content"]
     assert units(text) <= LIMITS[chat]

@@ -22,6 +22,7 @@ from renewal_watch.config.loading import load
 from renewal_watch.daemon import daemon, ticker
 from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Alert, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import heartbeat
 from renewal_watch.operations.heartbeat import Heartbeats, calendar
@@ -84,8 +85,7 @@ class House:
             kind="renewal.due",
             severity=severity,
             environment="production",
-            headline="h",
-            text="t",
+            facts=Written("h", "t"),
             channels=(channel,),
         )
         with self.store.transaction() as tx:

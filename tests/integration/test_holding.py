@@ -26,6 +26,7 @@ from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.database.store import Store
 from renewal_watch.maintenance import integrity
 from renewal_watch.model.alerts import Alert, Delivery, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.notify.retry import GIVE_UP_AFTER
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch
@@ -77,8 +78,7 @@ class World:
                 kind=kind,
                 severity=severity,
                 environment="production",
-                headline=f"{text} happened",
-                text=f"{text} happened.",
+                facts=Written(f"{text} happened", f"{text} happened."),
             )
             for text in texts
         ]
@@ -214,7 +214,7 @@ def test_a_critical_alert_takes_the_others_of_its_poll_with_it(world: World) -> 
     with world.store.transaction() as tx:
         world.now = at(23)
         found = [
-            Alert(key=name, kind="x.y", severity=severity, environment="", headline=name, text=f"{name} happened.")
+            Alert(key=name, kind="x.y", severity=severity, environment="", facts=Written(name, f"{name} happened."))
             for name, severity in (("calm", INFO), ("urgent", CRITICAL))
         ]
         record_alerts(tx, found, world.way, world.now)

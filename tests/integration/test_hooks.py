@@ -39,6 +39,7 @@ from renewal_watch.daemon import daemon, ticker
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.model.policy import Policy, Record
 from renewal_watch.notify import wording
 from renewal_watch.notify.retry import BACKOFF_LONGEST
@@ -87,8 +88,9 @@ def message(**changes: Any) -> Callable[[object], Message]:
         kind="renewal.due",
         severity=Severity.critical,
         environment="production",
-        headline="+15550000001 will be lost today",
-        text=changes.pop("text", "+15550000001 (production) will be lost today."),
+        facts=Written(
+            "+15550000001 will be lost today", changes.pop("text", "+15550000001 (production) will be lost today.")
+        ),
         number_id="phone-1",
         number="+15550000001",
         days_left=0,
@@ -164,8 +166,7 @@ class House:
                 kind="renewal.upcoming",
                 severity=Severity.warning,
                 environment="production",
-                headline=words,
-                text=f"{words} in whole",
+                facts=Written(words, f"{words} in whole"),
             )
             found.append(replace(alert, **changes))
         with self.store.transaction() as tx:
@@ -546,8 +547,7 @@ def test_a_message_that_was_put_together_before_its_channel_became_a_hook_is_tol
                 kind="renewal.due",
                 severity=Severity(i),
                 environment="production",
-                text="t",
-                headline=f"h{i}",
+                facts=Written(f"h{i}", "t"),
             )
             for i in range(3)
         ]
@@ -669,7 +669,7 @@ def test_every_key_of_the_json_is_documented_and_always_there() -> None:
     for key in said:
         assert f"`{key}`" in text, key
     of_the_watch = Alert(
-        key="k", kind="watch.stale", severity=Severity.critical, environment="", text="t", headline="h"
+        key="k", kind="watch.stale", severity=Severity.critical, environment="", facts=Written("h", "t")
     )
     channel = Channel(name="x", command=("/x",))
     other = wording.event(of_the_watch, channel, Routing(), message_id="rw-1", alert_id=1, found_at=T0)

@@ -37,6 +37,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import StoreError
 from renewal_watch.model.alerts import Alert, Delivery, Flap, Key, Message, Severity
 from renewal_watch.model.daemons import Lease
+from renewal_watch.model.facts import Written
 from renewal_watch.model.numbers import Listing
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.retry import CHANNEL_FAILING_AFTER
@@ -134,8 +135,7 @@ class World:
                     kind="status.changed",
                     severity=Severity.warning,
                     environment="",
-                    headline=key,
-                    text=key,
+                    facts=Written(key, key),
                 )
                 for key in keys
             ]

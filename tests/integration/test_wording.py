@@ -23,6 +23,7 @@ from renewal_watch.config.loading import load
 from renewal_watch.daemon.logs import set_up
 from renewal_watch.errors import ApiError, ServerTrouble
 from renewal_watch.model.alerts import Alert, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.model.kinds import KINDS, OWN
 from renewal_watch.model.numbers import Listing, PhoneNumber
 from renewal_watch.model.policy import Match, Policy, Record, Rule
@@ -660,14 +661,13 @@ def test_a_configuration_that_is_loaded_anew_masks_no_more_than_it_says(tmp_path
 # --- the configuration's check ----------------------------------------------------------------------------------------
 
 
-def made_alert(number: PhoneNumber | None = None, **changes: Any) -> Alert:
+def made_alert(number: PhoneNumber | None = None, headline: str = "", text: str = "", **changes: Any) -> Alert:
     given: dict[str, Any] = {
         "key": "k",
         "kind": "renewal.upcoming",
         "severity": Severity.critical,
         "environment": "production",
-        "headline": f"{NUMBER} will be lost in 3 days",
-        "text": f"{NUMBER} will be lost in 3 days.",
+        "facts": Written(headline or f"{NUMBER} will be lost in 3 days", text or f"{NUMBER} will be lost in 3 days."),
         "number_id": "phone-1",
         "number": NUMBER,
         "days_left": 3,

@@ -19,8 +19,8 @@ from made_up import entry
 from rounds import few
 
 from renewal_watch.account import funds, judge, restate
-from renewal_watch.account.turn import Facts, Renews, Subject, explains
-from renewal_watch.alerts import account_texts
+from renewal_watch.account.turn import Background, Renews, Subject, explains
+from renewal_watch.alerts import account_facts
 from renewal_watch.detect.restate import Restated
 from renewal_watch.model.account import CONTENTS, Reading
 from renewal_watch.model.alerts import Alert, Key
@@ -101,10 +101,10 @@ class World:
         self.told: list[Alert] = []
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> Background:
         requests = self.kept["releases"].content if "releases" in self.kept else ()
         subjects = {} if self.subject is None else {one.id: self.subject for one in requests}
-        return Facts(subjects=subjects, renews=self.renews)
+        return Background(subjects=subjects, renews=self.renews)
 
     def read(self, **said: Any) -> list[str]:
         """A reading an hour later; ``kind severity`` of what it tells, ``end`` for what is the end of a matter."""
@@ -263,7 +263,6 @@ def test_a_request_for_a_number_that_is_not_watched_is_told_without_its_renewal(
     assert "It is not in the list that is watched." in world.last.text
     restated = world.restate("release request-1")
     assert restated is not None
-    assert restated.words is not None
     assert world.read(releases=[request("cancelled")]) == ["release.closed info end"]
 
 
@@ -279,14 +278,12 @@ def test_a_pending_request_is_restated_with_the_days_of_today_and_when_it_was_re
     world.now = T0 + 10 * D
     restated = world.restate("release", "phone-1")
     assert restated is not None
-    assert restated.words is not None
     assert restated.days_left == 20
     failing = {"outcome": "server_trouble", "error": "the provider has trouble"}
     world.kept["releases"] = msgspec.structs.replace(world.kept["releases"], **failing)
     restated = world.restate("release", "phone-1")
     assert restated is not None
-    assert restated.words is not None
-    assert restated.words[1].endswith(" (as last read at 2026-11-23 13:00 UTC)")
+    assert restated.facts.words()[1].endswith(" (as last read at 2026-11-23 13:00 UTC)")
 
 
 @pytest.mark.parametrize(
@@ -348,9 +345,8 @@ def test_top_up_that_goes_off_again_is_told_again() -> None:
     assert said == [[], ["funds.topup_off warning"], [], ["funds.recovered info end"], ["funds.topup_off warning"]]
     restated = world.restate("auto top-up")
     assert restated is not None
-    assert restated.words is not None
-    assert "is still off" in restated.words[0]
-    assert "renewal may fail for want of money" in restated.words[1]
+    assert "is still off" in restated.facts.words()[0]
+    assert "renewal may fail for want of money" in restated.facts.words()[1]
 
 
 @pytest.mark.parametrize(
@@ -532,8 +528,7 @@ def test_it_is_told_again_when_it_gets_urgent_and_when_it_is_enough_again() -> N
     said.append(world.read(balance=balance(60)))
     restated = world.restate("balance")
     assert restated is not None
-    assert restated.words is not None
-    assert "need 84.00 USD, the balance is 60.00 USD" in restated.words[1]
+    assert "need 84.00 USD, the balance is 60.00 USD" in restated.facts.words()[1]
     said.append(world.read(balance=balance(160)))
     assert said == [["funds.short warning"], [], ["funds.short critical"], ["funds.recovered info end"]]
     assert world.restate("balance") is None
@@ -661,11 +656,11 @@ def test_agents_are_found_by_the_numbers_they_name() -> None:
     ],
 )
 def test_who_uses_a_number(names: tuple[str, ...], said: str) -> None:
-    assert account_texts.used_by(names) == said
+    assert account_facts.used_by(names) == said
 
 
 def test_a_long_name_is_cut() -> None:
-    assert len(account_texts.used_by(tuple("x" * 500 + str(n) for n in range(9)))) < 400
+    assert len(account_facts.used_by(tuple("x" * 500 + str(n) for n in range(9)))) < 400
 
 
 def test_a_last_day_is_the_month_s() -> None:

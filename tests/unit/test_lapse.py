@@ -496,7 +496,7 @@ def restated(world: World, topic: str, kind: str, now: datetime, name: str = NAM
 
 def sentence(found: Restated | None) -> str | None:
     """What is said today; an empty string where what was said before still says it, None where it is over."""
-    return None if found is None else found.words[1] if found.words else ""
+    return None if found is None else found.facts.words()[1]
 
 
 @pytest.mark.parametrize(
@@ -547,9 +547,8 @@ def test_what_is_overdue_is_repeated_with_the_days_of_today() -> None:
     for days in (1, 2, 5, 30):
         found = restated(world, "renewal", "renewal.overdue", T0 + days * D)
         assert found is not None
-        assert found.words is not None
-        assert found.words[0] == f"+15550000001 is overdue by {'1 day' if days == 1 else f'{days} days'}"
-        assert "it should have renewed on Mon 23 Nov 2026 and did not" in found.words[1]
+        assert found.facts.words()[0] == f"+15550000001 is overdue by {'1 day' if days == 1 else f'{days} days'}"
+        assert "it should have renewed on Mon 23 Nov 2026 and did not" in found.facts.words()[1]
         assert found.days_left == -days
 
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch.alerts import account_texts, list_texts, number_texts, phrases
+from renewal_watch.alerts import account_facts, list_facts, number_facts, phrases
+from renewal_watch.alerts.notes import Unread
 from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.facts import Facts, Number, Written
 from renewal_watch.model.kinds import KINDS
 from renewal_watch.model.numbers import PhoneNumber
-from renewal_watch.model.tracking import Flaw
 from renewal_watch.notify import render as notify_render
 
 ON = date(2026, 11, 26).toordinal()  # a Thursday
@@ -97,64 +98,64 @@ def test_a_day_is_said_by_count_and_date(left: int, said: str) -> None:
     ],
 )
 def test_the_consequence_of_blindness(fleet: int, soon: int, said: str) -> None:
-    assert account_texts.consequence(fleet, soon) == said
+    assert account_facts.consequence(fleet, soon) == said
 
 
 @pytest.mark.parametrize(
-    ("words", "headline", "sentence"),
+    ("facts", "headline", "sentence"),
     [
         (
-            number_texts.upcoming(number(auto_renewal=False), "prod", 3, ON),
+            number_facts.Upcoming(Number.of(number(auto_renewal=False)), "prod", 3, ON),
             "+15550000001 will be lost in 3 days",
             ("+15550000001 (prod) will be lost in 3 days, on Thu 26 Nov 2026: auto-renewal is off, renewing costs "
             "1.00 USD. Switch auto-renewal on or renew it in the provider's dashboard."),
         ),
         (
-            number_texts.upcoming(number(), "prod", 1, ON, phrases.unread(T0)),
+            number_facts.Upcoming(Number.of(number()), "prod", 1, ON, Unread(T0)),
             "+15550000001 renews in 1 day",
             ("+15550000001 (prod) renews in 1 day, on Thu 26 Nov 2026: auto-renewal is on, 1.00 USD will be charged. "
             "Make sure that the balance covers it. (as last known at 2026-11-23 12:00 UTC; the list could not be read since)"),
         ),
         (
-            number_texts.due(number(auto_renewal=None), "prod", 0, ON),
+            number_facts.Due(Number.of(number(auto_renewal=None)), "prod", 0, ON),
             "+15550000001 will be lost today",
             ("+15550000001 (prod) will be lost today, Thu 26 Nov 2026: auto-renewal is not stated, renewing costs "
             "1.00 USD. Renew it in the provider's dashboard now."),
         ),
         (
-            number_texts.due(number(), "prod", 5, ON),
+            number_facts.Due(Number.of(number()), "prod", 5, ON),
             "+15550000001 is due for renewal in 5 days",
             ("+15550000001 (prod) is due for renewal in 5 days, Thu 26 Nov 2026; the provider flags it as due: "
             "auto-renewal is on, 1.00 USD will be charged. Make sure that the balance covers it."),
         ),
         (
-            number_texts.overdue(number(), "prod", 1, ON),
+            number_facts.Overdue(Number.of(number()), "prod", 1, ON),
             "+15550000001 is overdue by 1 day",
             ("+15550000001 (prod) is overdue by 1 day: it should have renewed on Thu 26 Nov 2026 and did not. "
             "Auto-renewal is on, it costs 1.00 USD. Check the balance and the card and renew it in the provider's "
             "dashboard now: an unpaid number is usually lost for good."),
         ),
         (
-            number_texts.auto_renewal_off(number(auto_renewal=False), "prod", -2, ON),
+            number_facts.AutoRenewalOff(Number.of(number(auto_renewal=False)), "prod", -2, ON),
             "+15550000001: auto-renewal is off",
             ("+15550000001 (prod): auto-renewal is off, it was on before; it is overdue by 2 days, since Thu 26 Nov 2026. "
             "A renewal costs 1.00 USD. If nobody meant it, switch auto-renewal on in the provider's dashboard."),
         ),
         (
-            number_texts.status_changed(number(current_status="Ported"), "prod", None, None, None),
+            number_facts.StatusChanged(Number.of(number(current_status="Ported")), "prod", None, None, None),
             "+15550000001 is ported",
             ("+15550000001 (prod) is ported; when first seen. This status is not documented: look in the provider's "
             "dashboard what it means. No renewal day is known: auto-renewal is on, a renewal costs 1.00 USD."),
         ),
         (
-            number_texts.price_changed(number(monthly_renewal_cost=2), number(currency="EUR"), "prod", 12, ON),
+            number_facts.PriceChanged(Number.of(number(monthly_renewal_cost=2)), "prod", Number.of(number(currency="EUR")), 12, ON),
             "+15550000001 costs 2.00 USD",
             ("+15550000001 (prod): a renewal costs 2.00 USD, it was 1.00 EUR; the current price is 1.00 USD, it was "
             "1.00 EUR. Make sure that the balance covers it. It renews in 12 days, on Thu 26 Nov 2026: auto-renewal is "
             "on, a renewal costs 2.00 USD."),
         ),
         (
-            number_texts.missing(number(), "prod", 1, 12, ON),
+            number_facts.Missing(Number.of(number()), "prod", 1, 12, ON),
             "+15550000001 is missing",
             ("+15550000001 (prod) is missing: the last complete list came without it. If nobody released it, ask the "
             "provider at once; a released number is soon given to others. It is not watched any more. As last known: "
@@ -162,8 +163,8 @@ def test_the_consequence_of_blindness(fleet: int, soon: int, said: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_sentence_can_be_acted_on_alone(words: tuple[str, str], headline: str, sentence: str) -> None:
-    assert words == (headline, sentence)
+def test_a_sentence_can_be_acted_on_alone(facts: Facts, headline: str, sentence: str) -> None:
+    assert facts.words() == (headline, sentence)
 
 
 def test_a_number_without_a_number_is_named_by_its_id() -> None:
@@ -171,13 +172,13 @@ def test_a_number_without_a_number_is_named_by_its_id() -> None:
     assert phrases.who(number(number="")) == "phone-1"
 
 
-@pytest.mark.parametrize(("count", "named"), [(1, 1), (10, 10), (11, 10), (400, 10)])
-def test_kinds_of_faults_are_named_up_to_ten_and_the_rest_counted(count: int, named: int) -> None:
-    flaws = [Flaw(2, f"field {i} cannot be read") for i in range(count)]
-    headline, sentence = list_texts.invalid(flaws, "prod")
-    assert sentence.count(" cannot be read") == named + 1
-    assert (f"and {count - named} more" in sentence) == (count > named)
-    assert headline == f"{2 * count} entries of the list cannot be read whole (prod)"
+def test_kinds_of_faults_are_named_and_the_rest_counted() -> None:
+    some = tuple(f"field {i} cannot be read" for i in range(10))
+    headline, sentence = list_facts.Invalid("prod", 800, 400, some).words()
+    assert sentence.count(" cannot be read") == 11
+    assert "and 390 more kinds of faults" in sentence
+    assert headline == "800 entries of the list cannot be read whole (prod)"
+    assert "more" not in list_facts.Invalid("prod", 20, 10, some).words()[1]
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -194,7 +195,7 @@ def alert(
     key: str = "k",
 ) -> Alert:
     return Alert(
-        key=key, kind=kind, severity=severity, environment=environment, text=text, headline=headline, days_left=left
+        key=key, kind=kind, severity=severity, environment=environment, facts=Written(headline, text), days_left=left
     )
 
 
@@ -295,8 +296,11 @@ ALERTS = st.lists(
         kind=st.sampled_from([kind for kind in KINDS if kind != "digest.sent"]),
         severity=st.sampled_from(Severity),
         environment=st.sampled_from(["prod", "staging", ""]),
-        text=st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="•…"), min_size=1, max_size=200),
-        headline=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=100),
+        facts=st.builds(
+            Written,
+            st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=100),
+            st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="•…"), min_size=1, max_size=200),
+        ),
         number=st.none() | st.just("+1555"),
         days_left=st.none() | st.integers(-400, 400),
     ),

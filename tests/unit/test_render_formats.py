@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from rounds import few
 
 from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.model.kinds import KINDS
 from renewal_watch.notify import render as notify_render
 from renewal_watch.notify.render import Own
@@ -39,14 +40,13 @@ THE WATCH
 FOUND SINCE 2026-11-22 12:00 UTC"""
 
 
-def alert(text: str = "a sentence", **changes: Any) -> Alert:
+def alert(text: str = "a sentence", headline: str = "a headline", **changes: Any) -> Alert:
     given_: dict[str, Any] = {
         "key": text,
         "kind": "renewal.upcoming",
         "severity": Severity.info,
         "environment": "prod",
-        "headline": "a headline",
-        "text": text,
+        "facts": Written(headline, text),
     }
     return Alert(**(given_ | changes))
 
@@ -336,8 +336,7 @@ ALERTS = st.lists(
         kind=st.sampled_from([kind for kind in KINDS if kind != "digest.sent"]),
         severity=st.sampled_from(Severity),
         environment=st.sampled_from(["prod", "a_b", ""]),
-        text=SENTENCES,
-        headline=SENTENCES,
+        facts=st.builds(Written, SENTENCES, SENTENCES),
         number=st.none() | st.just("+1555"),
         days_left=st.none() | st.integers(-400, 400),
     ),

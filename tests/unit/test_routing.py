@@ -12,6 +12,7 @@ from made_up import entry, listing
 
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Key, Matter, Severity, Suppressor
+from renewal_watch.model.facts import Written
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Record, Rule
 from renewal_watch.model.policy import Silence as _Silence
@@ -47,8 +48,7 @@ def alert(kind: str = "status.changed", severity: Severity = CRITICAL, **changes
                 "kind": kind,
                 "severity": severity,
                 "environment": "prod",
-                "headline": "what happened",
-                "text": "What happened, and what to do.",
+                "facts": Written("what happened", "What happened, and what to do."),
                 "number_id": "phone-1",
                 "number": "+15550000001",
                 "topic": topic.get(first, first),

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import delete, insert, select
 
 from renewal_watch.account import judge, turn
-from renewal_watch.account.turn import Facts, Renews, Subject
+from renewal_watch.account.turn import Background, Renews, Subject
 from renewal_watch.database.schema import readings
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.account import CONTENTS, Reading, Release
@@ -144,16 +144,16 @@ def explained_absences(
     return found
 
 
-def account_facts(
+def account_background(
     tx: Transaction, environment: str, readings: Mapping[str, Reading], topics: Iterable[str], now: datetime
-) -> Facts:
+) -> Background:
     """What matters of these topics are restated by; nothing is looked up that none of them asks for."""
     kept = readings.get("releases")
     requests: Sequence[Release] = () if kept is None else kept.content or ()
     subjects: dict[str, Subject] = {}
     if any(judge.is_release(topic) for topic in topics):
         subjects = subjects_of(tx, environment_state(tx, environment)[0], judge.may_be_told(requests, None, now))
-    return Facts(
+    return Background(
         subjects=subjects,
         renews=to_be_paid(tx, environment, requests, now) if turn.BALANCE in topics else [],
     )

@@ -10,10 +10,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, exists, func, literal_column, or_, select
 
+from renewal_watch.alerts import facts_json
 from renewal_watch.database.instants import write_instant
 from renewal_watch.database.schema import alerts, environments, flaps, lapses, matters, numbers
-from renewal_watch.database.transaction import Transaction
+from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Acknowledgement, Flap, Key, Matter, Severity, Suppressor
+from renewal_watch.model.facts import Facts, Written
 from renewal_watch.model.policy import Silence
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify import matters as notify_matters
@@ -224,15 +226,18 @@ def _ids(tx: Transaction, keys: Iterable[Key]) -> dict[Key, tuple[int, int]]:
     }
 
 
-def text_of_alert(tx: Transaction, alert_id: int) -> tuple[str, str, datetime]:
-    """Headline, text and time of an alert; of one that was pruned, that it was."""
-    row = tx.connection.execute(
-        select(alerts.c.headline, alerts.c.text, alerts.c.created_at).where(alerts.c.id == alert_id)
-    ).one_or_none()
-    if row is None:
+def facts_of_alerts(tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[Facts, datetime]]:
+    """Facts and time of alerts: the words of one that an older release found; that it is gone, of one that was pruned."""
+    ids = list(ids)
+    found: dict[int, tuple[Facts, datetime]] = {}
+    for chunk in chunks(ids):
+        query = select(alerts.c.id, alerts.c.headline, alerts.c.text, alerts.c.created_at, alerts.c.facts)
+        for row in tx.connection.execute(query.where(alerts.c.id.in_(chunk))):
+            found[row.id] = (facts_json.decode(row.facts) or Written(row.headline, row.text), row.created_at)
+    for alert_id in set(ids) - found.keys():
         msg = f"alert {alert_id} is not in the database any more"
-        return msg, msg, datetime.fromtimestamp(0, UTC)
-    return row.headline, row.text, row.created_at
+        found[alert_id] = (Written(msg, msg), datetime.fromtimestamp(0, UTC))
+    return found
 
 
 def key_of_alert(tx: Transaction, alert_id: int) -> tuple[Key, Matter] | None:

@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from renewal_watch.alerts import account_texts
+from renewal_watch.alerts import facts_json
+from renewal_watch.alerts.around import UsedBy
 from renewal_watch.database.instants import write_instant
 from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.plan import plan
 from renewal_watch.notify.routing import Routing
@@ -37,6 +39,7 @@ _ALERT = (  # the columns of a new alert, in the order in which they are written
     "text",
     "created_at",
     "topic",
+    "facts",
 )
 
 
@@ -139,10 +142,9 @@ def _with_users(tx: Transaction, decisions: list[Decision]) -> list[Decision]:
     }
     users = users_of(tx, urgent) if urgent else {}
     return [
-        one._replace(alert=replace(one.alert, text=one.alert.text + said))
+        one._replace(alert=replace(one.alert, around=(UsedBy(tuple(names)), *one.alert.around)))
         if one.alert.severity >= Severity.warning
-        and (said := account_texts.used_by(users.get((one.alert.environment, one.alert.number_id or ""), ())))
-        and said not in one.alert.text  # what is told again in its old words has it already
+        and (names := users.get((one.alert.environment, one.alert.number_id or ""), ()))
         else one
         for one in decisions
     ]
@@ -160,8 +162,10 @@ def _write_alerts(tx: Transaction, found: Sequence[Alert], now: datetime) -> lis
     for alert_id, alert in zip(ids, found, strict=True):
         number_id = numbered.get((alert.environment, alert.number_id or ""), 0)
         place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
-        words = (alert.headline, alert.text, at, alert.topic or None)
-        rows.append((alert_id, *place, int(alert.severity), alert.days_left, *words))
+        facts = None if isinstance(alert.facts, Written) else facts_json.encode(alert.facts).decode()
+        rows.append(
+            (alert_id, *place, int(alert.severity), alert.days_left, *alert.words, at, alert.topic or None, facts)
+        )
     tx.put(alerts, _ALERT, rows, clash="keep")
     query = select(alerts.c.id).where(alerts.c.id >= ids[0], alerts.c.id <= ids[-1])
     written = set(tx.connection.execute(query).scalars())

@@ -14,6 +14,7 @@ from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, e
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model import kinds
 from renewal_watch.model.alerts import Alert, Delivery, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.notify import retry
 from renewal_watch.notify.hold import Waiting, gathers, hold
 from renewal_watch.notify.routing import CAP_WINDOW
@@ -259,8 +260,7 @@ def alert_of(row: Any) -> Alert:
         kind=row.kind,
         severity=Severity(row.severity),
         environment=environment,
-        headline=row.headline,
-        text=row.text,
+        facts=Written(row.headline, row.text),
         number_id=row.provider_id,
         number=row.number or row.provider_id,
         days_left=row.days_left,

@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import and_, func, insert, or_, select, update
 
-from renewal_watch.alerts import phrases, service_texts
+from renewal_watch.alerts import phrases, service_facts
 from renewal_watch.database.schema import channels, deliveries, delivery_alerts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Delivery, Severity
+from renewal_watch.model.facts import Facts
 from renewal_watch.notify import retry
 from renewal_watch.notify.hold import hold
 from renewal_watch.notify.routing import Routing
@@ -69,8 +70,8 @@ def settle_sent(tx: Transaction, delivery: Delivery, routing: Routing, now: date
         tx.connection.execute(insert(channels).values(name=delivery.channel, last_sent_at=now))
         return True
     if row.told_at is not None:
-        words = service_texts.channel_recovered(delivery.channel, row.failing_since, now)
-        _tell_of_channel(tx, delivery.channel, "watch.recovered", Severity.info, words, routing, now)
+        facts = service_facts.ChannelRecovered(delivery.channel, row.failing_since, now)
+        _tell_of_channel(tx, delivery.channel, "watch.recovered", Severity.info, facts, routing, now)
         tx.connection.execute(  # what waits in back-off need not wait any longer
             update(deliveries)
             .where(
@@ -122,16 +123,16 @@ def settle_failed(
         waiting = tx.connection.execute(
             select(func.count()).where(deliveries.c.channel == name, deliveries.c.state == "pending")
         ).scalar_one()
-        words = service_texts.channel_failing(name, since, now, waiting, error)
-        _tell_of_channel(tx, name, "channel.failing", Severity.critical, words, routing, now)
+        facts: Facts = service_facts.ChannelFailing(name, since, now, waiting, error)
+        _tell_of_channel(tx, name, "channel.failing", Severity.critical, facts, routing, now)
         told_at = now
     if is_over:
         failed = tx.connection.execute(
             select(func.count()).where(deliveries.c.channel == name, deliveries.c.state == "failed")
         ).scalar_one()
-        words = service_texts.channel_gave_up(name, failed, error)
+        facts = service_facts.ChannelGaveUp(name, failed, error)
         key = f"{name}/given up/{now:%Y-%m-%d}"  # messages of one outage are given up one by one: told once a day
-        _tell_of_channel(tx, name, "channel.failing", Severity.critical, words, routing, now, key)
+        _tell_of_channel(tx, name, "channel.failing", Severity.critical, facts, routing, now, key)
         told_at = told_at or now
     values = {"failing_since": since, "told_at": told_at, "last_error": error}
     if row is None:
@@ -169,17 +170,17 @@ def _tell_of_channel(
     name: str,
     kind: str,
     severity: Severity,
-    words: tuple[str, str],
+    facts: Facts,
     routing: Routing,
     now: datetime,
     key: str | None = None,
 ) -> None:
     """Through the other channels: the one it is about is not asked."""
-    alert = service_texts.of_the_watch(
+    alert = service_facts.of_the_watch(
         kind,
         severity,
         key or f"{name}/{now.isoformat()}",
-        words,
+        facts,
         topic=f"channel {name}",
         ends=kind == "watch.recovered",
     )
