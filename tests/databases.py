@@ -198,6 +198,15 @@ def age(path: Path, revision: str) -> None:
             if table in ("alembic_version", "about"):
                 continue
             columns = ", ".join(f'"{row[1]}"' for row in old.execute(f"PRAGMA main.table_info({table})"))
+            if table == "matters":  # what became the open ones of incidents
+                there = (
+                    columns.replace("told_at", "notified_at")
+                    .replace("hidden", "suppressed")
+                    .replace("hider", "suppressor")
+                )
+                query = f"SELECT {there} FROM full.incidents WHERE resolved_at IS NULL"
+                old.execute(f"INSERT INTO main.matters ({columns}) {query}")
+                continue
             old.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM full.{table}")
     full.unlink()
 

@@ -42,7 +42,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """A matter that is told again: its key, today, and how old the answer is."""
+    """An incident that is told again: its key, today, and how old the answer is."""
 
     key: Key
     policy: Policy
@@ -56,9 +56,9 @@ class Again:
 
 
 class Handler(NamedTuple):
-    """``judge`` tells what a new answer means; ``again`` says what a matter of it is now, None when it does not hold.
+    """``judge`` tells what a new answer means; ``again`` says what an incident of it is now, None when it does not hold.
 
-    A matter holds only while ``told`` has its topic, unless ``is_asked``: then ``again`` looks for itself.
+    An incident holds only while ``told`` has its topic, unless ``is_asked``: then ``again`` looks for itself.
     """
 
     judge: Callable[[Turn, Case], None]

@@ -73,7 +73,7 @@ def judge_token(at: str, reading: Reading, policy: Policy, now: datetime) -> tup
 def judge_unreadable(
     at: str, reading: Reading, faults: Sequence[str], policy: Policy, now: datetime
 ) -> tuple[list[Alert], list[Key], dict[str, int]]:
-    """That an answer, or a part of it, cannot be read and is not watched; once, with the matters that end, and what is told."""
+    """That an answer, or a part of it, cannot be read and is not watched; once, with the incidents that end, and what is told."""
     turn = Turn(at=at, now=now, policy=policy)
     told, topic = dict(reading.told), f"{UNREADABLE}{reading.name}"
     is_unreadable = bool(faults) or reading.outcome == NotTheApi.reason
@@ -92,12 +92,12 @@ def judge_unreadable(
 
 
 def is_release(topic: str) -> bool:
-    """Whether a matter of this topic is about a release request."""
+    """Whether an incident of this topic is about a release request."""
     return topic == RELEASE or topic.startswith(f"{RELEASE} ")
 
 
 def reading_of(topic: str) -> str | None:
-    """The reading that a matter of this topic was found in, None where it is not the account's."""
+    """The reading that an incident of this topic was found in, None where it is not the account's."""
     if topic.startswith(UNREADABLE):
         return topic.removeprefix(UNREADABLE)
     if topic.startswith(CARD):

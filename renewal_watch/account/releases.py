@@ -28,7 +28,7 @@ def judge_releases(
     listed = {one.id for one in after}
     gone = [one for one in before or () if one.status == "pending" and one.id not in listed]
     ordered = sorted(after, key=lambda one: (one.status in ("pending", "approved"), one.requested_at or EARLIEST))
-    for one in (*gone, *ordered):  # ends first: another request for the same number opens the matter anew
+    for one in (*gone, *ordered):  # ends first: another request for the same number opens the incident anew
         subject = subjects.get(one.id)
         if subject is not None and not detect_turn.is_watched(subject.known, turn.policy):
             continue

@@ -20,7 +20,7 @@ from renewal_watch.model.policy import Policy
 def restate(
     key: Key, readings: Mapping[str, Reading], background: Background, policy: Policy, now: datetime
 ) -> Restated | None:
-    """What a matter of the account is now, by what was last read; None when it does not hold or is not read any more."""
+    """What an incident of the account is now, by what was last read; None when it does not hold or is not read any more."""
     name = reading_of(key.topic)
     reading = readings.get(name) if name else None
     if name is None or reading is None:

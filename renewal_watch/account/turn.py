@@ -53,7 +53,7 @@ class Background:
 
 
 class Found(NamedTuple):
-    """What is to be told, the matters that end without an alert, and by reading what is told and holds after it."""
+    """What is to be told, the incidents that end without an alert, and by reading what is told and holds after it."""
 
     alerts: list[Alert]
     ended: list[Key]

@@ -181,7 +181,7 @@ def _harmless_environment() -> dict[str, str]:
 
 
 def _thread(about: Key) -> str:
-    """What mails about one matter refer to, as if it were the mail that began their thread. Says nothing of the number."""
+    """What mails about one incident refer to, as if it were the mail that began their thread. Says nothing of the number."""
     return f"<{blake2b(repr(tuple(about)).encode(errors='replace'), digest_size=12).hexdigest()}@renewal-watch.invalid>"
 
 

@@ -176,13 +176,13 @@ def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  
     """The silences that hold, and how much each hides now that nobody was told of."""
     from renewal_watch.model.alerts import Suppressor
     from renewal_watch.reports import silences, tables
-    from renewal_watch.store.incidents.matters import matters_of
+    from renewal_watch.store.incidents.incidents import incidents_of
     from renewal_watch.store.incidents.silences import list_silences
 
     now = base.now(ctx)
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
         found = list_silences(tx, since=now - timedelta(days=30) if everything else None)
-        hiders = [matter.hider for matter in matters_of(tx).values()]
+        hiders = [incident.suppressor for incident in incidents_of(tx).values()]
     those = [(one, hiders.count(Suppressor.of("silence", one.pk))) for one in found if everything or one.is_active(now)]
     if as_json:
         click.echo(tables.dumps([silences.silence_json(one, hides, now) for one, hides in those]))
@@ -213,7 +213,7 @@ def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) 
     "alert_id",
     type=click.IntRange(1, 2**63 - 1),
     metavar="ID",
-    help="Instead of NUMBER: the matter of an alert.",
+    help="Instead of NUMBER: the incident of an alert.",
 )
 @click.option("--withdraw", is_flag=True, help="Take it back: remind again.")
 @_AUTHOR
@@ -248,7 +248,8 @@ def ack(
         done = do(tx, one, _author(author), comment, base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
-    answer.end(acknowledged=not withdraw, matters=done.as_json())
+    answered = done.as_json()
+    answer.end(acknowledged=not withdraw, incidents=answered, matters=answered)  # the second is the old name
 
 
 @base.cli.command()

@@ -39,7 +39,7 @@ from renewal_watch.provider.simulator import (
     release_request,
 )
 from renewal_watch.reports import tables
-from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
+from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.outbox.alerts import list_alerts
 
 DAYS = 45
@@ -246,8 +246,8 @@ every = "1d"
     def _acknowledge(self, rented: Rented) -> None:
         """What ``renewal-watch ack NUMBER`` does."""
         with self.store.transaction() as tx:
-            mine = {key: one for key, one in matters_of(tx).items() if key.number_id == rented.id}
-            acknowledge_matters(tx, mine, "demo", self.now)
+            mine = {key: one for key, one in incidents_of(tx).items() if key.number_id == rented.id}
+            acknowledge_incidents(tx, mine, "demo", self.now)
 
     # --- what is printed ---
 

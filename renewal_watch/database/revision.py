@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 HEAD = "0006"
-LEAST = "0004"  # the oldest release that can use this schema beside this one: a new schema only adds to the last
+LEAST = "0006"  # the oldest release that can use this schema beside this one: a new schema only adds to the last
 
 
 def is_usable(revision: str | None, least: str | None) -> bool:

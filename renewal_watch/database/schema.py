@@ -158,8 +158,9 @@ alerts = Table(  # the unique columns are Alert.key; 0 where an alert is about n
     Column("headline", _WORDS, nullable=False),
     Column("text", _WORDS, nullable=False),
     Column("created_at", Instant, nullable=False),
-    Column("topic", _WORDS),  # the matter it is about, with environment and number
+    Column("topic", _WORDS),  # the incident it is about, with environment and number
     Column("hidden", _WORDS),  # why nobody was told, null for an alert that went into the outbox
+    Column("incident_id", _NUMBER),  # the incident that it opened, or is about
     Column("facts", _WORDS),  # what happened, in JSON; null where its words are all that is known
     UniqueConstraint("number_id", "kind", "mark", "environment_id"),
 )
@@ -226,28 +227,37 @@ lapses = Table(  # model.tracking.Lapse, and who said so
     Column("author", _WORDS, nullable=False),
     Column("comment", _WORDS, nullable=False),
 )
-matters = (
-    Table(  # model.alerts.Matter by model.alerts.Key: what was found and still holds; 0 for no environment, no number
-        "matters",
-        metadata,
-        Column("environment_id", _NUMBER, primary_key=True),
-        Column("number_id", _NUMBER, primary_key=True),
-        Column("topic", _WORDS, primary_key=True),
-        Column("alert_id", _NUMBER, nullable=False),
-        Column("kind", _WORDS, nullable=False),
-        Column("severity", _NUMBER, nullable=False),
-        Column("rank", _NUMBER, nullable=False),
-        Column("opened_at", Instant, nullable=False),
-        Column("told_at", Instant),
-        Column("reminded", _NUMBER, nullable=False),
-        Column("hidden", _WORDS),
-        Column("hider", _WORDS),
-        Column("acked_at", Instant),
-        Column("acked_by", _WORDS),
-        Column("acked_rank", _NUMBER),
-        Column("urgent_at", Instant),
-        Column("escalated_at", Instant),
-    )
+STILL_OPEN: ColumnElement[bool] = literal_column("resolved_at IS NULL")
+incidents = Table(  # model.alerts.Incident: what was found and holds until resolved_at; 0 for no environment, no number
+    "incidents",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("name", _WORDS, nullable=False),  # the key of the alert that opened it
+    Column("environment_id", _NUMBER, nullable=False),
+    Column("number_id", _NUMBER, nullable=False),
+    Column("topic", _WORDS, nullable=False),
+    Column("alert_id", _NUMBER, nullable=False),
+    Column("kind", _WORDS, nullable=False),
+    Column("severity", _NUMBER, nullable=False),
+    Column("rank", _NUMBER, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("resolved_at", Instant),
+    Column("notified_at", Instant),
+    Column("reminded", _NUMBER, nullable=False),
+    Column("suppressed", _WORDS),
+    Column("suppressor", _WORDS),
+    Column("acked_at", Instant),
+    Column("acked_by", _WORDS),
+    Column("acked_rank", _NUMBER),
+    Column("urgent_at", Instant),
+    Column("escalated_at", Instant),
+    Index(
+        *("incidents_open", "environment_id", "number_id", "topic"),
+        unique=True,
+        sqlite_where=STILL_OPEN,
+        postgresql_where=STILL_OPEN,
+    ),
+    Index("incidents_by_number", "number_id"),
 )
 flaps = Table(  # model.alerts.Flap by model.alerts.Key
     "flaps",

@@ -125,7 +125,7 @@ def _judge_price(turn: Turn, number: PhoneNumber, before: PhoneNumber, known: Kn
 def _tell_auto_renewal(turn: Turn, number: PhoneNumber, known: Known, left: int | None, on: int | None) -> str:
     """Auto-renewal was switched. Gives the key of that alert: inside a threshold it is the telling of that threshold.
 
-    A number that is overdue stays so, whatever is switched: its matter goes on.
+    A number that is overdue stays so, whatever is switched: its incident goes on.
     """
     key = turn.once(known.provider_id)
     topic = "" if known.is_overdue(left) else None

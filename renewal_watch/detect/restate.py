@@ -9,7 +9,7 @@ from renewal_watch.alerts import number_facts
 from renewal_watch.alerts.notes import Note, Unlisted
 from renewal_watch.detect.failures import BLIND, blind_turn
 from renewal_watch.detect.turn import FLAW_KINDS, Turn, is_watched
-from renewal_watch.model.alerts import Key, Matter
+from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.facts import Around, Facts, Number, Written
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
@@ -20,7 +20,7 @@ AS_FOUND = Written("", "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restated:
-    """A matter as it stands now; ``facts`` are ``AS_FOUND`` where those that were found are all that is known."""
+    """An incident as it stands now; ``facts`` are ``AS_FOUND`` where those that were found are all that is known."""
 
     facts: Facts = AS_FOUND
     around: tuple[Around, ...] = ()
@@ -31,14 +31,14 @@ class Restated:
 
 def restate(
     key: Key,
-    matter: Matter,
+    incident: Incident,
     number: PhoneNumber | None,
     known: Known | None,
     watch: Watch,
     policy: Policy,
     now: datetime,
 ) -> Restated | None:
-    """What a matter of an environment is now, None when it does not hold any more."""
+    """What an incident of an environment is now, None when it does not hold any more."""
     if known is None or number is None:
         holds = {
             "api": bool(watch.told & BLIND),
@@ -61,7 +61,7 @@ def restate(
     if key.topic == "renewal":
         if left is None or on is None:
             return None
-        return _restate_renewal(turn, matter, number, known, left, on, note)
+        return _restate_renewal(turn, incident, number, known, left, on, note)
     if key.topic == "status":
         if number.status == "active":
             return None
@@ -79,7 +79,7 @@ def restate(
 
 
 def _restate_renewal(
-    turn: Turn, matter: Matter, number: PhoneNumber, known: Known, left: int, on: int, note: Note | None
+    turn: Turn, incident: Incident, number: PhoneNumber, known: Known, left: int, on: int, note: Note | None
 ) -> Restated | None:
     if left < 0:
         if known.cycle is None or not known.cycle.overdue_told:  # that it failed is for the next good list to say
@@ -87,7 +87,7 @@ def _restate_renewal(
         return Restated(
             facts=number_facts.Overdue(Number.of(number), turn.at, -left, on, note), days_left=left, number=number
         )
-    if known.cycle is None and (matter.kind != "auto_renewal.off" or number.auto_renewal):
+    if known.cycle is None and (incident.kind != "auto_renewal.off" or number.auto_renewal):
         return None
     coming = number_facts.Due if left == 0 else number_facts.Upcoming
     return Restated(facts=coming(Number.of(number), turn.at, left, on, note), days_left=left, number=number)

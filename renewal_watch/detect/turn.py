@@ -92,7 +92,7 @@ class Turn:
         return policy.auto_renewal_warn_days if auto_renewal else policy.warn_days
 
     def end(self, name: str, topic: str) -> None:
-        """The matter is over, and no alert says so."""
+        """The incident is over, and no alert says so."""
         self.ended.append(Key(self.at, name, topic))
 
     def tell(

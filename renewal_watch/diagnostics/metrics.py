@@ -28,8 +28,8 @@ from renewal_watch.diagnostics.metrics_base import PREFIX, Watched, watched_numb
 from renewal_watch.diagnostics.metrics_fleet import account_metrics, fleet_metrics, number_lines, renewals_ahead
 from renewal_watch.diagnostics.metrics_service import (
     daemon_metrics,
+    incident_metrics,
     list_metrics,
-    matter_metrics,
     outbox_metrics,
     poll_metrics,
 )
@@ -62,7 +62,7 @@ class Collector:
         yield from list_metrics(self._watched)
         yield from poll_metrics(self._watched)
         yield from outbox_metrics(self._watched)
-        yield from matter_metrics(self._watched)
+        yield from incident_metrics(self._watched)
         yield from fleet_metrics(self._watched)
         yield from renewals_ahead(self._watched)
         yield from account_metrics(self._watched)

@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select
 
-from renewal_watch.database.schema import matters, numbers
+from renewal_watch.database.schema import incidents, numbers
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model import renewal_day
 from renewal_watch.model.tracking import Watch
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import environment_states
+from renewal_watch.store.selections import OPEN
 from renewal_watch.text import plain
 
 PREFIX = "renewal_watch_"
@@ -73,12 +74,14 @@ def by_environment(watched: Watched, said: str, name: str, *conditions: ColumnEl
 
 
 def by_state(watched: Watched, said: str, name: str, topic: str, *conditions: ColumnElement[bool]) -> Metric:
-    """The same, apart by whether somebody acknowledged the matter."""
+    """The same, apart by whether somebody acknowledged the incident."""
     acked = exists().where(
-        matters.c.environment_id == numbers.c.environment_id,
-        matters.c.number_id == numbers.c.id,
-        matters.c.topic == topic,
-        matters.c.acked_at.is_not(None),
+        incidents.c.environment_id == numbers.c.environment_id,
+        incidents.c.number_id == numbers.c.id,
+        incidents.c.topic == topic,
+        incidents.c.acked_at.is_not(None),
+        OPEN,
+        OPEN,
     )
     columns = (numbers.c.environment_id, acked.label("is_acked"))
     query = (

@@ -9,7 +9,7 @@ from decimal import Decimal
 from prometheus_client.metrics_core import Metric
 from sqlalchemy import ColumnElement, exists, func, select
 
-from renewal_watch.database.schema import matters, numbers
+from renewal_watch.database.schema import incidents, numbers
 from renewal_watch.diagnostics.metrics_base import (
     MOST,
     PREFIX,
@@ -27,7 +27,7 @@ from renewal_watch.diagnostics.metrics_base import (
 )
 from renewal_watch.model.numbers import STATUSES
 from renewal_watch.store.incidents.account import readings_of, release_requests, to_be_paid
-from renewal_watch.store.selections import LAPSING, MISSING, overdue
+from renewal_watch.store.selections import LAPSING, MISSING, OPEN, overdue
 from renewal_watch.text import plain
 
 AHEAD = (1, 3, 7, 14, 30)  # days in which renewals are counted and summed
@@ -61,9 +61,10 @@ def fleet_metrics(watched: Watched) -> Iterator[Metric]:
         "presence",
         MISSING,
         exists().where(
-            matters.c.environment_id == numbers.c.environment_id,
-            matters.c.number_id == numbers.c.id,
-            matters.c.topic == "presence",
+            incidents.c.environment_id == numbers.c.environment_id,
+            incidents.c.number_id == numbers.c.id,
+            incidents.c.topic == "presence",
+            OPEN,
         ),
     )
     yield by_environment(watched, "Numbers in the list that are meant to lapse.", "numbers_lapsing", ~MISSING, LAPSING)

@@ -9,11 +9,12 @@ from sqlalchemy import case, func, or_, select
 
 from renewal_watch import errors
 from renewal_watch.database.schema import channels as channel_states
-from renewal_watch.database.schema import deliveries, environments, matters, polls
+from renewal_watch.database.schema import deliveries, environments, incidents, polls
 from renewal_watch.diagnostics import health
 from renewal_watch.diagnostics.metrics_base import Watched, counter, gauge, rows_of
 from renewal_watch.model.alerts import Severity
 from renewal_watch.store.leases import daemon_seen
+from renewal_watch.store.selections import OPEN
 
 OUTCOMES = (
     "ok",
@@ -184,22 +185,27 @@ def outbox_metrics(watched: Watched) -> Iterator[Metric]:
     )
 
 
-def matter_metrics(watched: Watched) -> Iterator[Metric]:
+def incident_metrics(watched: Watched) -> Iterator[Metric]:
     """What was found and holds."""
-    columns = (environments.c.name, matters.c.kind, matters.c.severity, _STATE)
-    query = select(*columns, func.count()).outerjoin(environments, environments.c.id == matters.c.environment_id)
-    query = query.where(or_(matters.c.environment_id == 0, environments.c.name.in_(watched.names)))
+    columns = (environments.c.name, incidents.c.kind, incidents.c.severity, _STATE)
+    query = select(*columns, func.count()).outerjoin(environments, environments.c.id == incidents.c.environment_id)
+    query = query.where(OPEN, or_(incidents.c.environment_id == 0, environments.c.name.in_(watched.names)))
+    counts = [
+        ((name or "", kind, Severity(severity).name, state), count)
+        for name, kind, severity, state, count in rows_of(watched, query.group_by(*columns))
+    ]
+    labels = ("environment", "kind", "severity", "state")
     yield gauge(
-        "matters",
+        "incidents",
         "What was found and still holds, by the kind of its last alert; open, acknowledged, or hidden by a silence, "
         "a rule or a lapse.",
-        ("environment", "kind", "severity", "state"),
-        (
-            ((name or "", kind, Severity(severity).name, state), count)
-            for name, kind, severity, state, count in rows_of(watched, query.group_by(*columns))
-        ),
+        labels,
+        counts,
     )
+    yield gauge("matters", "The old name of renewal_watch_incidents.", labels, counts)
 
 
-_HIDDEN = or_(matters.c.hider == "lapse", matters.c.hider.like("silence:%"), matters.c.hider.like("rule:%"))
-_STATE = case((matters.c.acked_at.is_not(None), "acknowledged"), (_HIDDEN, "hidden"), else_="open")
+_HIDDEN = or_(
+    incidents.c.suppressor == "lapse", incidents.c.suppressor.like("silence:%"), incidents.c.suppressor.like("rule:%")
+)
+_STATE = case((incidents.c.acked_at.is_not(None), "acknowledged"), (_HIDDEN, "hidden"), else_="open")

@@ -115,7 +115,7 @@ def judge(
     urgent: Threshold,
     name: Callable[[Number], str],
 ) -> Iterator[Concern]:
-    """What numbers demand. ``severities`` are those of the open matters, which say how bad it is that one is missing."""
+    """What numbers demand. ``severities`` are those of the open incidents, which say how bad it is that one is missing."""
     for one in those:
         about = (one.environment, one.provider_id)
         left = None if one.renews_on is None else one.renews_on - on_day
@@ -209,9 +209,9 @@ def set_aside(found: Sequence[Concern], tx: Transaction, way: Routing, situation
 
 def _known(one: Concern, number: PhoneNumber | None, way: Routing, situation: Situation) -> str:
     """Who acknowledged it, or what hides alerts about it; empty if nobody knows."""
-    matter = situation.matters.get(Key(one.environment, one.provider_id, one.topic))
-    if matter is not None and matter.ack is not None:
-        return f"acknowledged by {plain(matter.ack.by)}"
+    incident = situation.incidents.get(Key(one.environment, one.provider_id, one.topic))
+    if incident is not None and incident.ack is not None:
+        return f"acknowledged by {plain(incident.ack.by)}"
     if one.provider_id and number is None:  # nothing could hide it
         return ""
     seen = way.seen(one.environment, number)

@@ -52,7 +52,7 @@ def examine(
     watched = watched_of(settings, fresh)
     those = [*candidates_of(tx, watched)]
     sizes = sizes_of(tx, watched) if fresh else []
-    severities = {key: one.severity for key, one in situation.matters.items()}
+    severities = {key: one.severity for key, one in situation.incidents.items()}
     found = [
         *of_lists(watches[name] for name in fresh),
         *_dayless(sizes),

@@ -18,9 +18,9 @@ from renewal_watch.database.schema import (
     entries,
     environments,
     flaps,
+    incidents,
     instances,
     leases,
-    matters,
     metadata,
     numbers,
 )
@@ -112,11 +112,12 @@ def _wanted() -> Iterator[tuple[Table, Table, ColumnElement[bool], str, str]]:
     for table in metadata.sorted_tables:
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
             yield table, key.column.table, *_gone(key.parent, key.column), BY_HAND
-    for table in (matters, flaps):
+    for table in (incidents, flaps):
         for name, parent in (("environment_id", environments), ("number_id", numbers)):
             where, what = _gone(table.c[name], parent.c.id)
             yield table, parent, where & (table.c[name] != 0), what, BY_HAND
-    yield matters, alerts, *_gone(matters.c.alert_id, alerts.c.id), BY_HAND
+    where, what = _gone(incidents.c.alert_id, alerts.c.id)
+    yield incidents, alerts, where & incidents.c.resolved_at.is_(None), what, BY_HAND
     yield numbers, entries, ~_has(entries.c.number_id, numbers.c.id), "without an entry", BY_HAND
     waits = (deliveries.c.state == "pending") & ~_has(delivery_alerts.c.delivery_id, deliveries.c.id)
     yield deliveries, delivery_alerts, waits, "that wait without an alert", BY_HAND

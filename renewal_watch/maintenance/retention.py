@@ -31,7 +31,7 @@ from renewal_watch.database.schema import (
     delivery_alerts,
     entries,
     environments,
-    matters,
+    incidents,
     numbers,
     polls,
     silences,
@@ -42,6 +42,7 @@ from renewal_watch.maintenance import batches
 from renewal_watch.maintenance.batches import REST_S, Pause, Place, Pruned, Turn, in_batches
 from renewal_watch.maintenance.thinning import HAS_CHANGES, REACH, choose, forget, merge, read
 from renewal_watch.settings.sections import Retention
+from renewal_watch.store.selections import OPEN
 
 VACUUM = 500  # free pages that are given back in one transaction: 2 MB
 LASTING = timedelta(days=1)  # a time that was not passed so long ago may be that of a clock that ran ahead
@@ -153,8 +154,8 @@ def _alerts(turn: Turn, limit: datetime) -> None:
     """Let go what was delivered or given up, ended silences, and who did what; never what waits or still holds."""
     turn.say("deleting alerts")
     with turn.store.reading() as tx:
-        query = select(matters.c.alert_id).join(alerts, alerts.c.id == matters.c.alert_id)
-        open_ids = set(tx.connection.execute(query.where(alerts.c.created_at < limit)).scalars())
+        query = select(incidents.c.alert_id).join(alerts, alerts.c.id == incidents.c.alert_id)
+        open_ids = set(tx.connection.execute(query.where(OPEN, alerts.c.created_at < limit)).scalars())
         last = tx.last_id(alerts)
     _deliveries(turn, limit)
     columns = (alerts.c.id, alerts.c.created_at)
@@ -168,6 +169,7 @@ def _alerts(turn: Turn, limit: datetime) -> None:
         with turn.step() as tx:
             turn.done.actions += tx.connection.execute(delete(actions).where(actions.c.id.in_(ids))).rowcount
     with turn.step() as tx:
+        tx.connection.execute(delete(incidents).where(incidents.c.resolved_at < limit))
         turn.done.silences += tx.connection.execute(delete(silences).where(silences.c.ended_at < limit)).rowcount
 
 
@@ -191,7 +193,7 @@ def _old(turn: Turn, table: Any, columns: Sequence[Any], limit: datetime) -> Ite
 
 def _deliveries(turn: Turn, limit: datetime) -> None:
     """Let go what ended messages said of what is over, once the newest alert of one is old; what is open stays in it."""
-    still = exists().where(matters.c.alert_id == delivery_alerts.c.alert_id)
+    still = exists().where(incidents.c.alert_id == delivery_alerts.c.alert_id, OPEN)
     over = select(delivery_alerts.c.delivery_id, delivery_alerts.c.alert_id).where(~still)
     is_empty = ~exists().where(delivery_alerts.c.delivery_id == deliveries.c.id)
     newest = (

@@ -1,4 +1,4 @@
-"""Alerts, the matters they open, and their deliveries. Pure."""
+"""Alerts, the incidents they open, and their deliveries. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Severity(IntEnum):
 
 
 class Key(NamedTuple):
-    """What a matter is about: environment and number ("" where it is about none), and its topic."""
+    """What an incident is about: environment and number ("" where it is about none), and its topic."""
 
     environment: str
     number_id: str
@@ -39,7 +39,7 @@ By = Literal["silence", "rule", "nobody", "lapse", "ack", "repeat", "flapping", 
 
 
 class Suppressor(str):
-    """What hides a matter, as the database keeps it: ``lapse``, ``silence:7``, ``rule:`` or ``nobody:`` and the settings' mark.
+    """What hides an incident, as the database keeps it: ``lapse``, ``silence:7``, ``rule:`` or ``nobody:`` and the settings' mark.
 
     ``changed`` stands for what a number's own change has made doubtful: it is looked at again.
     """
@@ -63,22 +63,25 @@ class Suppressor(str):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Matter:
-    """Something that was found and still holds. It ends with the alert that says so, or when the state is gone.
+class Incident:
+    """Something that was found and holds until the alert that says it is over, or until the state is gone.
 
-    ``alert_id`` is the newest alert about it. ``told_at`` is None while nobody was told; ``hidden`` says why it is not
-    told now, and ``hider`` by what: it can be asked whether it still holds.
+    ``id`` is its row, and ``name`` the key of the alert that opened it: what it is called, from the first alert to the last.
+    ``alert_id`` is the newest alert about it. ``notified_at`` is None while nobody was; ``suppressed`` says why nobody is
+    now, and ``suppressor`` by what: it can be asked whether it still holds.
     """
 
+    id: int
+    name: str
     alert_id: int
     kind: str
     severity: Severity
     rank: int
     opened_at: datetime
-    told_at: datetime | None = None
+    notified_at: datetime | None = None
     reminded: int = 0
-    hidden: str | None = None
-    hider: Suppressor | None = None
+    suppressed: str | None = None
+    suppressor: Suppressor | None = None
     ack: Acknowledgement | None = None
     urgent_at: datetime | None = None  # since when it is told as critical
     escalated_at: datetime | None = None
@@ -96,7 +99,7 @@ class Flap(NamedTuple):
 class Alert:
     """A fact worth telling. ``key`` names it for ever: the same key is never written twice.
 
-    ``facts`` are what happened and ``around`` what is added to their words, in this order. ``topic`` names the matter that
+    ``facts`` are what happened and ``around`` what is added to their words, in this order. ``topic`` names the incident that
     the alert opens or, with ``ends``, closes; an alert without topic is about nothing that lasts. ``nature`` says why it
     is told now. ``channels`` are given where it is for these and no others, whatever they usually take. ``about`` is the
     number as it was judged, and ``said_by`` the key of an alert of the same batch that says the same to those who are told
@@ -139,7 +142,7 @@ class Alert:
 
     @property
     def place(self) -> Key:
-        """The matter it is about."""
+        """The incident it is about."""
         return Key(self.environment, self.number_id or "", self.topic)
 
 
@@ -152,7 +155,7 @@ class Message:
     body: str
     severity: Severity
     format: str = "text"
-    about: Key | None = None  # its gravest matter: mails about the same one stand in one thread
+    about: Key | None = None  # its gravest incident: mails about the same one stand in one thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ About = Literal["number", "list", "account", "service", "any"]
 class Kind:
     """What is true of every alert of a kind.
 
-    ``topic``: what it is about. The first alert of a topic opens a matter, which lasts until an alert ends it; an empty one
+    ``topic``: what it is about. The first alert of a topic opens an incident, which lasts until an alert ends it; an empty one
     opens none. Who tells it may give another one, as ``account/`` does for each top-up and card. ``group``: how a subject
     counts those it is about, "3 numbers up for renewal". ``about``: what it speaks of; "any" may speak of a number or of none.
     """

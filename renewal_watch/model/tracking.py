@@ -140,7 +140,7 @@ class Verdict:
 
     ``updates`` are the numbers whose kept state changed; ``versions`` the present entry of each number that changed, by
     provider id, None for one that left the list; ``countdowns`` the provider ids whose countdown moved otherwise than
-    the calendar without anything else changing; ``ended`` the matters that are over without an alert that says so.
+    the calendar without anything else changing; ``ended`` the incidents that are over without an alert that says so.
     """
 
     alerts: list[Alert]

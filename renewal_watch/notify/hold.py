@@ -16,7 +16,7 @@ from renewal_watch.settings.channel import Channel
 
 
 class Waiting(NamedTuple):
-    """A message in the outbox, as far as it matters for when it goes."""
+    """A message in the outbox, as far as it counts for when it goes."""
 
     pk: int
     severity: Severity

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from renewal_watch.alerts.around import OwnedBy
 from renewal_watch.model import selectors
@@ -12,7 +13,7 @@ from renewal_watch.model.alerts import Alert, Suppressor
 from renewal_watch.model.policy import Record
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify.flaps import flap_of
-from renewal_watch.notify.matters import matter_of
+from renewal_watch.notify.incidents import incident_of
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import (
     CHANGES,
@@ -26,8 +27,17 @@ from renewal_watch.notify.suppression import (
 )
 
 
-def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situation, now: datetime) -> Plan:
-    """Decide on alerts in the order in which they were found; ``found`` has them with their ids."""
+def plan(
+    found: Sequence[tuple[int, Alert]],
+    routing: Routing,
+    situation: Situation,
+    now: datetime,
+    ids: Mapping[str, int] = MappingProxyType({}),
+) -> Plan:
+    """Decide on alerts in the order in which they were found; ``found`` has them with their ids.
+
+    ``ids`` gives by an alert's key the id of an incident that it may open.
+    """
     made = Plan()
     told: dict[str, tuple[str, ...]] = {}
     is_simple = not routing.rules and not routing.inventory
@@ -38,8 +48,8 @@ def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situat
             said = routing.said(one)
             alert = _worded(judged, said, routing.record(one))
         key = alert.place
-        matter = made.matters[key] if key in made.matters else situation.matters.get(key)
-        hidden = what_hides(alert, said, routing, situation, matter, now)
+        incident = made.incidents[key] if key in made.incidents else situation.incidents.get(key)
+        hidden = what_hides(alert, said, routing, situation, incident, now)
         if alert.nature == "new" and alert.kind in CHANGES and alert.topic:
             hidden = flap_of(alert, said, routing, situation, made, hidden, now)
         channels = () if hidden else channels_for(alert, said, routing)
@@ -51,11 +61,13 @@ def plan(found: Sequence[tuple[int, Alert]], routing: Routing, situation: Situat
         if alert.said_by in told:  # those who are told of the one know the other
             channels = tuple(name for name in channels if name not in told[alert.said_by])
         why = hidden.why if hidden else None if channels else "another alert of the same poll says it"
-        made.decisions.append(Decision(alert_id, alert, why, channels))
+        after = None
         if alert.topic:
-            after = matter_of(alert_id, alert, matter, hidden, routing, now)
-            if after is not None or matter is not None:
-                made.matters[key] = after
+            after = incident_of(alert_id, alert, incident, hidden, routing, now, ids.get(alert.key, 0))
+            if after is not None or incident is not None:
+                made.incidents[key] = after
+        about = after or incident
+        made.decisions.append(Decision(alert_id, alert, why, channels, about.id if about and alert.topic else 0))
     return made
 
 

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from renewal_watch.alerts.phrases import instant, span
 from renewal_watch.model import kinds, selectors
-from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Key, Matter, Severity, Suppressor
+from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Incident, Key, Severity, Suppressor
 from renewal_watch.model.policy import Silence
 from renewal_watch.model.selectors import Effective, Fitting, Subject
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.text import plain
 
-LAPSE = Suppressor.of("lapse")  # the hider of what is said of a number that is meant to lapse
+LAPSE = Suppressor.of("lapse")  # what hides all that is said of a number that is meant to lapse
 LAPSING = kinds.names(hidden_by_lapse=True)
 ENDING = kinds.topics(told_if_known=True)
 CHANGES = kinds.names(may_flap=True)
@@ -28,7 +28,7 @@ class Situation:
     """What the database knows of the numbers that a batch is about."""
 
     silences: Sequence[Silence] = ()  # active now
-    matters: Mapping[Key, Matter] = field(default_factory=dict)
+    incidents: Mapping[Key, Incident] = field(default_factory=dict)
     lapses: Mapping[tuple[str, str], str] = field(default_factory=dict)  # by environment and number: who said so
     flaps: Mapping[Key, Flap] = field(default_factory=dict)
     told: Mapping[Key, frozenset[str]] = field(
@@ -45,7 +45,7 @@ class Hidden(NamedTuple):
     """Why an alert is not told, and what must end before it is."""
 
     why: str
-    hider: Suppressor
+    suppressor: Suppressor
 
 
 class Decision(NamedTuple):
@@ -55,14 +55,15 @@ class Decision(NamedTuple):
     alert: Alert
     hidden: str | None
     channels: tuple[str, ...]
+    incident_id: int = 0  # that it opened, or is about
 
 
 @dataclass(slots=True)
 class Plan:
-    """What becomes of a batch. A matter or flap of None ended. ``more`` are alerts that follow from these."""
+    """What becomes of a batch. An incident or flap of None ended. ``more`` are alerts that follow from these."""
 
     decisions: list[Decision] = field(default_factory=list)
-    matters: dict[Key, Matter | None] = field(default_factory=dict)
+    incidents: dict[Key, Incident | None] = field(default_factory=dict)
     flaps: dict[Key, Flap | None] = field(default_factory=dict)
     more: list[Alert] = field(default_factory=list)
 
@@ -92,7 +93,7 @@ def suppressed(
 
 
 def what_hides(
-    alert: Alert, said: Effective, routing: Routing, situation: Situation, matter: Matter | None, now: datetime
+    alert: Alert, said: Effective, routing: Routing, situation: Situation, incident: Incident | None, now: datetime
 ) -> Hidden | None:
     """What hides an alert; None where nothing does."""
     if alert.nature in ("reminder", "release", "escalation") or alert.channels is not None:
@@ -101,14 +102,20 @@ def what_hides(
         hidden = suppressed(alert.kind, routing.subject(alert), said, situation, mark=routing.mark)
         if hidden:
             return hidden
-    if matter is None or alert.ends:
+    if incident is None or alert.ends:
         return None
-    if matter.ack is not None and is_known(alert, matter.ack):
-        return Hidden(f"acknowledged by {plain(matter.ack.by)} at {instant(matter.ack.at)}", Suppressor.of("ack"))
+    if incident.ack is not None and is_known(alert, incident.ack):
+        return Hidden(f"acknowledged by {plain(incident.ack.by)} at {instant(incident.ack.at)}", Suppressor.of("ack"))
     interval = routing.reminders.interval(alert.severity)
-    if alert.nature == "repeat" and matter.told_at is not None and interval and now - matter.told_at < interval:
+    if (
+        alert.nature == "repeat"
+        and incident.notified_at is not None
+        and interval
+        and now - incident.notified_at < interval
+    ):
         return Hidden(
-            f"told at {instant(matter.told_at)} already; it is repeated every {span(interval)}", Suppressor.of("repeat")
+            f"told at {instant(incident.notified_at)} already; it is repeated every {span(interval)}",
+            Suppressor.of("repeat"),
         )
     return None
 
@@ -158,6 +165,6 @@ def _is_meant(channel: Channel, said: Effective) -> bool:
 
 
 def rank(alert: Alert) -> int:
-    """How bad a matter is: its severity, and within it whether the renewal day came or passed."""
+    """How bad an incident is: its severity, and within it whether the renewal day came or passed."""
     stage = 2 if alert.kind == "renewal.overdue" else int(alert.kind == "renewal.due" and alert.days_left == 0)
     return 10 * alert.severity + stage

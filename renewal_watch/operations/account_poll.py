@@ -48,7 +48,7 @@ from renewal_watch.store.incidents.account import (
     to_be_paid,
     told_elsewhere_of,
 )
-from renewal_watch.store.incidents.matters import close_matters
+from renewal_watch.store.incidents.incidents import close_incidents
 from renewal_watch.store.outbox.alerts import record_alerts
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def run_once(
     turn = f"environment {environment.name}"
     with store.transaction(turn) as tx:
         environment_id = environment_state(tx, environment.name)[0]
-        drop_readings(tx, environment.name, names)
+        drop_readings(tx, environment.name, names, clock())
         before = readings_of(tx, environment_id)
     now = clock()
     due = [name for name in names if is_due(before.get(name), settings, now, urgent=absent and name == "releases")]
@@ -138,7 +138,7 @@ def run_once(
                 of_token, told = judge.judge_token(environment.name, one, policy, now)
                 alerts, one = [*alerts, *of_token], msgspec.structs.replace(one, told=told)
             keep_reading(tx, environment_id, one)
-        close_matters(tx, found.ended)
+        close_incidents(tx, found.ended, now)
         count = record_alerts(tx, alerts, routing, now)
     _log(environment.name, before, readings, count)
     return count

@@ -15,7 +15,7 @@ from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.model import selectors
-from renewal_watch.model.alerts import Key, Matter
+from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Policy
 from renewal_watch.model.tracking import Known
@@ -24,13 +24,13 @@ from renewal_watch.reports import rows, tables
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_state, environment_states
 from renewal_watch.store.incidents.audit import note_action
-from renewal_watch.store.incidents.lapses import drop_lapse, put_lapse
-from renewal_watch.store.incidents.matters import (
-    acknowledge_matters,
+from renewal_watch.store.incidents.incidents import (
+    acknowledge_incidents,
+    incidents_of,
     key_of_alert,
-    matters_of,
     take_back_acknowledgements,
 )
+from renewal_watch.store.incidents.lapses import drop_lapse, put_lapse
 from renewal_watch.store.incidents.silences import add_silence, close_silence, list_silences
 from renewal_watch.store.numbers import fleet_of, parsed_of
 from renewal_watch.store.outbox.settling import retry_deliveries
@@ -42,20 +42,20 @@ class Open(NamedTuple):
     called: str
     environment_id: int
     known: Known | None
-    matters: Mapping[Key, Matter]
+    incidents: Mapping[Key, Incident]
 
 
 class Answered(NamedTuple):
-    """The matters that were acknowledged, or are not any more, and the sentence that says so."""
+    """The incidents that were acknowledged, or are not any more, and the sentence that says so."""
 
-    matters: Mapping[Key, Matter]
+    incidents: Mapping[Key, Incident]
     said: str
 
     def as_json(self) -> list[dict[str, Any]]:
         """What each is about."""
         return [
             {"environment": key.environment, "number_id": key.number_id, "topic": key.topic, "kind": one.kind}
-            for key, one in self.matters.items()
+            for key, one in self.incidents.items()
         ]
 
 
@@ -80,7 +80,7 @@ class Silenced(NamedTuple):
 
 def open_about(tx: Transaction, environment_id: int, known: Known, called: str) -> Open:
     """What is open about a number."""
-    return Open(f"number {called}", environment_id, known, matters_of(tx, known))
+    return Open(f"number {called}", environment_id, known, incidents_of(tx, known))
 
 
 def open_of_alert(tx: Transaction, alert_id: int) -> Open:
@@ -98,17 +98,17 @@ def open_of_alert(tx: Transaction, alert_id: int) -> Open:
 def acknowledge(tx: Transaction, one: Open, author: str, comment: str, now: datetime) -> Answered:
     """Somebody looks after it."""
     _something(one)
-    acknowledge_matters(tx, one.matters, author, now)
+    acknowledge_incidents(tx, one.incidents, author, now)
     note_action(tx, "ack", author, comment, one.known, one.environment_id, now)
     return Answered(
-        one.matters, f"acknowledged: {_topics(one.matters)}; no reminder until it gets worse, or in its next cycle"
+        one.incidents, f"acknowledged: {_topics(one.incidents)}; no reminder until it gets worse, or in its next cycle"
     )
 
 
 def take_back(tx: Transaction, one: Open, author: str, comment: str, now: datetime) -> Answered:
     """Nobody looks after it after all."""
     _something(one)
-    acknowledged = {key: matter for key, matter in one.matters.items() if matter.ack is not None}
+    acknowledged = {key: incident for key, incident in one.incidents.items() if incident.ack is not None}
     if not acknowledged:
         msg = "nobody acknowledged it, so there is nothing to take back"
         raise UsageError(msg)
@@ -118,7 +118,7 @@ def take_back(tx: Transaction, one: Open, author: str, comment: str, now: dateti
 
 
 def _something(one: Open) -> None:
-    if not one.matters:
+    if not one.incidents:
         msg = (
             f"nothing is open about {one.called}, so there is nothing to acknowledge. To hide alerts ahead: renewal-watch "
             f"silence add; for a number that is meant to go: renewal-watch lapse"
@@ -126,8 +126,8 @@ def _something(one: Open) -> None:
         raise UsageError(msg)
 
 
-def _topics(matters: Mapping[Key, Matter]) -> str:
-    return ", ".join(sorted(f"{key.topic} ({one.kind})" for key, one in matters.items()))
+def _topics(incidents: Mapping[Key, Incident]) -> str:
+    return ", ".join(sorted(f"{key.topic} ({one.kind})" for key, one in incidents.items()))
 
 
 # --- numbers that are meant to go -------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def keep(
 ) -> Lapsed:
     """The number is to stay after all."""
     number, row = _seen(tx, environment, known, policy, now)
-    if not drop_lapse(tx, environment, known):
+    if not drop_lapse(tx, environment, known, now):
         msg = f"{phrases.who(number)} is not meant to lapse, so there is nothing to take back"
         raise UsageError(msg)
     note_action(tx, "lapse withdrawn", author, comment, known, environment_state(tx, environment)[0], now)

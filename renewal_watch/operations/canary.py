@@ -29,7 +29,7 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Canary
 from renewal_watch.settings.values import duration
 from renewal_watch.store.environments import CANARY
-from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.timers import fired_at, set_fired
 from renewal_watch.store.leases import are_several_daemons
 from renewal_watch.store.numbers import forget_cycles
@@ -143,7 +143,7 @@ def follow(store: Store, way: Routing, now: datetime) -> None:
         sent_at = sent_at_of(tx, "canary.sent", channel, kept[0])
         if sent_at is not None:
             set_fired(tx, _CALENDAR, kept[0])
-            if Key("", "", "canary") in matters_of(tx, of=[""]):
+            if Key("", "", "canary") in incidents_of(tx, of=[""]):
                 facts = service_facts.CanaryArrived(channel, sent_at)
                 key = f"canary/{now.isoformat()}"
                 arrived = service_facts.of_the_watch(

@@ -26,7 +26,7 @@ from renewal_watch.notify.render import Own
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.store.incidents.account import users_of
-from renewal_watch.store.incidents.matters import facts_of_alerts
+from renewal_watch.store.incidents.incidents import facts_of_alerts
 from renewal_watch.store.outbox.alerts import with_numbers
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import release_claim, settle_failed, settle_sent, still_claims

@@ -288,7 +288,7 @@ class _Record:
         asked = parsed_of(tx, (fleet[name] for name in (*found.changed, *found.absent)))
         verdict = lists.judge(fleet, asked, listing, found, watch, self.policy, now, context)
         for name, (there, pk) in moved.items():
-            hand_over_lapses(tx, self.environment_id, fleet[name].pk, environment_state(tx, there)[0], pk)
+            hand_over_lapses(tx, self.environment_id, fleet[name].pk, environment_state(tx, there)[0], pk, now)
         poll = PollRecord(
             started_at=self.started,
             finished_at=self.clock(),

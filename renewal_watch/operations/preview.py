@@ -21,7 +21,7 @@ from renewal_watch.model.numbers import DAY_S, Entry, Listing, PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify import flaps as notify_flaps
-from renewal_watch.notify import matters
+from renewal_watch.notify import incidents
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll, turn
 from renewal_watch.operations.turn import Turn
@@ -33,7 +33,7 @@ from renewal_watch.settings.sections import Canary
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states
-from renewal_watch.store.incidents.matters import flaps_of
+from renewal_watch.store.incidents.incidents import flaps_of
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.outbox.alerts import alerts_since, list_alerts
 from renewal_watch.store.outbox.deliveries import claim
@@ -133,11 +133,13 @@ class _Ahead:
                 times += [due] if due else []
                 if channel.digest is not None:
                     times.append(schedule_times.next_fire(self.now, channel.digest, channel.timezone or self.way.zone))
-        for matter in known.matters.values():
-            times += filter(None, (matters.reminds_at(matter, self.way), matters.escalates_at(matter, self.way)))
+        for incident in known.incidents.values():
+            times += filter(
+                None, (incidents.reminds_at(incident, self.way), incidents.escalates_at(incident, self.way))
+            )
         times += [flap.times[-1] + notify_flaps.settles_after(self.way) for flap in flaps.values()]
         times += [silence.ends_at for silence in known.silences]
-        times += [silence.ends_at - matters.SILENCE_WARNING for silence in known.silences]
+        times += [silence.ends_at - incidents.SILENCE_WARNING for silence in known.silences]
         return min((at for at in times if at > self.now), default=self.now + _IDLE)
 
     def _hidden(self) -> Iterator[Told]:

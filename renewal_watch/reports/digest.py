@@ -16,7 +16,7 @@ from typing import Any
 from renewal_watch.alerts import phrases
 from renewal_watch.alerts.phrases import instant, money, numbers, span
 from renewal_watch.detect import failures
-from renewal_watch.model.alerts import Key, Matter, Suppressor
+from renewal_watch.model.alerts import Incident, Key, Suppressor
 from renewal_watch.model.numbers import DAY_S, PhoneNumber
 from renewal_watch.model.policy import Policy, Silence
 from renewal_watch.model.tracking import Watch
@@ -107,7 +107,7 @@ class State:
     summary: Summary
     watches: Sequence[tuple[Watch, Policy]]
     open_beside: Sequence[str] = ()
-    matters: Mapping[Key, Matter] = field(default_factory=dict)
+    incidents: Mapping[Key, Incident] = field(default_factory=dict)
     silences: Sequence[Silence] = ()
     lapses: Mapping[tuple[str, str], str] = field(default_factory=dict)
     outbox: Mapping[str, Any] = field(default_factory=dict)
@@ -192,13 +192,19 @@ def _costs(costs: Mapping[int, Cost]) -> list[str]:
 
 
 def _not_told(state: State, now: datetime) -> list[str]:
-    muted = sum(1 for matter in state.matters.values() if matter.hider is not None and matter.hider.by == "rule")
-    acked = sum(1 for matter in state.matters.values() if matter.ack is not None)
+    muted = sum(
+        1
+        for incident in state.incidents.values()
+        if incident.suppressor is not None and incident.suppressor.by == "rule"
+    )
+    acked = sum(1 for incident in state.incidents.values() if incident.ack is not None)
     lines = [f"• rules mute {muted} that still hold"] * bool(muted)
     lines += [f"• {acked} acknowledged and not ended"] * bool(acked)
     lines += [f"• {numbers(len(state.lapses))} meant to lapse"] * bool(state.lapses)
     for silence in state.silences:
-        hidden = sum(1 for matter in state.matters.values() if matter.hider == Suppressor.of("silence", silence.pk))
+        hidden = sum(
+            1 for incident in state.incidents.values() if incident.suppressor == Suppressor.of("silence", silence.pk)
+        )
         why = f" ({plain(silence.comment)})" if silence.comment else ""
         lines.append(
             f"• silence {silence.pk} of {plain(silence.author)}{why}, {plain(matched(silence.match, silence.kinds), 300)}, for "

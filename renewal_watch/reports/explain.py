@@ -10,7 +10,7 @@ from typing import Any
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.model import selectors
-from renewal_watch.model.alerts import Key, Matter
+from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.policy import Record, Silence
 from renewal_watch.notify import hold, suppression
 from renewal_watch.notify.routing import Routing
@@ -23,8 +23,8 @@ from renewal_watch.store.environments import environment_state
 from renewal_watch.store.fleet import Listed
 from renewal_watch.store.incidents.account import explained_absences, users_of
 from renewal_watch.store.incidents.audit import actions_on
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.lapses import list_lapsing
-from renewal_watch.store.incidents.matters import matters_of
 from renewal_watch.store.incidents.silences import list_silences
 from renewal_watch.store.numbers import faults_of_number
 from renewal_watch.store.outbox.alerts import list_alerts
@@ -42,7 +42,7 @@ class Reasons:
     row: Row
     lines: Sequence[str]
     alerts: Sequence[Mapping[str, Any]]
-    matters: Mapping[Key, Matter]
+    incidents: Mapping[Key, Incident]
     silences: Sequence[Silence]  # that are about it, active now
     actions: Sequence[Mapping[str, Any]]
     record: Record
@@ -65,18 +65,18 @@ def explain(
     said = way.said(subject)
     row = rows.row(name, known, number, policy, now)
     silences = [silence for silence in list_silences(tx) if silence.is_active(now)]
-    matters = matters_of(tx, known)
-    situation = Situation(silences=silences, matters=matters, lapses=list_lapsing(tx))
+    incidents = incidents_of(tx, known)
+    situation = Situation(silences=silences, incidents=incidents, lapses=list_lapsing(tx))
     hides = {
         key: hidden.why
-        for key, matter in matters.items()
-        if (hidden := suppression.suppressed(matter.kind, subject, said, situation, mark=way.mark))
+        for key, incident in incidents.items()
+        if (hidden := suppression.suppressed(incident.kind, subject, said, situation, mark=way.mark))
     }
     telling = explanation.Telling(
         said=said,
         silences=[silence for silence in silences if selectors.fits(silence.match, subject)],
         lapse=situation.lapses.get((name, known.provider_id)),
-        matters=matters,
+        incidents=incidents,
         hides=hides,
         actions=actions_on(tx, known),
         channels=suppression.channels_of(said, name, way),
@@ -93,7 +93,7 @@ def explain(
             *explanation.explain_telling(telling, way),
         ],
         alerts=alerts,
-        matters=matters,
+        incidents=incidents,
         silences=telling.silences,
         actions=telling.actions,
         record=telling.record,

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from renewal_watch.alerts import account_facts, phrases, release_facts
 from renewal_watch.detect import renewals
 from renewal_watch.model.account import Release
-from renewal_watch.model.alerts import Key, Matter
+from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.numbers import Fault, PhoneNumber
 from renewal_watch.model.policy import Policy, Record, Silence
 from renewal_watch.model.selectors import Effective
 from renewal_watch.model.tracking import Known, Watch
-from renewal_watch.notify.matters import escalates_at, reminds_at
+from renewal_watch.notify.incidents import escalates_at, reminds_at
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports.rows import Row
 from renewal_watch.reports.tables import JSON, since, when
@@ -113,7 +113,7 @@ class Telling:
     said: Effective
     silences: Sequence[Silence]  # that are about it, active now
     lapse: str | None
-    matters: Mapping[Key, Matter]  # that are open
+    incidents: Mapping[Key, Incident]  # that are open
     hides: Mapping[Key, str]  # what would hide their reminders now
     actions: Sequence[Mapping[str, JSON]]
     channels: Sequence[str]
@@ -146,10 +146,10 @@ def explain_telling(one: Telling, way: Routing) -> list[str]:
         why = f": {plain(silence.comment)}" if silence.comment else ""
         kinds = f" (kinds {', '.join(silence.kinds)})" if silence.kinds else ""
         lines.append(f"Silence {silence.pk} of {plain(silence.author)} until {when(silence.ends_at)}{kinds}{why}.")
-    for key, matter in one.matters.items():
-        state = _state(matter, way, one.hides.get(key))
+    for key, incident in one.incidents.items():
+        state = _state(incident, way, one.hides.get(key))
         lines.append(
-            f"Open since {when(matter.opened_at)}: {key.topic} ({matter.kind}, {matter.severity.name}); {state}."
+            f"Open since {when(incident.opened_at)}: {key.topic} ({incident.kind}, {incident.severity.name}); {state}."
         )
     for action in list(one.actions)[:10]:
         comment = f": {plain(action['comment'])}" if action["comment"] else ""
@@ -169,20 +169,20 @@ def _given(said: Effective, key: str) -> str:
     return f" = {', '.join(map(str, shown)) or 'none' if isinstance(shown, list | tuple) else shown}"
 
 
-def _state(matter: Matter, way: Routing, hidden: str | None) -> str:
-    """What was and will be told of a matter."""
-    if matter.hidden is not None:
-        return f"hidden: {plain(matter.hidden, 300)}"
-    if matter.ack is not None:
-        return f"acknowledged by {plain(matter.ack.by)} at {when(matter.ack.at)}; told again if it gets worse"
-    said = [f"told last at {when(matter.told_at)}"]
-    at = reminds_at(matter, way)
+def _state(incident: Incident, way: Routing, hidden: str | None) -> str:
+    """What was and will be told of an incident."""
+    if incident.suppressed is not None:
+        return f"hidden: {plain(incident.suppressed, 300)}"
+    if incident.ack is not None:
+        return f"acknowledged by {plain(incident.ack.by)} at {when(incident.ack.at)}; told again if it gets worse"
+    said = [f"told last at {when(incident.notified_at)}"]
+    at = reminds_at(incident, way)
     if hidden is not None:
         return f"{said[0]}; hidden now: {plain(hidden, 300)}"
     said.append(f"told again at {when(at)}" if at else "no further reminder")
-    at = escalates_at(matter, way)
+    at = escalates_at(incident, way)
     said += [f"escalated at {when(at)} if nobody acts"] * bool(at)
-    said += [f"escalated at {when(matter.escalated_at)}"] * bool(matter.escalated_at)
+    said += [f"escalated at {when(incident.escalated_at)}"] * bool(incident.escalated_at)
     return ", ".join(said)
 
 

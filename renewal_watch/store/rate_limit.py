@@ -5,7 +5,7 @@ table keeps the instant from which on a whole burst is free again. Daemons, comm
 thus stay within its limit together. A pause that the provider asks one of them for holds back them all.
 
 The database is asked for its permission, not for its leave: where it cannot be written, turns go by what this process
-knows, so that a list is still read, and the next transaction says what is the matter.
+knows, so that a list is still read, and the next transaction says what is the incident.
 """
 
 from __future__ import annotations

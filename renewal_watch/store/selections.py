@@ -1,12 +1,13 @@
-"""Which numbers are missing, meant to lapse, overdue: one definition each, for every query that selects numbers."""
+"""Which numbers are missing, meant to lapse, overdue, and which incidents are open: one definition each, for every query."""
 
 from __future__ import annotations
 
 from sqlalchemy import ColumnElement, and_, select
 
-from renewal_watch.database.schema import absences, cycles, lapses, numbers
+from renewal_watch.database.schema import absences, cycles, incidents, lapses, numbers
 
 MISSING = numbers.c.id.in_(select(absences.c.number_id).where(absences.c.missing_at.is_not(None)))
+OPEN = incidents.c.resolved_at.is_(None)
 LAPSING = numbers.c.id.in_(select(lapses.c.number_id))
 
 

@@ -12,7 +12,7 @@ from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import turn
 from renewal_watch.model import selectors
-from renewal_watch.model.alerts import Key, Matter, Severity
+from renewal_watch.model.alerts import Incident, Key, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
@@ -27,7 +27,7 @@ from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.incidents.timers import fired_at, set_fired
 from renewal_watch.store.outbox.digests import put_digest, waits_for
 from renewal_watch.store.outbox.waiting import failing_channels, outbox_counts
-from renewal_watch.timed.reminders import restated_matters
+from renewal_watch.timed.reminders import restated_incidents
 
 
 def due_digests(store: Store, way: Routing, clock: Callable[[], datetime]) -> list[Channel]:
@@ -119,31 +119,31 @@ def _open_beside(
     tx: Transaction,
     channel: Channel,
     way: Routing,
-    those: Sequence[tuple[Key, Matter]],
+    those: Sequence[tuple[Key, Incident]],
     environment: str,
     policy: Policy,
     now: datetime,
 ) -> list[str]:
     """The headlines of today of what the account says, which are ``those``, as far as the channel is told of them."""
     lines = []
-    for key, matter, restated in restated_matters(tx, way, environment, policy, those, now):
+    for key, incident, restated in restated_incidents(tx, way, environment, policy, those, now):
         if restated is None:
             continue
         said = way.said(way.seen(environment, restated.number))
-        if channel.name in suppression.taking(matter.kind, matter.severity, environment, said, way):
+        if channel.name in suppression.taking(incident.kind, incident.severity, environment, said, way):
             headline = restated.facts.words()[0]
             lines.append(f"{headline} ({environment})" if judge.is_release(key.topic) else headline)
     return lines
 
 
-def _beside(matters: Mapping[Key, Matter]) -> dict[str, list[tuple[Key, Matter]]]:
+def _beside(incidents: Mapping[Key, Incident]) -> dict[str, list[tuple[Key, Incident]]]:
     """What the account says and nobody hid or acknowledged, by environment, the most urgent first."""
-    found: dict[str, list[tuple[Key, Matter]]] = {}
-    for key, matter in sorted(matters.items(), key=lambda one: (-one[1].severity, one[1].opened_at, one[0])):
-        is_open = matter.hider is None and matter.ack is None
-        is_missing = key._replace(topic="presence") in matters  # it is told as missing
+    found: dict[str, list[tuple[Key, Incident]]] = {}
+    for key, incident in sorted(incidents.items(), key=lambda one: (-one[1].severity, one[1].opened_at, one[0])):
+        is_open = incident.suppressor is None and incident.ack is None
+        is_missing = key._replace(topic="presence") in incidents  # it is told as missing
         if is_open and judge.reading_of(key.topic) and not is_missing:
-            found.setdefault(key.environment, []).append((key, matter))
+            found.setdefault(key.environment, []).append((key, incident))
     return found
 
 
@@ -157,7 +157,7 @@ def _state(store: Store, channel: Channel, way: Routing, policies: Mapping[str, 
         ]
         known = situation_of(tx, now, ["", *(watch.name for watch, _ in watches)])
         outbox, faults = outbox_counts(tx), failing_channels(tx)
-    by_environment = _beside(known.matters)
+    by_environment = _beside(known.incidents)
     beside: list[str] = []
     summary = digest.Summary(now)
     for watch, policy in watches:
@@ -171,7 +171,7 @@ def _state(store: Store, channel: Channel, way: Routing, policies: Mapping[str, 
         summary=summary,
         watches=watches,
         open_beside=beside,
-        matters=known.matters,
+        incidents=known.incidents,
         silences=known.silences,
         lapses=known.lapses,
         outbox=outbox,

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from renewal_watch.alerts import around
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.model.alerts import Alert, Key, Matter, Severity, Suppressor
+from renewal_watch.model.alerts import Alert, Incident, Key, Severity, Suppressor
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify import flaps, suppression
-from renewal_watch.notify import matters as notify_matters
+from renewal_watch.notify import incidents as notify_incidents
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.incidents.matters import flaps_of, keep_flaps, keep_matters
+from renewal_watch.store.incidents.incidents import flaps_of, keep_flaps, keep_incidents
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.outbox.alerts import record_alerts, told_of_alert
 from renewal_watch.timed.reminders import as_found, is_left, named, number_of
@@ -32,22 +32,22 @@ def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], 
     known = situation_of(tx, now, {key.environment for key in settled})
     keep_flaps(tx, dict.fromkeys(settled))
     alerts = []
-    kept: dict[Key, Matter | None] = {}
+    kept: dict[Key, Incident | None] = {}
     for key, flap in settled.items():
         if flap.since is None or (key.environment and key.environment not in policies):
             continue
         place = key._replace(topic="renewal") if key.topic == "auto_renewal" else key
-        matter = known.matters.get(place)
-        state = None if matter is None else as_found(tx, matter.alert_id)
-        severity = Severity.info if matter is None else matter.severity
-        if matter is not None and matter.hider != Suppressor.of("flapping"):
-            matter = None  # told by itself
+        incident = known.incidents.get(place)
+        state = None if incident is None else as_found(tx, incident.alert_id)
+        severity = Severity.info if incident is None else incident.severity
+        if incident is not None and incident.suppressor != Suppressor.of("flapping"):
+            incident = None  # told by itself
         number = number_of(tx, key)
         one = way.seen(key.environment, number)
         said = way.said(one)
         hidden = suppression.suppressed("flapping.ended", one, said, known, mark=way.mark)
-        if matter is not None and hidden is not None:
-            kept[place] = notify_matters.hide(matter, hidden)
+        if incident is not None and hidden is not None:
+            kept[place] = notify_incidents.hide(incident, hidden)
         who = named(number) or key.environment or key.topic
         what = key.topic.replace("_", "-")
         facts = around.Settled(who, key.environment if number else "", what, flaps.settles_after(way), state)
@@ -60,21 +60,27 @@ def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], 
                 facts=facts,
                 number_id=key.number_id or None,
                 number=named(number),
-                topic=place.topic if matter and not hidden else "",
-                channels=_who_learns(tx, way, said, key, flap.since, matter, severity),
-                nature="release" if matter and not hidden else "new",
+                topic=place.topic if incident and not hidden else "",
+                channels=_who_learns(tx, way, said, key, flap.since, incident, severity),
+                nature="release" if incident and not hidden else "new",
                 about=number,
             )
         )
-    keep_matters(tx, kept)
+    keep_incidents(tx, kept, now)
     return record_alerts(tx, alerts, way, now)
 
 
 def _who_learns(
-    tx: Transaction, way: Routing, said: Effective, key: Key, since: datetime, matter: Matter | None, severity: Severity
+    tx: Transaction,
+    way: Routing,
+    said: Effective,
+    key: Key,
+    since: datetime,
+    incident: Incident | None,
+    severity: Severity,
 ) -> tuple[str, ...] | None:
     """The channels of what settled: those that take what holds now, and those that were told that it went to and fro."""
-    kind = "flapping.ended" if matter is None else matter.kind
+    kind = "flapping.ended" if incident is None else incident.kind
     takes = suppression.taking(kind, severity, key.environment, said, way)
     told = told_of_alert(tx, "flapping.started", key, since)
     return tuple(one.name for one in way.channels if one.name in takes or one.name in told) or None

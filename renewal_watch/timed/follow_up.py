@@ -2,7 +2,7 @@
 
 One transaction, cheap when idle; the digests, which look at every number, are a turn of their own:
 
-environments that became stale       reminders of what still holds       matters that nobody acknowledged: escalation
+environments that became stale       reminders of what still holds       incidents that nobody acknowledged: escalation
 what a silence hid when it ends      silences about to end               what stopped flapping
 messages of failing channels, for their fallback                         backups that fail
 """
@@ -15,7 +15,7 @@ from datetime import datetime
 from renewal_watch.database.store import Store
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.silences import close_silence, list_silences
 from renewal_watch.store.outbox.settling import stand_in
 from renewal_watch.timed.flaps import settle_flaps
@@ -45,7 +45,7 @@ def run_once(
         for silence in list_silences(tx):
             if now >= silence.ends_at:
                 close_silence(tx, silence.pk, BY_TIME, now)
-        known = matters_of(tx, of=[""])
+        known = incidents_of(tx, of=[""])
         told += tell_inventory(tx, way, known, inventory_faults, host, now)
         told += tell_backup(tx, way, known, now)
         if file_faults is not None:

@@ -13,18 +13,18 @@ from renewal_watch.account import turn as account_turn
 from renewal_watch.alerts import around, facts_json, phrases
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import restate
-from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.alerts import Alert, Incident, Key, Severity
 from renewal_watch.model.facts import Around
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
-from renewal_watch.notify import matters as notify_matters
+from renewal_watch.notify import incidents as notify_incidents
 from renewal_watch.notify import suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Situation
 from renewal_watch.store.environments import environment_state
 from renewal_watch.store.incidents.account import account_background, readings_of
+from renewal_watch.store.incidents.incidents import due_incidents, facts_of_alerts, incidents_of, keep_incidents
 from renewal_watch.store.incidents.lapses import list_lapsing
-from renewal_watch.store.incidents.matters import due_matters, facts_of_alerts, keep_matters, matters_of
 from renewal_watch.store.incidents.silences import list_silences
 from renewal_watch.store.leases import are_several_daemons, list_instances
 from renewal_watch.store.numbers import fleet_of, number_ids, numbers_by_id, parsed_of
@@ -33,55 +33,57 @@ from renewal_watch.store.outbox.waiting import failing_channels
 from renewal_watch.timed.service_alerts import LEFT_AFTER
 
 Again = tuple[
-    Key, Matter, restate.Restated | None
-]  # a matter as it stands now, None for one that does not hold any more
+    Key, Incident, restate.Restated | None
+]  # an incident as it stands now, None for one that does not hold any more
 
 
 def remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
     """Reminders, escalations, and what was hidden and is not any more."""
     active = [silence for silence in list_silences(tx) if silence.is_active(now)]
-    found = due_matters(tx, active, way, now)
+    found = due_incidents(tx, active, way, now)
     if not found:
         return 0
     places = sorted({key.environment for key in found})
     known = Situation(silences=active, lapses=list_lapsing(tx, of=places))
-    due = [(key, matter) for key, matter in found.items() if notify_matters.is_due(key, matter, known, way, now)]
+    due = [
+        (key, incident) for key, incident in found.items() if notify_incidents.is_due(key, incident, known, way, now)
+    ]
     alerts: list[Alert] = []
-    kept: dict[Key, Matter | None] = {}
+    kept: dict[Key, Incident | None] = {}
     for environment in places:
-        those = [(key, matter) for key, matter in due if key.environment == environment]
+        those = [(key, incident) for key, incident in due if key.environment == environment]
         policy = policies.get(environment)
-        for key, matter, restated in restated_matters(tx, way, environment, policy, those, now):
+        for key, incident, restated in restated_incidents(tx, way, environment, policy, those, now):
             if restated is None:
                 kept[key] = None
             else:
-                _tell_again(way, known, key, matter, restated, alerts, kept, now)
-    keep_matters(tx, kept)
+                _tell_again(way, known, key, incident, restated, alerts, kept, now)
+    keep_incidents(tx, kept, now)
     return record_alerts(tx, alerts, way, now)
 
 
-def restated_matters(
+def restated_incidents(
     tx: Transaction,
     way: Routing,
     environment: str,
     policy: Policy | None,
-    those: Sequence[tuple[Key, Matter]],
+    those: Sequence[tuple[Key, Incident]],
     now: datetime,
 ) -> list[Again]:
-    """Each matter as it stands now, None for one that does not hold any more."""
+    """Each incident as it stands now, None for one that does not hold any more."""
     if not environment:
-        judged = [(key, matter, _holds(tx, way, key, now)) for key, matter in those]
+        judged = [(key, incident, _holds(tx, way, key, now)) for key, incident in those]
         return _whole(
             tx,
             [
-                (key, matter, restate.Restated() if holds else None)
-                for key, matter, holds in judged
+                (key, incident, restate.Restated() if holds else None)
+                for key, incident, holds in judged
                 if holds is not None
             ],
         )
     environment_id, watch, _ = environment_state(tx, environment)
     if policy is None:
-        return [(key, matter, None) for key, matter in those] if is_left(tx, environment, now) else []
+        return [(key, incident, None) for key, incident in those] if is_left(tx, environment, now) else []
     of_account = {key.topic for key, _ in those if judge.reading_of(key.topic)}
     readings = readings_of(tx, environment_id) if of_account else {}
     background = (
@@ -95,14 +97,14 @@ def restated_matters(
         [
             (
                 key,
-                matter,
+                incident,
                 account_restate.restate(key, readings, background, policy, now)
                 if key.topic in of_account
                 else restate.restate(
-                    key, matter, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now
+                    key, incident, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now
                 ),
             )
-            for key, matter in those
+            for key, incident in those
             if key.topic == "presence" or key.number_id not in gone  # what else is about it goes on should it return
         ],
     )
@@ -110,17 +112,17 @@ def restated_matters(
 
 def _whole(tx: Transaction, those: Sequence[Again]) -> list[Again]:
     """With the facts that were found, where nothing newer is known; those that count days with the days of today."""
-    old = {matter.alert_id for _, matter, one in those if one is not None and one.facts is restate.AS_FOUND}
+    old = {incident.alert_id for _, incident, one in those if one is not None and one.facts is restate.AS_FOUND}
     found = facts_of_alerts(tx, old)
 
-    def whole(matter: Matter, restated: restate.Restated | None) -> restate.Restated | None:
+    def whole(incident: Incident, restated: restate.Restated | None) -> restate.Restated | None:
         if restated is None or restated.facts is not restate.AS_FOUND:
             return restated
-        facts, at = found[matter.alert_id]
+        facts, at = found[incident.alert_id]
         today = facts_json.today(facts, restated.days_left, restated.renews_on)
         return replace(restated, facts=today or facts, around=() if today else (around.AsFound(at),))
 
-    return [(key, matter, whole(matter, restated)) for key, matter, restated in those]
+    return [(key, incident, whole(incident, restated)) for key, incident, restated in those]
 
 
 def is_left(tx: Transaction, environment: str, now: datetime) -> bool:
@@ -130,7 +132,7 @@ def is_left(tx: Transaction, environment: str, now: datetime) -> bool:
 
 
 def _holds(tx: Transaction, way: Routing, key: Key, now: datetime) -> bool | None:
-    """Whether a matter of the watch itself still holds; None where another daemon has to say that."""
+    """Whether an incident of the watch itself still holds; None where another daemon has to say that."""
     what, _, name = key.topic.partition(" ")
     if what == "channel" and way.named(name) is not None:
         return name in failing_channels(tx)
@@ -142,7 +144,7 @@ def _holds(tx: Transaction, way: Routing, key: Key, now: datetime) -> bool | Non
         machines = {one.host for one in list_instances(tx, now)}
         return not machines or key.topic.rpartition(" on ")[2] in machines
     if what == "daemon":  # unless it was given up just now
-        return key in matters_of(tx, of=[""])
+        return key in incidents_of(tx, of=[""])
     return what in ("inventory", "environments", "backup")  # their ends are told
 
 
@@ -150,36 +152,36 @@ def _tell_again(
     way: Routing,
     known: Situation,
     key: Key,
-    matter: Matter,
+    incident: Incident,
     restated: restate.Restated,
     alerts: list[Alert],
-    kept: dict[Key, Matter | None],
+    kept: dict[Key, Incident | None],
     now: datetime,
 ) -> None:
-    """Add what is due of one matter, in the words of today; or note what hides it now."""
+    """Add what is due of one incident, in the words of today; or note what hides it now."""
     one = way.seen(key.environment, restated.number)
     said = way.said(one)
-    hidden = suppression.suppressed(matter.kind, one, said, known, mark=way.mark)
+    hidden = suppression.suppressed(incident.kind, one, said, known, mark=way.mark)
     if hidden is not None:
-        kept[key] = notify_matters.hide(matter, hidden)
+        kept[key] = notify_incidents.hide(incident, hidden)
         return
-    if matter.hider is not None and matter.ack is not None:  # somebody knows already
-        kept[key] = notify_matters.show(matter)
+    if incident.suppressor is not None and incident.ack is not None:  # somebody knows already
+        kept[key] = notify_incidents.show(incident)
         return
-    if matter.hider is not None or matter.told_at is None:
-        why = around.Released(matter.hidden or "it was acknowledged", matter.opened_at, matter.told_at)
-        alerts.append(_again("release", key, matter, restated, why, now))
+    if incident.suppressor is not None or incident.notified_at is None:
+        why = around.Released(incident.suppressed or "it was acknowledged", incident.opened_at, incident.notified_at)
+        alerts.append(_again("release", key, incident, restated, why, now))
         return
-    if notify_matters.is_escalation_due(matter, way, now) and matter.urgent_at is not None:
-        channels = notify_matters.escalates_to(said, way)
+    if notify_incidents.is_escalation_due(incident, way, now) and incident.urgent_at is not None:
+        channels = notify_incidents.escalates_to(said, way)
         if channels:
-            urgent = around.Escalation(matter.urgent_at, now, matter.alert_id)
-            alerts.append(_again("escalation", key, matter, restated, urgent, now, channels))
-    if notify_matters.is_reminder_due(matter, way, now) and matter.told_at is not None:
-        count, most = matter.reminded + 1, way.reminders.max_times
-        is_critical = matter.severity == Severity.critical
-        reminder = around.Reminder(count, most, matter.told_at, matter.alert_id, is_critical)
-        alerts.append(_again("reminder", key, matter, restated, reminder, now))
+            urgent = around.Escalation(incident.urgent_at, now, incident.alert_id)
+            alerts.append(_again("escalation", key, incident, restated, urgent, now, channels))
+    if notify_incidents.is_reminder_due(incident, way, now) and incident.notified_at is not None:
+        count, most = incident.reminded + 1, way.reminders.max_times
+        is_critical = incident.severity == Severity.critical
+        reminder = around.Reminder(count, most, incident.notified_at, incident.alert_id, is_critical)
+        alerts.append(_again("reminder", key, incident, restated, reminder, now))
 
 
 def named(number: PhoneNumber | None) -> str | None:
@@ -196,17 +198,17 @@ def as_found(tx: Transaction, alert_id: int) -> str:
 def _again(
     nature: Literal["reminder", "release", "escalation"],
     key: Key,
-    matter: Matter,
+    incident: Incident,
     restated: restate.Restated,
     why: Around,
     now: datetime,
     channels: tuple[str, ...] | None = None,
 ) -> Alert:
-    place = "/".join(filter(None, (key.environment, matter.kind, key.number_id)))
+    place = "/".join(filter(None, (key.environment, incident.kind, key.number_id)))
     return Alert(
         key=f"{place}/{nature} of {key.topic}/{now.isoformat()}",
-        kind=matter.kind,
-        severity=matter.severity,
+        kind=incident.kind,
+        severity=incident.severity,
         environment=key.environment,
         facts=restated.facts,
         around=(*restated.around, why),

@@ -9,12 +9,12 @@ from renewal_watch.alerts import service_facts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.maintenance import backups
-from renewal_watch.model.alerts import Key, Matter, Severity
+from renewal_watch.model.alerts import Incident, Key, Severity
 from renewal_watch.model.facts import Facts
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.environments import environment_states
-from renewal_watch.store.incidents.matters import close_matters
+from renewal_watch.store.incidents.incidents import close_incidents
 from renewal_watch.store.incidents.timers import fired_at
 from renewal_watch.store.leases import deregister, judges, list_instances
 from renewal_watch.store.numbers import fleet_of
@@ -41,7 +41,7 @@ def tell_stale(tx: Transaction, way: Routing, policies: Mapping[str, Policy], no
 
 
 def tell_inventory(
-    tx: Transaction, way: Routing, known: Mapping[Key, Matter], faults: Sequence[str], host: str, now: datetime
+    tx: Transaction, way: Routing, known: Mapping[Key, Incident], faults: Sequence[str], host: str, now: datetime
 ) -> int:
     """That the inventory of a machine cannot be read whole, once, and its end; those of others are theirs to end."""
     here = f"inventory on {host}" if host else "inventory"
@@ -59,23 +59,23 @@ def tell_inventory(
     return record_alerts(tx, alerts, way, now)
 
 
-def tell_backup(tx: Transaction, way: Routing, known: Mapping[Key, Matter], now: datetime) -> int:
+def tell_backup(tx: Transaction, way: Routing, known: Mapping[Key, Incident], now: datetime) -> int:
     """That the database is not backed up, again when it becomes urgent, and its end."""
     place = Key("", "", "backup")
-    matter = known.get(place)
+    incident = known.get(place)
     if not way.backup.directory:
-        if matter is not None and not tx.is_postgresql:  # another daemon may be the one that makes them
-            close_matters(tx, [place])
+        if incident is not None and not tx.is_postgresql:  # another daemon may be the one that makes them
+            close_incidents(tx, [place], now)
         return 0
     state = backups.State.of(fired_at(tx, backups.CALENDAR))
     if state.fault is None:
-        if matter is None:
+        if incident is None:
             return 0
         facts: Facts = service_facts.BackupMade(state.file)
         kind, severity = "watch.recovered", Severity.info
     else:
         severity = Severity.critical if state.missed >= backups.URGENT_AFTER else Severity.warning
-        if matter is not None and matter.severity >= severity:
+        if incident is not None and incident.severity >= severity:
             return 0
         kind, facts = "backup.failed", service_facts.BackupFailed(way.backup.directory, state.fault, state.good_at)
     key = f"backup/{now.isoformat()}"
@@ -84,7 +84,7 @@ def tell_backup(tx: Transaction, way: Routing, known: Mapping[Key, Matter], now:
 
 
 def tell_files(
-    tx: Transaction, way: Routing, known: Mapping[Key, Matter], found: Mapping[str, str], where: str, now: datetime
+    tx: Transaction, way: Routing, known: Mapping[Key, Incident], found: Mapping[str, str], where: str, now: datetime
 ) -> int:
     """Files of environments that cannot be used, each once, and their ends; those of other machines are theirs to end."""
     topics = (key.topic.removeprefix(_FILE) for key in known if key.topic.startswith(_FILE))
@@ -109,7 +109,7 @@ def tell_files(
 
 
 def tell_daemons(
-    tx: Transaction, way: Routing, known: Mapping[Key, Matter], instance: str | None, now: datetime
+    tx: Transaction, way: Routing, known: Mapping[Key, Incident], instance: str | None, now: datetime
 ) -> int:
     """Daemons that are gone without a word: told once, unless one on the same machine has come after it; and its end."""
     at = tx.clock(now)
@@ -134,15 +134,15 @@ def tell_daemons(
             )
             mark, topic = f"{gone.id} {gone.seen_at.isoformat()}", f"{_DAEMON}{gone.host}"
             alerts.append(service_facts.of_the_watch("watch.daemon_lost", Severity.warning, mark, facts, topic=topic))
-    for key, matter in known.items():
+    for key, incident in known.items():
         if not key.topic.startswith(_DAEMON):
             continue
         host = key.topic.removeprefix(_DAEMON)
-        if has_come(host, matter.opened_at):
+        if has_come(host, incident.opened_at):
             mark, facts = f"{host} {now.isoformat()}", service_facts.DaemonBack(host)
             alerts.append(
                 service_facts.of_the_watch("watch.recovered", Severity.info, mark, facts, topic=key.topic, ends=True)
             )
-        elif now - matter.opened_at > LEFT_AFTER:
-            close_matters(tx, [key])
+        elif now - incident.opened_at > LEFT_AFTER:
+            close_incidents(tx, [key], now)
     return record_alerts(tx, alerts, way, now)

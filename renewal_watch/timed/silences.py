@@ -7,11 +7,11 @@ from datetime import datetime
 
 from renewal_watch.alerts import service_facts
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.model.alerts import Key, Matter, Severity, Suppressor
+from renewal_watch.model.alerts import Incident, Key, Severity, Suppressor
 from renewal_watch.model.policy import Silence
-from renewal_watch.notify import matters as notify_matters
+from renewal_watch.notify import incidents as notify_incidents
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.incidents.matters import facts_of_alerts, matters_of
+from renewal_watch.store.incidents.incidents import facts_of_alerts, incidents_of
 from renewal_watch.store.incidents.silences import list_silences, note_silence_warned
 from renewal_watch.store.outbox.alerts import record_alerts
 
@@ -20,11 +20,11 @@ BY_TIME = "its time"  # who ended a silence that nobody ended
 
 def end_silences(tx: Transaction, way: Routing, now: datetime) -> int:
     """That a silence will end while it hides something critical."""
-    ending = [silence for silence in list_silences(tx) if notify_matters.warns_of_end(silence, now)]
+    ending = [silence for silence in list_silences(tx) if notify_incidents.warns_of_end(silence, now)]
     if not ending:
         return 0
     alerts = []
-    known = matters_of(tx)
+    known = incidents_of(tx)
     for silence in ending:
         hides = _hidden_by(tx, silence, known)
         if hides:
@@ -36,12 +36,12 @@ def end_silences(tx: Transaction, way: Routing, now: datetime) -> int:
     return record_alerts(tx, alerts, way, now)
 
 
-def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Matter]) -> list[str]:
+def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Incident]) -> list[str]:
     """The headlines of what is critical and hidden by a silence."""
     ids = [
-        matter.alert_id
-        for matter in known.values()
-        if matter.severity == Severity.critical and matter.hider == Suppressor.of("silence", silence.pk)
+        incident.alert_id
+        for incident in known.values()
+        if incident.severity == Severity.critical and incident.suppressor == Suppressor.of("silence", silence.pk)
     ]
     found = facts_of_alerts(tx, ids)
     return [found[one][0].words()[0] for one in ids]

@@ -291,7 +291,7 @@ def _await_boot(process: subprocess.Popen[str]) -> int:
     machine = Machine(leader=int(announced))
     while True:
         state = machine.run(["systemctl", "is-system-running"], check=False).stdout.strip()
-        # Degraded: a unit of the host's distribution failed, which is not the machine's matter.
+        # Degraded: a unit of the host's distribution failed, which is not the machine's doing.
         if state in {"running", "degraded"}:
             return machine.leader
         if process.poll() is not None:

@@ -32,7 +32,7 @@ DAYS = {  # where the change of the clocks comes at midnight, as it did in Sao P
     "the night of spring in Santiago": ("2027-09-04 23:58:00", "America/Santiago"),
     "the night of autumn in Santiago": ("2027-04-03 23:58:00", "America/Santiago"),
 }
-QUICK = tuple(  # what a clock could matter to, in seconds
+QUICK = tuple(  # what a clock could change, in seconds
     f"tests/{name}.py"
     for name in (
         *(

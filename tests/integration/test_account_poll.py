@@ -27,7 +27,7 @@ from renewal_watch.cli import cli
 from renewal_watch.database.schema import readings
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ServerTrouble
-from renewal_watch.model.alerts import Key, Matter
+from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.policy import Match, Policy, Rule
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import account_poll, poll
@@ -50,8 +50,8 @@ from renewal_watch.settings.sections import Account as Settings
 from renewal_watch.settings.sections import Reminders
 from renewal_watch.store.environments import environment_state
 from renewal_watch.store.incidents.account import readings_of, users_of
+from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.incidents.lapses import put_lapse
-from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
 from renewal_watch.store.numbers import find_number
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.timed import digests, follow_up
@@ -157,9 +157,9 @@ class World:
         """What a poll tells of the account."""
         return [str(one) for one in self.poll(hours) if one.kind.startswith(("release.", "funds."))]
 
-    def matters(self) -> dict[Key, Matter]:
+    def incidents(self) -> dict[Key, Incident]:
         with self.store.transaction() as tx:
-            return matters_of(tx)
+            return incidents_of(tx)
 
     def outcome(self, name: str) -> str | None:
         with self.store.transaction() as tx:
@@ -245,7 +245,7 @@ def test_what_is_switched_off_is_forgotten_and_ends(world: World) -> None:
     world.settings = Settings(releases=False)
     world.poll()
     assert world.outcome("releases") is None
-    assert FIRST not in world.matters()
+    assert FIRST not in world.incidents()
 
 
 def test_what_is_switched_on_again_is_told_anew(world: World) -> None:
@@ -259,7 +259,7 @@ def test_what_is_switched_on_again_is_told_anew(world: World) -> None:
     world.poll()
     world.settings = Settings()
     assert sorted(world.of_account()) == found
-    assert FIRST in world.matters()
+    assert FIRST in world.incidents()
 
 
 def test_readings_of_another_release_begin_anew_without_telling_twice(world: World) -> None:
@@ -269,7 +269,7 @@ def test_readings_of_another_release_begin_anew_without_telling_twice(world: Wor
         tx.connection.execute(readings.update().values(content='{"content": [{"of": "another"}]}'))
     again = [one for one in world.poll() if one.kind == "release.requested"]
     assert [one.hidden for one in again if not one.hidden] == []
-    assert world.matters()[FIRST].told_at == T0 + H
+    assert world.incidents()[FIRST].notified_at == T0 + H
 
 
 def test_what_is_not_offered_is_noted_once_asked_for_daily_and_disturbs_nothing(
@@ -313,7 +313,7 @@ def test_a_user_token_that_is_rejected_is_told_once_and_when_it_works_again(
     )
     assert world.poll() == []
     assert sum("rejects the token" in line for line in caplog.messages) == 1
-    assert {key.topic for key in world.matters()} == {"balance", "user token"}
+    assert {key.topic for key in world.incidents()} == {"balance", "user token"}
     world.way = Routing(channels=(CHAT,), reminders=Reminders(warning_every="1h"))
     again = world.turn(2)
     assert [str(one) for one in again] == ["funds.short warning", "watch.token_rejected warning"]
@@ -321,7 +321,7 @@ def test_a_user_token_that_is_rejected_is_told_once_and_when_it_works_again(
     with_user_token(world, user_token=USER_TOKEN)
     assert [str(one) for one in world.poll()] == ["watch.recovered info"]
     assert world.outcome("balance") == "ok"
-    assert {key.topic for key in world.matters()} == {"balance"}
+    assert {key.topic for key in world.incidents()} == {"balance"}
 
 
 def test_a_user_token_that_cannot_be_read_or_never_worked_is_told_as_well(world: World) -> None:
@@ -332,7 +332,7 @@ def test_a_user_token_that_cannot_be_read_or_never_worked_is_told_as_well(world:
     assert world.outcome("agents") == "ok"
     with_user_token(world)  # given up
     assert world.poll() == []
-    assert world.matters() == {}
+    assert world.incidents() == {}
 
 
 def test_a_pause_that_the_provider_asks_for_is_kept_for_all(world: World) -> None:
@@ -379,10 +379,10 @@ def test_what_cannot_be_read_of_the_account_is_told_once_and_the_rest_is_watched
     (told,) = [one for one in world.poll() if one.kind == "data.invalid"]
     assert words in told.text
     assert [one.kind for one in world.poll() if one.kind == "data.invalid"] == []
-    (key,) = [key for key in world.matters() if key.topic.startswith("unreadable ")]
+    (key,) = [key for key in world.incidents() if key.topic.startswith("unreadable ")]
     setattr(world.account, name, well)
     world.poll()
-    assert key not in world.matters()
+    assert key not in world.incidents()
 
 
 def test_a_fault_of_our_own_is_a_reading_that_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,13 +482,13 @@ def test_a_request_is_told_with_who_uses_the_number_reminded_of_and_over_when_ca
     assert str(told) == "release.requested critical"
     assert told.number == "+15550000001"
     assert told.text.endswith(" Used by: Front desk, Night line (2 agents).")
-    assert FIRST in world.matters()
+    assert FIRST in world.incidents()
     (again,) = world.turn(25)
     assert "Used by: Front desk, Night line (2 agents). To stop the reminders:" in again.text
     assert "It renews in 11 days" in again.text, "with the days of today"
     world.account.releases[0] |= {"status": "cancelled", "resolved_at": "2026-11-24T14:00:00Z"}
     assert world.of_account() == ["release.closed info"]
-    assert FIRST not in world.matters()
+    assert FIRST not in world.incidents()
 
 
 def test_a_number_whose_release_was_approved_is_gone_as_asked(world: World) -> None:
@@ -501,7 +501,7 @@ def test_a_number_whose_release_was_approved_is_gone_as_asked(world: World) -> N
     said = [one for _ in range(4) for one in world.poll()]
     assert [str(one) for one in said] == ["number.missing info"]
     assert "is gone, as asked: 3 complete lists in a row came without it. Its release was requested at" in said[0].text
-    assert world.matters() == {}, "nothing is left to be reminded of"
+    assert world.incidents() == {}, "nothing is left to be reminded of"
     assert [str(one) for one in world.turn(48)] == []
 
 
@@ -514,7 +514,7 @@ def test_a_number_that_vanishes_under_an_open_request_is_an_alarm_that_names_it(
     assert "is not decided yet. If nobody meant it, ask the provider at once" in missing.text
     world.account.releases[0]["status"] = "approved"
     assert world.of_account() == ["release.approved critical"]
-    assert world.matters() == {}
+    assert world.incidents() == {}
 
 
 def test_a_number_that_left_the_list_makes_the_requests_be_read_at_once(world: World) -> None:
@@ -538,7 +538,7 @@ def test_an_approval_that_comes_after_the_alarm_is_its_reason_and_ends_it(world:
     (told,) = world.poll()
     assert str(told) == "release.approved critical"
     assert "is gone, for it was released" in told.text
-    assert world.matters() == {}
+    assert world.incidents() == {}
 
 
 def test_a_lapsing_number_is_released_as_meant(world: World) -> None:
@@ -547,7 +547,7 @@ def test_a_lapsing_number_is_released_as_meant(world: World) -> None:
         put_lapse(tx, find_number(tx, "phone-1")[2], "anna", "", world.now)
     world.account.releases = [release_request(world.provider.fleet[0], T0)]
     assert world.of_account() == ["release.requested info"]
-    assert FIRST not in world.matters()
+    assert FIRST not in world.incidents()
 
 
 def test_a_request_by_the_number_alone_finds_it(world: World) -> None:
@@ -634,13 +634,13 @@ def test_what_is_short_is_told_reminded_of_in_today_s_figures_and_ends(world: Wo
     (told,) = world.poll()
     assert str(told) == "funds.short warning"
     assert "renewals to Sun 13 Dec 2026 need 84.00 USD, the balance is 61.20 USD." in told.text
-    assert Key("production", "", "balance") in world.matters()
+    assert Key("production", "", "balance") in world.incidents()
     (reminder,) = world.turn(25)
     assert reminder.text.startswith("Reminder 1")
     assert "in 19 days" in reminder.text
     world.account.balance["balance"] = 84
     assert world.of_account() == ["funds.recovered info"]
-    assert world.matters() == {}
+    assert world.incidents() == {}
 
 
 def test_reminders_of_a_reading_that_fails_say_when_it_was_read(world: World) -> None:
@@ -663,7 +663,7 @@ def test_a_digest_says_what_still_needs_somebody(world: World) -> None:
     world.poll()
     with world.store.transaction() as tx:
         acked = Key("production", "", "auto top-up")
-        acknowledge_matters(tx, {acked: matters_of(tx)[acked]}, "anna", world.now)
+        acknowledge_incidents(tx, {acked: incidents_of(tx)[acked]}, "anna", world.now)
     (digest,) = [one for one in world.turn(24) if one.kind == "digest.sent"]
     lines = digest.text.partition("NEEDS SOMEBODY\n")[2].partition("\n\n")[0].split("\n")
     assert lines == [

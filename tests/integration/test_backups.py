@@ -42,7 +42,7 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.sections import Backup
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import environment_states
-from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.timers import fired_at, set_fired
 from renewal_watch.store.outbox.alerts import alerts_since
 from renewal_watch.timed import follow_up
@@ -90,7 +90,7 @@ def test_a_backup_has_everything_is_the_owner_s_alone_and_needs_no_other_file(st
         assert plain(backup) == plain(store)
     with contextlib.closing(sqlite3.connect(folder / "one.db")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-        assert connection.execute("SELECT name, value FROM about").fetchall() == [("least", "0004")]
+        assert connection.execute("SELECT name, value FROM about").fetchall() == [("least", "0006")]
 
 
 def test_it_replaces_an_older_one_of_the_same_name_only_when_it_is_whole(store: Store, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_nothing_comes_in_between_what_is_kept_and_what_is_put_back(
 @POSTGRESQL_ONLY
 def test_what_cannot_be_kept_is_not_replaced_and_what_to_do_is_said(store: Store, tmp_path: Path) -> None:
     save(store, tmp_path / "one.db")
-    changed(tmp_path / "watch.db", "DROP TABLE matters")
+    changed(tmp_path / "watch.db", "DROP TABLE incidents")
     with pytest.raises(StoreError, match=r"cannot be kept.*make a new database, name it in database.url"):
         restore(tmp_path / "one.db", url_of(tmp_path / "watch.db"), tmp_path)
 
@@ -662,7 +662,7 @@ def test_what_is_told_says_what_failed_and_when_the_last_good_one_was(nights: Ni
     assert "renewal-watch db backup FILE" in text
 
 
-def test_switched_off_it_is_no_matter_any_more(nights: Nights) -> None:
+def test_switched_off_it_is_no_incident_any_more(nights: Nights) -> None:
     nights.folder.write_text("in the way")
     nights.turn()
     nights.told()
@@ -670,7 +670,7 @@ def test_switched_off_it_is_no_matter_any_more(nights: Nights) -> None:
     nights.now += 3 * DAY
     assert nights.told() == []
     with nights.store.reading() as tx:
-        left = [key for key in matters_of(tx) if key.topic == "backup"]
+        left = [key for key in incidents_of(tx) if key.topic == "backup"]
     assert left == [] or nights.store.is_shared
 
 

@@ -37,7 +37,7 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Canary
 from renewal_watch.store.environments import CANARY, environment_states
-from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
+from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.incidents.silences import add_silence
 from renewal_watch.store.incidents.timers import fired_at
 from renewal_watch.store.numbers import find_number
@@ -316,7 +316,7 @@ def test_it_arrives_as_often_as_it_is_sent_and_leaves_nothing_behind(mine: Mine)
         assert mine.kinds() == ["canary.sent"], mine.now
         mine.follow(minutes=1)
         assert mine.rows("alerts") == count
-    for table in ("matters", "absences", "flaps", "lapses"):
+    for table in ("incidents", "absences", "flaps", "lapses"):
         assert mine.rows(table) == 0, table
     assert mine.rows("numbers") == 1
     mine.follow(days=30)
@@ -370,7 +370,7 @@ def test_that_it_did_not_arrive_is_told_once_on_all_channels_and_ended_by_the_ne
     (told,) = mine.take("other")
     assert [(one.kind, one.headline) for one in told.alerts] == [("watch.recovered", "the canary arrives again")]
     with mine.store.transaction() as tx:
-        assert MATTER not in matters_of(tx)
+        assert MATTER not in incidents_of(tx)
     mine.now += 7 * DAY
     _arrives(mine)
     assert mine.take("other") == [], "that it arrives is told when it did not before"
@@ -407,7 +407,7 @@ def test_one_that_arrives_late_ends_what_was_told(mine: Mine) -> None:
     assert mine.kinds("other") == []
 
 
-def test_it_is_a_matter_like_others_reminded_of_until_somebody_knows(mine: Mine) -> None:
+def test_it_is_an_incident_like_others_reminded_of_until_somebody_knows(mine: Mine) -> None:
     mine.send()
     mine.follow(minutes=30)
     assert mine.kinds("other") == ["canary.failed"]
@@ -416,8 +416,8 @@ def test_it_is_a_matter_like_others_reminded_of_until_somebody_knows(mine: Mine)
     (reminder,) = mine.take("other")
     assert "Reminder 1" in reminder.alerts[0].text
     with mine.store.transaction() as tx:
-        known = matters_of(tx)[MATTER]
-        acknowledge_matters(tx, {MATTER: known}, "ann", mine.now)
+        known = incidents_of(tx)[MATTER]
+        acknowledge_incidents(tx, {MATTER: known}, "ann", mine.now)
     mine.now += 3 * DAY
     follow_up.run_once(mine.store, mine.way, {}, mine.now)
     assert mine.take("other") == []
@@ -436,8 +436,9 @@ def test_a_poll_that_finds_nothing_is_told_at_once(mine: Mine) -> None:
     mine.now += 31 * DAY
     _arrives(mine)
     assert mine.kinds("other") == ["watch.recovered"]
-    for table in ("matters", "absences"):
-        assert mine.rows(table) == 0, table
+    assert mine.rows("absences") == 0
+    with mine.store.transaction() as tx:
+        assert incidents_of(tx) == {}
 
 
 def test_a_provider_that_cannot_listen_is_told_at_once_and_the_next_time_counts(

@@ -19,8 +19,8 @@ from made_up import emptied
 from watched import CHANNEL, Watched, one
 
 from renewal_watch.model.policy import Match
+from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.incidents.lapses import put_lapse
-from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
 from renewal_watch.store.incidents.silences import add_silence
 from renewal_watch.store.numbers import find_number
 
@@ -176,7 +176,7 @@ def test_a_missing_number_is_critical_until_it_is_explained_or_acknowledged(watc
     said = run("-v", state=CRITICAL)
     assert "RENEWAL CRITICAL - 1 missing: +15550000000 |" in said  # the other went as it was meant to
     with watch.store.transaction() as tx:
-        acknowledge_matters(tx, matters_of(tx), "anna", T0)
+        acknowledge_incidents(tx, incidents_of(tx), "anna", T0)
     said = run("-v", state=OK)
     assert "set aside: 1 acknowledged or hidden" in said
     assert "set aside: +15550000000 missing: acknowledged by anna" in said
@@ -201,8 +201,8 @@ def test_what_is_acknowledged_silenced_muted_or_meant_to_lapse_is_set_aside(watc
     watch.configure(CHANNEL + rules)
     watch.poll(*(one(index, 2) for index in range(5)), at=T0)
     with watch.store.transaction() as tx:
-        acknowledge_matters(
-            tx, {key: one for key, one in matters_of(tx).items() if key.number_id == "phone-0"}, "anna", T0
+        acknowledge_incidents(
+            tx, {key: one for key, one in incidents_of(tx).items() if key.number_id == "phone-0"}, "anna", T0
         )
         add_silence(tx, Match(ids=("phone-1",)), (), T0 + DAY, "anna", "", T0)
         put_lapse(tx, find_number(tx, "phone-2")[2], "anna", "", T0)
@@ -225,7 +225,9 @@ def test_what_is_acknowledged_silenced_muted_or_meant_to_lapse_is_set_aside(watc
 def test_an_acknowledgement_of_one_thing_hides_no_other(watch: Watched, run: Run) -> None:
     watch.poll(one(0, 2, current_status="suspended"), at=T0)
     with watch.store.transaction() as tx:
-        acknowledge_matters(tx, {key: one for key, one in matters_of(tx).items() if key.topic == "renewal"}, "anna", T0)
+        acknowledge_incidents(
+            tx, {key: one for key, one in incidents_of(tx).items() if key.topic == "renewal"}, "anna", T0
+        )
     assert "1 suspended: +15550000000 - set aside: 1" in run(state=CRITICAL)
 
 
@@ -285,7 +287,7 @@ def test_wrong_usage_is_unknown_on_standard_output(watch: Watched, words: tuple[
     assert said in called("--config", str(watch.path), *words, state=UNKNOWN).stdout
 
 
-def test_wrong_options_before_another_command_are_its_own_matter() -> None:
+def test_wrong_options_before_another_command_are_its_own_incident() -> None:
     commands.call(None, "--bogus", "config", "check", code=2)
 
 

@@ -31,7 +31,7 @@ RESTORE = "put a backup back: renewal-watch db restore FILE"
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real watch: numbers on several pages of the file, changes, alerts that wait, matters, a silence."""
+    """A real watch: numbers on several pages of the file, changes, alerts that wait, incidents, a silence."""
     made = Watched(tmp_path_factory.mktemp("watched"))
     made.poll(*(one(number, 40) for number in range(1, 300)))
     made.poll(*(one(number, 1, current_status="suspended") for number in range(1, 40)), at=T0 + timedelta(days=39))
@@ -109,16 +109,16 @@ LOGICAL: list[tuple[str, str, str]] = [
     ("DELETE FROM environments", "polls", "2 rows whose environment_id is not in the table environments"),
     ("DELETE FROM delivery_alerts", "deliveries", "that wait without an alert, such as id 1"),
     (
-        "UPDATE matters SET alert_id = 90000",
-        "matters",
+        "UPDATE incidents SET alert_id = 90000",
+        "incidents",
         "whose alert_id is not in the table alerts",
     ),
     (
-        "UPDATE matters SET number_id = number_id + 90000",
-        "matters",
+        "UPDATE incidents SET number_id = number_id + 90000",
+        "incidents",
         "whose number_id is not in the table numbers",
     ),
-    ("UPDATE matters SET environment_id = 9", "matters", "whose environment_id is not in the table environments"),
+    ("UPDATE incidents SET environment_id = 9", "incidents", "whose environment_id is not in the table environments"),
     (
         "INSERT INTO leases (name, token, instance, taken_at) VALUES ('a', 'b', 'c', '2026-11-23T12:00:00.000000Z')",
         "leases",
@@ -305,7 +305,7 @@ def test_a_page_of_noise_anywhere_is_found_without_a_traceback(path: Path, place
 @SQLITE_ONLY
 def test_rows_are_saved_from_under_a_damaged_index_as_it_was_said(path: Path, tmp_path: Path) -> None:
     flipped(path, "numbers_by_renewal")
-    flipped(path, "sqlite_autoindex_matters_1")
+    flipped(path, "incidents_open")
     before = configured(tmp_path)
     assert "db copy --to" in run(before, "db", "check", code=1).output
     run(before, "db", "copy", "--to", f"sqlite:///{path}.new")

@@ -39,7 +39,7 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment, EnvironmentFile
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import environment_states
-from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.text import REDACTOR
 from renewal_watch.timed import follow_up
@@ -502,7 +502,7 @@ class Told:
 
     def open(self) -> set[str]:
         with self.store.transaction() as tx:
-            return {key.topic for key in matters_of(tx)}
+            return {key.topic for key in incidents_of(tx)}
 
 
 @pytest.fixture
@@ -555,7 +555,7 @@ def test_machines_that_share_a_database_tell_of_their_own_files(told: Told) -> N
 
 
 @BOTH
-def test_matters_of_an_environment_whose_file_broke_outlive_a_restart_and_those_of_a_removed_one_end(
+def test_incidents_of_an_environment_whose_file_broke_outlive_a_restart_and_those_of_a_removed_one_end(
     told: Told,
 ) -> None:
     """Who acknowledged what must not be forgotten over a typing mistake; a day later it was no mistake."""

@@ -26,10 +26,10 @@ from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
-from renewal_watch.model.alerts import Acknowledgement, Delivery, Flap, Key, Matter, Severity, Suppressor
+from renewal_watch.model.alerts import Acknowledgement, Delivery, Flap, Incident, Key, Severity, Suppressor
 from renewal_watch.model.numbers import Listing
 from renewal_watch.model.policy import Match, Policy, Record, Rule, Silence
-from renewal_watch.notify import flaps, matters, suppression
+from renewal_watch.notify import flaps, incidents, suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Situation
 from renewal_watch.operations import dispatch, poll
@@ -38,15 +38,15 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Escalation, Flapping, Reminders
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_state, environment_states
-from renewal_watch.store.incidents.lapses import drop_lapse, list_lapsing, put_lapse
-from renewal_watch.store.incidents.matters import (
-    acknowledge_matters,
-    due_matters,
+from renewal_watch.store.incidents.incidents import (
+    acknowledge_incidents,
+    due_incidents,
     flaps_of,
+    incidents_of,
     keep_flaps,
-    keep_matters,
-    matters_of,
+    keep_incidents,
 )
+from renewal_watch.store.incidents.lapses import drop_lapse, list_lapsing, put_lapse
 from renewal_watch.store.incidents.silences import add_silence, close_silence, list_silences
 from renewal_watch.store.numbers import find_number, fleet_of
 from renewal_watch.store.outbox.alerts import list_alerts
@@ -165,15 +165,15 @@ class World:
             for one in found
         ]
 
-    def matter(self, key: Key) -> Matter | None:
+    def incident(self, key: Key) -> Incident | None:
         with self.store.transaction() as tx:
-            return matters_of(tx).get(key)
+            return incidents_of(tx).get(key)
 
     def acknowledge(self, *keys: Key, by: str = "ann") -> None:
         """As ``renewal-watch ack`` does; without keys all that is open."""
         with self.store.transaction() as tx:
-            known = matters_of(tx)
-            acknowledge_matters(tx, {key: known[key] for key in keys or tuple(known)}, by, self.now)
+            known = incidents_of(tx)
+            acknowledge_incidents(tx, {key: known[key] for key in keys or tuple(known)}, by, self.now)
 
     def silence(self, match: Match = ONE, *kinds: str, **length: float) -> int:
         with self.store.transaction() as tx:
@@ -426,7 +426,7 @@ ALL_EVERY_DAY = Reminders(critical_every="1d", warning_every="1d", max_times=100
         pytest.param(_back, _with(current_status="suspended"), "status.changed", _unconfigured, id="not configured"),
     ],
 )
-def test_reminders_end_with_their_matter(
+def test_reminders_end_with_their_incident(
     world: World,
     before: Callable[[World], None],
     trouble: Callable[[World], None] | None,
@@ -452,7 +452,7 @@ def test_reminders_end_with_their_matter(
     later = [one for _ in range(4) for one in world.after(days=1)]
     assert [one for one in later if one.kind == kind] == []
     with world.store.transaction() as tx:
-        assert [matter.kind for matter in matters_of(tx).values() if matter.kind == kind] == []
+        assert [incident.kind for incident in incidents_of(tx).values() if incident.kind == kind] == []
 
 
 def test_a_missing_number_is_reminded_of_as_missing_and_nothing_else(world: World) -> None:
@@ -530,10 +530,10 @@ def test_what_is_less_than_critical_is_told_again_where_it_is_wanted(
     assert kinds(world.after(hours=1)) == told
 
 
-def test_what_nobody_wants_again_costs_no_matter(world: World) -> None:
+def test_what_nobody_wants_again_costs_no_incident(world: World) -> None:
     world.has(left=3)
     assert kinds(world.poll()) == ["renewal.upcoming"]
-    assert world.matter(RENEWAL) is None
+    assert world.incident(RENEWAL) is None
 
 
 def test_nobody_is_reminded_of_what_is_acknowledged_until_it_gets_worse(world: World) -> None:
@@ -550,7 +550,7 @@ def test_nobody_is_reminded_of_what_is_acknowledged_until_it_gets_worse(world: W
     assert natures(world.after(days=1)) == ["reminder"], "reminders go on"
 
 
-def test_a_matter_that_ended_and_came_again_counts_from_the_start(world: World) -> None:
+def test_an_incident_that_ended_and_came_again_counts_from_the_start(world: World) -> None:
     world.way = Routing(channels=(CHAT,), reminders=Reminders(max_times=2))
     world.has(current_status="suspended")
     world.poll()
@@ -843,9 +843,9 @@ def test_what_a_silence_hides_is_written_with_the_reason_and_told_to_nobody(worl
     hidden, told = sorted(world.poll(), key=lambda one: one.text)
     assert (hidden.channels, hidden.hidden) == ((), f"silence {pk} of ann until 2026-11-23 18:00 UTC")
     assert (told.channels, told.hidden) == (("chat",), None), "the other number is not silenced"
-    matter = world.matter(STATUS)
-    assert matter is not None
-    assert (matter.told_at, matter.hider) == (None, f"silence:{pk}")
+    incident = world.incident(STATUS)
+    assert incident is not None
+    assert (incident.notified_at, incident.suppressor) == (None, f"silence:{pk}")
     assert world.after(hours=4, minutes=59) == []
 
 
@@ -873,7 +873,7 @@ def test_the_end_of_a_silence_tells_what_still_holds_once_and_why_it_comes_now(w
     world.reopen()
     assert world.turn() == []
     assert world.after(hours=23, minutes=59) == []
-    assert natures(world.after(minutes=1)) == ["reminder"], "from here on it is a matter like any other"
+    assert natures(world.after(minutes=1)) == ["reminder"], "from here on it is an incident like any other"
 
 
 def test_what_a_silence_hid_is_told_with_the_days_left_of_that_day(world: World) -> None:
@@ -937,9 +937,9 @@ def test_where_two_silences_overlap_the_longer_one_hides(world: World) -> None:
     longer = world.silence(Match(environments=("production",)), hours=5)
     world.poll()
     assert world.after(hours=2) == []
-    matter = world.matter(STATUS)
-    assert matter is not None
-    assert matter.hider == f"silence:{longer}"
+    incident = world.incident(STATUS)
+    assert incident is not None
+    assert incident.suppressor == f"silence:{longer}"
     (told,) = world.after(hours=3)
     assert f"silence {longer} of ann" in told.text
 
@@ -979,9 +979,9 @@ def test_a_reminder_that_comes_due_within_a_silence_waits_for_its_end(world: Wor
     world.now += timedelta(hours=20)
     pk = world.silence(hours=10)
     assert world.after(hours=4) == []
-    matter = world.matter(STATUS)
-    assert matter is not None
-    assert matter.hider == f"silence:{pk}"
+    incident = world.incident(STATUS)
+    assert incident is not None
+    assert incident.suppressor == f"silence:{pk}"
     assert world.after(hours=5, minutes=59) == []
     (told,) = world.after(minutes=1)
     assert told.nature == "release"
@@ -1050,7 +1050,7 @@ def test_a_number_that_is_to_stay_after_all_is_told_as_it_is_now(world: World) -
     assert hidden.hidden == "it is meant to lapse (ann, 2026-11-23 12:00 UTC)"
     assert world.after(hours=23) == []
     with world.store.transaction() as tx:
-        assert drop_lapse(tx, "production", known)
+        assert drop_lapse(tx, "production", known, world.now)
     (told,) = world.after(hours=1)
     assert (told.nature, told.kind) == ("release", "renewal.upcoming")
     assert "will be lost in 2 days" in told.text
@@ -1159,10 +1159,10 @@ def test_what_is_muted_by_other_rules_as_well_is_not_told_when_the_rules_change(
     world.poll()
     world.way = Routing(channels=(CHAT,), rules=rules)
     assert world.after(hours=1) == []
-    matter = world.matter(STATUS)
-    assert matter is not None
-    assert matter.hider == f"rule:{world.way.mark}", "it is not looked at again at each turn"
-    assert matter.hidden == f"the rule {rules[0].name} mutes it"
+    incident = world.incident(STATUS)
+    assert incident is not None
+    assert incident.suppressor == f"rule:{world.way.mark}", "it is not looked at again at each turn"
+    assert incident.suppressed == f"the rule {rules[0].name} mutes it"
 
 
 def test_a_rule_that_mutes_what_was_told_ends_its_reminders(world: World) -> None:
@@ -1243,13 +1243,13 @@ def test_what_goes_to_and_fro_is_told_once_as_that_and_again_when_it_has_settled
     (settled,) = world.after(minutes=1)
     assert (settled.kind, settled.severity, settled.channels) == ("flapping.ended", "info", ("chat",))
     assert "status has not changed for 1 d. Nothing about it is open." in settled.text
-    assert world.matter(STATUS) is None
+    assert world.incident(STATUS) is None
     assert world.turn() == []
     (anew,) = goes_to_and_fro(world, "suspended")
     assert anew.hidden is None, "it counts from the start"
 
 
-def test_what_settles_in_trouble_says_so_and_is_a_matter_from_there_on(world: World) -> None:
+def test_what_settles_in_trouble_says_so_and_is_an_incident_from_there_on(world: World) -> None:
     world.has()
     world.poll()
     goes_to_and_fro(world, *("suspended", "active") * 2, "suspended")
@@ -1259,9 +1259,9 @@ def test_what_settles_in_trouble_says_so_and_is_a_matter_from_there_on(world: Wo
     assert (settled.kind, settled.severity) == ("flapping.ended", "critical")
     assert "What holds now: " in settled.text
     assert "suspended" in settled.text
-    matter = world.matter(STATUS)
-    assert matter is not None
-    assert (matter.told_at, matter.hider) == (world.now, None)
+    incident = world.incident(STATUS)
+    assert incident is not None
+    assert (incident.notified_at, incident.suppressor) == (world.now, None)
     (reminder,) = world.after(days=1)
     assert (reminder.nature, reminder.severity) == ("reminder", "critical")
     world.fleet["phone-1"]["current_status"] = "active"
@@ -1297,7 +1297,7 @@ def test_other_topics_of_a_number_that_flaps_are_told(world: World) -> None:
 
 
 def test_what_settled_says_what_is_open_though_it_was_told_meanwhile(world: World) -> None:
-    """Auto-renewal is counted apart from the renewal that it is about, but ends in the same matter."""
+    """Auto-renewal is counted apart from the renewal that it is about, but ends in the same incident."""
     world.has(left=1)
     world.poll()
     for count in range(5):
@@ -2033,66 +2033,87 @@ def test_who_was_paused_for_hours_before_its_turn_sends_no_second_digest(
     assert world.after(minutes=1) == []
 
 
-def test_of_all_matters_and_flaps_only_those_are_read_that_time_made_due(world: World) -> None:
+def test_of_all_incidents_and_flaps_only_those_are_read_that_time_made_due(world: World) -> None:
     """What the database leaves out is what the rules would: with many thousands open, each turn reads a few."""
     now, escalation = T0, Escalation(after="4h", channels=("boss",))
     reminders = Reminders(critical_every="1d", warning_every="2d", max_times=3)
     way = Routing(channels=(CHAT, BOSS), reminders=reminders, escalation=escalation)
-    hiders = (None, "silence:1", "silence:2", "lapse", "flapping", f"nobody:{way.mark}", "rule:of another time")
+    suppressors = (None, "silence:1", "silence:2", "lapse", "flapping", f"nobody:{way.mark}", "rule:of another time")
     active = [Silence(pk=2, match=ONE, kinds=(), starts_at=now - DAY, ends_at=now + DAY, author="ops", comment="works")]
     told = (None, now - DAY + H / 3600, now - DAY, now - 2 * DAY)
     made = {
-        Key(place, "", f"matter {count}"): Matter(
+        Key(place, "", f"incident {count}"): Incident(
+            id=count + 10,
+            name=f"i{count}",
             alert_id=count,
             kind="number.suspended",
             severity=severity,
             rank=0,
             opened_at=now - 3 * DAY,
-            told_at=told_at,
+            notified_at=told_at,
             reminded=reminded,
-            hidden=hider,
-            hider=hider and Suppressor(hider),
+            suppressed=suppressor,
+            suppressor=suppressor and Suppressor(suppressor),
             ack=ack,
             urgent_at=urgent_at,
             escalated_at=escalated_at,
         )
-        for count, (place, severity, told_at, reminded, hider, ack, urgent_at, escalated_at) in enumerate(
+        for count, (place, severity, told_at, reminded, suppressor, ack, urgent_at, escalated_at) in enumerate(
             product(
                 ("here", "gone"),
                 Severity,
                 told,
                 (0, 3),
-                hiders,
+                suppressors,
                 (None, Acknowledgement(at=now, by="ops", rank=0)),
                 (None, now - 4 * H + H / 3600, now - 4 * H),
                 (None, now),
             )
         )
     }
-    of_lapsing = Matter(
-        alert_id=1, kind="renewal.upcoming", severity=Severity.warning, rank=0, opened_at=now, hider=suppression.LAPSE
+    of_lapsing = Incident(
+        id=1,
+        name="l",
+        alert_id=1,
+        kind="renewal.upcoming",
+        severity=Severity.warning,
+        rank=0,
+        opened_at=now,
+        suppressor=suppression.LAPSE,
     )
     made |= {
-        Key("production", number, kind): replace(of_lapsing, kind=kind)
-        for number in ("phone-1", "phone-2")
-        for kind in ("renewal.upcoming", "number.suspended")
+        Key("production", number, kind): replace(of_lapsing, id=pk, kind=kind)
+        for pk, (number, kind) in enumerate(
+            product(("phone-1", "phone-2"), ("renewal.upcoming", "number.suspended")), start=2
+        )
     }
     world.has("phone-1")
     world.has("phone-2")
     world.poll()
-    absence = Matter(alert_id=1, kind="number.missing", severity=Severity.critical, rank=0, opened_at=T0, told_at=now)
+    absence = Incident(
+        id=9,
+        name="a",
+        alert_id=1,
+        kind="number.missing",
+        severity=Severity.critical,
+        rank=0,
+        opened_at=T0,
+        notified_at=now,
+    )
     quiet = {Key("here", "", str(ago)): Flap((now - 3 * DAY, now - ago)) for ago in (H, DAY - H / 3600, DAY, 2 * DAY)}
     with world.store.transaction() as tx:
         for name in ("here", "gone"):
             environment_state(tx, name)
         put_lapse(tx, fleet_of(tx, environment_state(tx, "production")[0])["phone-1"], "ops", "goes", now)
-        keep_matters(tx, {**made, Key("gone", "", "presence"): absence})
+        keep_incidents(tx, {**made, Key("gone", "", "presence"): absence}, now)
         keep_flaps(tx, quiet)
         known = Situation(silences=active, lapses=list_lapsing(tx))
-        found = due_matters(tx, active, way, now)
+        found = due_incidents(tx, active, way, now)
         assert found == {key: made[key] for key in found}
         assert found.keys() == {
-            key for key, one in made.items() if key.environment != "gone" and matters.is_due(key, one, known, way, now)
+            key
+            for key, one in made.items()
+            if key.environment != "gone" and incidents.is_due(key, one, known, way, now)
         }
         assert [key[1:] for key in found if key.environment == "production"] == [
             ("phone-1", "number.suspended"),

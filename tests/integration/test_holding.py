@@ -1,6 +1,6 @@
 """Messages that wait on a real SQLite file: quiet hours, the cap of a channel, and what becomes one message.
 
-``World.offers`` is what the outbox gives a channel and takes as sent; where the words of a message matter it goes through
+``World.offers`` is what the outbox gives a channel and takes as sent; where the words of a message incident it goes through
 the real sender to a receiver on loopback.
 """
 

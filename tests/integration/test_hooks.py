@@ -800,7 +800,7 @@ def test_2xx_is_delivered(web: HttpReceiver, status: int) -> None:
 
 
 @pytest.mark.parametrize("body", [b"x" * 3_000_000, b"x" * 2000])
-def test_what_stands_in_a_2xx_does_not_matter(web: HttpReceiver, body: bytes) -> None:
+def test_what_stands_in_a_2xx_does_not_incident(web: HttpReceiver, body: bytes) -> None:
     """It was taken: whether the rest of the answer drips or is huge must not have it told again."""
     web.answers(Answer(200, body, how="drip" if len(body) < 10_000 else "whole"))
     began = time.monotonic()

@@ -281,7 +281,7 @@ def test_a_sequence_never_falls_and_grows_with_every_change(made: Watched, steps
         if step in ("lapse", "keep"):
             with made.store.transaction() as tx:
                 _, key, known = find_number(tx, "phone-1")
-                (put_lapse(tx, known, "me", "", at) if step == "lapse" else drop_lapse(tx, "production", known))
+                (put_lapse(tx, known, "me", "", at) if step == "lapse" else drop_lapse(tx, "production", known, at))
                 note_action(tx, "lapse" if step == "lapse" else "lapse withdrawn", "me", "", known, key, at)
         for by_day in (False, True):
             for event in made.events(at + timedelta(minutes=1), by_day=by_day):

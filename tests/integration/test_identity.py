@@ -20,8 +20,8 @@ from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.store.history import history_of
+from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.incidents.lapses import put_lapse
-from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
 from renewal_watch.store.numbers import find_number
 from renewal_watch.store.outbox.alerts import list_alerts
 
@@ -82,14 +82,14 @@ def test_marks_and_history_follow_a_number_to_its_new_id_also_where_two_change_p
     account.poll("main", lost("a", one), lost("b", two), *REST)
     with account.store.transaction() as tx:
         put_lapse(tx, find_number(tx, one)[2], "anna", "", T0)
-        acknowledge_matters(tx, matters_of(tx, find_number(tx, two)[2]), "bert", T0)
+        acknowledge_incidents(tx, incidents_of(tx, find_number(tx, two)[2]), "bert", T0)
     assert account.poll("main", lost("b", one), lost("a", two), *REST) == []
     assert account.poll("main", lost("x", one), lost("a", two), *REST) == []
     for wanted in (one, "x"):
         assert account.find(wanted) == ("main", "x"), wanted
     with account.store.transaction() as tx:
         assert find_number(tx, one)[2].lapse is not None
-        assert [matter.ack is not None for matter in matters_of(tx, find_number(tx, two)[2]).values()] == [True]
+        assert [incident.ack is not None for incident in incidents_of(tx, find_number(tx, two)[2]).values()] == [True]
         assert [change["what"] for change in history_of(tx, find_number(tx, one)[2], 1)] == [
             "listed",
             "changed",
@@ -103,7 +103,7 @@ def test_a_number_that_moves_to_another_environment_is_not_missing_and_its_marks
     account.poll("sub", *(entry(f"sub-{i}", number=f"+1888000{i}") for i in range(3)))
     with account.store.transaction() as tx:
         put_lapse(tx, find_number(tx, number)[2], "anna", "", T0)
-        acknowledge_matters(tx, matters_of(tx, find_number(tx, number)[2]), "bert", T0)
+        acknowledge_incidents(tx, incidents_of(tx, find_number(tx, number)[2]), "bert", T0)
     there = (lost("s", number), *(entry(f"sub-{i}", number=f"+1888000{i}") for i in range(3)))
     assert account.poll("sub", *there) == ["number.added", "status.changed"]
     assert account.poll("main", *REST) == ["number.moved"]
@@ -112,8 +112,8 @@ def test_a_number_that_moves_to_another_environment_is_not_missing_and_its_marks
     with account.store.transaction() as tx:
         known = find_number(tx, number)[2]
         assert known.lapse is not None
-        assert [matter.ack.by for matter in matters_of(tx, known).values() if matter.ack] == ["bert"]
-        assert {key.environment for key in matters_of(tx)} == {"sub"}
+        assert [incident.ack.by for incident in incidents_of(tx, known).values() if incident.ack] == ["bert"]
+        assert {key.environment for key in incidents_of(tx)} == {"sub"}
     assert account.poll("main", lost("a", number), *REST) == ["number.returned"]
 
 
@@ -126,7 +126,7 @@ def test_a_number_that_was_missing_before_the_other_environment_was_read_is_foun
     assert "renewal.upcoming" not in account.poll("sub", moved)  # it was told where it was before
     assert account.poll("main", *REST) == ["number.moved"]
     with account.store.transaction() as tx:
-        assert matters_of(tx) == {}
+        assert incidents_of(tx) == {}
 
 
 def test_an_id_that_is_taken_over_by_another_number_leaves_the_old_rental_its_history(account: Account) -> None:

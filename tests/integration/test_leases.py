@@ -50,7 +50,7 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Canary, Escalation, Flapping, Reminders
 from renewal_watch.store.environments import environment_state, schedule_of
-from renewal_watch.store.incidents.matters import keep_flaps, matters_of
+from renewal_watch.store.incidents.incidents import incidents_of, keep_flaps
 from renewal_watch.store.incidents.timers import set_fired
 from renewal_watch.store.leases import (
     ALIVE,
@@ -384,7 +384,7 @@ def test_that_a_lost_daemon_is_back_is_told(world: World) -> None:
         assert b.turn() == []
         assert b.way.reminders.interval(Severity.warning) is None
     with world.store.reading() as tx:
-        assert matters_of(tx) == {}
+        assert incidents_of(tx) == {}
         assert "host-a is back" in list_alerts(tx)[0]["text"]
 
 
@@ -397,7 +397,7 @@ def test_what_ends_is_not_reminded_of_in_the_same_turn(world: World) -> None:
     world.join("a")
     assert sorted(b.turn()) == ["inventory.invalid", "watch.recovered"]
     with world.store.reading() as tx:
-        assert matters_of(tx) == {}
+        assert incidents_of(tx) == {}
 
 
 def test_a_machine_that_stays_away_is_not_thought_of_for_ever(world: World) -> None:
@@ -410,7 +410,7 @@ def test_a_machine_that_stays_away_is_not_thought_of_for_ever(world: World) -> N
     world.goes_on(ALIVE, "b")
     assert b.turn() == []
     with world.store.reading() as tx:
-        assert matters_of(tx) == {}
+        assert incidents_of(tx) == {}
 
 
 def test_a_daemon_that_was_started_anew_on_its_machine_is_not_told(world: World) -> None:
@@ -468,7 +468,7 @@ def test_an_inventory_that_one_machine_cannot_read_is_told_once(world: World) ->
     assert a.turn() == []
     assert b.turn(["line 3: no number"]) == []
     with world.store.reading() as tx:
-        assert [key.topic for key in matters_of(tx)] == ["inventory on host-b"]
+        assert [key.topic for key in incidents_of(tx)] == ["inventory on host-b"]
 
 
 def test_a_channel_that_only_one_has_is_reminded_of_by_that_one(world: World) -> None:
@@ -488,7 +488,7 @@ def test_a_channel_that_only_one_has_is_reminded_of_by_that_one(world: World) ->
     with world.store.transaction() as tx:
         settle_failed(tx, message, "no", both, world.now, 0.5)
     with world.store.reading() as tx:
-        assert [key.topic for key in matters_of(tx)] == ["channel desk"]
+        assert [key.topic for key in incidents_of(tx)] == ["channel desk"]
     world.goes_on(timedelta(hours=1), "a", "b")
     assert b.turn() == []
     assert a.turn() == ["channel.failing"]
@@ -497,7 +497,7 @@ def test_a_channel_that_only_one_has_is_reminded_of_by_that_one(world: World) ->
     world.goes_on(timedelta(hours=1), "b")
     assert b.turn() == []
     with world.store.reading() as tx:
-        assert matters_of(tx) == {}, "nobody has it any more"
+        assert incidents_of(tx) == {}, "nobody has it any more"
 
 
 def test_a_canary_that_only_one_has_is_followed_by_that_one(world: World) -> None:
@@ -1056,8 +1056,10 @@ def test_a_connection_that_is_cut_in_the_middle_costs_the_step_and_nothing_else(
 ) -> None:
     store = opened(path_of(world.store))
     deeds: dict[str, Callable[[Transaction], object]] = {
-        "many rows": lambda tx: tx.many("UPDATE matters SET hider = ? WHERE number_id = ?", [("x", 1), ("y", 2)]),
-        "one row": lambda tx: tx.rows("UPDATE matters SET hider = ? WHERE number_id = ?", ("x", 1)),
+        "many rows": lambda tx: tx.many(
+            "UPDATE incidents SET suppressor = ? WHERE number_id = ?", [("x", 1), ("y", 2)]
+        ),
+        "one row": lambda tx: tx.rows("UPDATE incidents SET suppressor = ? WHERE number_id = ?", ("x", 1)),
         "a copy": lambda tx: tx.put(rates, ("token", "next_at"), [("x", "y"), ("z", "y")]),
         "a question": outbox_counts,
     }

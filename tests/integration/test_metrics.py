@@ -30,8 +30,8 @@ from renewal_watch.database.revision import HEAD
 from renewal_watch.diagnostics import metrics, metrics_base, metrics_fleet, metrics_service
 from renewal_watch.model.policy import Match
 from renewal_watch.notify.routing import Routing
+from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.incidents.lapses import put_lapse
-from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
 from renewal_watch.store.incidents.silences import add_silence
 from renewal_watch.store.numbers import find_number
 from renewal_watch.store.outbox.deliveries import claim
@@ -183,16 +183,16 @@ def test_what_still_holds_is_told_by_kind_severity_and_who_knows(watch: Watched)
     watch.poll(one(0, 2), one(1, 2), one(2, 2), one(3, 10), at=T0 - HOUR)
     with watch.store.transaction() as tx:
         add_silence(tx, Match(ids=("phone-3",)), (), T0 + DAY, "anna", "", T0)
-        matters = {key: one for key, one in matters_of(tx).items() if key.number_id == "phone-1"}
-        acknowledge_matters(tx, matters, "anna", T0)
+        incidents = {key: one for key, one in incidents_of(tx).items() if key.number_id == "phone-1"}
+        acknowledge_incidents(tx, incidents, "anna", T0)
         _, _, known = find_number(tx, "phone-2")
         put_lapse(tx, known, "anna", "", T0)
     watch.poll(one(0, 2), one(1, 2), one(2, 1), one(3, 7), at=T0)
     found = samples(watch)
     upcoming = {"kind": "renewal.upcoming", "severity": "critical"}
-    assert value(found, "matters", **upcoming, state="open") == 1
-    assert value(found, "matters", **upcoming, state="acknowledged") == 1
-    assert value(found, "matters", kind="renewal.upcoming", severity="warning", state="hidden") == 1
+    assert value(found, "incidents", **upcoming, state="open") == 1
+    assert value(found, "incidents", **upcoming, state="acknowledged") == 1
+    assert value(found, "incidents", kind="renewal.upcoming", severity="warning", state="hidden") == 1
     assert value(found, "numbers_lapsing") == 1
 
 
@@ -224,8 +224,8 @@ def test_an_acknowledged_loss_is_told_apart_and_an_explained_one_not_at_all(watc
     watch.poll(*keeps, at=T0 - HOUR)
     assert value(samples(watch), "numbers_missing", state="open") == 1  # the other went as it was meant to
     with watch.store.transaction() as tx:
-        acknowledge_matters(
-            tx, {key: one for key, one in matters_of(tx).items() if key.number_id == "phone-0"}, "anna", T0
+        acknowledge_incidents(
+            tx, {key: one for key, one in incidents_of(tx).items() if key.number_id == "phone-0"}, "anna", T0
         )
     found = samples(watch)
     assert value(found, "numbers_missing", state="open") == 0

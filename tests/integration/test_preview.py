@@ -43,8 +43,8 @@ from renewal_watch.operations import poll
 from renewal_watch.operations.preview import _Today, look_ahead
 from renewal_watch.provider.simulator import next_month
 from renewal_watch.reports.silences import Told
+from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.incidents.lapses import put_lapse
-from renewal_watch.store.incidents.matters import acknowledge_matters, matters_of
 from renewal_watch.store.incidents.silences import add_silence
 from renewal_watch.store.numbers import find_number
 from renewal_watch.store.outbox.alerts import alerts_since, list_alerts
@@ -214,9 +214,9 @@ class House:
 
     def acknowledge(self, *names: str) -> None:
         with self.store.transaction() as tx:
-            those = {key: one for key, one in matters_of(tx).items() if key.number_id in names}
+            those = {key: one for key, one in incidents_of(tx).items() if key.number_id in names}
             assert those
-            acknowledge_matters(tx, those, "ann", self.now)
+            acknowledge_incidents(tx, those, "ann", self.now)
 
     def lapse(self, name: str) -> None:
         with self.store.transaction() as tx:

@@ -285,7 +285,7 @@ def test_a_pause_asked_of_one_environment_holds_back_all_with_its_token(bench: B
     assert len(provider.requests) == 1
     assert bench.waited == [], "and no thread waits for it"
     polled(stranger)
-    assert len(provider.requests) == 2, "another token is another matter"
+    assert len(provider.requests) == 2, "another token is another incident"
     with bench.store.transaction() as tx:
         kept = environment_state(tx, "staging")[2]
     assert kept.hold_until == T0 + 10 * MINUTE

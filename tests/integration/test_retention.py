@@ -32,8 +32,8 @@ from renewal_watch.database.schema import (
     deliveries,
     delivery_alerts,
     environments,
+    incidents,
     lapses,
-    matters,
     metadata,
     polls,
     silences,
@@ -54,8 +54,8 @@ from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.history import COUNTDOWN, difference, history_of, snapshot_at
 from renewal_watch.store.incidents.audit import note_action
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.lapses import put_lapse
-from renewal_watch.store.incidents.matters import matters_of
 from renewal_watch.store.incidents.silences import add_silence, close_silence
 from renewal_watch.store.numbers import find_number, fleet_of
 
@@ -458,8 +458,8 @@ def test_alerts_go_when_their_messages_ended_and_nothing_is_open(past: Past, mon
         old_alert(tx, 3, old, "sent", "pending")
         old_alert(tx, 4, old, "sent")  # still open
         tx.connection.execute(
-            insert(matters).values(
-                environment_id=1, number_id=0, topic="status", alert_id=4, kind="status.changed", severity=1, rank=0,
+            insert(incidents).values(
+                name="k", environment_id=1, number_id=0, topic="status", alert_id=4, kind="status.changed", severity=1, rank=0,
                 opened_at=old, reminded=0,
             )
         )  # fmt: skip
@@ -491,8 +491,8 @@ def test_one_open_alert_does_not_keep_all_that_was_told_with_it(past: Past, monk
             old_alert(tx, pk, JANUARY)
             tx.connection.execute(insert(delivery_alerts).values(delivery_id=10, alert_id=pk))
         tx.connection.execute(
-            insert(matters).values(
-                environment_id=1, number_id=0, topic="status", alert_id=20, kind="status.changed", severity=1, rank=0,
+            insert(incidents).values(
+                name="k", environment_id=1, number_id=0, topic="status", alert_id=20, kind="status.changed", severity=1, rank=0,
                 opened_at=JANUARY, reminded=0,
             )
         )  # fmt: skip
@@ -542,7 +542,7 @@ def test_what_is_let_go_is_not_told_again(past: Past) -> None:
     entries = [one("phone-1", at, JANUARY + 2 * DAY, auto_renewal=False, current_status="suspended")]
     past.polls(at, *entries)
     with past.store.transaction() as tx:
-        assert matters_of(tx)
+        assert incidents_of(tx)
         tx.connection.execute(update(deliveries).values(state="sent"))
     told = past.count(alerts)
     retention.prune(past.store, Limits.all_before(at + timedelta(hours=2)), at + timedelta(hours=3), lambda _: None)
@@ -551,7 +551,7 @@ def test_what_is_let_go_is_not_told_again(past: Past) -> None:
     past.polls(at + timedelta(hours=4), *entries)
     assert past.count(alerts) == before
     with past.reading() as tx:
-        assert Key("production", "phone-1", "renewal") in matters_of(tx)
+        assert Key("production", "phone-1", "renewal") in incidents_of(tx)
 
 
 # --- once a day -------------------------------------------------------------------------------------------------------

@@ -30,19 +30,24 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
 from renewal_watch.maintenance import integrity
 from renewal_watch.model import renewal_day, selectors
-from renewal_watch.model.alerts import Key, Matter, Severity
+from renewal_watch.model.alerts import Incident, Key, Severity
 from renewal_watch.model.numbers import Listing, PhoneNumber
 from renewal_watch.model.policy import Match, Policy, Rule
 from renewal_watch.model.tracking import Known
-from renewal_watch.notify.matters import is_reminder_due
+from renewal_watch.notify.incidents import is_reminder_due
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Escalation, Reminders
 from renewal_watch.store.environments import environment_state
+from renewal_watch.store.incidents.incidents import (
+    acknowledge_incidents,
+    flaps_of,
+    incidents_of,
+    take_back_acknowledgements,
+)
 from renewal_watch.store.incidents.lapses import drop_lapse, list_lapsing, put_lapse
-from renewal_watch.store.incidents.matters import acknowledge_matters, flaps_of, matters_of, take_back_acknowledgements
 from renewal_watch.store.incidents.silences import add_silence, close_silence, list_silences
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.numbers import fleet_of, parsed_of
@@ -83,7 +88,7 @@ class Phone:
 
 
 class Telling(NamedTuple):
-    """An alert as it stands in the database; ``opened_at`` names the matter that it belongs to, if it is one."""
+    """An alert as it stands in the database; ``opened_at`` names the incident that it belongs to, if it is one."""
 
     pk: int
     key: str
@@ -109,6 +114,12 @@ class Source:
         if isinstance(self.next, ApiError):
             raise self.next
         return self.next
+
+
+ASTRAY = """SELECT a.id FROM alerts a LEFT JOIN incidents i ON i.id = a.incident_id
+    WHERE a.incident_id IS NOT NULL AND (i.id IS NULL OR i.number_id <> a.number_id OR i.topic <> a.topic)"""
+UNLED = """SELECT i.id FROM incidents i LEFT JOIN alerts a ON a.id = i.alert_id
+    WHERE i.resolved_at IS NULL AND (a.incident_id IS NULL OR a.incident_id <> i.id)"""
 
 
 class World:
@@ -194,27 +205,27 @@ class World:
     def ack(self, name: str, *, withdraw: bool = False) -> None:
         """As the command does it."""
         with self.store.transaction() as tx:
-            mine = {key: one for key, one in matters_of(tx).items() if key.number_id == name}
+            mine = {key: one for key, one in incidents_of(tx).items() if key.number_id == name}
             if withdraw:
                 take_back_acknowledgements(tx, mine, self.now)
             else:
-                acknowledge_matters(tx, mine, "ada", self.now)
+                acknowledge_incidents(tx, mine, "ada", self.now)
 
     def lapse(self, name: str, *, withdraw: bool = False) -> None:
         with self.store.transaction() as tx:
             known = fleet_of(tx, environment_state(tx, "prod")[0]).get(name)
             if known is not None:
                 if withdraw:
-                    drop_lapse(tx, "prod", known)
+                    drop_lapse(tx, "prod", known, self.now)
                 else:
                     put_lapse(tx, known, "ada", "", self.now)
 
     # --- what is looked at ---
 
     @property
-    def matters(self) -> dict[Key, Matter]:
+    def incidents(self) -> dict[Key, Incident]:
         with self.store.transaction() as tx:
-            return matters_of(tx)
+            return incidents_of(tx)
 
     def kinds(self, *, told: bool = True) -> list[str]:
         """The kinds that were told, or hidden, in their order."""
@@ -223,25 +234,27 @@ class World:
     def _watched(self) -> _Watched:
         return _Watched(self)
 
-    def notice(self, before: dict[Key, Matter]) -> None:
-        """Look at the alerts and matters that a step left behind."""
+    def notice(self, before: dict[Key, Incident]) -> None:
+        """Look at the alerts and incidents that a step left behind."""
         with self.store.transaction() as tx:
-            after = matters_of(tx)
+            after = incidents_of(tx)
             fresh = list(_tellings(tx, self.told[-1].pk if self.told else 0, after))
+            assert tx.rows(ASTRAY).fetchall() == [], "an alert leads to an incident of something else"
+            assert tx.rows(UNLED).fetchall() == [], "no alert leads to an open incident"
         self.told += fresh
         for one in fresh:
             self.say(f"{one.at:%d %H:%M} {one.nature} {one.severity.name} {one.key} {one.hidden or one.channels}")
             assert bool(one.channels) != bool(one.hidden), "told, or hidden with a reason"
             assert not (one.nature in AGAIN and one.severity == Severity.info), "nobody is reminded of good news"
             self._known(one, before.get(one.place))
-        for key, matter in after.items():
-            assert (matter.hidden is None) == (matter.hider is None), key
-            assert matter.hidden != "", key
-            if matter.severity == Severity.critical and matter.told_at is None and matter.ack is None:
-                assert matter.hidden, f"{key} is neither told nor hidden"
+        for key, incident in after.items():
+            assert (incident.suppressed is None) == (incident.suppressor is None), key
+            assert incident.suppressed != "", key
+            if incident.severity == Severity.critical and incident.notified_at is None and incident.ack is None:
+                assert incident.suppressed, f"{key} is neither told nor hidden"
         self._told_in_time(fresh)
 
-    def _known(self, one: Telling, before: Matter | None) -> None:
+    def _known(self, one: Telling, before: Incident | None) -> None:
         """What somebody looks after is told again only if it is worse, or another fact."""
         if before is None or before.ack is None or one.hidden or one.opened_at != before.opened_at:
             return
@@ -265,44 +278,44 @@ class World:
             known, flaps = situation_of(tx, self.now), flaps_of(tx)
             fleet = fleet_of(tx, environment_state(tx, "prod")[0])
             parsed = parsed_of(tx, fleet.values())
-        for key, matter in known.matters.items():
-            if matter.ack is not None or key.environment != "prod":
+        for key, incident in known.incidents.items():
+            if incident.ack is not None or key.environment != "prod":
                 continue
             if key.topic != "presence" and key.number_id and fleet[key.number_id].missing_at is not None:
                 continue  # a missing number is told as missing; the rest goes on should it return
-            assert not is_reminder_due(matter, self.way, self.now), f"{key} is due"
-            if matter.hider is None:
-                assert matter.told_at or matter.severity < Severity.critical, f"{key} is not told"
+            assert not is_reminder_due(incident, self.way, self.now), f"{key} is due"
+            if incident.suppressor is None:
+                assert incident.notified_at or incident.severity < Severity.critical, f"{key} is not told"
                 continue
-            by, what = matter.hider.by, matter.hider.ref
+            by, what = incident.suppressor.by, incident.suppressor.ref
             number = parsed.get(key.number_id)
             one = selectors.subject("prod", number, self.way.inventory)
             holds = {
                 "silence": any(
-                    str(s.pk) == what and selectors.fits(s.match, one) and selectors.is_silenced(s.kinds, matter.kind)
+                    str(s.pk) == what and selectors.fits(s.match, one) and selectors.is_silenced(s.kinds, incident.kind)
                     for s in known.silences
                 ),
                 "lapse": (key.environment, key.number_id) in known.lapses,
                 "flapping": any(flap.since and place[:2] == key[:2] for place, flap in flaps.items()),
-                "rule": self.way.said(one).muted_by(matter.kind) is not None,
+                "rule": self.way.said(one).muted_by(incident.kind) is not None,
                 "nobody": not any(
-                    channel.takes(matter.kind, matter.severity, "prod") and not channel.by_rule_only
+                    channel.takes(incident.kind, incident.severity, "prod") and not channel.by_rule_only
                     for channel in self.way.channels
                 ),
             }
-            assert holds[by], f"{key} is hidden by {matter.hidden!r}, which does not hold any more"
+            assert holds[by], f"{key} is hidden by {incident.suppressed!r}, which does not hold any more"
         for name, one in fleet.items():
             for topic, severity in _bad(one, parsed[name], self.now):
                 key = Key("prod", name, topic)
                 newest = next((told for told in reversed(self.told) if told.place == key), None)
                 assert newest, f"nothing was ever written of {key}"
                 is_mild = newest.severity < severity and newest.opened_at is None  # as a lapse makes it
-                assert key in known.matters or is_mild, f"{key} holds and is forgotten"
+                assert key in known.incidents or is_mild, f"{key} holds and is forgotten"
         for told in self.told:
             if told.kind == "flapping.ended" and told.at == self.now and "All is well" in told.text:
                 topic = told.key.rpartition(" ")[2].replace("auto-renewal", "renewal")
                 place = Key(told.place.environment, told.place.number_id, topic)
-                assert place not in known.matters, f"{place} is not well"
+                assert place not in known.incidents, f"{place} is not well"
 
     def end(self) -> None:
         """In the end every message was delivered, and none twice."""
@@ -335,7 +348,7 @@ class _Watched:
         self.world = world
 
     def __enter__(self) -> None:
-        self.before = self.world.matters
+        self.before = self.world.incidents
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
@@ -353,7 +366,7 @@ def _bad(known: Known, number: PhoneNumber, now: datetime) -> Iterator[tuple[str
         yield "renewal", Severity.critical
 
 
-def _tellings(tx: Transaction, after: int, matters: dict[Key, Matter]) -> Iterator[Telling]:
+def _tellings(tx: Transaction, after: int, incidents: dict[Key, Incident]) -> Iterator[Telling]:
     """The alerts that were written after one."""
     channels: dict[int, list[str]] = {}
     joined = select(delivery_alerts.c.alert_id, deliveries.c.channel).join(
@@ -371,7 +384,7 @@ def _tellings(tx: Transaction, after: int, matters: dict[Key, Matter]) -> Iterat
         severity = Severity(row.severity)
         stage = 2 if row.kind == "renewal.overdue" else int(row.kind == "renewal.due" and row.days_left == 0)
         place = Key(row.environment or "", row.provider_id or "", row.topic or "")
-        matter = matters.get(place)
+        incident = incidents.get(place)
         yield Telling(
             pk=row.id,
             key="/".join((*filter(None, (place.environment, row.kind, place.number_id)), row.mark)),
@@ -384,7 +397,7 @@ def _tellings(tx: Transaction, after: int, matters: dict[Key, Matter]) -> Iterat
             hidden=row.hidden,
             channels=tuple(channels.get(row.id, ())),
             at=row.created_at,
-            opened_at=matter.opened_at if matter else None,
+            opened_at=incident.opened_at if incident else None,
         )
 
 
@@ -447,7 +460,7 @@ def act(world: World, what: str, *given: Any) -> None:
         elif what == "auto-renewal":
             phone.auto_renewal = not phone.auto_renewal
         elif what == "ack":
-            world.ack(name, withdraw=any(one.ack for key, one in world.matters.items() if key.number_id == name))
+            world.ack(name, withdraw=any(one.ack for key, one in world.incidents.items() if key.number_id == name))
         elif what == "lapse":
             with world.store.transaction() as tx:
                 lapses = list_lapsing(tx)
@@ -533,32 +546,32 @@ def test_a_number_that_returns_in_no_better_state_is_not_forgotten(
 ) -> None:
     """What was told before it went missing still holds: somebody is reminded."""
     world = watched(days=days, **phone)
-    assert place in world.matters
+    assert place in world.incidents
     for _ in range(2):
         world.now += H
         world.phones["phone-1"].is_listed = False
         world.poll()
-    assert place._replace(topic="presence") in world.matters, "and nothing else is told of while it is missing"
+    assert place._replace(topic="presence") in world.incidents, "and nothing else is told of while it is missing"
     world.now += H
     world.phones["phone-1"].is_listed = True
     world.poll()
     world.turn()
-    assert place in world.matters
-    assert world.matters[place].hidden is None
-    assert world.matters[place].told_at
+    assert place in world.incidents
+    assert world.incidents[place].suppressed is None
+    assert world.incidents[place].notified_at
 
 
 def test_a_number_that_returns_is_not_forgotten_though_a_rule_made_its_absence_mild(
     watched: Callable[..., World],
 ) -> None:
-    """No matter of its absence is open meanwhile; the suspension comes due, and is neither told nor over."""
+    """No incident of its absence is open meanwhile; the suspension comes due, and is neither told nor over."""
     world = watched(
         replace(PLAIN, rules=(Rule(name="mild", severities={"number.missing": "info"}),)), status="suspended"
     )
     for after in (H, H, 26 * H):
         sees(world, after, is_listed=False)
     sees(world, is_listed=True)
-    assert STATUS in world.matters
+    assert STATUS in world.incidents
 
 
 def test_an_acknowledgement_taken_back_after_a_silence_leaves_nothing_untold(watched: Callable[..., World]) -> None:
@@ -614,13 +627,13 @@ def test_what_flapped_and_stays_suspended_is_told_when_it_has_settled(
     world = watched(way)
     for status in ("suspended", "active", "suspended", "active", "suspended"):
         sees(world, status=status)
-    assert world.matters[STATUS].hider == (None if way.rules else "flapping"), "or each change is told"
+    assert world.incidents[STATUS].suppressor == (None if way.rules else "flapping"), "or each change is told"
     world.now += 25 * H
     world.turn()
     world.now += M
     world.turn()
-    assert world.matters[STATUS].hidden is None
-    assert world.matters[STATUS].told_at
+    assert world.incidents[STATUS].suppressed is None
+    assert world.incidents[STATUS].notified_at
     assert world.told[-1].channels == ("chat",)
     assert "suspended" in world.told[-1].text
 
@@ -643,7 +656,7 @@ def test_the_end_of_flapping_does_not_say_that_all_is_well_where_it_is_not(watch
     world.turn()
     ended = [one for one in world.told if one.kind == "flapping.ended"]
     assert ended
-    assert RENEWAL in world.matters
+    assert RENEWAL in world.incidents
     assert "All is well" not in ended[-1].text
 
 

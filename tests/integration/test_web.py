@@ -18,7 +18,7 @@ from renewal_watch.errors import ChannelError
 from renewal_watch.maintenance import restoring, saving
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.silences import add_silence
 from renewal_watch.store.numbers import fleet_of
 from renewal_watch.store.outbox.deliveries import claim
@@ -339,7 +339,7 @@ def test_the_title_says_how_much_waits_for_an_answer(visitor: Visitor) -> None:
     found = re.search(r"<title>\((\d+)\) Fleet", visitor.get("/").text)
     assert found
     with visitor.state.reading() as tx:
-        open_now = [one for one in matters_of(tx).values() if one.severity and not one.ack and not one.hidden]
+        open_now = [one for one in incidents_of(tx).values() if one.severity and not one.ack and not one.suppressed]
     assert int(found[1]) == len(open_now) > 0
 
 

@@ -13,9 +13,9 @@ from databases import BOTH, EITHER, impatient
 from made_up import emptied
 from watched import CHANNEL, Watched, one
 
-from renewal_watch.model.alerts import Matter
+from renewal_watch.model.alerts import Incident
 from renewal_watch.notify.routing import Routing
-from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import settle_failed
 from renewal_watch.store.outbox.waiting import outbox_counts
@@ -71,9 +71,9 @@ def visitor(stranger: Visitor) -> Visitor:
     return stranger
 
 
-def matter(visitor: Visitor) -> Matter:
+def incident(visitor: Visitor) -> Incident:
     with visitor.state.reading() as tx:
-        (found,) = matters_of(tx).values()
+        (found,) = incidents_of(tx).values()
     return found
 
 
@@ -87,7 +87,7 @@ def test_an_acknowledgement_and_its_end(visitor: Visitor) -> None:
     assert visitor.do("acknowledge", **NUMBER, comment="it is paid <b>tomorrow</b>") == (
         "ok: acknowledged: renewal (renewal.upcoming); no reminder until it gets worse, or in its next cycle"
     )
-    ack = matter(visitor).ack
+    ack = incident(visitor).ack
     assert ack
     assert (ack.by, ack.at) == ("web: Anna", T0)
     text = visitor.text(HERE)
@@ -96,7 +96,7 @@ def test_an_acknowledgement_and_its_end(visitor: Visitor) -> None:
     assert "Take the acknowledgement back" in text
     assert "<title>+15550000001" in visitor.get(HERE).text, "nothing waits for an answer any more"
     assert visitor.do("take-back", **NUMBER).startswith("ok: taken back: renewal (renewal.upcoming)")
-    assert matter(visitor).ack is None
+    assert incident(visitor).ack is None
     assert visitor.do("take-back", **NUMBER) == "bad: nobody acknowledged it, so there is nothing to take back"
 
 
@@ -162,12 +162,12 @@ def test_a_number_that_is_not_known_is_said(visitor: Visitor, deed: str) -> None
 def test_a_database_that_is_being_written_is_said_and_nothing_is_lost(visitor: Visitor, watched: Watched) -> None:
     impatient(visitor.state._writes.store())
     with watched.store.transaction() as tx:
-        assert matters_of(tx)
+        assert incidents_of(tx)
         token = visitor.token()
         answer = visitor.post("/do/acknowledge", {"token": token, **NUMBER})
         assert answer.status_code == 303
     assert "another process keeps it locked" in visitor.text(HERE)
-    assert matter(visitor).ack is None
+    assert incident(visitor).ack is None
     assert visitor.do("acknowledge", **NUMBER).startswith("ok:")
 
 
@@ -180,7 +180,7 @@ def test_a_name_is_cut_and_cleaned_before_it_is_kept(visitor: Visitor) -> None:
     visitor.http.cookies.clear()
     visitor.login("An\u202ena\x1b[31m" + "x" * 100)
     visitor.do("acknowledge", **NUMBER)
-    ack = matter(visitor).ack
+    ack = incident(visitor).ack
     assert ack
     assert ack.by.isprintable()
     assert len(ack.by) <= 66
@@ -188,6 +188,6 @@ def test_a_name_is_cut_and_cleaned_before_it_is_kept(visitor: Visitor) -> None:
     visitor.login("  ")
     visitor.do("take-back", **NUMBER)
     visitor.do("acknowledge", **NUMBER)
-    ack = matter(visitor).ack
+    ack = incident(visitor).ack
     assert ack
     assert ack.by == "web: somebody"

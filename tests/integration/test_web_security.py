@@ -24,7 +24,7 @@ from watched import CHANNEL, Watched, one
 from renewal_watch.config.loading import load
 from renewal_watch.errors import ConfigError
 from renewal_watch.settings.sections import Web
-from renewal_watch.store.incidents.matters import matters_of
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.web import security
 
 pytestmark = EITHER
@@ -475,7 +475,7 @@ def test_a_forged_form_does_nothing(visitor: Visitor, forgery: str, path: str) -
     answer = visitor.post(path, fields, headers=how.get("headers", {}))
     assert answer.status_code in (403, 415), answer.text
     with visitor.state.reading() as tx:
-        assert all(matter.ack is None for matter in matters_of(tx).values())
+        assert all(incident.ack is None for incident in incidents_of(tx).values())
 
 
 PROXIED = {  # Origin and Host as proxies hand them over

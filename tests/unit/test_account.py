@@ -107,7 +107,7 @@ class World:
         return Background(subjects=subjects, renews=self.renews)
 
     def read(self, **said: Any) -> list[str]:
-        """A reading an hour later; ``kind severity`` of what it tells, ``end`` for what is the end of a matter."""
+        """A reading an hour later; ``kind severity`` of what it tells, ``end`` for what is the end of an incident."""
         self.now += timedelta(hours=1)
         fresh = {name: talkover_account.content(name, what) for name, what in said.items()}
         before = dict(self.kept)
@@ -246,7 +246,7 @@ def test_a_mark_that_is_taken_back_while_the_request_is_open_makes_it_urgent() -
     assert world.read(releases=[request()]) == []
 
 
-def test_another_request_for_the_same_number_opens_the_matter_anew() -> None:
+def test_another_request_for_the_same_number_opens_the_incident_anew() -> None:
     world = World()
     world.read(releases=[request()])
     told = world.read(releases=[request(name="request-2", days_ago=0), request("cancelled")])
@@ -477,7 +477,7 @@ def test_another_card_that_expires_as_well_is_no_good_news() -> None:
         ("pm-9", [card(year=2026, month=11)], 1),
     ],
 )
-def test_only_the_card_that_is_charged_matters(card_id: str | None, cards: list[dict[str, Any]], told: int) -> None:
+def test_only_the_card_that_is_charged_incidents(card_id: str | None, cards: list[dict[str, Any]], told: int) -> None:
     assert len(World().read(topup=topup(payment_method_id=card_id), cards=cards)) == told
 
 

@@ -145,7 +145,7 @@ def test_a_number_may_demand_two_things() -> None:
         (None, None),  # nothing is open: released, or gone as it was meant to
     ],
 )
-def test_a_missing_number_is_as_bad_as_its_matter(severity: Severity | None, state: State | None) -> None:
+def test_a_missing_number_is_as_bad_as_its_incident(severity: Severity | None, state: State | None) -> None:
     place = Key("production", "phone-1", "presence")
     found = judged(one(2, is_missing=True, status="suspended"), severities={place: severity} if severity else {})
     assert [concern.state for concern in found] == ([] if state is None else [state])

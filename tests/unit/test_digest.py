@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch.model.alerts import Acknowledgement, Key, Matter, Severity, Suppressor
+from renewal_watch.model.alerts import Acknowledgement, Incident, Key, Severity, Suppressor
 from renewal_watch.model.policy import Match, Policy, Silence
 from renewal_watch.model.tracking import Cycle, Known, Lapse, Watch
 from renewal_watch.reports import digest
@@ -61,9 +61,17 @@ def _absence(at: datetime) -> Any:
     return Absence(3, int(at.timestamp()))
 
 
-def matter(**changes: Any) -> Matter:
-    return Matter(
-        **{"alert_id": 1, "kind": "status.changed", "severity": Severity.critical, "rank": 20, "opened_at": T0}
+def incident(**changes: Any) -> Incident:
+    return Incident(
+        **{
+            "id": 1,
+            "name": "k",
+            "alert_id": 1,
+            "kind": "status.changed",
+            "severity": Severity.critical,
+            "rank": 20,
+            "opened_at": T0,
+        }
         | changes
     )
 
@@ -343,24 +351,24 @@ def test_a_silence_is_said_with_whose_what_and_how_long(one: Silence, line: str)
 
 
 def test_what_each_silence_and_the_rules_hide_and_what_is_answered_is_counted() -> None:
-    matters = {
+    incidents = {
         Key("production", f"phone-{count}", "status"): one
         for count, one in enumerate(
             [
-                matter(hider=Suppressor("silence:1"), hidden="x"),
-                matter(hider=Suppressor("silence:1"), hidden="x"),
-                matter(hider=Suppressor("silence:11"), hidden="x"),
-                matter(hider=Suppressor("rule:abc"), hidden="x"),
-                matter(hider=Suppressor("nobody:abc"), hidden="x"),
-                matter(ack=Acknowledgement(T0, "ann", 20)),
-                matter(),
+                incident(suppressor=Suppressor("silence:1"), suppressed="x"),
+                incident(suppressor=Suppressor("silence:1"), suppressed="x"),
+                incident(suppressor=Suppressor("silence:11"), suppressed="x"),
+                incident(suppressor=Suppressor("rule:abc"), suppressed="x"),
+                incident(suppressor=Suppressor("nobody:abc"), suppressed="x"),
+                incident(ack=Acknowledgement(T0, "ann", 20)),
+                incident(),
             ]
         )
     }
     lapses = {("production", "phone-1"): "ann", ("production", "phone-2"): "ben"}
     assert [
         line.partition(": hides ")[2] or line
-        for line in said(silences=[silence(1), silence(11)], matters=matters, lapses=lapses)["NOT TOLD"]
+        for line in said(silences=[silence(1), silence(11)], incidents=incidents, lapses=lapses)["NOT TOLD"]
     ] == [
         "• rules mute 1 that still hold",
         "• 1 acknowledged and not ended",
@@ -371,7 +379,7 @@ def test_what_each_silence_and_the_rules_hide_and_what_is_answered_is_counted() 
 
 
 def test_what_is_open_and_told_is_nothing_that_nobody_is_told() -> None:
-    assert said(matters={Key("production", "phone-1", "status"): matter(told_at=T0)})["NOT TOLD"] == [
+    assert said(incidents={Key("production", "phone-1", "status"): incident(notified_at=T0)})["NOT TOLD"] == [
         "• nothing is silenced"
     ]
 

@@ -17,7 +17,7 @@ from test_rules import OFF, ON, D, H, World, on, phone
 
 from renewal_watch.detect import restate
 from renewal_watch.detect.restate import Restated
-from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.alerts import Alert, Incident, Key, Severity
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Lapse, Verdict
 
@@ -337,7 +337,7 @@ def test_a_number_that_goes_on_its_day_or_after_is_gone_as_meant(
     assert ("ask the provider" in world.text) == (severity == "warning")
 
 
-def test_a_number_that_goes_with_its_mark_leaves_no_matter_behind() -> None:
+def test_a_number_that_goes_with_its_mark_leaves_no_incident_behind() -> None:
     world = marked(1, **ON)
     polled(world, T0 + 2 * D, on(31), **ON)
     assert world.told[-1].kind == "lapse.renewed"
@@ -478,14 +478,14 @@ LOST = (
 )
 
 
-def matter(kind: str, severity: Severity = Severity.critical) -> Matter:
-    return Matter(alert_id=1, kind=kind, severity=severity, rank=20, opened_at=T0, told_at=T0)
+def incident(kind: str, severity: Severity = Severity.critical) -> Incident:
+    return Incident(id=1, name="k", alert_id=1, kind=kind, severity=severity, rank=20, opened_at=T0, notified_at=T0)
 
 
 def restated(world: World, topic: str, kind: str, now: datetime, name: str = NAME) -> Restated | None:
     return restate.restate(
         Key("prod", name, topic),
-        matter(kind),
+        incident(kind),
         world.parsed.get(name),
         world.fleet.get(name),
         world.watch,

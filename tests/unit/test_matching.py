@@ -526,7 +526,7 @@ def test_no_rules_and_rules_that_give_nothing_change_nothing(rules: list[Rule], 
 
 @QUICK
 @given(st.data())
-def test_the_order_of_two_rules_matters_only_for_the_keys_that_both_give(data: st.DataObject) -> None:
+def test_the_order_of_two_rules_incidents_only_for_the_keys_that_both_give(data: st.DataObject) -> None:
     keys = data.draw(st.permutations(list(GIFTS)))
     at = data.draw(st.integers(0, len(keys)))
     one = Rule(name="one", **data.draw(gifts(tuple(keys[:at]))))

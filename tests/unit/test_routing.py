@@ -11,12 +11,12 @@ from conftest import T0
 from made_up import entry, listing
 
 from renewal_watch.model import selectors
-from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Key, Matter, Severity, Suppressor
+from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Incident, Key, Severity, Suppressor
 from renewal_watch.model.facts import Written
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Record, Rule
 from renewal_watch.model.policy import Silence as _Silence
-from renewal_watch.notify import flaps, hold, matters, plan, suppression
+from renewal_watch.notify import flaps, hold, incidents, plan, suppression
 from renewal_watch.notify.hold import Hold, Waiting
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Hidden, Plan, Situation
@@ -59,10 +59,18 @@ def alert(kind: str = "status.changed", severity: Severity = CRITICAL, **changes
     )
 
 
-def matter(**changes: Any) -> Matter:
+def incident(**changes: Any) -> Incident:
     """A critical status that was told an hour ago."""
-    told = {"alert_id": 1, "kind": "status.changed", "severity": CRITICAL, "rank": 20, "opened_at": T0 - H}
-    return Matter(**(told | {"told_at": T0 - H, "urgent_at": T0 - H} | changes))
+    told = {
+        "id": 1,
+        "name": "prod/status.changed/phone-1/x",
+        "alert_id": 1,
+        "kind": "status.changed",
+        "severity": CRITICAL,
+        "rank": 20,
+        "opened_at": T0 - H,
+    }
+    return Incident(**(told | {"notified_at": T0 - H, "urgent_at": T0 - H} | changes))
 
 
 def acked(rank: int = 20, at: datetime = T0 - M) -> Acknowledgement:
@@ -74,19 +82,19 @@ def silence(**changes: Any) -> _Silence:
     return _Silence(**(holds | {"author": "ada", "comment": "works"} | changes))
 
 
-def planned(one: Alert, way: Routing = BOTH, **known: Any) -> tuple[str | None, tuple[str, ...], Matter | None]:
-    """Why it is hidden, the channels, and the matter after it."""
+def planned(one: Alert, way: Routing = BOTH, **known: Any) -> tuple[str | None, tuple[str, ...], Incident | None]:
+    """Why it is hidden, the channels, and the incident after it."""
     made = plan.plan([(9, one)], way, Situation(**known), T0)
     (decision,) = made.decisions
-    return decision.hidden, decision.channels, made.matters.get(one.place)
+    return decision.hidden, decision.channels, made.incidents.get(one.place)
 
 
 MUTED = replace(BOTH, rules=(Rule(name="quiet", mute=("status.*", "renewal.*", "auto_renewal.*")),))
 SILENT = (silence(),)
 LAPSING = {MINE: "ada, 2026-11-20 08:00 UTC"}
 RENEWAL = PLACE._replace(topic="renewal")
-ACKED = {PLACE: matter(ack=acked()), RENEWAL: matter(kind="renewal.upcoming", ack=acked())}
-TOLD = {PLACE: matter()}
+ACKED = {PLACE: incident(ack=acked()), RENEWAL: incident(kind="renewal.upcoming", ack=acked())}
+TOLD = {PLACE: incident()}
 FLAPPING = {PLACE: Flap((T0 - 2 * H,), since=T0 - 2 * H)}
 OVERDUE = alert("renewal.overdue", topic="status")  # for the tables, in the place of the others
 
@@ -101,12 +109,12 @@ OVERDUE = alert("renewal.overdue", topic="status")  # for the tables, in the pla
         (alert(), BOTH, {"silences": SILENT}, "silence 3 of ada until 2026-11-23 13:00 UTC"),
         (alert(), MUTED, {}, "the rule quiet mutes it"),
         (alert("renewal.due"), BOTH, {"lapses": LAPSING}, "it is meant to lapse (ada, 2026-11-20 08:00 UTC)"),
-        (alert("renewal.due"), BOTH, {"matters": ACKED}, "acknowledged by ada at 2026-11-23 11:59 UTC"),
+        (alert("renewal.due"), BOTH, {"incidents": ACKED}, "acknowledged by ada at 2026-11-23 11:59 UTC"),
         (alert(), BOTH, {"flaps": FLAPPING}, "flapping since 2026-11-23 10:00 UTC"),
         (
             replace(OVERDUE, nature="repeat"),
             BOTH,
-            {"matters": TOLD},
+            {"incidents": TOLD},
             "told at 2026-11-23 11:00 UTC already; it is repeated every 1 d",
         ),
         (alert(), Routing(), {}, "no channel takes it"),
@@ -122,7 +130,7 @@ def test_why_nobody_is_told(one: Alert, way: Routing, known: dict[str, Any], why
 EVERYTHING: dict[str, Any] = {
     "lapses": LAPSING,
     "silences": SILENT,
-    "matters": ACKED,
+    "incidents": ACKED,
     "flaps": {PLACE._replace(topic="auto_renewal"): Flap((T0 - 2 * H,), since=T0 - 2 * H)},
 }
 
@@ -135,9 +143,9 @@ EVERYTHING: dict[str, Any] = {
         (("lapses",), MUTED, "the rule quiet mutes it"),
         (("lapses",), BOTH, "silence 3 of ada"),
         (("lapses", "silences"), BOTH, "acknowledged by ada"),
-        (("lapses", "silences", "matters"), BOTH, "flapping since"),
-        (("lapses", "silences", "matters"), Routing(), "flapping since"),
-        (("lapses", "silences", "matters", "flaps"), Routing(), "no channel takes it"),
+        (("lapses", "silences", "incidents"), BOTH, "flapping since"),
+        (("lapses", "silences", "incidents"), Routing(), "flapping since"),
+        (("lapses", "silences", "incidents", "flaps"), Routing(), "no channel takes it"),
     ],
 )
 def test_of_many_reasons_the_one_that_people_gave_is_said(without: tuple[str, ...], way: Routing, why: str) -> None:
@@ -191,7 +199,7 @@ def test_a_silence_hides_what_it_names(given: _Silence, one: Alert, is_hidden: b
 @pytest.mark.parametrize("nature", ["reminder", "release", "escalation"])
 def test_whoever_tells_again_has_looked(nature: Any) -> None:
     """follow_up asks ``suppressed`` for these; the batch does not ask again."""
-    hidden, channels, _ = planned(alert(nature=nature), MUTED, silences=SILENT, matters=ACKED)
+    hidden, channels, _ = planned(alert(nature=nature), MUTED, silences=SILENT, incidents=ACKED)
     assert hidden is None
     assert channels == ("chat", "pager")
 
@@ -212,11 +220,11 @@ def test_what_is_repeated_is_told_once_within_the_interval(
     one: Alert, told_ago: timedelta | None, every: str, is_hidden: bool
 ) -> None:
     way = replace(BOTH, reminders=Reminders(critical_every=every))
-    told = matter(told_at=None if told_ago is None else T0 - told_ago)
-    hidden, _, after = planned(one, way, matters={PLACE: told})
+    told = incident(notified_at=None if told_ago is None else T0 - told_ago)
+    hidden, _, after = planned(one, way, incidents={PLACE: told})
     assert (hidden is not None) == is_hidden
     assert after is not None
-    assert after.told_at == (told.told_at if is_hidden else T0)
+    assert after.notified_at == (told.notified_at if is_hidden else T0)
     assert after.reminded == (0 if is_hidden else int(one.nature == "repeat"))
 
 
@@ -237,17 +245,17 @@ def test_what_is_repeated_is_told_once_within_the_interval(
     ],
 )
 def test_an_acknowledgement_holds_until_it_gets_worse(one: Alert, rank: int, is_hidden: bool) -> None:
-    known = matter(kind="renewal.upcoming", rank=rank, ack=acked(rank), told_at=T0 - 2 * D, reminded=3)
-    hidden, _, after = planned(one, matters={one.place: known})
+    known = incident(kind="renewal.upcoming", rank=rank, ack=acked(rank), notified_at=T0 - 2 * D, reminded=3)
+    hidden, _, after = planned(one, incidents={one.place: known})
     assert (hidden is not None) == is_hidden
     assert after is not None
     if is_hidden:
         assert after.ack == known.ack
-        assert after.hidden is None, "an acknowledgement is no hider: its own words say it"
-        assert (after.alert_id, after.kind, after.told_at, after.rank) == (9, one.kind, known.told_at, rank)
+        assert after.suppressed is None, "an acknowledgement is no suppressor: its own words say it"
+        assert (after.alert_id, after.kind, after.notified_at, after.rank) == (9, one.kind, known.notified_at, rank)
     else:
         assert after.ack is None, "armed again"
-        assert (after.told_at, after.reminded) == (T0, 0), "and reminded anew"
+        assert (after.notified_at, after.reminded) == (T0, 0), "and reminded anew"
         assert after.rank == suppression.rank(one)
 
 
@@ -265,17 +273,17 @@ def test_an_acknowledgement_holds_until_it_gets_worse(one: Alert, rank: int, is_
     ],
 )
 def test_an_acknowledgement_covers_no_other_fact(one: Alert, is_hidden: bool) -> None:
-    known = matter(kind=one.kind, ack=acked())
-    hidden, _, after = planned(one, matters={one.place: known})
+    known = incident(kind=one.kind, ack=acked())
+    hidden, _, after = planned(one, incidents={one.place: known})
     assert (hidden is not None) == is_hidden
     assert after is not None
     assert (after.ack is not None) == is_hidden
 
 
-def test_an_acknowledgement_is_kept_while_its_matter_is_told_again() -> None:
+def test_an_acknowledgement_is_kept_while_its_incident_is_told_again() -> None:
     """A release of something else that hid it, or a late reminder, says nothing new."""
     for nature in ("reminder", "release"):
-        after = planned(alert(nature=nature), matters=ACKED)[2]
+        after = planned(alert(nature=nature), incidents=ACKED)[2]
         assert after is not None
         assert after.ack == acked()
 
@@ -295,11 +303,11 @@ def test_an_acknowledgement_is_kept_while_its_matter_is_told_again() -> None:
         (alert("status.changed", CRITICAL, days_left=0), 20),
     ],
 )
-def test_how_bad_a_matter_is(one: Alert, expected: int) -> None:
+def test_how_bad_an_incident_is(one: Alert, expected: int) -> None:
     assert suppression.rank(one) == expected
 
 
-# --- what becomes of a matter -----------------------------------------------------------------------------------------
+# --- what becomes of an incident -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -314,27 +322,42 @@ def test_how_bad_a_matter_is(one: Alert, expected: int) -> None:
         (alert(severity=WARNING), Routing(), {}, True),
         (alert(severity=CRITICAL, topic=""), BOTH, {}, False),  # about nothing that lasts
         (alert(severity=CRITICAL, ends=True), BOTH, {}, False),
-        (alert(severity=INFO), BOTH, {"matters": TOLD}, True),
+        (alert(severity=INFO), BOTH, {"incidents": TOLD}, True),
         (alert("price.changed", WARNING), BOTH, {}, False),  # a new price does not end
         (alert("price.changed", WARNING), BOTH, {"silences": SILENT}, True),
         (alert("price.changed", WARNING), replace(BOTH, reminders=Reminders(warning_every="7d")), {}, True),
     ],
 )
-def test_what_opens_a_matter(one: Alert, way: Routing, known: dict[str, Any], is_kept: bool) -> None:
+def test_what_opens_an_incident(one: Alert, way: Routing, known: dict[str, Any], is_kept: bool) -> None:
     assert (planned(one, way, **known)[2] is not None) == is_kept
 
 
-def test_a_matter_that_is_told_opens_with_its_times() -> None:
-    assert planned(alert())[2] == Matter(
-        alert_id=9, kind="status.changed", severity=CRITICAL, rank=20, opened_at=T0, told_at=T0, urgent_at=T0
+def test_an_incident_that_is_told_opens_with_its_times() -> None:
+    assert planned(alert())[2] == Incident(
+        id=0,
+        name="prod/status.changed/phone-1/x",
+        alert_id=9,
+        kind="status.changed",
+        severity=CRITICAL,
+        rank=20,
+        opened_at=T0,
+        notified_at=T0,
+        urgent_at=T0,
     )
-    assert planned(alert(severity=WARNING))[2] == Matter(
-        alert_id=9, kind="status.changed", severity=WARNING, rank=10, opened_at=T0, told_at=T0
+    assert planned(alert(severity=WARNING))[2] == Incident(
+        id=0,
+        name="prod/status.changed/phone-1/x",
+        alert_id=9,
+        kind="status.changed",
+        severity=WARNING,
+        rank=10,
+        opened_at=T0,
+        notified_at=T0,
     )
 
 
 @pytest.mark.parametrize(
-    ("way", "known", "why", "hider"),
+    ("way", "known", "why", "suppressor"),
     [
         (BOTH, {"silences": SILENT}, "silence 3 of ada until 2026-11-23 13:00 UTC", "silence:3"),
         (MUTED, {}, "the rule quiet mutes it", f"rule:{MUTED.mark}"),
@@ -342,27 +365,31 @@ def test_a_matter_that_is_told_opens_with_its_times() -> None:
         (Routing(), {}, "no channel takes it", f"nobody:{Routing().mark}"),
     ],
 )
-def test_a_matter_that_is_hidden_knows_by_what(way: Routing, known: dict[str, Any], why: str, hider: str) -> None:
-    assert planned(alert(), way, **known)[2] == Matter(
+def test_an_incident_that_is_hidden_knows_by_what(
+    way: Routing, known: dict[str, Any], why: str, suppressor: str
+) -> None:
+    assert planned(alert(), way, **known)[2] == Incident(
+        id=0,
+        name="prod/status.changed/phone-1/x",
         alert_id=9,
         kind="status.changed",
         severity=CRITICAL,
         rank=20,
         opened_at=T0,
-        hidden=why,
-        hider=hider and Suppressor(hider),
+        suppressed=why,
+        suppressor=suppressor and Suppressor(suppressor),
     )
-    told = matter()
-    again = planned(alert(), way, **known, matters={PLACE: told})[2]
+    told = incident()
+    again = planned(alert(), way, **known, incidents={PLACE: told})[2]
     assert again is not None
-    assert (again.told_at, again.urgent_at, again.opened_at) == (told.told_at, told.urgent_at, told.opened_at)
-    assert (again.hidden, again.hider, again.alert_id) == (why, hider, 9)
+    assert (again.notified_at, again.urgent_at, again.opened_at) == (told.notified_at, told.urgent_at, told.opened_at)
+    assert (again.suppressed, again.suppressor, again.alert_id) == (why, suppressor, 9)
 
 
-def test_what_hid_a_matter_is_forgotten_when_it_is_told() -> None:
-    hid = matter(told_at=None, urgent_at=None, hidden="silence 3 …", hider=Suppressor("silence:3"))
-    after = planned(alert(nature="release"), matters={PLACE: hid})[2]
-    assert after == replace(hid, told_at=T0, urgent_at=T0, hidden=None, hider=None)
+def test_what_hid_an_incident_is_forgotten_when_it_is_told() -> None:
+    hid = incident(notified_at=None, urgent_at=None, suppressed="silence 3 …", suppressor=Suppressor("silence:3"))
+    after = planned(alert(nature="release"), incidents={PLACE: hid})[2]
+    assert after == replace(hid, notified_at=T0, urgent_at=T0, suppressed=None, suppressor=None)
     assert after is not None
     assert after.alert_id == 1, "told again, it keeps the words of its first telling"
 
@@ -372,20 +399,20 @@ def test_what_hid_a_matter_is_forgotten_when_it_is_told() -> None:
     [("new", 2, 9), ("repeat", 3, 9), ("reminder", 3, 1), ("release", 2, 1)],
 )
 def test_only_reminders_and_repeats_count_as_such(nature: Any, reminded: int, alert_id: int) -> None:
-    known = matter(reminded=2, told_at=T0 - 2 * D)
-    after = planned(alert(nature=nature), matters={PLACE: known})[2]
+    known = incident(reminded=2, notified_at=T0 - 2 * D)
+    after = planned(alert(nature=nature), incidents={PLACE: known})[2]
     assert after is not None
-    assert (after.reminded, after.alert_id, after.told_at) == (reminded, alert_id, T0)
+    assert (after.reminded, after.alert_id, after.notified_at) == (reminded, alert_id, T0)
 
 
 def test_what_becomes_worse_is_reminded_from_the_start_and_escalated_anew() -> None:
-    known = matter(kind="renewal.upcoming", reminded=7, escalated_at=T0 - D)
+    known = incident(kind="renewal.upcoming", reminded=7, escalated_at=T0 - D)
     worse = alert("renewal.due", days_left=0)
-    after = planned(worse, matters={worse.place: known})[2]
+    after = planned(worse, incidents={worse.place: known})[2]
     assert after is not None
     assert (after.reminded, after.rank, after.escalated_at, after.kind) == (0, 21, None, "renewal.due")
     same = alert("renewal.upcoming", days_left=1)
-    after = planned(same, matters={same.place: known})[2]
+    after = planned(same, incidents={same.place: known})[2]
     assert after is not None
     assert (after.reminded, after.rank, after.escalated_at) == (7, 20, known.escalated_at)
 
@@ -393,56 +420,67 @@ def test_what_becomes_worse_is_reminded_from_the_start_and_escalated_anew() -> N
 def test_what_becomes_worse_after_it_was_acknowledged_is_escalated_only_after_its_time() -> None:
     """It was looked after: others are told when nobody answers to the worse state."""
     way = replace(BOTH, escalation=Escalation(after="4h", channels=("pager",)))
-    known = matter(kind="renewal.upcoming", urgent_at=T0 - 3 * D, told_at=T0 - 3 * D, ack=acked(at=T0 - 2 * D))
+    known = incident(kind="renewal.upcoming", urgent_at=T0 - 3 * D, notified_at=T0 - 3 * D, ack=acked(at=T0 - 2 * D))
     worse = alert("renewal.due", days_left=0)
-    after = planned(worse, way, matters={worse.place: known})[2]
+    after = planned(worse, way, incidents={worse.place: known})[2]
     assert after is not None
     assert after.ack is None
-    assert matters.escalates_at(after, way) == T0 + 4 * H
+    assert incidents.escalates_at(after, way) == T0 + 4 * H
 
 
 def test_what_becomes_milder_is_not_urgent_any_more() -> None:
-    after = planned(alert(severity=WARNING), matters={PLACE: matter(escalated_at=T0 - M)})[2]
+    after = planned(alert(severity=WARNING), incidents={PLACE: incident(escalated_at=T0 - M)})[2]
     assert after is not None
     assert (after.severity, after.rank, after.urgent_at, after.escalated_at) == (WARNING, 10, None, None)
 
 
 def test_a_reminder_makes_nothing_milder_than_it_was() -> None:
-    known = matter(kind="renewal.overdue", rank=22)
-    after = planned(alert("renewal.upcoming", topic="status", nature="reminder"), matters={PLACE: known})[2]
+    known = incident(kind="renewal.overdue", rank=22)
+    after = planned(alert("renewal.upcoming", topic="status", nature="reminder"), incidents={PLACE: known})[2]
     assert after is not None
     assert (after.rank, after.kind) == (22, "renewal.overdue")
 
 
 def test_an_escalation_only_notes_its_time() -> None:
-    known = matter()
+    known = incident()
     escalation = alert(nature="escalation", channels=("pager",))
-    hidden, channels, after = planned(escalation, matters={PLACE: known})
+    hidden, channels, after = planned(escalation, incidents={PLACE: known})
     assert (hidden, channels) == (None, ("pager",))
     assert after == replace(known, escalated_at=T0)
     assert planned(escalation)[2] is None, "it was over meanwhile"
 
 
-@pytest.mark.parametrize("known", [{"matters": ACKED}, {"matters": TOLD}, {}, {"matters": TOLD, "silences": SILENT}])
-def test_an_end_ends_the_matter_told_or_not(known: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "known", [{"incidents": ACKED}, {"incidents": TOLD}, {}, {"incidents": TOLD, "silences": SILENT}]
+)
+def test_an_end_ends_the_incident_told_or_not(known: dict[str, Any]) -> None:
     end = alert("status.changed", INFO, ends=True)
     made = plan.plan([(9, end)], BOTH, Situation(**known), T0)
-    assert made.matters == ({PLACE: None} if "matters" in known else {})
+    assert made.incidents == ({PLACE: None} if "incidents" in known else {})
     assert (made.decisions[0].hidden is None) == ("silences" not in known), "an acknowledgement hides no good news"
 
 
 def test_a_batch_is_judged_in_its_order() -> None:
-    """Renewed and near again in one poll: the end closes the old matter, with its acknowledgement."""
+    """Renewed and near again in one poll: the end closes the old incident, with its acknowledgement."""
     end, again = alert("renewal.renewed", INFO, ends=True), alert("renewal.upcoming", WARNING)
-    old = {end.place: matter(kind="renewal.overdue", rank=22, ack=acked(22))}
-    made = plan.plan([(8, end), (9, again)], BOTH, Situation(matters=old), T0)
+    old = {end.place: incident(kind="renewal.overdue", rank=22, ack=acked(22))}
+    made = plan.plan([(8, end), (9, again)], BOTH, Situation(incidents=old), T0)
     assert [one.hidden for one in made.decisions] == [None, None]
-    assert made.matters == {
-        end.place: Matter(alert_id=9, kind="renewal.upcoming", severity=WARNING, rank=10, opened_at=T0, told_at=T0)
+    assert made.incidents == {
+        end.place: Incident(
+            id=0,
+            name="prod/renewal.upcoming/phone-1/x",
+            alert_id=9,
+            kind="renewal.upcoming",
+            severity=WARNING,
+            rank=10,
+            opened_at=T0,
+            notified_at=T0,
+        )
     }
 
 
-def test_two_alerts_of_one_matter_in_a_batch_see_each_other() -> None:
+def test_two_alerts_of_one_incident_in_a_batch_see_each_other() -> None:
     made = plan.plan([(8, alert()), (9, replace(alert(), nature="repeat"))], BOTH, Situation(), T0)
     assert [bool(one.hidden) for one in made.decisions] == [False, True], "told in this very batch"
 
@@ -513,16 +551,16 @@ class Story:
     def __init__(self, way: Routing = BOTH) -> None:
         self.way = way
         self.now = T0
-        self.matters: dict[Key, Matter] = {}
+        self.incidents: dict[Key, Incident] = {}
         self.flaps: dict[Key, Flap] = {}
         self.made = Plan()
 
     def sees(self, one: Alert, after: timedelta = H, **known: Any) -> list[str]:
         """What the batch tells, ``-`` for one that is hidden; ``after`` the one before."""
         self.now += after
-        known = {"matters": self.matters, "flaps": self.flaps} | known
+        known = {"incidents": self.incidents, "flaps": self.flaps} | known
         self.made = made = plan.plan([(9, one)], self.way, Situation(**known), self.now)
-        for kept, changed in ((self.matters, made.matters), (self.flaps, made.flaps)):
+        for kept, changed in ((self.incidents, made.incidents), (self.flaps, made.flaps)):
             for key, value in changed.items():
                 kept.pop(key, None)
                 if value is not None:
@@ -544,8 +582,8 @@ def test_the_fourth_change_within_a_day_is_told_once_as_flapping() -> None:
     assert story.flaps == {PLACE: Flap(times, since=T0 + 4 * H, worst=CRITICAL)}
     assert [story.sees(one) for one in (OFF, ON, OFF)] == [["-"]] * 3, "each further one is hidden, and told no more"
     assert story.made.decisions[0].hidden == "flapping since 2026-11-23 16:00 UTC"
-    assert story.matters[PLACE].hider == "flapping"
-    assert story.matters[PLACE].severity == CRITICAL
+    assert story.incidents[PLACE].suppressor == "flapping"
+    assert story.incidents[PLACE].severity == CRITICAL
 
 
 def test_what_tells_of_flapping_says_what_and_how_often() -> None:
@@ -721,7 +759,7 @@ def test_a_channel_that_is_told_no_changes_any_more_is_told_why(channel: Channel
     assert explained or not is_hidden
 
 
-# --- matters that go on -----------------------------------------------------------------------------------------------
+# --- incidents that go on -----------------------------------------------------------------------------------------------
 
 EVERY = Reminders(critical_every="1d", warning_every="3d", info_every="off", max_times=3)
 
@@ -729,35 +767,35 @@ EVERY = Reminders(critical_every="1d", warning_every="3d", info_every="off", max
 @pytest.mark.parametrize(
     ("known", "reminders", "at"),
     [
-        (matter(), EVERY, T0 + 23 * H),
-        (matter(severity=WARNING), EVERY, T0 - H + 3 * D),
-        (matter(severity=INFO), EVERY, None),
-        (matter(severity=INFO), Reminders(info_every="7d"), T0 - H + 7 * D),
-        (matter(severity=WARNING), Reminders(), None),  # only what is critical is repeated unless it is said
-        (matter(), Reminders(), T0 + 23 * H),
-        (matter(), Reminders(critical_every="off"), None),
-        (matter(reminded=2), EVERY, T0 + 23 * H),
-        (matter(reminded=3), EVERY, T0 - H + 7 * D),  # never silent for good
-        (matter(severity=WARNING, reminded=3), EVERY, None),
-        (matter(reminded=6), Reminders(), T0 + 23 * H),
-        (matter(reminded=7), Reminders(), T0 - H + 7 * D),
-        (matter(reminded=70), Reminders(critical_every="9d"), T0 - H + 9 * D),
-        (matter(), Reminders(max_times=0), T0 - H + 7 * D),
-        (matter(reminded=7), Reminders(critical_every="off"), None),
-        (matter(ack=acked()), EVERY, None),
-        (matter(hidden="silence 3 …", hider=Suppressor("silence:3")), EVERY, None),
-        (matter(told_at=None), EVERY, None),
-        (matter(told_at=T0), EVERY, T0 + D),
+        (incident(), EVERY, T0 + 23 * H),
+        (incident(severity=WARNING), EVERY, T0 - H + 3 * D),
+        (incident(severity=INFO), EVERY, None),
+        (incident(severity=INFO), Reminders(info_every="7d"), T0 - H + 7 * D),
+        (incident(severity=WARNING), Reminders(), None),  # only what is critical is repeated unless it is said
+        (incident(), Reminders(), T0 + 23 * H),
+        (incident(), Reminders(critical_every="off"), None),
+        (incident(reminded=2), EVERY, T0 + 23 * H),
+        (incident(reminded=3), EVERY, T0 - H + 7 * D),  # never silent for good
+        (incident(severity=WARNING, reminded=3), EVERY, None),
+        (incident(reminded=6), Reminders(), T0 + 23 * H),
+        (incident(reminded=7), Reminders(), T0 - H + 7 * D),
+        (incident(reminded=70), Reminders(critical_every="9d"), T0 - H + 9 * D),
+        (incident(), Reminders(max_times=0), T0 - H + 7 * D),
+        (incident(reminded=7), Reminders(critical_every="off"), None),
+        (incident(ack=acked()), EVERY, None),
+        (incident(suppressed="silence 3 …", suppressor=Suppressor("silence:3")), EVERY, None),
+        (incident(notified_at=None), EVERY, None),
+        (incident(notified_at=T0), EVERY, T0 + D),
     ],
 )
-def test_when_a_matter_is_told_again(known: Matter, reminders: Reminders, at: datetime | None) -> None:
+def test_when_an_incident_is_told_again(known: Incident, reminders: Reminders, at: datetime | None) -> None:
     way = replace(BOTH, reminders=reminders)
-    assert matters.reminds_at(known, way) == at
+    assert incidents.reminds_at(known, way) == at
     if at is None:
-        assert not matters.is_reminder_due(known, way, T0 + 1000 * D)
+        assert not incidents.is_reminder_due(known, way, T0 + 1000 * D)
     else:
-        assert not matters.is_reminder_due(known, way, at - M)
-        assert matters.is_reminder_due(known, way, at)
+        assert not incidents.is_reminder_due(known, way, at - M)
+        assert incidents.is_reminder_due(known, way, at)
 
 
 ESCALATES = Escalation(after="4h", channels=("boss",))
@@ -767,32 +805,32 @@ BY_RULE = (Rule(name="r", escalate_to=("boss",)),)
 @pytest.mark.parametrize(
     ("known", "way", "at"),
     [
-        (matter(), {"escalation": ESCALATES}, T0 + 3 * H),
-        (matter(told_at=T0), {"escalation": ESCALATES}, T0 + 3 * H),  # a reminder puts it not off
-        (matter(), {"escalation": Escalation(after="1h", channels=("boss",))}, T0),
-        (matter(), {"escalation": Escalation(after="4h")}, None),  # to nobody
-        (matter(), {"escalation": Escalation(after="4h"), "rules": BY_RULE}, T0 + 3 * H),
-        (matter(ack=acked()), {"escalation": ESCALATES}, None),
-        (matter(hidden="silence 3 …", hider=Suppressor("silence:3")), {"escalation": ESCALATES}, None),
-        (matter(escalated_at=T0 - M), {"escalation": ESCALATES}, None),
-        (matter(severity=WARNING, urgent_at=None), {"escalation": ESCALATES}, None),
+        (incident(), {"escalation": ESCALATES}, T0 + 3 * H),
+        (incident(notified_at=T0), {"escalation": ESCALATES}, T0 + 3 * H),  # a reminder puts it not off
+        (incident(), {"escalation": Escalation(after="1h", channels=("boss",))}, T0),
+        (incident(), {"escalation": Escalation(after="4h")}, None),  # to nobody
+        (incident(), {"escalation": Escalation(after="4h"), "rules": BY_RULE}, T0 + 3 * H),
+        (incident(ack=acked()), {"escalation": ESCALATES}, None),
+        (incident(suppressed="silence 3 …", suppressor=Suppressor("silence:3")), {"escalation": ESCALATES}, None),
+        (incident(escalated_at=T0 - M), {"escalation": ESCALATES}, None),
+        (incident(severity=WARNING, urgent_at=None), {"escalation": ESCALATES}, None),
     ],
 )
-def test_when_others_are_told(known: Matter, way: dict[str, Any], at: datetime | None) -> None:
+def test_when_others_are_told(known: Incident, way: dict[str, Any], at: datetime | None) -> None:
     given = replace(BOTH, **way)
-    assert matters.escalates_at(known, given) == at
-    assert matters.is_escalation_due(known, given, T0 + 3 * H) == (at is not None)
-    assert not matters.is_escalation_due(known, given, T0 - M)
+    assert incidents.escalates_at(known, given) == at
+    assert incidents.is_escalation_due(known, given, T0 + 3 * H) == (at is not None)
+    assert not incidents.is_escalation_due(known, given, T0 - M)
 
 
 @pytest.mark.parametrize(("own", "channels"), [(None, ("boss",)), (("pager",), ("pager",)), ((), ())])
 def test_whom_others_are(own: tuple[str, ...] | None, channels: tuple[str, ...]) -> None:
     said = selectors.Effective(escalate_to=own)
-    assert matters.escalates_to(said, replace(BOTH, escalation=ESCALATES)) == channels
+    assert incidents.escalates_to(said, replace(BOTH, escalation=ESCALATES)) == channels
 
 
 @pytest.mark.parametrize(
-    ("hider", "holds"),
+    ("suppressor", "holds"),
     [
         ("silence:3", True),
         ("silence:4", False),
@@ -806,10 +844,10 @@ def test_whom_others_are(own: tuple[str, ...] | None, channels: tuple[str, ...])
         ("something of a newer release", False),
     ],
 )
-def test_whether_what_hid_a_matter_still_does(hider: str, holds: bool) -> None:
-    assert matters.still_hides(Suppressor(hider), [silence(pk=3), silence(pk=5)], BOTH.mark) == holds
-    if hider.startswith("silence"):
-        assert not matters.still_hides(Suppressor(hider), [], BOTH.mark)
+def test_whether_what_hid_an_incident_still_does(suppressor: str, holds: bool) -> None:
+    assert incidents.still_hides(Suppressor(suppressor), [silence(pk=3), silence(pk=5)], BOTH.mark) == holds
+    if suppressor.startswith("silence"):
+        assert not incidents.still_hides(Suppressor(suppressor), [], BOTH.mark)
 
 
 @pytest.mark.parametrize(
@@ -827,11 +865,11 @@ def test_whether_what_hid_a_matter_still_does(hider: str, holds: bool) -> None:
     ],
 )
 def test_when_the_end_of_a_silence_is_told_ahead(changes: dict[str, Any], warns: bool) -> None:
-    assert matters.warns_of_end(silence(**changes), T0) == warns
+    assert incidents.warns_of_end(silence(**changes), T0) == warns
 
 
 @pytest.mark.parametrize(
-    ("kind", "known", "way", "hider"),
+    ("kind", "known", "way", "suppressor"),
     [
         ("renewal.due", {"lapses": LAPSING, "silences": SILENT}, MUTED, "lapse"),
         ("renewal.due", {"silences": SILENT}, MUTED, f"rule:{MUTED.mark}"),
@@ -840,15 +878,17 @@ def test_when_the_end_of_a_silence_is_told_ahead(changes: dict[str, Any], warns:
         ("status.changed", {"lapses": LAPSING}, BOTH, None),
     ],
 )
-def test_what_is_not_wanted_now(kind: str, known: dict[str, Any], way: Routing, hider: str | None) -> None:
+def test_what_is_not_wanted_now(kind: str, known: dict[str, Any], way: Routing, suppressor: str | None) -> None:
     one = selectors.subject("prod", number(), {})
     said = way.said(one)
     found = suppression.suppressed(kind, one, said, Situation(**known), mark=way.mark)
-    assert (found.hider if found else None) == hider
+    assert (found.suppressor if found else None) == suppressor
     assert found is None or isinstance(found, Hidden)
     if found:
         assert found.why
-        assert matters.hide(matter(), found) == matter(hidden=found.why, hider=hider and Suppressor(hider))
+        assert incidents.hide(incident(), found) == incident(
+            suppressed=found.why, suppressor=suppressor and Suppressor(suppressor)
+        )
 
 
 # --- messages that wait -----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from renewal_watch.model.tracking import Known
 from renewal_watch.provider import users as provider_users
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_state, environment_states
-from renewal_watch.store.incidents.matters import close_matters, matters_of
+from renewal_watch.store.incidents.incidents import close_incidents, incidents_of
 from renewal_watch.store.numbers import fleet_of, number_ids, parsed_of
 
 Place = tuple[str, str]  # environment and provider id
@@ -69,15 +69,15 @@ def keep_reading(tx: Transaction, environment_id: int, one: Reading) -> None:
     )
 
 
-def drop_readings(tx: Transaction, environment: str, wanted: Iterable[str]) -> None:
+def drop_readings(tx: Transaction, environment: str, wanted: Iterable[str], now: datetime) -> None:
     """Forget what is not read any more, and what was found in it: should it be read again, it begins anew."""
     environment_id = environment_state(tx, environment)[0]
     names = tx.connection.execute(select(readings.c.name).where(readings.c.environment_id == environment_id))
     gone = set(names.scalars()) - set(wanted)
     if gone:
         _drop(tx, environment_id, gone)
-        mine = matters_of(tx, of=[environment])
-        close_matters(tx, [key for key in mine if judge.reading_of(key.topic) in gone])
+        mine = incidents_of(tx, of=[environment])
+        close_incidents(tx, [key for key in mine if judge.reading_of(key.topic) in gone], now)
 
 
 def _drop(tx: Transaction, environment_id: int, names: Iterable[str]) -> None:
@@ -147,7 +147,7 @@ def explained_absences(
 def account_background(
     tx: Transaction, environment: str, readings: Mapping[str, Reading], topics: Iterable[str], now: datetime
 ) -> Background:
-    """What matters of these topics are restated by; nothing is looked up that none of them asks for."""
+    """What incidents of these topics are restated by; nothing is looked up that none of them asks for."""
     kept = readings.get("releases")
     requests: Sequence[Release] = () if kept is None else kept.content or ()
     subjects: dict[str, Subject] = {}

@@ -15,7 +15,7 @@ from renewal_watch.model.tracking import Known
 def note_action(
     tx: Transaction, verb: str, author: str, comment: str, known: Known | None, environment_id: int, now: datetime
 ) -> None:
-    """Keep who did what: an acknowledgement ends with its matter, its record stays."""
+    """Keep who did what: an acknowledgement ends with its incident, its record stays."""
     tx.connection.execute(
         insert(actions).values(
             at=now,

@@ -8,11 +8,12 @@ from datetime import datetime
 from sqlalchemy import and_, delete, exists, insert, select, update
 
 from renewal_watch.alerts.phrases import instant
-from renewal_watch.database.schema import environments, lapses, matters, numbers
+from renewal_watch.database.schema import environments, incidents, lapses, numbers
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Key
 from renewal_watch.model.tracking import Known
-from renewal_watch.store.incidents.matters import close_matters
+from renewal_watch.store.incidents.incidents import close_incidents
+from renewal_watch.store.selections import OPEN
 from renewal_watch.text import plain
 
 
@@ -39,24 +40,27 @@ def put_lapse(tx: Transaction, known: Known, author: str, comment: str, now: dat
     )
 
 
-def hand_over_lapses(tx: Transaction, environment_id: int, pk: int, there_id: int, there: int) -> None:
+def hand_over_lapses(tx: Transaction, environment_id: int, pk: int, there_id: int, there: int, now: datetime) -> None:
     """What people said of a number, and what is open of it, goes on in the environment that lists it now."""
     run = tx.connection.execute
     is_marked = exists(select(lapses.c.number_id).where(lapses.c.number_id == there))
     run(update(lapses).where(lapses.c.number_id == pk, ~is_marked).values(number_id=there))
-    acks = select(matters.c.topic, matters.c.acked_at, matters.c.acked_by, matters.c.acked_rank)
-    for row in run(acks.where(matters.c.number_id == pk, matters.c.acked_at.is_not(None))).all():
-        same = and_(matters.c.number_id == there, matters.c.topic == row.topic, matters.c.acked_at.is_(None))
+    acks = select(incidents.c.topic, incidents.c.acked_at, incidents.c.acked_by, incidents.c.acked_rank)
+    for row in run(acks.where(OPEN, incidents.c.number_id == pk, incidents.c.acked_at.is_not(None))).all():
+        same = and_(
+            OPEN, incidents.c.number_id == there, incidents.c.topic == row.topic, incidents.c.acked_at.is_(None)
+        )
         said = {"acked_at": row.acked_at, "acked_by": row.acked_by, "acked_rank": row.acked_rank}
-        run(update(matters).where(same).values(**said))
-    kept = select(matters.c.topic).where(matters.c.number_id == there)
-    moves = and_(matters.c.number_id == pk, matters.c.topic != "presence", matters.c.topic.not_in(kept))
-    run(update(matters).where(moves).values(number_id=there, environment_id=there_id))
+        run(update(incidents).where(same).values(**said))
+    kept = select(incidents.c.topic).where(OPEN, incidents.c.number_id == there)
+    moves = and_(OPEN, incidents.c.number_id == pk, incidents.c.topic != "presence", incidents.c.topic.not_in(kept))
+    run(update(incidents).where(moves).values(number_id=there, environment_id=there_id))
     tx.connection.execute(delete(lapses).where(lapses.c.number_id == pk))
-    tx.connection.execute(delete(matters).where(matters.c.number_id == pk, matters.c.environment_id == environment_id))
+    left = and_(OPEN, incidents.c.number_id == pk, incidents.c.environment_id == environment_id)
+    run(update(incidents).where(left).values(resolved_at=now))
 
 
-def drop_lapse(tx: Transaction, environment: str, known: Known) -> bool:
+def drop_lapse(tx: Transaction, environment: str, known: Known, now: datetime) -> bool:
     """The number is to stay after all; False if nobody had said that it is to go."""
-    close_matters(tx, [Key(environment, known.provider_id, topic) for topic in ("lapse", "last chance")])
+    close_incidents(tx, [Key(environment, known.provider_id, topic) for topic in ("lapse", "last chance")], now)
     return tx.connection.execute(delete(lapses).where(lapses.c.number_id == known.pk)).rowcount == 1

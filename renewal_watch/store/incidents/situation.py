@@ -1,4 +1,4 @@
-"""All that decides on who is told: matters, silences, numbers that are meant to lapse."""
+"""All that decides on who is told: incidents, silences, numbers that are meant to lapse."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.notify.suppression import Situation
+from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.lapses import list_lapsing
-from renewal_watch.store.incidents.matters import matters_of
 from renewal_watch.store.incidents.silences import list_silences
 
 
@@ -16,6 +16,6 @@ def situation_of(tx: Transaction, now: datetime, of: Collection[str] | None = No
     """What decides on alerts, or on those of some environments only; "" is the watch itself. Flaps are not in it."""
     return Situation(
         silences=[one for one in list_silences(tx) if one.is_active(now)],
-        matters=matters_of(tx, of=of),
+        incidents=incidents_of(tx, of=of),
         lapses=list_lapsing(tx, of=of),
     )

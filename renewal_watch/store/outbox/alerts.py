@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 from renewal_watch.alerts import facts_json
 from renewal_watch.alerts.around import UsedBy
 from renewal_watch.database.instants import write_instant
-from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments
+from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents
 from renewal_watch.database.transaction import Transaction, chunks
-from renewal_watch.model.alerts import Alert, Key, Matter, Severity
+from renewal_watch.model.alerts import Alert, Incident, Key, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.plan import plan
@@ -22,7 +22,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Decision
 from renewal_watch.store.environments import environment_state
 from renewal_watch.store.incidents.account import users_of
-from renewal_watch.store.incidents.matters import flaps_of, keep_flaps, keep_matters
+from renewal_watch.store.incidents.incidents import flaps_of, keep_flaps, keep_incidents
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.numbers import number_ids, numbers_by_id
 from renewal_watch.store.outbox.deliveries import ALERTS, AT_ONCE, alert_of, place_of, put_each_in_outbox, put_in_outbox
@@ -39,6 +39,7 @@ _ALERT = (  # the columns of a new alert, in the order in which they are written
     "text",
     "created_at",
     "topic",
+    "incident_id",
     "facts",
 )
 
@@ -50,25 +51,27 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
     """
     if not found:
         return 0
-    fresh = _write_alerts(tx, found, now)
+    of = {alert.environment for alert in found}
+    situation = situation_of(tx, now, of)
+    about = _incident_ids(tx, found, situation.incidents)
+    fresh = _write_alerts(tx, found, about, now)
     if not fresh:
         return 0
-    of = {alert.environment for _, alert in fresh}
-    situation = replace(situation_of(tx, now, of), flaps=flaps_of(tx, of))
-    ending = {alert.place for _, alert in fresh if alert.ends and alert.place in situation.matters}
+    situation = replace(situation, flaps=flaps_of(tx, of))
+    ending = {alert.place for _, alert in fresh if alert.ends and alert.place in situation.incidents}
     if ending and any(channel.is_choosy for channel in routing.channels):
-        situation = replace(situation, told=_told(tx, {key: situation.matters[key] for key in ending}))
-    made = plan(fresh, routing, situation, now)
+        situation = replace(situation, told=_told(tx, {key: situation.incidents[key] for key in ending}))
+    made = plan(fresh, routing, situation, now, about)
     made.decisions = _with_users(tx, made.decisions)
     judged = dict(fresh)
     tx.change(
         alerts,
-        ("severity", "text", "hidden"),
+        ("severity", "text", "hidden", "incident_id"),
         "id",
         (
-            (int(one.alert.severity), one.alert.text, one.hidden, one.alert_id)
+            (int(one.alert.severity), one.alert.text, one.hidden, one.incident_id or None, one.alert_id)
             for one in made.decisions
-            if one.hidden or one.alert is not judged[one.alert_id]
+            if one.hidden or one.alert is not judged[one.alert_id] or one.incident_id != about.get(one.alert.key, 0)
         ),
     )
     told: dict[str, list[Decision]] = {}
@@ -88,9 +91,23 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
             now,
             at_once=any(one.alert.kind in AT_ONCE for one in those),
         )
-    keep_matters(tx, made.matters)
+    keep_incidents(tx, made.incidents, now, situation.incidents)
     keep_flaps(tx, made.flaps)
     return len(fresh) + record_alerts(tx, made.more, routing, now)
+
+
+def _incident_ids(tx: Transaction, found: Sequence[Alert], known: Mapping[Key, Incident]) -> dict[str, int]:
+    """By the keys of alerts, the incident that each is about: one that is open, or one that it may open."""
+    open_now = {key: one.id for key, one in known.items()}
+    about: dict[str, int] = {}
+    fresh = iter(tx.new_ids(incidents, sum(1 for alert in found if alert.topic and not alert.ends)))
+    for alert in found:
+        if alert.ends:
+            about[alert.key] = open_now.pop(alert.place, 0)
+        elif alert.topic:
+            about[alert.key] = open_now.get(alert.place) or next(fresh)
+            open_now[alert.place] = about[alert.key]
+    return {key: pk for key, pk in about.items() if pk}
 
 
 def told_of_alert(tx: Transaction, kind: str, key: Key, since: datetime) -> frozenset[str]:
@@ -110,26 +127,24 @@ def told_of_alert(tx: Transaction, kind: str, key: Key, since: datetime) -> froz
     return frozenset(tx.connection.execute(query).scalars())
 
 
-def _told(tx: Transaction, those: Mapping[Key, Matter]) -> dict[Key, frozenset[str]]:
-    """The channels that were told of these matters since they were opened."""
+def _told(tx: Transaction, those: Mapping[Key, Incident]) -> dict[Key, frozenset[str]]:
+    """The channels that were notified of these incidents."""
     found: dict[Key, set[str]] = {}
+    keys = {one.id: key for key, one in those.items()}
     numbered = number_ids(tx, {(key.environment, key.number_id) for key in those if key.number_id})
-    names = {pk: name for (_, name), pk in numbered.items()}
-    for environment in {key.environment for key in those}:
-        environment_id = environment_state(tx, environment)[0] if environment else 0
-        ids = {numbered.get((environment, key.number_id), 0) for key in those if key.environment == environment}
-        for chunk in chunks(sorted(ids)):
-            query = (
-                select(alerts.c.number_id, alerts.c.topic, alerts.c.created_at, deliveries.c.channel)
-                .join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
-                .join(deliveries, deliveries.c.id == delivery_alerts.c.delivery_id)
-                .where(alerts.c.environment_id == environment_id, alerts.c.number_id.in_(chunk))
-                .distinct()
-            )
-            for pk, topic, at, channel in tx.connection.execute(query):
-                key = Key(environment, names.get(pk, ""), topic or "")
-                if key in those and at >= those[key].opened_at:
-                    found.setdefault(key, set()).add(channel)
+    for chunk in chunks(sorted({numbered.get((key.environment, key.number_id), 0) for key in those})):
+        query = (
+            select(alerts.c.incident_id, deliveries.c.channel)
+            .join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+            .join(deliveries, deliveries.c.id == delivery_alerts.c.delivery_id)
+            .where(
+                alerts.c.number_id.in_(chunk), alerts.c.incident_id.is_not(None)
+            )  # by the number, which has an index
+            .distinct()
+        )
+        for pk, channel in tx.connection.execute(query):
+            if pk in keys:
+                found.setdefault(keys[pk], set()).add(channel)
     return {key: frozenset(channels) for key, channels in found.items()}
 
 
@@ -150,7 +165,9 @@ def _with_users(tx: Transaction, decisions: list[Decision]) -> list[Decision]:
     ]
 
 
-def _write_alerts(tx: Transaction, found: Sequence[Alert], now: datetime) -> list[tuple[int, Alert]]:
+def _write_alerts(
+    tx: Transaction, found: Sequence[Alert], about: Mapping[str, int], now: datetime
+) -> list[tuple[int, Alert]]:
     """The alerts whose keys are new, with their ids."""
     environment_ids = {
         name: environment_state(tx, name)[0] if name else 0 for name in {alert.environment for alert in found}
@@ -163,9 +180,8 @@ def _write_alerts(tx: Transaction, found: Sequence[Alert], now: datetime) -> lis
         number_id = numbered.get((alert.environment, alert.number_id or ""), 0)
         place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
         facts = None if isinstance(alert.facts, Written) else facts_json.encode(alert.facts).decode()
-        rows.append(
-            (alert_id, *place, int(alert.severity), alert.days_left, *alert.words, at, alert.topic or None, facts)
-        )
+        words = (*alert.words, at, alert.topic or None, about.get(alert.key), facts)
+        rows.append((alert_id, *place, int(alert.severity), alert.days_left, *words))
     tx.put(alerts, _ALERT, rows, clash="keep")
     query = select(alerts.c.id).where(alerts.c.id >= ids[0], alerts.c.id <= ids[-1])
     written = set(tx.connection.execute(query).scalars())

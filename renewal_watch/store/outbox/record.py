@@ -8,7 +8,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.tracking import Verdict
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.environments import PollRecord, Schedule
-from renewal_watch.store.incidents.matters import close_matters, review_matters
+from renewal_watch.store.incidents.incidents import close_incidents, review_incidents
 from renewal_watch.store.outbox.alerts import record_alerts
 from renewal_watch.store.recording import write_poll
 
@@ -27,6 +27,8 @@ def record_poll(
     Returns how many alerts are new.
     """
     write_poll(tx, environment_id, verdict, poll, schedule, now)
-    close_matters(tx, verdict.ended)
-    review_matters(tx, environment_id, [known.pk for known in verdict.updates if known.provider_id in verdict.versions])
+    close_incidents(tx, verdict.ended, now)
+    review_incidents(
+        tx, environment_id, [known.pk for known in verdict.updates if known.provider_id in verdict.versions]
+    )
     return record_alerts(tx, verdict.alerts, routing, now)

@@ -10,7 +10,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import health
 from renewal_watch.model.alerts import Severity
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.incidents.matters import unanswered
+from renewal_watch.store.incidents.incidents import unanswered
 
 Params = Mapping[str, str]
 

@@ -38,7 +38,7 @@ class NumberPage:
     line: Line
     facts: Sequence[tuple[str, str]]
     reasons: Sequence[str]
-    matters: Sequence[Mapping[str, Any]]
+    incidents: Sequence[Mapping[str, Any]]
     is_acknowledged: bool
     is_lapsing: bool
     silences: Sequence[Mapping[str, Any]]
@@ -75,19 +75,20 @@ def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, 
         line=line_of(found.row),
         facts=[(name, value) for name, value in facts.items() if value],
         reasons=found.lines,
-        matters=[
+        incidents=[
             {
                 "topic": key.topic,
-                "kind": matter.kind,
-                "severity": matter.severity.name,
-                "opened_at": matter.opened_at,
-                "alert_id": matter.alert_id,
-                "ack": matter.ack and {"by": printable(matter.ack.by, 80), "at": matter.ack.at},
-                "hidden": matter.hidden and printable(matter.hidden, 300),
+                "kind": incident.kind,
+                "severity": incident.severity.name,
+                "opened_at": incident.opened_at,
+                "alert_id": incident.alert_id,
+                "ack": incident.ack and {"by": printable(incident.ack.by, 80), "at": incident.ack.at},
+                "hidden": incident.suppressed and printable(incident.suppressed, 300),
             }
-            for key, matter in found.matters.items()
+            for key, incident in found.incidents.items()
         ],
-        is_acknowledged=bool(found.matters) and all(matter.ack is not None for matter in found.matters.values()),
+        is_acknowledged=bool(found.incidents)
+        and all(incident.ack is not None for incident in found.incidents.values()),
         is_lapsing=one.known.lapse is not None,
         silences=[silence_of(silence) for silence in found.silences],
         alerts=alerts_of(found.alerts[:ALERTS_OF_NUMBER]),

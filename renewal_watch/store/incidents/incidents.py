@@ -1,4 +1,4 @@
-"""Matters: what was found and still holds, and what hides or answers it."""
+"""Incidents: what was found and still holds, and what hides or answers it."""
 
 from __future__ import annotations
 
@@ -12,95 +12,91 @@ from sqlalchemy import and_, exists, func, literal_column, or_, select
 
 from renewal_watch.alerts import facts_json
 from renewal_watch.database.instants import write_instant
-from renewal_watch.database.schema import alerts, environments, flaps, lapses, matters, numbers
+from renewal_watch.database.schema import alerts, environments, flaps, incidents, lapses, numbers
 from renewal_watch.database.transaction import Transaction, chunks
-from renewal_watch.model.alerts import Acknowledgement, Flap, Key, Matter, Severity, Suppressor
+from renewal_watch.model.alerts import Acknowledgement, Flap, Incident, Key, Severity, Suppressor
 from renewal_watch.model.facts import Facts, Written
 from renewal_watch.model.policy import Silence
 from renewal_watch.model.tracking import Known
-from renewal_watch.notify import matters as notify_matters
+from renewal_watch.notify import incidents as notify_incidents
 from renewal_watch.notify import routing, suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.values import duration
 from renewal_watch.store.environments import environment_state
 from renewal_watch.store.numbers import number_ids
+from renewal_watch.store.selections import OPEN
 
-_MATTER = (  # the columns of a matter, in the order in which they are written
-    "environment_id",
-    "number_id",
-    "topic",
-    "alert_id",
-    "kind",
-    "severity",
-    "rank",
-    "opened_at",
-    "told_at",
-    "reminded",
-    "hidden",
-    "hider",
-    "acked_at",
-    "acked_by",
-    "acked_rank",
-    "urgent_at",
-    "escalated_at",
+_INCIDENT = (  # the columns of an incident, in the order in which they are written
+    *("id", "name", "environment_id", "number_id", "topic", "alert_id", "kind", "severity", "rank", "opened_at"),
+    *("notified_at", "reminded", "suppressed", "suppressor", "acked_at", "acked_by", "acked_rank"),
+    *("urgent_at", "escalated_at"),
 )
 
 
-def matters_of(tx: Transaction, number: Known | None = None, of: Collection[str] | None = None) -> dict[Key, Matter]:
+def incidents_of(
+    tx: Transaction, number: Known | None = None, of: Collection[str] | None = None
+) -> dict[Key, Incident]:
     """Everything that was found and still holds, or what of it is about one number, or some environments."""
-    return _matters(tx, *([] if number is None else [matters.c.number_id == number.pk]), of=of)
+    return _incidents(tx, *([] if number is None else [incidents.c.number_id == number.pk]), of=of)
 
 
-def due_matters(tx: Transaction, active: Sequence[Silence], way: Routing, now: datetime) -> dict[Key, Matter]:
-    """The few of all matters that time may have made due, or that nothing hides any more; see ``routing``.
+def due_incidents(tx: Transaction, active: Sequence[Silence], way: Routing, now: datetime) -> dict[Key, Incident]:
+    """The few of all incidents that time may have made due, or that nothing hides any more; see ``routing``.
 
     A number that is missing is told as missing: what else is about it waits.
     """
-    gone = matters.alias()
+    gone = incidents.alias()  # the number's absence
     is_waiting = exists().where(
-        matters.c.topic != "presence",
+        incidents.c.topic != "presence",
         gone.c.topic == "presence",
-        gone.c.environment_id == matters.c.environment_id,
-        gone.c.number_id == matters.c.number_id,
+        gone.c.resolved_at.is_(None),
+        gone.c.environment_id == incidents.c.environment_id,
+        gone.c.number_id == incidents.c.number_id,
     )
     lapses_still = and_(
-        matters.c.hider == suppression.LAPSE,
-        matters.c.kind.in_(suppression.LAPSING),
-        exists().where(lapses.c.number_id == matters.c.number_id),
+        incidents.c.suppressor == suppression.LAPSE,
+        incidents.c.kind.in_(suppression.LAPSING),
+        exists().where(lapses.c.number_id == incidents.c.number_id),
     )
-    hiders = tx.connection.execute(select(matters.c.hider).where(matters.c.hider.is_not(None)).distinct())
-    ended = [hider for hider in hiders.scalars() if not notify_matters.still_hides(Suppressor(hider), active, way.mark)]
-    is_open = and_(matters.c.hider.is_(None), matters.c.acked_at.is_(None))
-    ways = [and_(is_open, matters.c.told_at.is_(None)), and_(matters.c.hider.in_(ended), ~lapses_still)]
+    suppressors = tx.connection.execute(
+        select(incidents.c.suppressor).where(OPEN, incidents.c.suppressor.is_not(None)).distinct()
+    )
+    ended = [
+        one for one in suppressors.scalars() if not notify_incidents.still_hides(Suppressor(one), active, way.mark)
+    ]
+    is_open = and_(incidents.c.suppressor.is_(None), incidents.c.acked_at.is_(None))
+    ways = [and_(is_open, incidents.c.notified_at.is_(None)), and_(incidents.c.suppressor.in_(ended), ~lapses_still)]
     for severity in Severity:
         interval = way.reminders.interval(severity)
         if interval is not None:
-            is_old = and_(matters.c.told_at <= now - interval, matters.c.reminded < way.reminders.max_times)
+            is_old = and_(incidents.c.notified_at <= now - interval, incidents.c.reminded < way.reminders.max_times)
             if severity == Severity.critical:
-                is_old = or_(is_old, matters.c.told_at <= now - max(interval, routing.WEEKLY))
-            ways.append(and_(is_open, matters.c.severity == int(severity), is_old))
+                is_old = or_(is_old, incidents.c.notified_at <= now - max(interval, routing.WEEKLY))
+            ways.append(and_(is_open, incidents.c.severity == int(severity), is_old))
     if way.escalates:
-        is_old = matters.c.urgent_at <= now - duration(way.escalation.after)
-        ways.append(and_(is_open, matters.c.escalated_at.is_(None), is_old))
-    return _matters(tx, or_(*ways), ~is_waiting)
+        is_old = incidents.c.urgent_at <= now - duration(way.escalation.after)
+        ways.append(and_(is_open, incidents.c.escalated_at.is_(None), is_old))
+    return _incidents(tx, or_(*ways), ~is_waiting)
 
 
-def _matters(tx: Transaction, *conditions: Any, of: Collection[str] | None = None) -> dict[Key, Matter]:
+def _incidents(tx: Transaction, *conditions: Any, of: Collection[str] | None = None) -> dict[Key, Incident]:
     found = {}
-    for row in _by_key(tx, matters, *conditions, of=of, first=(matters.c.opened_at, matters.c.alert_id)):
+    for row in _by_key(tx, incidents, OPEN, *conditions, of=of, first=(incidents.c.opened_at, incidents.c.alert_id)):
         ack = None
         if row.acked_at is not None:
             ack = Acknowledgement(at=row.acked_at, by=row.acked_by, rank=row.acked_rank)
-        found[_key(row)] = Matter(
+        found[_key(row)] = Incident(
+            id=row.id,
+            name=row.name,
             alert_id=row.alert_id,
             kind=row.kind,
             severity=Severity(row.severity),
             rank=row.rank,
             opened_at=row.opened_at,
-            told_at=row.told_at,
+            notified_at=row.notified_at,
             reminded=row.reminded,
-            hidden=row.hidden,
-            hider=None if row.hider is None else Suppressor(row.hider),
+            suppressed=row.suppressed,
+            suppressor=None if row.suppressor is None else Suppressor(row.suppressor),
             ack=ack,
             urgent_at=row.urgent_at,
             escalated_at=row.escalated_at,
@@ -119,11 +115,11 @@ def flaps_of(tx: Transaction, of: Collection[str] | None = None, until: datetime
 
 
 def unanswered(tx: Transaction) -> dict[Severity, int]:
-    """How many matters are neither acknowledged nor hidden, by severity."""
+    """How many incidents are neither acknowledged nor hidden, by severity."""
     query = (
-        select(matters.c.severity, func.count())
-        .where(matters.c.acked_at.is_(None), matters.c.hidden.is_(None))
-        .group_by(matters.c.severity)
+        select(incidents.c.severity, func.count())
+        .where(OPEN, incidents.c.acked_at.is_(None), incidents.c.suppressed.is_(None))
+        .group_by(incidents.c.severity)
     )
     return {Severity(severity): count for severity, count in tx.connection.execute(query)}
 
@@ -150,11 +146,19 @@ def _places(tx: Transaction, names: Collection[str]) -> list[int]:
     return [*([0] if "" in names else []), *tx.connection.execute(query).scalars()]
 
 
-def keep_matters(tx: Transaction, those: Mapping[Key, Matter | None]) -> None:
-    """Write matters as they are now; None for those that are over."""
+def keep_incidents(
+    tx: Transaction, those: Mapping[Key, Incident | None], now: datetime, before: Mapping[Key, Incident] | None = None
+) -> None:
+    """Write incidents as they are now; None for those that are resolved.
+
+    ``before`` are the open ones that another may have taken the place of in the same batch.
+    """
     ids = _ids(tx, those)
-    over = ((*ids[key], key.topic) for key, matter in those.items() if matter is None and key in ids)
-    tx.drop(matters, ("environment_id", "number_id", "topic"), over)
+    resolved = [(write_instant(now), *ids[key], key.topic) for key, one in those.items() if one is None and key in ids]
+    if before:
+        again = ((key, one) for key, one in those.items() if one is not None and key in before)
+        resolved += [(write_instant(now), *ids[key], key.topic) for key, one in again if one.id != before[key].id]
+    tx.many(_RESOLVE, resolved)
     rows = []
     for key, one in those.items():
         if one is None or key not in ids:
@@ -162,6 +166,8 @@ def keep_matters(tx: Transaction, those: Mapping[Key, Matter | None]) -> None:
         ack = one.ack
         rows.append(
             (
+                one.id,
+                one.name,
                 *ids[key],
                 key.topic,
                 one.alert_id,
@@ -169,10 +175,10 @@ def keep_matters(tx: Transaction, those: Mapping[Key, Matter | None]) -> None:
                 int(one.severity),
                 one.rank,
                 _text(one.opened_at),
-                _text(one.told_at),
+                _text(one.notified_at),
                 one.reminded,
-                one.hidden,
-                one.hider,
+                one.suppressed,
+                one.suppressor,
                 _text(ack.at if ack else None),
                 ack.by if ack else None,
                 ack.rank if ack else None,
@@ -180,23 +186,30 @@ def keep_matters(tx: Transaction, those: Mapping[Key, Matter | None]) -> None:
                 _text(one.escalated_at),
             )
         )
-    tx.put(matters, _MATTER, rows, clash="replace")
+    tx.put(incidents, _INCIDENT, rows, clash="replace")
 
 
-def close_matters(tx: Transaction, those: Sequence[Key]) -> None:
-    """These are over, and no alert says so."""
+_RESOLVE = """UPDATE incidents SET resolved_at = ?
+    WHERE environment_id = ? AND number_id = ? AND topic = ? AND resolved_at IS NULL"""
+
+
+def close_incidents(tx: Transaction, those: Sequence[Key], now: datetime) -> None:
+    """These are resolved, and no alert says so."""
     if those:
-        keep_matters(tx, dict.fromkeys(those))
+        keep_incidents(tx, dict.fromkeys(those), now)
 
 
-def review_matters(tx: Transaction, environment_id: int, changed: Sequence[int]) -> None:
+def review_incidents(tx: Transaction, environment_id: int, changed: Sequence[int]) -> None:
     """Numbers that changed may not be what a silence or rule is about any more: the next turn looks at them anew."""
-    query = "SELECT number_id FROM matters WHERE environment_id = ? AND hider IS NOT NULL AND hider <> 'flapping'"
-    hidden = {row[0] for row in tx.rows(query, (environment_id,)).fetchall()}
+    query = f"SELECT number_id FROM incidents WHERE environment_id = ? AND {_DOUBTFUL}"  # noqa: S608 (own words)
+    suppressed = {row[0] for row in tx.rows(query, (environment_id,)).fetchall()}
     tx.many(
-        "UPDATE matters SET hider = 'changed' WHERE number_id = ? AND hider IS NOT NULL AND hider <> 'flapping'",
-        ((pk,) for pk in hidden.intersection(changed)),
+        f"UPDATE incidents SET suppressor = 'changed' WHERE number_id = ? AND {_DOUBTFUL}",  # noqa: S608
+        ((pk,) for pk in suppressed.intersection(changed)),
     )
+
+
+_DOUBTFUL = "resolved_at IS NULL AND suppressor IS NOT NULL AND suppressor <> 'flapping'"
 
 
 def keep_flaps(tx: Transaction, those: Mapping[Key, Flap | None]) -> None:
@@ -240,34 +253,26 @@ def facts_of_alerts(tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[Fact
     return found
 
 
-def key_of_alert(tx: Transaction, alert_id: int) -> tuple[Key, Matter] | None:
-    """The open matter that an alert is about, None when it is over or there is no such alert."""
-    row = tx.connection.execute(
-        select(alerts.c.topic, environments.c.name.label("environment"), numbers.c.provider_id)
-        .outerjoin(environments, environments.c.id == alerts.c.environment_id)
-        .outerjoin(numbers, numbers.c.id == alerts.c.number_id)
-        .where(alerts.c.id == alert_id)
-    ).one_or_none()
-    if row is None:
-        return None
-    key = Key(row.environment or "", row.provider_id or "", row.topic or "")
-    matter = matters_of(tx, of=[key.environment]).get(key)
-    return None if matter is None else (key, matter)
+def key_of_alert(tx: Transaction, alert_id: int) -> tuple[Key, Incident] | None:
+    """The open incident that an alert is about, None when it is resolved or there is no such alert."""
+    is_its = incidents.c.id.in_(select(alerts.c.incident_id).where(alerts.c.id == alert_id))
+    return next(iter(_incidents(tx, is_its).items()), None)
 
 
-def acknowledge_matters(tx: Transaction, those: Mapping[Key, Matter], by: str, now: datetime) -> None:
-    """Somebody looks after these matters: no reminders until they get worse, or end."""
-    keep_matters(tx, {key: replace(one, ack=Acknowledgement(now, by, one.rank)) for key, one in those.items()})
+def acknowledge_incidents(tx: Transaction, those: Mapping[Key, Incident], by: str, now: datetime) -> None:
+    """Somebody looks after these incidents: no reminders until they get worse, or end."""
+    keep_incidents(tx, {key: replace(one, ack=Acknowledgement(now, by, one.rank)) for key, one in those.items()}, now)
 
 
-def take_back_acknowledgements(tx: Transaction, those: Mapping[Key, Matter], now: datetime) -> None:
+def take_back_acknowledgements(tx: Transaction, those: Mapping[Key, Incident], now: datetime) -> None:
     """Nobody looks after them after all: the times until they are told again, and to others, begin anew."""
-    keep_matters(
+    keep_incidents(
         tx,
         {
-            key: replace(one, ack=None, told_at=one.told_at and now, urgent_at=one.urgent_at and now)
+            key: replace(one, ack=None, notified_at=one.notified_at and now, urgent_at=one.urgent_at and now)
             for key, one in those.items()
         },
+        now,
     )
 
 

@@ -1,0 +1,140 @@
+"""An incident from its opening to its resolution: one row, one name, and all that was said of it hangs on it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import databases
+import pytest
+from conftest import T0
+from databases import BOTH, SQLITE_ONLY, age, changed, opened
+from watched import Watched, one
+
+from renewal_watch.maintenance import integrity
+from renewal_watch.notify.routing import Routing
+from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of, key_of_alert
+from renewal_watch.timed import follow_up
+
+pytestmark = BOTH
+DAY = timedelta(days=1)
+ROWS = """SELECT i.id, i.name, i.topic, i.kind, i.opened_at, i.resolved_at, i.acked_by FROM incidents i ORDER BY i.id"""
+ALERTS = "SELECT kind, incident_id FROM alerts ORDER BY id"
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path)
+
+
+def rows(watched: Watched) -> list[dict[str, Any]]:
+    return databases.rows(watched.database, ROWS)
+
+
+def alerts(watched: Watched) -> list[tuple[str, int | None]]:
+    return [(row["kind"], row["incident_id"]) for row in databases.rows(watched.database, ALERTS)]
+
+
+def turn(watched: Watched, days: float) -> None:
+    policies = {of.name: watched.settings.policy(of) for of in watched.settings.environments}
+    follow_up.run_once(watched.store, Routing.of(watched.settings), policies, lambda: T0 + days * DAY)
+
+
+def test_it_is_one_row_with_one_name_from_its_first_alert_to_its_last(watched: Watched) -> None:
+    watched.poll(one(1, 2))
+    (opened_row,) = rows(watched)
+    assert opened_row["name"] == "production/renewal.upcoming/phone-1/2026-11-25/3"
+    assert opened_row["resolved_at"] is None
+    watched.poll(one(1, 1), at=T0 + DAY)
+    turn(watched, 2)
+    watched.poll(one(1, 30, renewal_date="2026-12-25"), at=T0 + 2 * DAY)
+    (row,) = rows(watched)
+    assert (row["id"], row["name"]) == (opened_row["id"], opened_row["name"])
+    assert row["opened_at"] == opened_row["opened_at"]
+    assert row["resolved_at"].startswith("2026-11-25T12:00")
+    told = alerts(watched)
+    assert [kind for kind, _ in told] == ["renewal.upcoming", "renewal.upcoming", "renewal.upcoming", "renewal.renewed"]
+    assert {pk for _, pk in told} == {row["id"]}
+
+
+def test_what_opens_again_is_another_incident(watched: Watched) -> None:
+    watched.poll(one(1, 60, current_status="suspended"))
+    watched.poll(one(1, 59), at=T0 + DAY)
+    watched.poll(one(1, 58, current_status="suspended"), at=T0 + 2 * DAY)
+    first, second = rows(watched)
+    assert first["resolved_at"]
+    assert second["resolved_at"] is None
+    assert first["name"] != second["name"]
+    assert alerts(watched) == [
+        ("status.changed", first["id"]),
+        ("status.changed", first["id"]),
+        ("status.changed", second["id"]),
+    ]
+    with watched.reading() as tx:
+        assert key_of_alert(tx, 1) is None, "it is resolved"
+        found = key_of_alert(tx, 3)
+    assert found
+    assert found[1].id == second["id"]
+
+
+def test_one_that_ends_and_begins_in_one_poll_is_two(watched: Watched) -> None:
+    """Renewed for a day only: the next renewal is near at once."""
+    watched.poll(one(1, 1))
+    with watched.store.transaction() as tx:
+        acknowledge_incidents(tx, incidents_of(tx), "ann", T0)
+    watched.poll(one(1, 7, renewal_date="2026-12-02"), at=T0 + 2 * DAY)
+    first, second = rows(watched)
+    assert first["resolved_at"]
+    assert (first["acked_by"], second["acked_by"]) == ("ann", None), "what was said of the one is not said of the other"
+    assert [pk for _, pk in alerts(watched)][-1] == second["id"]
+
+
+def test_one_that_ends_without_a_word_is_resolved_as_well(watched: Watched) -> None:
+    watched.poll(one(1, 2))
+    watched.poll(one(1, 2, auto_renewal=True, days_until_monthly_renewal=None, renewal_date=None), at=T0 + DAY)
+    watched.poll(one(1, 5, renewal_date="2026-12-01"), at=T0 + 3 * DAY)
+    assert all(row["resolved_at"] or row["topic"] == "renewal" for row in rows(watched))
+    watched.configure("")
+    with watched.reading() as tx:
+        still = {one.id for one in incidents_of(tx).values()}
+    assert still == {row["id"] for row in rows(watched) if row["resolved_at"] is None}
+
+
+def test_an_alert_that_opens_nothing_leads_nowhere(watched: Watched) -> None:
+    watched.poll(one(1, 60))
+    watched.poll(one(1, 59, monthly_renewal_cost=2.5), at=T0 + DAY)
+    assert alerts(watched) == [("price.changed", None)]
+    assert rows(watched) == []
+
+
+def test_two_open_ones_of_one_thing_cannot_be(watched: Watched) -> None:
+    watched.poll(one(1, 2))
+    columns = "name, environment_id, number_id, topic, alert_id, kind, severity, rank, opened_at, reminded"
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        changed(
+            watched.database,
+            f"INSERT INTO incidents (id, {columns}) SELECT id + 1000, {columns} FROM incidents",
+        )
+
+
+@SQLITE_ONLY
+def test_what_was_open_in_an_older_database_goes_on(watched: Watched) -> None:
+    """Open since before: with what was acknowledged, and with the alerts that were told of it."""
+    watched.poll(one(1, 2), one(2, 60, current_status="suspended"), one(3, 60))
+    watched.poll(one(1, 1), one(2, 59, current_status="suspended"), one(3, 59), at=T0 + DAY)
+    with watched.store.transaction() as tx:
+        acknowledge_incidents(tx, incidents_of(tx), "ann", T0 + DAY)
+    before, told = rows(watched), alerts(watched)
+    watched.store.close()
+    age(watched.database, "0005")
+    watched.store = opened(watched.database)
+    assert watched.store.upgrade()
+    assert integrity.look(watched.store) == []
+    after = rows(watched)
+    assert [{**row, "id": 0} for row in after] == [{**row, "id": 0} for row in before]
+    assert len(alerts(watched)) == len(told)
+    names = {row["id"]: row["name"] for row in before}, {row["id"]: row["name"] for row in after}
+    for (kind, was), (same, now) in zip(told, alerts(watched), strict=True):
+        assert (kind, names[0].get(was or 0)) == (same, names[1].get(now or 0))
+    assert databases.rows(watched.database, "SELECT value FROM about WHERE name = 'least'") == [{"value": "0006"}]
