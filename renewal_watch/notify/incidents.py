@@ -32,14 +32,7 @@ def incident_of(
         return None if old is None else replace(old, escalated_at=now)
     if hidden and hidden.suppressor.by in ("ack", "repeat"):
         return None if old is None else replace(old, alert_id=alert_id, kind=alert.kind, severity=alert.severity)
-    is_event = alert.topic == "price" and routing.reminders.interval(alert.severity) is None  # nothing ends a new price
-    is_kept = alert.topic.partition(" ")[0] in ENDING or (
-        (old is not None and not is_event)
-        or (alert.severity >= Severity.warning and not is_event)
-        or (hidden is not None and hidden.suppressor.by != "nobody")
-        or routing.reminders.interval(alert.severity) is not None
-    )
-    if not is_kept:
+    if not is_kept(alert, old, hidden, routing):
         return None
     is_new = alert.nature in ("new", "repeat") or old is None
     bad = rank(alert) if is_new or old is None else max(rank(alert), old.rank)
@@ -71,6 +64,18 @@ def incident_of(
         ack=ack,
         urgent_at=_urgent_since(alert, old, hidden, now, is_worse=is_worse or ack is not old.ack),
         escalated_at=old.escalated_at if is_urgent and not is_worse else None,
+    )
+
+
+def is_kept(alert: Alert, old: Incident | None, hidden: Hidden | None, routing: Routing) -> bool:
+    """Whether an alert opens an incident, or is about the open one ``old``; a mere event does neither."""
+    is_event = alert.topic == "price" and routing.reminders.interval(alert.severity) is None  # nothing ends a new price
+    return (
+        alert.topic.partition(" ")[0] in ENDING
+        or (old is not None and not is_event)
+        or (alert.severity >= Severity.warning and not is_event)
+        or (hidden is not None and hidden.suppressor.by != "nobody")
+        or routing.reminders.interval(alert.severity) is not None
     )
 
 

@@ -13,8 +13,10 @@ from databases import BOTH, SQLITE_ONLY, age, changed, opened
 from watched import Watched, one
 
 from renewal_watch.maintenance import integrity
+from renewal_watch.model.policy import Match
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of, key_of_alert
+from renewal_watch.store.incidents.silences import add_silence
 from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
@@ -138,3 +140,14 @@ def test_what_was_open_in_an_older_database_goes_on(watched: Watched) -> None:
     for (kind, was), (same, now) in zip(told, alerts(watched), strict=True):
         assert (kind, names[0].get(was or 0)) == (same, names[1].get(now or 0))
     assert databases.rows(watched.database, "SELECT value FROM about WHERE name = 'least'") == [{"value": "0006"}]
+
+
+def test_what_a_silence_makes_an_incident_of_has_its_own_row(watched: Watched) -> None:
+    """Good news opens none; hidden, each is kept until the silence ends."""
+    with watched.store.transaction() as tx:
+        add_silence(tx, Match(), (), T0 + 30 * DAY, "ann", "", T0)
+    watched.poll(one(1, 60), one(2, 60))
+    watched.poll(one(1, 59, auto_renewal=True), one(2, 59, auto_renewal=True), at=T0 + DAY)
+    watched.poll(*(one(i, 58, auto_renewal=True, current_status="pending") for i in (1, 2)), at=T0 + 2 * DAY)
+    assert len({row["id"] for row in rows(watched)}) == len(rows(watched)) >= 2
+    assert all(row["id"] for row in rows(watched))

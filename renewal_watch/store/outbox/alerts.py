@@ -17,6 +17,7 @@ from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Alert, Incident, Key, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.model.tracking import Known
+from renewal_watch.notify.incidents import is_kept
 from renewal_watch.notify.plan import plan
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Decision
@@ -53,7 +54,8 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
         return 0
     of = {alert.environment for alert in found}
     situation = situation_of(tx, now, of)
-    about = _incident_ids(tx, found, situation.incidents)
+    new_ids = _new_incident_ids(tx, found)
+    about = _about(found, situation.incidents, new_ids, routing)
     fresh = _write_alerts(tx, found, about, now)
     if not fresh:
         return 0
@@ -61,7 +63,7 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
     ending = {alert.place for _, alert in fresh if alert.ends and alert.place in situation.incidents}
     if ending and any(channel.is_choosy for channel in routing.channels):
         situation = replace(situation, told=_told(tx, {key: situation.incidents[key] for key in ending}))
-    made = plan(fresh, routing, situation, now, about)
+    made = plan(fresh, routing, situation, now, new_ids)
     made.decisions = _with_users(tx, made.decisions)
     judged = dict(fresh)
     tx.change(
@@ -96,18 +98,31 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
     return len(fresh) + record_alerts(tx, made.more, routing, now)
 
 
-def _incident_ids(tx: Transaction, found: Sequence[Alert], known: Mapping[Key, Incident]) -> dict[str, int]:
-    """By the keys of alerts, the incident that each is about: one that is open, or one that it may open."""
-    open_now = {key: one.id for key, one in known.items()}
+def _new_incident_ids(tx: Transaction, found: Sequence[Alert]) -> dict[str, int]:
+    """By the keys of alerts, an id for the incident that each may open."""
+    may_open = [alert.key for alert in found if alert.topic and not alert.ends]
+    return dict(zip(may_open, tx.new_ids(incidents, len(may_open)), strict=True))
+
+
+def _about(
+    found: Sequence[Alert], known: Mapping[Key, Incident], fresh: Mapping[str, int], routing: Routing
+) -> dict[str, int]:
+    """By the keys of alerts, the incident that each is about, as far as can be foretold: few rows are corrected then."""
     about: dict[str, int] = {}
-    fresh = iter(tx.new_ids(incidents, sum(1 for alert in found if alert.topic and not alert.ends)))
+    open_now: dict[Key, int] = {}
     for alert in found:
+        if not alert.topic:
+            continue
+        place = alert.place
+        old = known.get(place)
+        pk = open_now.get(place, old.id if old else 0)
         if alert.ends:
-            about[alert.key] = open_now.pop(alert.place, 0)
-        elif alert.topic:
-            about[alert.key] = open_now.get(alert.place) or next(fresh)
-            open_now[alert.place] = about[alert.key]
-    return {key: pk for key, pk in about.items() if pk}
+            open_now[place] = 0
+        elif not pk and is_kept(alert, None, None, routing):
+            pk = open_now[place] = fresh[alert.key]
+        if pk:
+            about[alert.key] = pk
+    return about
 
 
 def told_of_alert(tx: Transaction, kind: str, key: Key, since: datetime) -> frozenset[str]:
@@ -175,14 +190,15 @@ def _write_alerts(
     numbered = number_ids(tx, {(one.environment, one.number_id) for one in found if one.number_id is not None})
     ids = tx.new_ids(alerts, len(found))
     at = write_instant(now)
-    rows = []
-    for alert_id, alert in zip(ids, found, strict=True):
+
+    def row(alert_id: int, alert: Alert) -> tuple[Any, ...]:
         number_id = numbered.get((alert.environment, alert.number_id or ""), 0)
         place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
         facts = None if isinstance(alert.facts, Written) else facts_json.encode(alert.facts).decode()
         words = (*alert.words, at, alert.topic or None, about.get(alert.key), facts)
-        rows.append((alert_id, *place, int(alert.severity), alert.days_left, *words))
-    tx.put(alerts, _ALERT, rows, clash="keep")
+        return (alert_id, *place, int(alert.severity), alert.days_left, *words)
+
+    tx.put(alerts, _ALERT, map(row, ids, found), clash="keep")
     query = select(alerts.c.id).where(alerts.c.id >= ids[0], alerts.c.id <= ids[-1])
     written = set(tx.connection.execute(query).scalars())
     return [(alert_id, alert) for alert_id, alert in zip(ids, found, strict=True) if alert_id in written]
