@@ -161,8 +161,9 @@ def test_a_broad_except_stands_only_around_the_turns() -> None:
     }
     assert found == {
         *(
-            "daemon.daemon",
             "daemon.membership",
+            "daemon.polls",
+            "daemon.running",
             "daemon.trouble",
             "daemon.workers",
             "operations.poll",

@@ -19,7 +19,7 @@ from receivers import Answer, http_receiver
 from world import TOKEN, World, write_config
 
 from renewal_watch.config.loading import load
-from renewal_watch.daemon import daemon, ticker, trouble
+from renewal_watch.daemon import daemon, polls, running, ticker, trouble
 from renewal_watch.daemon.daemon import Daemon
 from renewal_watch.daemon.lock import only_one
 from renewal_watch.database.store import Store
@@ -47,7 +47,7 @@ class Running:
         monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
         monkeypatch.setattr(ticker, "TICK_S", 0.05)
         monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
-        monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
+        monkeypatch.setattr("renewal_watch.daemon.turns.REFRESH_S", 0.1)
         self.settings = load(write_config(folder, address, more=more))
         self.store = Store(self.settings.database_url, is_simulated=True)
         self.store.upgrade()
@@ -68,8 +68,8 @@ class Running:
     def __exit__(self, *_: object) -> None:
         self.daemon.stopping.set()
         self.thread.join()
-        self.daemon._pool.shutdown(wait=True)
-        self.daemon._account_pool.shutdown(wait=True)
+        self.daemon.polls.pool.shutdown(wait=True)
+        self.daemon.polls.account_pool.shutdown(wait=True)
         close(self.store)
 
 
@@ -82,7 +82,7 @@ def alone(one: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     ended, one.ticker.scheduler = one.ticker.scheduler, None
     assert ended is not None
     ended.shutdown(wait=True)  # its last tick has ended
-    until(lambda: not one._busy)
+    until(lambda: not one.busy)
 
 
 def test_a_dead_scheduler_is_started_again(
@@ -121,7 +121,7 @@ def test_the_daemon_goes_on_after_a_clock_step(
         asked = world.requests
         running.offset = timedelta(days=3650)
         until(lambda: world.requests > asked)
-        until(lambda: not running.daemon._busy)
+        until(lambda: not running.daemon.busy)
     titles = [str(one["title"]) for one in world.messages if "suspended" in str(one["title"])]
     assert len([title for title in titles if "reminder" not in title]) == 1, "after ten years a reminder may be due"
 
@@ -182,14 +182,14 @@ def test_a_channel_that_a_reload_removed_meanwhile_gets_no_digest(
     begun, may_end = held_up(monkeypatch, digests, "_state")
     running = Running(tmp_path, address, monkeypatch, OFFICE.format(address.removeprefix("http://")))
     with running as one:
-        until(lambda: world.requests and not one._busy)
+        until(lambda: world.requests and not one.busy)
         running.offset = timedelta(days=1, hours=1)
         until(begun.is_set)
         write_config(tmp_path, address)
         one.reloading.set()
         until(lambda: "office" not in [channel.name for channel in one.settings.channels])
         may_end.set()
-        until(lambda: not one._busy)
+        until(lambda: not one.busy)
         with running.store.reading() as tx:
             assert "digest.sent" not in [alert["kind"] for alert in list_alerts(tx)]
 
@@ -200,7 +200,7 @@ def test_polls_go_on_and_nothing_hangs_while_a_digest_looks_at_a_large_fleet(
     begun, may_end = held_up(monkeypatch, digests, "send_digests")
     running = Running(tmp_path, address, monkeypatch, OFFICE.format(address.removeprefix("http://")))
     with running as one:
-        until(lambda: world.requests and not one._busy)
+        until(lambda: world.requests and not one.busy)
         assert not begun.is_set()
         asked = world.requests
         running.offset = timedelta(days=1, hours=1)
@@ -220,9 +220,9 @@ def test_a_hang_is_named_and_withholds_the_watchdog(
     tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Running(tmp_path, address, monkeypatch) as one:
-        until(lambda: not one._busy)
+        until(lambda: not one.busy)
         assert one.stuck() is None
-        one.progress["poll of production"] = time.monotonic() - daemon.STUCK_S - 1
+        one.progress["poll of production"] = time.monotonic() - running.STUCK_S - 1
         assert one.stuck() == "poll of production"
         del one.progress["poll of production"]
         assert one.stuck() is None
@@ -248,7 +248,7 @@ def test_a_database_that_answers_nothing_is_told_past_it_once(
 ) -> None:
     running = Running(tmp_path, address, monkeypatch)
     with running as one:
-        until(lambda: world.requests and not one._busy)
+        until(lambda: world.requests and not one.busy)
         may_end = threading.Event()
         real = follow_up.run_once
 
@@ -306,10 +306,10 @@ def test_a_poll_that_breaks_is_repeated_and_takes_nothing_down(
         calls.append(1)
         raise RuntimeError("a fault of our own")
 
-    monkeypatch.setattr(daemon.poll, "run_once", breaks)
+    monkeypatch.setattr(polls.poll, "run_once", breaks)
     with Running(tmp_path, address, monkeypatch) as one:
         until(lambda: calls)
-        until(lambda: not one._busy)
+        until(lambda: not one.busy)
         ticked = one.ticker.ticked_at
         until(lambda: one.ticker.ticked_at > ticked)
     assert world.requests == 0
@@ -325,13 +325,13 @@ def test_a_stop_in_the_middle_of_a_tick_is_no_fault(
 
         def stops() -> list[Any]:
             one.stopping.set()
-            one._pool.shutdown(wait=True)
+            one.polls.pool.shutdown(wait=True)
             return [due]
 
-        monkeypatch.setattr(one, "_due", stops)
+        monkeypatch.setattr(one.polls, "_due", stops)
         one._tick()
         assert one.stopping.is_set()
-        assert not one._busy
+        assert not one.busy
 
 
 def test_a_machine_without_threads_is_no_end_of_the_polls(
@@ -343,11 +343,11 @@ def test_a_machine_without_threads_is_no_end_of_the_polls(
         alone(one, monkeypatch)
         due, asked = one.settings.environments[0], world.requests
         with monkeypatch.context() as bare:
-            bare.setattr(one, "_due", lambda: [due])
-            bare.setattr(one._pool, "submit", _no_thread)
+            bare.setattr(one.polls, "_due", lambda: [due])
+            bare.setattr(one.polls.pool, "submit", _no_thread)
             with pytest.raises(RuntimeError, match="can't start new thread"):
                 one._tick()
-        assert due.name not in one._busy
+        assert due.name not in one.busy
         assert world.requests == asked
 
 

@@ -72,8 +72,8 @@ class House:
         if self.thread.ident:
             self.daemon.stopping.set()
             self.thread.join()
-        self.daemon._pool.shutdown(wait=True)
-        self.daemon._account_pool.shutdown(wait=True)
+        self.daemon.polls.pool.shutdown(wait=True)
+        self.daemon.polls.account_pool.shutdown(wait=True)
         close(self.store)
 
     def alerts(self, kind: str = "") -> list[dict[str, Any]]:
@@ -97,7 +97,7 @@ def build(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
     monkeypatch.setattr(ticker, "TICK_S", 0.05)
     monkeypatch.setattr("renewal_watch.daemon.membership.BEAT_S", 0.05)
-    monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
+    monkeypatch.setattr("renewal_watch.daemon.turns.REFRESH_S", 0.1)
     monkeypatch.setattr(workers, "IDLE_S", 0.1)
     with serving(world) as address:
         yield lambda **given: House(tmp_path, address, **given)
@@ -272,11 +272,11 @@ def test_a_fault_in_the_turn_of_time_does_not_keep_polls_from_being_made(
 def test_the_canary_goes_when_its_time_comes_and_its_loss_is_told(build: Build, world: World) -> None:
     house = build(tables='[canary]\nchannel = "ops-0"\nschedule = "daily 15:00"\n')
     with house as one:
-        until(lambda: house.is_polled() and not one._busy)
+        until(lambda: house.is_polled() and not one.busy)
         assert world.messages == [], "the first one comes at its time"
         house.put_on(hours=3)
         until(lambda: world.messages)
-        until(lambda: not one._busy)
+        until(lambda: not one.busy)
         assert "CANARY: channel ops-0 works" in world.messages[0]["title"]
         assert house.alerts("canary.failed") == []
         world.refuse = True

@@ -697,7 +697,7 @@ class Running:
     def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch, port: int) -> None:
         monkeypatch.setattr(daemon.signal, "signal", lambda *_: None)
         monkeypatch.setattr(ticker, "TICK_S", 0.05)
-        monkeypatch.setattr(daemon, "REFRESH_S", 0.1)
+        monkeypatch.setattr("renewal_watch.daemon.turns.REFRESH_S", 0.1)
         monkeypatch.setattr(daemon, "LOOK_S", 0.1)
         house.configure("[account]\nreleases = false\ntopup = false\nbalance = false\nagents = false\n" + CHANNEL)
         self.house = house
@@ -725,8 +725,8 @@ class Running:
     def __exit__(self, *_: object) -> None:
         self.daemon.stopping.set()
         self.thread.join()
-        self.daemon._pool.shutdown(wait=True)
-        self.daemon._account_pool.shutdown(wait=True)
+        self.daemon.polls.pool.shutdown(wait=True)
+        self.daemon.polls.account_pool.shutdown(wait=True)
         self.store.close()
 
 
@@ -762,8 +762,8 @@ def test_a_daemon_takes_over_what_changes_in_the_directory(house: House, monkeyp
             until(lambda: names(one.settings) == ["globex"])
             running.offset += timedelta(days=2)
             until(lambda: polls()["globex"] == 3)
-            refreshed = one._refreshed_at
-            until(lambda: one._refreshed_at > refreshed and not one._busy)
+            refreshed = one.turns.refreshed_at
+            until(lambda: one.turns.refreshed_at > refreshed and not one.busy)
             assert polls() == {"acme": 2, "globex": 3}
             assert running.alerts("watch.stale") == running.alerts("number.missing") == []
             running.file("acme")
@@ -780,7 +780,7 @@ def test_that_nothing_is_left_to_watch_is_told(house: House, monkeypatch: pytest
         running = Running(house, monkeypatch, provider.port)
         path = running.file("acme")
         with running as one:
-            until(lambda: provider.requests and not one._busy)
+            until(lambda: provider.requests and not one.busy)
             path.unlink()
             until(lambda: running.alerts("environments.invalid"))
             assert "nothing is watched; 1 environment was polled" in running.alerts("environments.invalid")[0]
@@ -806,7 +806,7 @@ def test_a_poll_under_way_ends_although_its_file_is_gone(house: House, monkeypat
             path.unlink()
             until(lambda: names(one.settings) == [])
             may_end.set()
-            until(lambda: not one._busy)
+            until(lambda: not one.busy)
             with running.store.reading() as tx:
                 ((_, watch, _),) = environment_states(tx)
             assert (watch.numbers, watch.last_error) == (1, None)

@@ -19,7 +19,7 @@ from receivers import Answer, HttpReceiver, Request, closed_port, http_receiver
 from world import TOKEN, World, write_config
 
 from renewal_watch.config.loading import load
-from renewal_watch.daemon import daemon, ticker
+from renewal_watch.daemon import daemon, polls, ticker
 from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.model.facts import Written
@@ -404,8 +404,8 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
     for one, thread, store in made:
         one.stopping.set()
         thread.join()
-        one._pool.shutdown(wait=True)
-        one._account_pool.shutdown(wait=True)
+        one.polls.pool.shutdown(wait=True)
+        one.polls.account_pool.shutdown(wait=True)
         close(store)
 
 
@@ -453,7 +453,7 @@ def test_a_stop_or_a_reload_in_the_middle_of_a_poll_is_no_failure(
         until(lambda: pings(service) == ["start"])
         if how == "stop":
             one.stopping.set()
-            until(lambda: not one._busy)
+            until(lambda: not one.busy)
             one.heartbeats.close(5)
         else:
             one.reloading.set()
@@ -481,9 +481,9 @@ def test_a_poll_that_ends_well_while_the_daemon_stops_is_no_failure(
         one = running(configured(tmp_path, f"http://127.0.0.1:{provider.port}", service))
         until(lambda: asked)
         one.stopping.set()
-        until(lambda: one._pool._shutdown)
+        until(lambda: one.polls.pool._shutdown)
         may_go.set()
-        until(lambda: not one._busy)
+        until(lambda: not one.busy)
         one.heartbeats.close(5)
         assert len(provider.requests) == 2, "the agents and the list: nothing more is asked"
     assert "fail" not in pings(service)
@@ -500,7 +500,7 @@ def test_a_poll_that_breaks_is_a_failure(
     def breaks(*_: object, **__: object) -> None:
         raise RuntimeError("talq_secret")
 
-    monkeypatch.setattr(daemon.poll, "run_once", breaks)
+    monkeypatch.setattr(polls.poll, "run_once", breaks)
     running(configured(tmp_path, address, service))
     until(lambda: pings(service) == ["start", "fail"])
     assert service.requests[1].body == b"a fault of renewal-watch: RuntimeError"
@@ -511,7 +511,7 @@ def test_a_switch_that_cannot_be_reached_breaks_no_poll(
 ) -> None:
     path = write_config(tmp_path, address, more=f'heartbeat = "http://127.0.0.1:{closed_port()}/x"\n', channels=0)
     one = running(path)
-    until(lambda: world.requests and not one._busy)
+    until(lambda: world.requests and not one.busy)
     with one.store.transaction() as tx:
         assert [watch.last_error for _, watch, _ in environment_states(tx)] == [None]
 

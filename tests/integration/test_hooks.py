@@ -1001,8 +1001,8 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], daemon
     for one, thread, store in made:
         one.stopping.set()
         thread.join()
-        one._pool.shutdown(wait=True)
-        one._account_pool.shutdown(wait=True)
+        one.polls.pool.shutdown(wait=True)
+        one.polls.account_pool.shutdown(wait=True)
         close(store)
 
 

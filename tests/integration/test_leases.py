@@ -1135,8 +1135,8 @@ def pair(world: World, provider: tuple[Around, str], web: HttpReceiver, tmp_path
     for one in made:
         assert one.presence
         one.stopping.set()
-        one._pool.shutdown()
-        one._account_pool.shutdown()
+        one.polls.pool.shutdown()
+        one.polls.account_pool.shutdown()
         one.heartbeats.close(1)
         one.presence.close()
 
@@ -1161,26 +1161,26 @@ def test_two_daemons_that_find_the_same_slot_due_poll_it_once(
 ) -> None:
     (environment,) = pair[0].settings.environments
     for _ in range(3):
-        together(*(lambda one=one: one._poll(environment) for one in pair))  # type: ignore[misc]
+        together(*(lambda one=one: one.polls.poll(environment) for one in pair))  # type: ignore[misc]
     assert provider[0].requests == 1
     assert sorted(one.presence.polled for one in pair if one.presence) == [0, 1]
     until(lambda: len(web.requests) >= 2)
     for one in pair:
         one.heartbeats.close(5)
     assert [request.path for request in web.requests] == ["/beats/start", "/beats"]
-    slots = {one._schedules["production"].next_poll_at for one in pair}
+    slots = {one.polls.schedules["production"].next_poll_at for one in pair}
     assert len(slots) == 1, "both know when the next one is"
 
 
 def test_two_daemons_send_one_canary(pair: list[Daemon], world: World) -> None:
     for one in pair:
-        one._refresh()  # the first look only begins the calendar
+        one.turns.refresh()  # the first look only begins the calendar
     world.now += timedelta(hours=1, minutes=5)
     for one in pair:
         assert one.presence
         one.presence.beat()
     for _ in range(2):
-        together(*(lambda one=one: one._do(turn.SENDING[0]) for one in pair))
+        together(*(lambda one=one: one.turns.do(turn.SENDING[0]) for one in pair))
     with world.store.reading() as tx:
         assert [one["kind"] for one in list_alerts(tx)] == ["canary.sent"]
 
@@ -1188,9 +1188,9 @@ def test_two_daemons_send_one_canary(pair: list[Daemon], world: World) -> None:
 def test_a_daemon_to_which_the_others_leave_no_poll_is_not_blind_for_that(pair: list[Daemon]) -> None:
     """It met one fault, and nothing since: a second one much later is no ten minutes without a database."""
     one = pair[0]
-    one._refresh()
+    one.turns.refresh()
     one.trouble.cannot_write(StoreError("the database cannot be used (it was restarted)"))
-    one._refresh()
+    one.turns.refresh()
     assert one.trouble.since is None, "it looked at once, for what waits is not kept waiting"
 
 
