@@ -128,7 +128,7 @@ def test_one_library_one_door() -> None:
             "diagnostics.metrics_service",
         },
         "icalendar": {"reports.calendar"},
-        "jinja2": {"notify.templates", "web.app"},
+        "jinja2": {"notify.templates", "web.layout"},
         "h11": {"web.serve"},
         "itsdangerous": {"web.security"},
     }

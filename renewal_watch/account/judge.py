@@ -8,7 +8,7 @@ from typing import Any
 
 from renewal_watch.account.handlers import HANDLERS, Case
 from renewal_watch.account.turn import CARD, RELEASE, TOPICS, UNREADABLE, USER_TOKEN, Background, Found, Turn, is_recent
-from renewal_watch.alerts import account_facts, list_facts
+from renewal_watch.alerts import account_facts, api_facts
 from renewal_watch.errors import NotTheApi, TokenRejected
 from renewal_watch.model.account import Reading, Release
 from renewal_watch.model.alerts import Alert, Key, Severity
@@ -60,11 +60,11 @@ def judge_token(at: str, reading: Reading, policy: Policy, now: datetime) -> tup
     turn = Turn(at=at, now=now, policy=policy)
     told = dict(reading.told)
     if reading.outcome == TokenRejected.reason and USER_TOKEN not in told:
-        facts: Facts = list_facts.UserTokenRejected(at, reading.error or "")
+        facts: Facts = api_facts.UserTokenRejected(at, reading.error or "")
         turn.tell("watch.token_rejected", Severity.warning, turn.once(USER_TOKEN), facts, topic=USER_TOKEN)
         told[USER_TOKEN] = 1
     elif reading.outcome == "ok" and told.pop(USER_TOKEN, 0):
-        facts = list_facts.UserTokenWorks(at)
+        facts = api_facts.UserTokenWorks(at)
         key = turn.once(USER_TOKEN)
         turn.tell("watch.recovered", Severity.info, key, facts, topic=USER_TOKEN, ends=True)
     return turn.alerts, told

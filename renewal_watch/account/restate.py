@@ -8,7 +8,7 @@ from datetime import datetime
 from renewal_watch.account.handlers import HANDLERS, Again, Case
 from renewal_watch.account.judge import reading_of
 from renewal_watch.account.turn import UNREADABLE, USER_TOKEN, Background
-from renewal_watch.alerts import list_facts
+from renewal_watch.alerts import api_facts
 from renewal_watch.alerts.notes import AsRead
 from renewal_watch.detect.restate import Restated
 from renewal_watch.errors import TokenRejected
@@ -26,7 +26,7 @@ def restate(
     if name is None or reading is None:
         return None
     if key.topic == USER_TOKEN:
-        facts = list_facts.UserTokenRejected(key.environment, reading.error or "")
+        facts = api_facts.UserTokenRejected(key.environment, reading.error or "")
         return Restated(facts=facts) if reading.outcome == TokenRejected.reason else None
     if key.topic.startswith(UNREADABLE):
         return Restated() if key.topic in reading.told else None

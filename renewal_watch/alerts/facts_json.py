@@ -6,10 +6,19 @@ from typing import Union
 
 import msgspec
 
-from renewal_watch.alerts import account_facts, around, list_facts, number_facts, release_facts, service_facts
+from renewal_watch.alerts import (
+    account_facts,
+    api_facts,
+    around,
+    list_facts,
+    number_facts,
+    release_facts,
+    renewal_facts,
+    service_facts,
+)
 from renewal_watch.model.facts import Facts, Written
 
-_MODULES = (number_facts, release_facts, account_facts, list_facts, service_facts, around)
+_MODULES = (renewal_facts, number_facts, release_facts, account_facts, list_facts, api_facts, service_facts, around)
 ALL: tuple[type[Facts], ...] = (
     Written,
     *(

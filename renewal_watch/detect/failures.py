@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from renewal_watch.alerts import list_facts
+from renewal_watch.alerts import api_facts
 from renewal_watch.alerts.notes import Unread
 from renewal_watch.detect.absences import judge_blind
 from renewal_watch.detect.turn import Context, Turn, is_watched
@@ -28,7 +28,7 @@ BLIND = frozenset({"watch.token_rejected", "watch.api_failing", "watch.stale"})
 def recover(turn: Turn, watch: Watch) -> Watch:
     """Tell that the list is read again, if it was told that it was not."""
     if watch.told & BLIND:
-        facts = list_facts.Recovered(turn.at, watch.last_success_at or watch.failing_since, turn.now)
+        facts = api_facts.Recovered(turn.at, watch.last_success_at or watch.failing_since, turn.now)
         turn.tell("watch.recovered", Severity.info, turn.once("api"), facts)
     return replace(watch, told=watch.told - BLIND)
 
@@ -76,10 +76,10 @@ def judge_failure(
     )
     counts = _at_stake(fleet.values(), turn)
     if reason == "token_rejected":
-        watch = _tell_once(turn, watch, "watch.token_rejected", list_facts.TokenRejected(turn.at, error, *counts))
+        watch = _tell_once(turn, watch, "watch.token_rejected", api_facts.TokenRejected(turn.at, error, *counts))
     elif watch.failures >= FAILING_POLLS:
         since = watch.failing_since or now
-        facts = list_facts.ApiFailing(turn.at, error, watch.failures, since, *counts)
+        facts = api_facts.ApiFailing(turn.at, error, watch.failures, since, *counts)
         watch = _tell_once(turn, watch, "watch.api_failing", facts)
     watch = _judge_stale(turn, watch, counts)
     for name, number in before.items():
@@ -105,7 +105,7 @@ def is_stale(watch: Watch, policy: Policy, now: datetime) -> bool:
 def _judge_stale(turn: Turn, watch: Watch, counts: tuple[int, int]) -> Watch:
     if watch.last_error is None or not is_stale(watch, turn.policy, turn.now):
         return watch
-    facts = list_facts.Stale(turn.at, watch.last_success_at, turn.now, watch.last_error, *counts)
+    facts = api_facts.Stale(turn.at, watch.last_success_at, turn.now, watch.last_error, *counts)
     return _tell_once(turn, watch, "watch.stale", facts)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from renewal_watch.alerts import list_facts
+from renewal_watch.alerts import api_facts, list_facts
 from renewal_watch.alerts.notes import Believed
 from renewal_watch.alerts.phrases import FEW, who
 from renewal_watch.detect.turn import CLOCK, DAYS, EMPTY, FLAW_KINDS, SIGNS, Turn, is_watched
@@ -60,7 +60,7 @@ def judge_flaws(turn: Turn, fleet: Mapping[str, Known], listing: Listing, watch:
         flaws[SIGNS] = Flaw(len(turn.doubtful), list_facts.signs_contradict(len(turn.doubtful)))
     _judge_emptiness(turn, listing, watch, flaws)
     if turn.context.clock_off is not None:
-        flaws[CLOCK] = Flaw(0, list_facts.clock_differs(turn.context.clock_off))
+        flaws[CLOCK] = Flaw(0, api_facts.clock_differs(turn.context.clock_off))
     return replace(watch, flaws=flaws)
 
 
@@ -139,12 +139,12 @@ def judge_clock(turn: Turn, watch: Watch) -> Watch:
     off = turn.context.clock_off
     if off is None:
         if watch.clock_off_at is not None:
-            turn.tell("watch.recovered", Severity.info, turn.once(CLOCK), list_facts.ClockRight(turn.at), topic=CLOCK)
+            turn.tell("watch.recovered", Severity.info, turn.once(CLOCK), api_facts.ClockRight(turn.at), topic=CLOCK)
         confirmed_at = turn.now if turn.context.is_dated else watch.confirmed_at
         return replace(watch, clock_off_at=None, confirmed_at=confirmed_at)
     if watch.clock_off_at is None:
         severity = Severity.critical if abs(off) >= CLOCK_FAR_OFF else Severity.warning
-        turn.tell("watch.clock_off", severity, turn.once(CLOCK), list_facts.ClockOff(turn.at, off))
+        turn.tell("watch.clock_off", severity, turn.once(CLOCK), api_facts.ClockOff(turn.at, off))
         watch = replace(watch, clock_off_at=turn.now)
     since = watch.clock_off_at
     turn.is_unclear = since is not None and turn.now - since < CLOCK_LASTS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from renewal_watch.alerts import number_facts
+from renewal_watch.alerts import renewal_facts
 from renewal_watch.detect.turn import CRITICAL_DAYS, RENEWED_DAYS, WOBBLE_DAYS, Turn, tightest
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Severity
@@ -44,7 +44,7 @@ def judge_renewal(
                 "renewal.renewed",
                 Severity.info,
                 _key(known, on, cycle.course),
-                number_facts.Renewed(Number.of(number), turn.at, Number.of(before), left, on),
+                renewal_facts.Renewed(Number.of(number), turn.at, Number.of(before), left, on),
                 number,
                 left,
             )
@@ -53,7 +53,7 @@ def judge_renewal(
                 "renewal.postponed",
                 Severity.info,
                 _key(known, on, cycle.course),
-                number_facts.Postponed(Number.of(number), turn.at, left, on, cycle.renews_on),
+                renewal_facts.Postponed(Number.of(number), turn.at, left, on, cycle.renews_on),
                 number,
                 left,
             )
@@ -81,14 +81,14 @@ def judge_renewal(
     note = turn.note_on(number, known)
     if left == 0 or flag:
         turn.tell(
-            "renewal.due", severity, key, number_facts.Due(Number.of(number), turn.at, left, on, note), number, left
+            "renewal.due", severity, key, renewal_facts.Due(Number.of(number), turn.at, left, on, note), number, left
         )
     else:
         turn.tell(
             "renewal.upcoming",
             severity,
             key,
-            number_facts.Upcoming(Number.of(number), turn.at, left, on, note),
+            renewal_facts.Upcoming(Number.of(number), turn.at, left, on, note),
             number,
             left,
             said_by=said_by,
@@ -131,7 +131,7 @@ def _judge_flag(turn: Turn, number: PhoneNumber, known: Known) -> Known:
             "renewal.renewed",
             Severity.info,
             turn.once(known.provider_id),
-            number_facts.NotDue(Number.of(number), turn.at),
+            renewal_facts.NotDue(Number.of(number), turn.at),
             number,
         )
         return known._replace(cycle=None)
@@ -140,7 +140,7 @@ def _judge_flag(turn: Turn, number: PhoneNumber, known: Known) -> Known:
         "renewal.due",
         severity,
         turn.once(known.provider_id),
-        number_facts.DueByFlag(Number.of(number), turn.at),
+        renewal_facts.DueByFlag(Number.of(number), turn.at),
         number,
     )
     return known._replace(cycle=Cycle(turn.on_day, told_due_flag=True))
@@ -161,7 +161,7 @@ def _judge_lapse(
             "lapse.renewed",
             Severity.critical,
             key,
-            number_facts.LapseRenewed(Number.of(number), turn.at, Number.of(before), left, on),
+            renewal_facts.LapseRenewed(Number.of(number), turn.at, Number.of(before), left, on),
             number,
             left,
         )
@@ -173,7 +173,7 @@ def _judge_lapse(
             "lapse.last_chance",
             Severity.warning,
             key,
-            number_facts.LastChance(Number.of(number), turn.at, left, on, turn.note_on(number, known)),
+            renewal_facts.LastChance(Number.of(number), turn.at, left, on, turn.note_on(number, known)),
             number,
             left,
         )
@@ -206,7 +206,7 @@ def _judge_overdue(
         "renewal.overdue",
         Severity.critical,
         key,
-        number_facts.Overdue(Number.of(number), turn.at, -left, on, turn.note_on(number, known)),
+        renewal_facts.Overdue(Number.of(number), turn.at, -left, on, turn.note_on(number, known)),
         number,
         left,
         repeats=told > 1,

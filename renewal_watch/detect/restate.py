@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from renewal_watch.alerts import number_facts
+from renewal_watch.alerts import number_facts, renewal_facts
 from renewal_watch.alerts.notes import Note, Unlisted
 from renewal_watch.detect.failures import BLIND, blind_turn
 from renewal_watch.detect.turn import FLAW_KINDS, Turn, is_watched
@@ -73,7 +73,7 @@ def restate(
         if left is None or on is None or left < 0:
             return None
         return Restated(
-            facts=number_facts.LastChance(Number.of(number), turn.at, left, on, note), days_left=left, number=number
+            facts=renewal_facts.LastChance(Number.of(number), turn.at, left, on, note), days_left=left, number=number
         )
     return as_it_was
 
@@ -85,9 +85,9 @@ def _restate_renewal(
         if known.cycle is None or not known.cycle.overdue_told:  # that it failed is for the next good list to say
             return Restated(number=number, days_left=left, renews_on=on)
         return Restated(
-            facts=number_facts.Overdue(Number.of(number), turn.at, -left, on, note), days_left=left, number=number
+            facts=renewal_facts.Overdue(Number.of(number), turn.at, -left, on, note), days_left=left, number=number
         )
     if known.cycle is None and (incident.kind != "auto_renewal.off" or number.auto_renewal):
         return None
-    coming = number_facts.Due if left == 0 else number_facts.Upcoming
+    coming = renewal_facts.Due if left == 0 else renewal_facts.Upcoming
     return Restated(facts=coming(Number.of(number), turn.at, left, on, note), days_left=left, number=number)

@@ -238,11 +238,7 @@ class _Https(HTTPSConnection):
         return _held(self, super()._new_conn())
 
     def _tunnel(self) -> None:
-        """Through a proxy. An answer of it that breaks off among its headers opened nothing.
-
-        ``http.client`` takes the end of the connection for the end of the headers, and ``ssl`` before Python 3.13 then
-        drops the socket unclosed (seen with 3.11 and 3.12: a reset between the two).
-        """
+        """Through a proxy. ``http.client`` goes on after an answer that broke off, and ``ssl`` may leave its socket open."""
         super()._tunnel()
         try:
             self.sock.getpeername()

@@ -24,10 +24,10 @@ from renewal_watch.alerts import phrases
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.reports.tables import Line, toned, when
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store import fleet
-from renewal_watch.store.fleet import Due
+from renewal_watch.store import fleet_sums
+from renewal_watch.store.environments import Seen, seen_of
+from renewal_watch.store.fleet_sums import Due
 from renewal_watch.store.past_renewals import Place, add_months, midnight, renewals_of
-from renewal_watch.store.polled import Seen, seen_of
 from renewal_watch.text import plain
 
 _BAR = 24  # characters of the longest
@@ -204,7 +204,7 @@ def look(tx: Transaction, settings: Settings, now: datetime, months: int, *, env
         cell = table.at(month, place)
         cell.renewed = cell.renewed.plus(count, cost)
     undated = lapsing = 0
-    for due in fleet.due(tx, names):
+    for due in fleet_sums.due(tx, names):
         undated += 0 if due.renews_on or due.is_lapsing else due.numbers
         lapsing += due.numbers if due.is_lapsing else 0
         if due.renews_on and not due.is_lapsing:

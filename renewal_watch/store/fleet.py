@@ -1,8 +1,7 @@
-"""The fleet as it is looked at: pages of it by search, filter and order, and sums over all of it.
+"""The fleet as it is looked at: pages of it by search, filter and order.
 
 A page reads no more than it shows, whatever the size of the fleet, as long as it goes by renewal day; a search, another
-order and the sums look at every row of the table ``numbers``, and keep none. Sums are put together from groups of equal
-prices, exactly, and never across currencies.
+order look at every row of the table ``numbers``, and keep none.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from renewal_watch.store.selections import LAPSING, MISSING, overdue
 
 COUNTED = 10_000  # more rows than this that fit are "more than": counting them all would be a wait
 PER_PAGE = 50
-
 Order = Literal["renewal", "number", "status", "cost", "environment"]
 Show = Literal["present", "missing", "sandbox", "lapsing", "all"]
 
@@ -90,40 +88,6 @@ class Page:
     is_more: bool
 
 
-class Due(NamedTuple):
-    """Numbers that are alike: one renewal day (an ordinal, None without one), one price (None where none is stated)."""
-
-    environment: str
-    renews_on: int | None
-    status: str
-    auto_renewal: bool
-    is_lapsing: bool
-    currency: str
-    cost: Decimal | None
-    numbers: int
-
-    @property
-    def amount(self) -> Decimal:
-        """What they cost together; 0 where no price is known."""
-        return (self.cost or Decimal(0)) * self.numbers
-
-
-class Fact(NamedTuple):
-    """A number as a line of a feed."""
-
-    environment: str
-    provider_id: str
-    number: str
-    renews_on: int | None
-    auto_renewal: bool
-    is_sandbox: bool
-    is_missing: bool
-    is_lapsing: bool
-    status: str
-    cost: Decimal | None
-    currency: str
-
-
 # Not the bare column: its index would be taken for a condition that nearly all rows fit, and their order lost.
 _PLACE = numbers.c.environment_id + 0
 _SMALL = 10  # environments with less than this part of all numbers are found by that index after all
@@ -149,7 +113,7 @@ def page(tx: Transaction, query: Query, those: Sequence[str], today: int, *, san
 
     While the fleet stays as it is, its pages together show each number that fits exactly once.
     """
-    where = _conditions(query, _place(tx, _asked(query, those)), today, _watched(tx, sandbox))
+    where = _conditions(query, is_within(tx, _asked(query, those)), today, is_watched(tx, sandbox))
     bounded = select(numbers.c.id).where(*where).limit(COUNTED + 1).subquery()
     total: int = tx.connection.execute(select(func.count()).select_from(bounded)).scalar_one()
     rows = _rows(tx, query, where) if total else []
@@ -165,103 +129,12 @@ def one(tx: Transaction, environment: str, provider_id: str) -> Listed | None:
 
 def every(tx: Transaction, those: Sequence[str]) -> Iterator[Listed]:
     """Every known number, in the order in which they were first seen, one at a time."""
-    query = _LISTED.where(numbers.c.environment_id.in_(_ids(tx, those).values())).order_by(numbers.c.id)
+    query = _LISTED.where(numbers.c.environment_id.in_(ids_of(tx, those).values())).order_by(numbers.c.id)
     yield from map(_listed, tx.connection.execute(query.execution_options(yield_per=500)))
 
 
-def due(tx: Transaction, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> list[Due]:
-    """Every present number that is watched, in groups of equal ones, the first to renew first."""
-    names = {pk: name for name, pk in _ids(tx, those).items()}
-    columns = (
-        numbers.c.environment_id,
-        numbers.c.renews_on,
-        numbers.c.status,
-        numbers.c.auto_renewal,
-        LAPSING,
-        func.coalesce(numbers.c.currency, ""),
-        numbers.c.cost,
-    )
-    query = (
-        select(*columns, func.count())
-        .where(_place(tx, those), ~MISSING, _watched(tx, sandbox))
-        .group_by(*columns)
-        .order_by(numbers.c.renews_on.asc().nulls_first(), numbers.c.environment_id)
-    )
-    return [
-        Due(names[place], on, status, auto, bool(lapsing), currency, _money(cost), count)
-        for place, on, status, auto, lapsing, currency, cost, count in tx.connection.execute(query)
-    ]
-
-
-def facts(tx: Transaction, those: Sequence[str]) -> Iterator[Fact]:
-    """Every known number, in the order in which they were first seen, one at a time."""
-    query = (
-        select(
-            environments.c.name,
-            numbers.c.provider_id,
-            numbers.c.number,
-            numbers.c.renews_on,
-            numbers.c.auto_renewal,
-            numbers.c.is_sandbox,
-            MISSING.label("is_missing"),
-            LAPSING.label("is_lapsing"),
-            numbers.c.status,
-            numbers.c.cost,
-            func.coalesce(numbers.c.currency, ""),
-        )
-        .join(environments, environments.c.id == numbers.c.environment_id)
-        .where(numbers.c.environment_id.in_(_ids(tx, those).values()))
-        .order_by(numbers.c.id)
-        .execution_options(yield_per=1000)
-    )
-    for row in tx.connection.execute(query):
-        fact = Fact._make(tuple(row))
-        yield fact._replace(is_missing=bool(row.is_missing), is_lapsing=bool(row.is_lapsing), cost=_money(row.cost))
-
-
-def overdue_of(tx: Transaction, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> int:
-    """How many numbers are overdue. ``today`` is an ordinal."""
-    where = [_place(tx, those), _watched(tx, sandbox), overdue(today)]
-    return int(tx.connection.execute(select(func.count()).select_from(numbers).where(*where)).scalar_one())
-
-
-def counts(tx: Transaction, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> dict[str, int]:
-    """How many numbers need somebody: ``overdue``, ``missing``, and each status but active, by name.
-
-    ``today`` is an ordinal.
-    """
-    where = [_place(tx, those), _watched(tx, sandbox)]
-    asked: dict[str, list[ColumnElement[bool]]] = {
-        "overdue": [overdue(today)],
-        "missing": [MISSING],
-    }
-    asked |= {
-        status or "none stated": [NOT_ACTIVE, numbers.c.status == status, ~MISSING]
-        for status in statuses(tx)
-        if status != "active"
-    }
-    return {
-        name: tx.connection.execute(select(func.count()).select_from(numbers).where(*where, *more)).scalar_one()
-        for name, more in asked.items()
-    }
-
-
-def statuses(tx: Transaction) -> list[str]:
-    """``active``, and every other status that any number has, in alphabetical order; found by leaps through the index."""
-    found: list[str] = []
-    while True:
-        beyond = [numbers.c.status > found[-1]] if found else []
-        query = select(func.min(numbers.c.status)).where(NOT_ACTIVE, *beyond)
-        following = tx.connection.execute(query).scalar_one()
-        if following is None:
-            return sorted([*found, "active"])
-        found.append(following)
-
-
-# --- parts ------------------------------------------------------------------------------------------------------------
-
-
-def _ids(tx: Transaction, those: Sequence[str]) -> dict[str, int]:
+def ids_of(tx: Transaction, those: Sequence[str]) -> dict[str, int]:
+    """The ids of environments, by name."""
     query = select(environments.c.name, environments.c.id).where(environments.c.name.in_(those))
     return {row.name: row.id for row in tx.connection.execute(query)}
 
@@ -270,18 +143,18 @@ def _asked(query: Query, those: Sequence[str]) -> Sequence[str]:
     return [name for name in those if query.environment in ("", name)]
 
 
-def _place(tx: Transaction, those: Sequence[str]) -> ColumnElement[bool]:
+def is_within(tx: Transaction, those: Sequence[str]) -> ColumnElement[bool]:
     """In these environments: found by their index, where that leaves nearly all of the fleet out."""
-    pks = _ids(tx, those).values()
+    pks = ids_of(tx, those).values()
     listed = func.coalesce(func.sum(environments.c.numbers), 0)
     here = tx.connection.execute(select(listed).where(environments.c.id.in_(pks))).scalar_one()
     is_part = here * _SMALL < tx.connection.execute(select(listed)).scalar_one()
     return (numbers.c.environment_id if is_part else _PLACE).in_(pks)
 
 
-def _watched(tx: Transaction, sandbox: Sequence[str]) -> ColumnElement[bool]:
+def is_watched(tx: Transaction, sandbox: Sequence[str]) -> ColumnElement[bool]:
     """Sandbox numbers are watched only in the environments that say so, which are ``sandbox``."""
-    pks = _ids(tx, sandbox).values() if sandbox else ()
+    pks = ids_of(tx, sandbox).values() if sandbox else ()
     return or_(~numbers.c.is_sandbox, _PLACE.in_(pks)) if pks else ~numbers.c.is_sandbox
 
 
@@ -378,5 +251,6 @@ def _listed(row: Row[Any]) -> Listed:
     return Listed(name, known, read(entry.encode()).parsed)
 
 
-def _money(text: str | None) -> Decimal | None:
+def money(text: str | None) -> Decimal | None:
+    """An amount as it is kept."""
     return None if text is None else Decimal(text)

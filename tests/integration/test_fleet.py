@@ -28,7 +28,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.reports import rows as reports_rows
 from renewal_watch.settings.environment import Environment
-from renewal_watch.store import fleet
+from renewal_watch.store import fleet, fleet_sums
 from renewal_watch.store.environments import environment_state, environment_states
 from renewal_watch.store.incidents.lapses import put_lapse
 from renewal_watch.store.numbers import find_number, fleet_of, parsed_of
@@ -120,7 +120,7 @@ def test_one_of_many_environments_costs_no_more_than_one_of_a_few(tmp_path: Path
         with store.reading() as tx:
             driver: Any = tx.connection.connection.dbapi_connection
             asked: dict[str, Callable[[], object]] = {
-                "due": lambda: fleet.due(tx, ["customer-7"]),
+                "due": lambda: fleet_sums.due(tx, ["customer-7"]),
                 "page": lambda: fleet.page(tx, fleet.Query(environment="customer-7"), ["customer-7"], TODAY),
                 "by cost": lambda: fleet.page(tx, fleet.Query(order="cost"), ["customer-7"], TODAY),
             }
@@ -256,7 +256,7 @@ def test_sums_are_exact_and_each_currency_s_own(store: Store, everything: list[f
         wanted[place] = wanted.get(place, Decimal(0)) + (row.number.cost or Decimal(0))
     sums: dict[tuple[str, str], Decimal] = {}
     with store.transaction() as tx:
-        groups = fleet.due(tx, NAMES)
+        groups = fleet_sums.due(tx, NAMES)
     for group in groups:
         place = (group.environment, group.currency)
         sums[place] = sums.get(place, Decimal(0)) + group.amount
@@ -274,7 +274,7 @@ def test_sums_are_exact_and_each_currency_s_own(store: Store, everything: list[f
 
 def test_a_feed_has_every_number_with_its_state(store: Store, everything: list[fleet.Listed]) -> None:
     with store.transaction() as tx:
-        lines = list(fleet.facts(tx, NAMES))
+        lines = list(fleet_sums.facts(tx, NAMES))
     assert len(lines) == len(everything) == 260
     by_place = {(line.environment, line.provider_id): line for line in lines}
     for row in everything:
@@ -293,8 +293,8 @@ def test_what_needs_somebody_is_counted(store: Store, everything: list[fleet.Lis
     watched = [row for row in everything if not row.known.is_sandbox]
     present = [row for row in watched if row.known.missing_at is None]
     with store.transaction() as tx:
-        found = fleet.counts(tx, NAMES, TODAY)
-        assert fleet.statuses(tx) == ["", "active", "pending", "suspended"]
+        found = fleet_sums.counts(tx, NAMES, TODAY)
+        assert fleet_sums.statuses(tx) == ["", "active", "pending", "suspended"]
     statuses = Counter(row.number.status or "none stated" for row in present if row.number.status != "active")
     assert found == {
         "overdue": sum(map(is_overdue, present)),
@@ -317,10 +317,10 @@ def test_sandbox_numbers_count_where_they_are_watched(tmp_path: Path) -> None:
             rows = fleet.page(tx, query, NAMES, TODAY, sandbox=["one"]).rows
             found = [(row.environment, row.known.provider_id) for row in rows if row.known.provider_id == "phone-1"]
             assert found == [("one", "phone-1")]
-        assert fleet.counts(tx, NAMES, TODAY, sandbox=["one"])["overdue"] == 1
-        assert fleet.counts(tx, NAMES, TODAY)["overdue"] == 0
-        assert sum(group.numbers for group in fleet.due(tx, NAMES, sandbox=["one"])) == 3
-        assert sum(group.numbers for group in fleet.due(tx, NAMES)) == 2
+        assert fleet_sums.counts(tx, NAMES, TODAY, sandbox=["one"])["overdue"] == 1
+        assert fleet_sums.counts(tx, NAMES, TODAY)["overdue"] == 0
+        assert sum(group.numbers for group in fleet_sums.due(tx, NAMES, sandbox=["one"])) == 3
+        assert sum(group.numbers for group in fleet_sums.due(tx, NAMES)) == 2
     store.close()
 
 
@@ -358,7 +358,7 @@ def test_a_reader_waits_for_no_writer_and_sees_one_state(tmp_path: Path) -> None
         with reader.transaction() as other:
             assert [watch.name for _, watch, _ in environment_states(other)] == ["one"]
     with reader.transaction() as first, reader.transaction() as second:  # several at once
-        assert len(list(fleet.facts(first, ["one"]))) == len(list(fleet.facts(second, ["one"]))) == 1
+        assert len(list(fleet_sums.facts(first, ["one"]))) == len(list(fleet_sums.facts(second, ["one"]))) == 1
     reader.close()
     writer.close()
 

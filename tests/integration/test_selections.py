@@ -15,7 +15,7 @@ from conftest import T0, Clock
 from databases import BOTH
 from watched import CHANNEL, Watched, one
 
-from renewal_watch.store import fleet
+from renewal_watch.store import fleet_sums
 
 pytestmark = BOTH
 
@@ -40,7 +40,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 def test_every_place_counts_the_one_number_that_is_overdue(watched: Watched) -> None:
     clock = Clock(NOW)
     with watched.store.reading() as tx:
-        counted = fleet.counts(tx, ["production", "blind"], NOW.date().toordinal())
+        counted = fleet_sums.counts(tx, ["production", "blind"], NOW.date().toordinal())
     assert (counted["overdue"], counted["missing"]) == (1, 1)
 
     metrics = commands.call(watched.path, "metrics", clock=clock).output

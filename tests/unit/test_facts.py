@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renewal_watch.alerts import around, facts_json
-from renewal_watch.alerts.number_facts import Overdue, Upcoming
+from renewal_watch.alerts.renewal_facts import Overdue, Upcoming
 from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.model.facts import Facts, Number, Written
 

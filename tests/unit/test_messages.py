@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch.alerts import account_facts, list_facts, number_facts, phrases
+from renewal_watch.alerts import account_facts, list_facts, number_facts, phrases, renewal_facts
 from renewal_watch.alerts.notes import Unread
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Facts, Number, Written
@@ -105,31 +105,31 @@ def test_the_consequence_of_blindness(fleet: int, soon: int, said: str) -> None:
     ("facts", "headline", "sentence"),
     [
         (
-            number_facts.Upcoming(Number.of(number(auto_renewal=False)), "prod", 3, ON),
+            renewal_facts.Upcoming(Number.of(number(auto_renewal=False)), "prod", 3, ON),
             "+15550000001 will be lost in 3 days",
             ("+15550000001 (prod) will be lost in 3 days, on Thu 26 Nov 2026: auto-renewal is off, renewing costs "
             "1.00 USD. Switch auto-renewal on or renew it in the provider's dashboard."),
         ),
         (
-            number_facts.Upcoming(Number.of(number()), "prod", 1, ON, Unread(T0)),
+            renewal_facts.Upcoming(Number.of(number()), "prod", 1, ON, Unread(T0)),
             "+15550000001 renews in 1 day",
             ("+15550000001 (prod) renews in 1 day, on Thu 26 Nov 2026: auto-renewal is on, 1.00 USD will be charged. "
             "Make sure that the balance covers it. (as last known at 2026-11-23 12:00 UTC; the list could not be read since)"),
         ),
         (
-            number_facts.Due(Number.of(number(auto_renewal=None)), "prod", 0, ON),
+            renewal_facts.Due(Number.of(number(auto_renewal=None)), "prod", 0, ON),
             "+15550000001 will be lost today",
             ("+15550000001 (prod) will be lost today, Thu 26 Nov 2026: auto-renewal is not stated, renewing costs "
             "1.00 USD. Renew it in the provider's dashboard now."),
         ),
         (
-            number_facts.Due(Number.of(number()), "prod", 5, ON),
+            renewal_facts.Due(Number.of(number()), "prod", 5, ON),
             "+15550000001 is due for renewal in 5 days",
             ("+15550000001 (prod) is due for renewal in 5 days, Thu 26 Nov 2026; the provider flags it as due: "
             "auto-renewal is on, 1.00 USD will be charged. Make sure that the balance covers it."),
         ),
         (
-            number_facts.Overdue(Number.of(number()), "prod", 1, ON),
+            renewal_facts.Overdue(Number.of(number()), "prod", 1, ON),
             "+15550000001 is overdue by 1 day",
             ("+15550000001 (prod) is overdue by 1 day: it should have renewed on Thu 26 Nov 2026 and did not. "
             "Auto-renewal is on, it costs 1.00 USD. Check the balance and the card and renew it in the provider's "

@@ -17,7 +17,7 @@ from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.account import CONTENTS, Reading, Release
 from renewal_watch.model.tracking import Known
 from renewal_watch.provider import users as provider_users
-from renewal_watch.store import fleet
+from renewal_watch.store import fleet_sums
 from renewal_watch.store.environments import environment_state, environment_states
 from renewal_watch.store.incidents.incidents import close_incidents, incidents_of
 from renewal_watch.store.numbers import fleet_of, number_ids, parsed_of
@@ -162,7 +162,7 @@ def account_background(
 def to_be_paid(tx: Transaction, environment: str, requests: Sequence[Release], now: datetime) -> list[Renews]:
     """Every number that will be charged, in groups: listed, with auto-renewal, neither to lapse nor released."""
     groups: dict[tuple[int, str, Decimal | None], int] = {}
-    for one in fleet.due(tx, [environment]):
+    for one in fleet_sums.due(tx, [environment]):
         if one.auto_renewal and not one.is_lapsing and one.renews_on is not None:
             key = (one.renews_on, one.currency, one.cost)
             groups[key] = groups.get(key, 0) + one.numbers

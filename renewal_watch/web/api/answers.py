@@ -13,7 +13,7 @@ from renewal_watch.model.selectors import NOBODY, digits
 from renewal_watch.model.tracking import Watch
 from renewal_watch.reports import alerts, explain, export, forecast
 from renewal_watch.reports import status as reports_status
-from renewal_watch.store import fleet
+from renewal_watch.store import fleet, fleet_sums
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.history import history_of
 from renewal_watch.store.outbox.alerts import list_alerts
@@ -32,7 +32,7 @@ def _status(asked: Asked) -> Any:
             for one in settings.environments
         ],
         "outbox": outbox_counts(tx),
-        "counts": fleet.counts(
+        "counts": fleet_sums.counts(
             tx, asked.names, renewal_day.today(asked.now, settings.timezone), sandbox=settings.with_sandbox
         ),
     }
@@ -98,7 +98,7 @@ def _calendar(asked: Asked) -> Any:
     until = asked.today + asked.values.get("days", 62)
     days: dict[tuple[int, str, str], dict[str, Any]] = {}
     undated = 0
-    for due in fleet.due(asked.tx, asked.names, sandbox=asked.settings.with_sandbox):
+    for due in fleet_sums.due(asked.tx, asked.names, sandbox=asked.settings.with_sandbox):
         if due.renews_on is None:
             undated += due.numbers
             continue

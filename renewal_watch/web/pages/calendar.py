@@ -10,8 +10,8 @@ from decimal import Decimal
 
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store import fleet
-from renewal_watch.store.fleet import Due
+from renewal_watch.store import fleet_sums
+from renewal_watch.store.fleet_sums import Due
 from renewal_watch.web.pages import charts
 from renewal_watch.web.pages.fleet import AHEAD
 from renewal_watch.web.pages.frame import Params
@@ -79,7 +79,7 @@ def calendar_page(tx: Transaction, settings: Settings, params: Params, now: date
     chosen = params.get("environment", "")
     today = Words.of(now, settings.timezone).today
     those = [settings.environment(chosen).name] if chosen else names
-    groups = fleet.due(tx, those, sandbox=settings.with_sandbox)
+    groups = fleet_sums.due(tx, those, sandbox=settings.with_sandbox)
     days = {today + timedelta(days=step): Day(today + timedelta(days=step)) for step in range(AHEAD + 1)}
     outside: Counter[str] = Counter()
     for one in groups:
@@ -93,7 +93,7 @@ def calendar_page(tx: Transaction, settings: Settings, params: Params, now: date
             outside["past" if on < today else "later"] += one.numbers
         if one.auto_renewal and not one.is_lapsing and on >= today:
             _put_again(days, on, one)
-    overdue = fleet.overdue_of(tx, those, today.toordinal(), sandbox=settings.with_sandbox)
+    overdue = fleet_sums.overdue_of(tx, those, today.toordinal(), sandbox=settings.with_sandbox)
     listed = list(days.values())
     padded: list[Day | None] = [None] * today.weekday() + [*listed]
     padded += [None] * (-len(padded) % 7)

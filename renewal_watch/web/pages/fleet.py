@@ -12,7 +12,7 @@ from renewal_watch.errors import UsageError
 from renewal_watch.model import renewal_day
 from renewal_watch.reports import rows
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store import fleet
+from renewal_watch.store import fleet, fleet_sums
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.fleet import Query
 from renewal_watch.text import printable
@@ -107,7 +107,7 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
         line_of(rows.row(one.environment, one.known, one.number, policies[one.environment], now)) for one in found.rows
     ]
     kept = {key: value for key, value in params.items() if value and key in _KEYS}
-    counts = fleet.counts(tx, names, today, sandbox=settings.with_sandbox)
+    counts = fleet_sums.counts(tx, names, today, sandbox=settings.with_sandbox)
     first = (query.page - 1) * query.per_page
     is_last = first + len(lines) >= found.total and not found.is_more
     return FleetPage(
@@ -122,7 +122,7 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
         heads=[(name, title, _aria_sort(name, query)) for name, title in COLUMNS.items()],
         sort_links={name: _sort_link(name, query, kept) for name in COLUMNS},
         environments=names if len(names) > 1 else [],
-        statuses=fleet.statuses(tx),
+        statuses=fleet_sums.statuses(tx),
         counts=[_count(what, count) for what, count in counts.items() if count],
         is_filtered=bool(kept.keys() - {"sort", "way", "page"}),
         is_empty=not lines and not any(watch.has_baseline for _, watch, _ in environment_states(tx)),

@@ -1,0 +1,141 @@
+"""Sums over the whole fleet: what renews when and for how much, how many there are of each.
+
+They look at every row of the table ``numbers`` and keep none; amounts are put together from groups of equal prices, exactly,
+and never across currencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, func, select
+
+from renewal_watch.database.schema import NOT_ACTIVE, environments, numbers
+from renewal_watch.database.transaction import Transaction
+from renewal_watch.store.fleet import ids_of, is_watched, is_within, money
+from renewal_watch.store.selections import LAPSING, MISSING, overdue
+
+
+class Due(NamedTuple):
+    """Numbers that are alike: one renewal day (an ordinal, None without one), one price (None where none is stated)."""
+
+    environment: str
+    renews_on: int | None
+    status: str
+    auto_renewal: bool
+    is_lapsing: bool
+    currency: str
+    cost: Decimal | None
+    numbers: int
+
+    @property
+    def amount(self) -> Decimal:
+        """What they cost together; 0 where no price is known."""
+        return (self.cost or Decimal(0)) * self.numbers
+
+
+class Fact(NamedTuple):
+    """A number as a line of a feed."""
+
+    environment: str
+    provider_id: str
+    number: str
+    renews_on: int | None
+    auto_renewal: bool
+    is_sandbox: bool
+    is_missing: bool
+    is_lapsing: bool
+    status: str
+    cost: Decimal | None
+    currency: str
+
+
+def due(tx: Transaction, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> list[Due]:
+    """Every present number that is watched, in groups of equal ones, the first to renew first."""
+    names = {pk: name for name, pk in ids_of(tx, those).items()}
+    columns = (
+        numbers.c.environment_id,
+        numbers.c.renews_on,
+        numbers.c.status,
+        numbers.c.auto_renewal,
+        LAPSING,
+        func.coalesce(numbers.c.currency, ""),
+        numbers.c.cost,
+    )
+    query = (
+        select(*columns, func.count())
+        .where(is_within(tx, those), ~MISSING, is_watched(tx, sandbox))
+        .group_by(*columns)
+        .order_by(numbers.c.renews_on.asc().nulls_first(), numbers.c.environment_id)
+    )
+    return [
+        Due(names[place], on, status, auto, bool(lapsing), currency, money(cost), count)
+        for place, on, status, auto, lapsing, currency, cost, count in tx.connection.execute(query)
+    ]
+
+
+def facts(tx: Transaction, those: Sequence[str]) -> Iterator[Fact]:
+    """Every known number, in the order in which they were first seen, one at a time."""
+    query = (
+        select(
+            environments.c.name,
+            numbers.c.provider_id,
+            numbers.c.number,
+            numbers.c.renews_on,
+            numbers.c.auto_renewal,
+            numbers.c.is_sandbox,
+            MISSING.label("is_missing"),
+            LAPSING.label("is_lapsing"),
+            numbers.c.status,
+            numbers.c.cost,
+            func.coalesce(numbers.c.currency, ""),
+        )
+        .join(environments, environments.c.id == numbers.c.environment_id)
+        .where(numbers.c.environment_id.in_(ids_of(tx, those).values()))
+        .order_by(numbers.c.id)
+        .execution_options(yield_per=1000)
+    )
+    for row in tx.connection.execute(query):
+        fact = Fact._make(tuple(row))
+        yield fact._replace(is_missing=bool(row.is_missing), is_lapsing=bool(row.is_lapsing), cost=money(row.cost))
+
+
+def overdue_of(tx: Transaction, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> int:
+    """How many numbers are overdue. ``today`` is an ordinal."""
+    where = [is_within(tx, those), is_watched(tx, sandbox), overdue(today)]
+    return int(tx.connection.execute(select(func.count()).select_from(numbers).where(*where)).scalar_one())
+
+
+def counts(tx: Transaction, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> dict[str, int]:
+    """How many numbers need somebody: ``overdue``, ``missing``, and each status but active, by name.
+
+    ``today`` is an ordinal.
+    """
+    where = [is_within(tx, those), is_watched(tx, sandbox)]
+    asked: dict[str, list[ColumnElement[bool]]] = {
+        "overdue": [overdue(today)],
+        "missing": [MISSING],
+    }
+    asked |= {
+        status or "none stated": [NOT_ACTIVE, numbers.c.status == status, ~MISSING]
+        for status in statuses(tx)
+        if status != "active"
+    }
+    return {
+        name: tx.connection.execute(select(func.count()).select_from(numbers).where(*where, *more)).scalar_one()
+        for name, more in asked.items()
+    }
+
+
+def statuses(tx: Transaction) -> list[str]:
+    """``active``, and every other status that any number has, in alphabetical order; found by leaps through the index."""
+    found: list[str] = []
+    while True:
+        beyond = [numbers.c.status > found[-1]] if found else []
+        query = select(func.min(numbers.c.status)).where(NOT_ACTIVE, *beyond)
+        following = tx.connection.execute(query).scalar_one()
+        if following is None:
+            return sorted([*found, "active"])
+        found.append(following)

@@ -1,0 +1,158 @@
+"""Forms of the pages: logins, and deeds of who is logged in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+
+from renewal_watch.errors import StoreError, UsageError
+from renewal_watch.text import REDACTOR
+from renewal_watch.web import actions, security
+from renewal_watch.web.layout import Layout, visitor_of
+from renewal_watch.web.security import Tries
+
+log = logging.getLogger(__name__)
+
+_LARGEST_FORM = 64 * 1024  # bytes
+
+
+class Forms:
+    """What takes a form. Nothing is done for one that a page of this session did not send."""
+
+    def __init__(self, layout: Layout, tries: Tries) -> None:
+        self._layout = layout
+        self._state = layout.state
+        self._tries = tries
+
+    def login_form(self, request: Request) -> Response:
+        """The form."""
+        wanted = security.own_path(request.query_params.get("next", "/"))
+        visitor = visitor_of(request)
+        if visitor.session is not None:
+            return RedirectResponse(wanted, 303)
+        return self._login_page(request, wanted)
+
+    def _login_page(
+        self, request: Request, wanted: str, *, fault: str = "", name: str = "", status: int = 200
+    ) -> Response:
+        visitor = visitor_of(request)
+        if visitor.hashed is None:
+            status = 503 if visitor.fault else 404
+        return self._layout.shown(
+            request, "login.html", status=status, wanted=wanted, fault=fault, name=name, cannot=visitor.fault
+        )
+
+    async def login(self, request: Request) -> Response:
+        """Take the password."""
+        form = await _form(request)
+        return await run_in_threadpool(self._login, request, form)
+
+    def _login(self, request: Request, form: Mapping[str, str]) -> Response:
+        visitor = visitor_of(request)
+        wanted = security.own_path(form.get("next", "/"))
+        name = form.get("name", "")[:60]
+        if visitor.hashed is None:
+            return self._login_page(request, wanted)
+        if not security.is_from_own_page(request.headers):
+            raise HTTPException(403, "This form came from a page elsewhere.")
+        now = self._state.clock()
+        is_right = self._tries.is_right(form.get("password", ""), visitor.hashed, now)
+        if is_right is None:
+            length = int(self._tries.wait(now).total_seconds()) + 1
+            fault = f"Too many wrong passwords; wait {length} s and try again."
+            answer = self._login_page(request, wanted, fault=fault, name=name, status=429)
+            answer.headers["Retry-After"] = str(length)
+            return answer
+        if not is_right:
+            log.warning("a wrong password was given for the pages")
+            return self._login_page(request, wanted, fault="This is not the password.", name=name, status=403)
+        session = security.begun(name, now)
+        answer = RedirectResponse(wanted, 303)
+        answer.set_cookie(
+            security.COOKIE,
+            security.signed(session, visitor.hashed),
+            max_age=int(security.SESSION.total_seconds()),
+            httponly=True,
+            samesite="strict",
+            secure=_is_encrypted(request),
+        )
+        return answer
+
+    async def logout(self, request: Request) -> Response:
+        """Forget the session; whoever copied its cookie loses it when the password changes."""
+        self._check(request, await _form(request))
+        answer = RedirectResponse("/", 303)
+        answer.delete_cookie(security.COOKIE, path="/", httponly=True, samesite="strict")
+        return answer
+
+    async def do(self, request: Request) -> Response:
+        """One deed, then back to the page with a sentence that says what came of it."""
+        deed = actions.DEEDS.get(request.path_params["deed"])
+        if deed is None:
+            raise HTTPException(404)
+        form = await _form(request)
+        session = self._check(request, form)
+        return await run_in_threadpool(self._do, request, deed, form, session.author)
+
+    def _do(self, request: Request, deed: actions.Deed, form: Mapping[str, str], author: str) -> Response:
+        now = self._state.clock()
+        is_bad = False
+        try:
+            with self._state.writing() as tx:
+                said = deed(self._state, tx, form, author, now)
+        except (UsageError, StoreError) as error:
+            said, is_bad = str(error), True
+        hashed = visitor_of(request).hashed
+        assert hashed is not None  # noqa: S101 (there is a session)
+        answer = RedirectResponse(security.own_path(form.get("back", "/")), 303)
+        answer.set_cookie(
+            security.NOTE_COOKIE,
+            security.note(REDACTOR.clean(said), is_bad=is_bad, hashed=hashed, now=now),
+            max_age=int(security.NOTE.total_seconds()),
+            httponly=True,
+            samesite="strict",
+            secure=_is_encrypted(request),
+        )
+        return answer
+
+    def _check(self, request: Request, form: Mapping[str, str]) -> security.Session:
+        """The session of a form that a page of this session sent. Raises HTTPException for any other."""
+        visitor = visitor_of(request)
+        if visitor.session is None or visitor.hashed is None:
+            raise HTTPException(403, "This needs a login; the session may be over.")
+        if not security.is_from_own_page(request.headers) or not security.is_form_of(
+            form.get("token", ""), visitor.session, visitor.hashed
+        ):
+            raise HTTPException(403, "This form did not come from a page of this session; open the page anew.")
+        return visitor.session
+
+
+def _is_encrypted(request: Request) -> bool:
+    """Whether the browser reached us, or the proxy before us, by https: a claim that can only make a cookie stricter."""
+    return request.url.scheme == "https" or request.headers.get("x-forwarded-proto", "") == "https"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form. Raises HTTPException for what is none, or too large."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise HTTPException(415, "Only the forms of the pages are taken.")
+    body = b""
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _LARGEST_FORM:
+                raise HTTPException(413, "The form is too large.")
+    except ClientDisconnect:
+        log.info("a form was broken off by the browser")
+        raise HTTPException(400, "The form was broken off.") from None
+    try:
+        fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)
+        return {name: value.replace("\0", "\ufffd") for name, value in fields}
+    except ValueError:
+        raise HTTPException(400, "The form cannot be read.") from None
