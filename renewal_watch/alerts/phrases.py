@@ -140,3 +140,9 @@ def a_few(names: Sequence[str], count: int | None = None, most: int = FEW) -> st
 def of_numbers(count: int, whole: str = "") -> str:
     """``of 5 numbers``, ``of 1 number``."""
     return f"of {numbers(count)}{whole}"
+
+
+def orphaned(channel: str, count: int) -> str:
+    """Messages that wait for a channel that was renamed or taken out."""
+    many = "1 message waits" if count == 1 else f"{count} messages wait"
+    return f"{many} for the channel {channel}, which the configuration has no more: give a channel that name, and it is sent"

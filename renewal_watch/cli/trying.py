@@ -149,8 +149,8 @@ def config_schema(environment_file: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Say what works and what to do about the rest."""
+    from renewal_watch.cli.doctor import examine
     from renewal_watch.config.secret_checks import secret_faults
-    from renewal_watch.operations.doctor import examine
     from renewal_watch.reports import tables
 
     settings = base.settings(ctx, complains=False)

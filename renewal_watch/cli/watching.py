@@ -40,10 +40,10 @@ def run(ctx: click.Context) -> None:
     from renewal_watch.config.secret_checks import secret_faults
     from renewal_watch.daemon.daemon import Daemon
     from renewal_watch.daemon.lock import only_one
-    from renewal_watch.daemon.systemd import Systemd
     from renewal_watch.database.sqlite import sqlite_path
     from renewal_watch.database.store import Store
     from renewal_watch.maintenance import integrity_file
+    from renewal_watch.systemd import Systemd
 
     settings = base.settings(ctx, complains=False)
     faults = secret_faults(settings, with_files=False) or channel_faults(settings)

@@ -32,7 +32,6 @@ from renewal_watch.config.secret_checks import secret_faults
 from renewal_watch.daemon import trouble
 from renewal_watch.daemon.polls import Polls
 from renewal_watch.daemon.running import Running
-from renewal_watch.daemon.systemd import Systemd
 from renewal_watch.daemon.ticker import Ticker
 from renewal_watch.daemon.turns import REFRESH_S, Turns
 from renewal_watch.database.sqlite import lock_of
@@ -43,6 +42,7 @@ from renewal_watch.inventory.file import inventory_of
 from renewal_watch.notify import wording
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import Schedule
+from renewal_watch.systemd import Systemd
 from renewal_watch.text import REDACTOR
 
 log = logging.getLogger(__name__)

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from renewal_watch.alerts.phrases import instant, span
+from renewal_watch.alerts.phrases import instant, orphaned, span
 from renewal_watch.database.store import schema_fault
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.maintenance import backups
 from renewal_watch.model.tracking import Watch
 from renewal_watch.notify import retry
-from renewal_watch.reports.rows import orphaned
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import leases
 from renewal_watch.store.environments import environment_states

@@ -113,12 +113,6 @@ def _tone(one: Row) -> Tone | None:
     return None if one.number.status == "active" else "mind"
 
 
-def orphaned(channel: str, count: int) -> str:
-    """Messages that wait for a channel that was renamed or taken out."""
-    many = "1 message waits" if count == 1 else f"{count} messages wait"
-    return f"{many} for the channel {channel}, which the configuration has no more: give a channel that name, and it is sent"
-
-
 def notes(one: Row) -> list[str]:
     """What else is to be known of a number, a few words each."""
     notes = []

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from renewal_watch.alerts import phrases
+from renewal_watch.alerts.phrases import orphaned
 from renewal_watch.detect import failures
 from renewal_watch.model.daemons import Instance
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Watch
-from renewal_watch.reports.rows import orphaned
 from renewal_watch.reports.tables import JSON, Line, toned, when
 from renewal_watch.text import plain
 

@@ -22,10 +22,10 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from renewal_watch.config.loading import load
-from renewal_watch.daemon.systemd import Systemd, given_sockets
 from renewal_watch.errors import CannotServe, ConfigError
 from renewal_watch.settings.sections import Web
 from renewal_watch.settings.whole import Settings
+from renewal_watch.systemd import Systemd, given_sockets
 from renewal_watch.text import REDACTOR
 from renewal_watch.web.app import build
 from renewal_watch.web.gate import Gate

@@ -30,7 +30,7 @@ from renewal_watch.errors import ServerTrouble
 from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.policy import Match, Policy, Rule
 from renewal_watch.notify.routing import Routing
-from renewal_watch.operations import account_poll, poll
+from renewal_watch.operations import account_poll, digests, poll
 from renewal_watch.provider.simulator import (
     TOKEN,
     USER_TOKEN,
@@ -54,7 +54,7 @@ from renewal_watch.store.incidents.incidents import acknowledge_incidents, incid
 from renewal_watch.store.incidents.lapses import put_lapse
 from renewal_watch.store.numbers import find_number
 from renewal_watch.store.outbox.alerts import list_alerts
-from renewal_watch.timed import digests, follow_up
+from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
 

@@ -31,7 +31,7 @@ from renewal_watch.model.alerts import Delivery, Key
 from renewal_watch.model.numbers import Listing
 from renewal_watch.model.policy import Match, Policy, Rule
 from renewal_watch.notify.routing import Routing
-from renewal_watch.operations import canary, dispatch, poll
+from renewal_watch.operations import canary, digests, dispatch, poll
 from renewal_watch.operations.preview import look_ahead
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
@@ -43,7 +43,7 @@ from renewal_watch.store.incidents.timers import fired_at
 from renewal_watch.store.numbers import find_number
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import settle_sent
-from renewal_watch.timed import digests, follow_up
+from renewal_watch.timed import follow_up
 
 pytestmark = EITHER
 

@@ -24,9 +24,10 @@ from renewal_watch.daemon.daemon import Daemon
 from renewal_watch.daemon.lock import only_one
 from renewal_watch.database.store import Store
 from renewal_watch.errors import AlreadyRunning, StoreError
+from renewal_watch.operations import digests
 from renewal_watch.settings.sections import Polls
 from renewal_watch.store.outbox.alerts import list_alerts
-from renewal_watch.timed import digests, follow_up
+from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
 

@@ -32,7 +32,7 @@ from renewal_watch.model.policy import Match, Policy, Record, Rule, Silence
 from renewal_watch.notify import flaps, incidents, suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Situation
-from renewal_watch.operations import dispatch, poll
+from renewal_watch.operations import digests, dispatch, poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Escalation, Flapping, Reminders
@@ -52,7 +52,7 @@ from renewal_watch.store.numbers import find_number, fleet_of
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import settle_failed, settle_sent
-from renewal_watch.timed import digests, follow_up, silences
+from renewal_watch.timed import follow_up, silences
 
 pytestmark = EITHER
 

@@ -42,7 +42,7 @@ from renewal_watch.model.numbers import Listing
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.retry import CHANNEL_FAILING_AFTER
 from renewal_watch.notify.routing import Routing
-from renewal_watch.operations import canary, dispatch, poll, turn
+from renewal_watch.operations import canary, digests, dispatch, poll, turn
 from renewal_watch.operations.dispatch import Outlet, Sent
 from renewal_watch.operations.poll import Polled
 from renewal_watch.reports import status
@@ -66,7 +66,7 @@ from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
 from renewal_watch.store.outbox.deliveries import LEASE, claim
 from renewal_watch.store.outbox.settling import settle_failed, settle_sent
 from renewal_watch.store.outbox.waiting import failing_channels, outbox_counts
-from renewal_watch.timed import digests, follow_up
+from renewal_watch.timed import follow_up
 
 pytestmark = [BOTH, POSTGRESQL_ONLY]
 

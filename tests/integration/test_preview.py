@@ -39,7 +39,7 @@ from renewal_watch.model.numbers import Listing, PhoneNumber
 from renewal_watch.model.policy import Match, Policy
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.routing import Routing
-from renewal_watch.operations import poll
+from renewal_watch.operations import digests, poll
 from renewal_watch.operations.preview import _Today, look_ahead
 from renewal_watch.provider.simulator import next_month
 from renewal_watch.reports.silences import Told
@@ -51,7 +51,7 @@ from renewal_watch.store.outbox.alerts import alerts_since, list_alerts
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import settle_failed, settle_sent
 from renewal_watch.store.outbox.waiting import next_due
-from renewal_watch.timed import digests, follow_up
+from renewal_watch.timed import follow_up
 
 pytestmark = EITHER
 

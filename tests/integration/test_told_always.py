@@ -36,7 +36,7 @@ from renewal_watch.model.policy import Match, Policy, Rule
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.incidents import is_reminder_due
 from renewal_watch.notify.routing import Routing
-from renewal_watch.operations import poll
+from renewal_watch.operations import digests, poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Escalation, Reminders
@@ -53,7 +53,7 @@ from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.numbers import fleet_of, parsed_of
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import retry_deliveries, settle_failed, settle_sent
-from renewal_watch.timed import digests, follow_up
+from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
 

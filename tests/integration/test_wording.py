@@ -30,7 +30,7 @@ from renewal_watch.model.policy import Match, Policy, Record, Rule
 from renewal_watch.notify import wording
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.templates import TIME_LIMIT_S
-from renewal_watch.operations import dispatch, poll
+from renewal_watch.operations import digests, dispatch, poll
 from renewal_watch.operations.dispatch import Outlet
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
@@ -38,7 +38,7 @@ from renewal_watch.settings.sections import Reminders, Template
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
 from renewal_watch.text import REDACTOR
-from renewal_watch.timed import digests, follow_up
+from renewal_watch.timed import follow_up
 
 pytestmark = EITHER
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from renewal_watch.alerts import list_facts
-from renewal_watch.alerts.phrases import instant, numbers
+from renewal_watch.alerts.phrases import instant, numbers, orphaned
 from renewal_watch.channels.senders import faults_of
 from renewal_watch.clock import Clock
 from renewal_watch.database.sqlite import sqlite_path, wal_is_safe
@@ -32,7 +32,6 @@ from renewal_watch.operations import account_poll
 from renewal_watch.operations.heartbeat import calendar
 from renewal_watch.provider.base import CLOCK_OFF, SOON, Provider
 from renewal_watch.provider.opening import open_provider
-from renewal_watch.reports.rows import orphaned
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.secrets import has_secret
