@@ -22,9 +22,8 @@ from prometheus_client.metrics_core import InfoMetricFamily, Metric
 
 from renewal_watch import __version__
 from renewal_watch.database.revision import HEAD
-from renewal_watch.database.schema import numbers
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.diagnostics.metrics_base import PREFIX, Watched, watched_numbers
+from renewal_watch.diagnostics.metrics_base import PREFIX, Watched
 from renewal_watch.diagnostics.metrics_fleet import account_metrics, fleet_metrics, number_lines, renewals_ahead
 from renewal_watch.diagnostics.metrics_service import (
     daemon_metrics,
@@ -34,7 +33,6 @@ from renewal_watch.diagnostics.metrics_service import (
     poll_metrics,
 )
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.selections import LAPSING, MISSING
 
 __all__ = ["CONTENT_TYPE", "exposition"]
 
@@ -71,18 +69,14 @@ class Collector:
         """The samples of single numbers, as text, a thousand at a time."""
         if self._watched.settings.metrics.labels == "none":
             return
-        dated = watched_numbers(self._watched), ~MISSING, numbers.c.renews_on.is_not(None)
         yield from number_lines(
             self._watched,
             "number_renewal_timestamp_seconds",
             "When the renewal day of a number begins, in the configured time zone; no sample while it is not known.",
-            *dated,
         )
         yield from number_lines(
             self._watched,
             "number_loss_timestamp_seconds",
             "The same, for numbers that will not renew by themselves and are not meant to lapse.",
-            *dated,
-            ~numbers.c.auto_renewal,
-            ~LAPSING,
+            only_lost=True,
         )

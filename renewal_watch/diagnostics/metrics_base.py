@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from functools import cache
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select
 
-from renewal_watch.database.schema import incidents, numbers
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model import renewal_day
 from renewal_watch.model.tracking import Watch
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import environment_states
-from renewal_watch.store.selections import OPEN
+from renewal_watch.store.fleet_sums import Within
 from renewal_watch.text import plain
 
 PREFIX = "renewal_watch_"
@@ -53,57 +50,24 @@ class Watched:
         self.names = [one.name for one in settings.environments]
         known = {watch.name: (pk, watch) for pk, watch, _ in environment_states(tx)}
         self.ids = {name: known[name][0] for name in self.names if name in known}
+        self.numbers = Within(self.ids.values(), [self.ids[name] for name in settings.with_sandbox if name in self.ids])
         self.watches = {name: known[name][1] if name in known else Watch(name=name) for name in self.names}
 
 
-def watched_numbers(watched: Watched) -> ColumnElement[bool]:
-    """Numbers of the configured environments that alerts speak of."""
-    with_sandbox = [watched.ids[name] for name in watched.settings.with_sandbox if name in watched.ids]
-    return and_(
-        numbers.c.environment_id.in_(watched.ids.values()),
-        or_(~numbers.c.is_sandbox, numbers.c.environment_id.in_(with_sandbox) if with_sandbox else false()),
-    )
-
-
-def by_environment(watched: Watched, said: str, name: str, *conditions: ColumnElement[bool]) -> Metric:
-    """A gauge of how many watched numbers are like that."""
-    query = select(numbers.c.environment_id, func.count().label("count")).where(watched_numbers(watched), *conditions)
-    found = {row.environment_id: row.count for row in rows_of(watched, query.group_by(numbers.c.environment_id))}
-    rows = (((one,), float(found.get(watched.ids.get(one), 0))) for one in watched.names)
+def by_environment(watched: Watched, name: str, said: str, counts: Mapping[int, int]) -> Metric:
+    """A gauge of how many numbers of each environment are like that."""
+    rows = (((one,), float(counts.get(watched.ids.get(one, 0), 0))) for one in watched.names)
     return gauge(name, said, ("environment",), rows)
 
 
-def by_state(watched: Watched, said: str, name: str, topic: str, *conditions: ColumnElement[bool]) -> Metric:
+def by_state(watched: Watched, name: str, said: str, counts: Mapping[tuple[int, bool], int]) -> Metric:
     """The same, apart by whether somebody acknowledged the incident."""
-    acked = exists().where(
-        incidents.c.environment_id == numbers.c.environment_id,
-        incidents.c.number_id == numbers.c.id,
-        incidents.c.topic == topic,
-        incidents.c.acked_at.is_not(None),
-        OPEN,
-        OPEN,
+    rows = (
+        ((one, state), float(counts.get((watched.ids.get(one, 0), is_known), 0)))
+        for one in watched.names
+        for state, is_known in (("open", False), ("acknowledged", True))
     )
-    columns = (numbers.c.environment_id, acked.label("is_acked"))
-    query = (
-        select(*columns, func.count().label("count")).where(watched_numbers(watched), *conditions).group_by(*columns)
-    )
-    found = {(row.environment_id, bool(row.is_acked)): row.count for row in rows_of(watched, query)}
-    states = {"open": False, "acknowledged": True}
-    return gauge(
-        name,
-        said,
-        ("environment", "state"),
-        (
-            ((one, state), found.get((watched.ids.get(one), is_acked), 0))
-            for one in watched.names
-            for state, is_acked in states.items()
-        ),
-    )
-
-
-def rows_of(watched: Watched, query: Select[Any]) -> Any:
-    """The rows of a query."""
-    return watched.tx.connection.execute(query)
+    return gauge(name, said, ("environment", "state"), rows)
 
 
 def few(counts: Counter[str]) -> dict[str, int]:

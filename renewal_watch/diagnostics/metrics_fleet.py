@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from prometheus_client.metrics_core import Metric
-from sqlalchemy import ColumnElement, exists, func, select
 
-from renewal_watch.database.schema import incidents, numbers
 from renewal_watch.diagnostics.metrics_base import (
     MOST,
     PREFIX,
@@ -22,12 +20,10 @@ from renewal_watch.diagnostics.metrics_base import (
     gauge,
     label_value,
     midnights,
-    rows_of,
-    watched_numbers,
 )
 from renewal_watch.model.numbers import STATUSES
+from renewal_watch.store import fleet_sums
 from renewal_watch.store.incidents.account import readings_of, release_requests, to_be_paid
-from renewal_watch.store.selections import LAPSING, MISSING, OPEN, overdue
 from renewal_watch.text import plain
 
 AHEAD = (1, 3, 7, 14, 30)  # days in which renewals are counted and summed
@@ -35,63 +31,52 @@ AHEAD = (1, 3, 7, 14, 30)  # days in which renewals are counted and summed
 
 def fleet_metrics(watched: Watched) -> Iterator[Metric]:
     """How many numbers there are, by what they need."""
-    query = select(numbers.c.environment_id, numbers.c.status, func.count().label("count"))
-    query = query.where(watched_numbers(watched), ~MISSING).group_by(numbers.c.environment_id, numbers.c.status)
     found: dict[str, Counter[str]] = {name: Counter(dict.fromkeys(sorted(STATUSES), 0)) for name in watched.names}
     names = {pk: name for name, pk in watched.ids.items()}
-    for row in rows_of(watched, query):
-        found[names[row.environment_id]][plain(row.status, 40) or "none stated"] += row.count
+    for pk, status, count in fleet_sums.by_status(watched.tx, watched.numbers):
+        found[names[pk]][plain(status, 40) or "none stated"] += count
     yield gauge(
         "numbers",
         "Numbers in the list, by status.",
         ("environment", "status"),
         (((name, status), count) for name in watched.names for status, count in few(found[name]).items()),
     )
+    within, today = watched.numbers, watched.today
     yield by_state(
         watched,
-        "Numbers whose renewal day passed without a renewal, as a good list showed; those meant to lapse are not.",
         "numbers_overdue",
-        "renewal",
-        overdue(watched.today),
+        "Numbers whose renewal day passed without a renewal, as a good list showed; those meant to lapse are not.",
+        fleet_sums.by_acknowledgement(watched.tx, within, "overdue", today),
     )
     yield by_state(
         watched,
-        "Numbers that are gone from the list and nothing explains it: no approved release, not meant to lapse.",
         "numbers_missing",
-        "presence",
-        MISSING,
-        exists().where(
-            incidents.c.environment_id == numbers.c.environment_id,
-            incidents.c.number_id == numbers.c.id,
-            incidents.c.topic == "presence",
-            OPEN,
-        ),
+        "Numbers that are gone from the list and nothing explains it: no approved release, not meant to lapse.",
+        fleet_sums.by_acknowledgement(watched.tx, within, "missing", today),
     )
-    yield by_environment(watched, "Numbers in the list that are meant to lapse.", "numbers_lapsing", ~MISSING, LAPSING)
     yield by_environment(
         watched,
-        "Numbers in the list without a known renewal day: nothing can be said about when they renew.",
+        "numbers_lapsing",
+        "Numbers in the list that are meant to lapse.",
+        fleet_sums.how_many(watched.tx, within, "lapsing"),
+    )
+    yield by_environment(
+        watched,
         "numbers_undated",
-        ~MISSING,
-        numbers.c.renews_on.is_(None),
+        "Numbers in the list without a known renewal day: nothing can be said about when they renew.",
+        fleet_sums.how_many(watched.tx, within, "undated"),
     )
 
 
 def renewals_ahead(watched: Watched) -> Iterator[Metric]:
     """Renewals of the coming days. What will be charged is what the balance is held against (``to_be_paid``)."""
     counted = {(name, auto, days): 0 for name in watched.names for auto in ("true", "false") for days in AHEAD}
-    columns = (numbers.c.environment_id, numbers.c.renews_on, numbers.c.auto_renewal)
-    query = select(*columns, func.count()).where(
-        watched_numbers(watched),
-        ~MISSING,
-        ~LAPSING,
-        numbers.c.renews_on.between(watched.today, watched.today + max(AHEAD)),
-    )
     names = {pk: name for name, pk in watched.ids.items()}
-    for pk, renews_on, auto_renewal, count in rows_of(watched, query.group_by(*columns)):
+    last = watched.today + max(AHEAD)
+    for pk, renews_on, auto_renewal, count in fleet_sums.renewing(watched.tx, watched.numbers, watched.today, last):
         for days in AHEAD:
             if renews_on - watched.today <= days:
-                counted[names[pk], str(bool(auto_renewal)).lower(), days] += count
+                counted[names[pk], str(auto_renewal).lower(), days] += count
     yield gauge(
         "numbers_due",
         "Numbers that renew, or are lost without auto-renewal, within so many days; those meant to lapse are not "
@@ -155,7 +140,7 @@ def account_metrics(watched: Watched) -> Iterator[Metric]:
     )
 
 
-def number_lines(watched: Watched, name: str, said: str, *conditions: ColumnElement[bool]) -> Iterator[bytes]:
+def number_lines(watched: Watched, name: str, said: str, *, only_lost: bool = False) -> Iterator[bytes]:
     """A sample for each number, as text: a hundred thousand of them need no objects."""
     names = {pk: one for one, pk in watched.ids.items()}
     is_called = watched.settings.metrics.labels == "number"
@@ -163,10 +148,8 @@ def number_lines(watched: Watched, name: str, said: str, *conditions: ColumnElem
     called = ',number="{}"' if is_called else ""
     form = full + '{{environment="{}",id="{}"' + called + "}} {}\n"
     begins = midnights(watched.settings.timezone)
-    query = select(numbers.c.environment_id, numbers.c.provider_id, numbers.c.number, numbers.c.renews_on)
-    query = query.where(*conditions).order_by(numbers.c.id).execution_options(yield_per=1000)
     yield f"# HELP {full} {said}\n# TYPE {full} gauge\n".encode()
-    for part in watched.tx.connection.execute(query).partitions():
+    for part in fleet_sums.renewal_days(watched.tx, watched.numbers, only_lost=only_lost):
         lines = (
             (names[pk], label_value(provider_id), *((label_value(number),) * is_called), begins(renews_on))
             for pk, provider_id, number, renews_on in part

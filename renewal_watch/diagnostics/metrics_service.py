@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client.metrics_core import Metric
-from sqlalchemy import case, func, or_, select
 
 from renewal_watch import errors
-from renewal_watch.database.schema import channels as channel_states
-from renewal_watch.database.schema import deliveries, environments, incidents, polls
 from renewal_watch.diagnostics import health
-from renewal_watch.diagnostics.metrics_base import Watched, counter, gauge, rows_of
-from renewal_watch.model.alerts import Severity
+from renewal_watch.diagnostics.metrics_base import Watched, counter, gauge
+from renewal_watch.store.environments import poll_outcomes, poll_times
+from renewal_watch.store.incidents.incidents import incident_counts
 from renewal_watch.store.leases import daemon_seen
-from renewal_watch.store.selections import OPEN
+from renewal_watch.store.outbox.waiting import channel_times, delivery_counts, oldest_waiting
 
 OUTCOMES = (
     "ok",
@@ -104,23 +102,19 @@ def list_metrics(watched: Watched) -> Iterator[Metric]:
 
 def poll_metrics(watched: Watched) -> Iterator[Metric]:
     """How polls went."""
-    newest = select(func.max(polls.c.id)).where(polls.c.environment_id.in_(watched.ids.values()))
-    times = select(polls.c.environment_id, polls.c.started_at, polls.c.finished_at)
     names = {pk: name for name, pk in watched.ids.items()}
     yield gauge(
         "poll_duration_seconds",
         "How long the last poll took, good or not.",
         ("environment",),
         (
-            ((names[row.environment_id],), max(0.0, (row.finished_at - row.started_at).total_seconds()))
-            for row in rows_of(watched, times.where(polls.c.id.in_(newest.group_by(polls.c.environment_id))))
+            ((names[pk],), max(0.0, (ended - began).total_seconds()))
+            for pk, began, ended in poll_times(watched.tx, watched.ids.values())
         ),
     )
     found = {(name, outcome): 0 for name in watched.names for outcome in OUTCOMES}
-    counted = select(polls.c.environment_id, polls.c.outcome, func.count().label("count"))
-    counted = counted.where(polls.c.environment_id.in_(watched.ids.values()), polls.c.outcome != "pruned")
-    for row in rows_of(watched, counted.group_by(polls.c.environment_id, polls.c.outcome)):
-        found[names[row.environment_id], row.outcome] = row.count
+    for pk, outcome, count in poll_outcomes(watched.tx, watched.ids.values()):
+        found[names[pk], outcome] = count
     yield counter(
         "polls",
         "Polls in the poll log, by outcome: ok, or why the list could not be read.",
@@ -134,9 +128,8 @@ def outbox_metrics(watched: Watched) -> Iterator[Metric]:
     configured = [one.name for one in watched.settings.channels]
     label = ("channel",)
     found = {(name, state): 0 for name in configured for state in ("pending", "sent", "failed")}
-    counted = select(deliveries.c.channel, deliveries.c.state, func.count().label("count"))
-    for row in rows_of(watched, counted.group_by(deliveries.c.channel, deliveries.c.state)):
-        found[row.channel, row.state] = row.count
+    for channel, state, count in delivery_counts(watched.tx):
+        found[channel, state] = count
     yield counter(
         "deliveries",
         "Messages in the database whose fate is known, by channel: sent, or failed for good after three days.",
@@ -149,13 +142,11 @@ def outbox_metrics(watched: Watched) -> Iterator[Metric]:
         label,
         (((name,), count) for (name, state), count in found.items() if state == "pending"),
     )
-    oldest = select(deliveries.c.channel, func.min(deliveries.c.created_at, type_=deliveries.c.created_at.type))
-    oldest = oldest.where(deliveries.c.state == "pending").group_by(deliveries.c.channel)
     yield gauge(
         "outbox_oldest_pending_timestamp_seconds",
         "When the oldest message that waits was written; no sample while none waits.",
         label,
-        (((name,), at.timestamp()) for name, at in rows_of(watched, oldest)),
+        (((name,), at.timestamp()) for name, at in oldest_waiting(watched.tx).items()),
     )
     yield gauge(
         "outbox_late",
@@ -163,36 +154,33 @@ def outbox_metrics(watched: Watched) -> Iterator[Metric]:
         (),
         [((), health.late(watched.tx, watched.settings, watched.now))],
     )
-    states = {row.name: row for row in rows_of(watched, select(channel_states))}
-    known = {name: states.get(name) for name in configured}
+    states = channel_times(watched.tx)
+    times = {name: states.get(name, (None, None)) for name in configured}
     yield gauge(
         "channel_failing",
         "1 while the last attempt on a channel failed.",
         label,
-        (((name,), float(row is not None and row.failing_since is not None)) for name, row in known.items()),
+        (((name,), float(since is not None)) for name, (since, _) in times.items()),
     )
     yield gauge(
         "channel_failing_since_timestamp_seconds",
         "Since when a channel fails; no sample while it works.",
         label,
-        (((name,), row.failing_since.timestamp()) for name, row in known.items() if row and row.failing_since),
+        (((name,), since.timestamp()) for name, (since, _) in times.items() if since),
     )
     yield gauge(
         "channel_last_sent_timestamp_seconds",
         "When a message was last delivered on a channel; no sample before the first time.",
         label,
-        (((name,), row.last_sent_at.timestamp()) for name, row in known.items() if row and row.last_sent_at),
+        (((name,), sent_at.timestamp()) for name, (_, sent_at) in times.items() if sent_at),
     )
 
 
 def incident_metrics(watched: Watched) -> Iterator[Metric]:
     """What was found and holds."""
-    columns = (environments.c.name, incidents.c.kind, incidents.c.severity, _STATE)
-    query = select(*columns, func.count()).outerjoin(environments, environments.c.id == incidents.c.environment_id)
-    query = query.where(OPEN, or_(incidents.c.environment_id == 0, environments.c.name.in_(watched.names)))
     counts = [
-        ((name or "", kind, Severity(severity).name, state), count)
-        for name, kind, severity, state, count in rows_of(watched, query.group_by(*columns))
+        ((name, kind, severity.name, state), float(count))
+        for name, kind, severity, state, count in incident_counts(watched.tx, watched.names)
     ]
     labels = ("environment", "kind", "severity", "state")
     yield gauge(
@@ -203,9 +191,3 @@ def incident_metrics(watched: Watched) -> Iterator[Metric]:
         counts,
     )
     yield gauge("matters", "The old name of renewal_watch_incidents.", labels, counts)
-
-
-_HIDDEN = or_(
-    incidents.c.suppressor == "lapse", incidents.c.suppressor.like("silence:%"), incidents.c.suppressor.like("rule:%")
-)
-_STATE = case((incidents.c.acked_at.is_not(None), "acknowledged"), (_HIDDEN, "hidden"), else_="open")

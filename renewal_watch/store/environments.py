@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -142,3 +142,17 @@ def seen_of(tx: Transaction, names: Sequence[str]) -> dict[str, Seen]:
     )
     found = {name: Seen(name=name, since=since, until=until) for name, until, since in tx.connection.execute(query)}
     return {name: found.get(name, Seen(name=name, since=None, until=None)) for name in names}
+
+
+def poll_times(tx: Transaction, ids: Collection[int]) -> list[tuple[int, datetime, datetime]]:
+    """Environment, beginning and end of each one's last poll."""
+    newest = select(func.max(polls.c.id)).where(polls.c.environment_id.in_(ids)).group_by(polls.c.environment_id)
+    query = select(polls.c.environment_id, polls.c.started_at, polls.c.finished_at).where(polls.c.id.in_(newest))
+    return [(pk, began, ended) for pk, began, ended in tx.connection.execute(query)]
+
+
+def poll_outcomes(tx: Transaction, ids: Collection[int]) -> list[tuple[int, str, int]]:
+    """Environment, outcome, and how many lines of the poll log have it."""
+    columns = (polls.c.environment_id, polls.c.outcome)
+    query = select(*columns, func.count()).where(polls.c.environment_id.in_(ids), polls.c.outcome != "pruned")
+    return [(pk, outcome, count) for pk, outcome, count in tx.connection.execute(query.group_by(*columns))]

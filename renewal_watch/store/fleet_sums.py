@@ -6,16 +6,16 @@ and never across currencies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
 
-from renewal_watch.database.schema import NOT_ACTIVE, environments, numbers
+from renewal_watch.database.schema import NOT_ACTIVE, environments, incidents, numbers
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.store.fleet import ids_of, is_watched, is_within, money
-from renewal_watch.store.selections import LAPSING, MISSING, overdue
+from renewal_watch.store.selections import LAPSING, MISSING, OPEN, overdue
 
 
 class Due(NamedTuple):
@@ -139,3 +139,75 @@ def statuses(tx: Transaction) -> list[str]:
         if following is None:
             return sorted([*found, "active"])
         found.append(following)
+
+
+# --- by environment ---------------------------------------------------------------------------------------------------
+
+
+class Within(NamedTuple):
+    """Environments by their ids, and those of them whose sandbox numbers are watched."""
+
+    ids: Collection[int]
+    sandbox: Collection[int]
+
+    @property
+    def watched(self) -> ColumnElement[bool]:
+        """Their numbers that alerts speak of."""
+        with_sandbox = numbers.c.environment_id.in_(self.sandbox) if self.sandbox else false()
+        return and_(numbers.c.environment_id.in_(self.ids), or_(~numbers.c.is_sandbox, with_sandbox))
+
+
+def by_status(tx: Transaction, within: Within) -> list[tuple[int, str, int]]:
+    """Environment, status, and how many listed numbers have it."""
+    columns = (numbers.c.environment_id, numbers.c.status)
+    query = select(*columns, func.count()).where(within.watched, ~MISSING).group_by(*columns)
+    return [(pk, status, count) for pk, status, count in tx.connection.execute(query)]
+
+
+def how_many(tx: Transaction, within: Within, which: Literal["lapsing", "undated"]) -> dict[int, int]:
+    """By environment, how many listed numbers are meant to lapse, or have no renewal day that is known."""
+    wanted = LAPSING if which == "lapsing" else numbers.c.renews_on.is_(None)
+    query = select(numbers.c.environment_id, func.count()).where(within.watched, ~MISSING, wanted)
+    counts = tx.connection.execute(query.group_by(numbers.c.environment_id))
+    return {int(pk): int(count) for pk, count in counts}
+
+
+def by_acknowledgement(
+    tx: Transaction, within: Within, which: Literal["overdue", "missing"], today: int
+) -> dict[tuple[int, bool], int]:
+    """How many numbers are overdue, or are gone and nothing explains it; by environment, and whether somebody knows."""
+    its = and_(
+        incidents.c.environment_id == numbers.c.environment_id,
+        incidents.c.number_id == numbers.c.id,
+        incidents.c.topic == ("renewal" if which == "overdue" else "presence"),
+        OPEN,
+    )
+    wanted = overdue(today) if which == "overdue" else and_(MISSING, exists().where(its))
+    columns = (numbers.c.environment_id, exists().where(its, incidents.c.acked_at.is_not(None)).label("is_known"))
+    query = select(*columns, func.count()).where(within.watched, wanted).group_by(*columns)
+    return {(pk, bool(is_known)): count for pk, is_known, count in tx.connection.execute(query)}
+
+
+def renewing(tx: Transaction, within: Within, first: int, last: int) -> list[tuple[int, int, bool, int]]:
+    """Environment, renewal day, auto-renewal, and how many numbers renew or end so, from one day to another (ordinals)."""
+    columns = (numbers.c.environment_id, numbers.c.renews_on, numbers.c.auto_renewal)
+    query = select(*columns, func.count()).where(
+        within.watched, ~MISSING, ~LAPSING, numbers.c.renews_on.between(first, last)
+    )
+    return [(pk, on, bool(auto), count) for pk, on, auto, count in tx.connection.execute(query.group_by(*columns))]
+
+
+def renewal_days(
+    tx: Transaction, within: Within, *, only_lost: bool = False
+) -> Iterator[Sequence[tuple[int, str, str, int]]]:
+    """Environment, id, number and renewal day of the listed numbers that have one, a thousand at a time.
+
+    ``only_lost``: of those that end unless somebody renews them, and are not meant to.
+    """
+    query = select(numbers.c.environment_id, numbers.c.provider_id, numbers.c.number, numbers.c.renews_on)
+    query = query.where(within.watched, ~MISSING, numbers.c.renews_on.is_not(None))
+    if only_lost:
+        query = query.where(~numbers.c.auto_renewal, ~LAPSING)
+    rows = tx.connection.execute(query.order_by(numbers.c.id).execution_options(yield_per=1000))
+    for part in rows.partitions():
+        yield [tuple(row) for row in part]

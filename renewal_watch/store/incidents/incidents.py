@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, exists, func, literal_column, or_, select
+from sqlalchemy import and_, case, exists, func, literal_column, or_, select
 
 from renewal_watch.alerts import facts_json
 from renewal_watch.database.instants import write_instant
@@ -122,6 +122,16 @@ def unanswered(tx: Transaction) -> dict[Severity, int]:
         .group_by(incidents.c.severity)
     )
     return {Severity(severity): count for severity, count in tx.connection.execute(query)}
+
+
+def incident_counts(tx: Transaction, names: Collection[str]) -> list[tuple[str, str, Severity, str, int]]:
+    """Environment ("" for none), kind, severity, ``open``, ``acknowledged`` or ``hidden``, and how many are so."""
+    by_people = or_(*(incidents.c.suppressor.like(f"{by}%") for by in ("lapse", "silence:", "rule:")))
+    state = case((incidents.c.acked_at.is_not(None), "acknowledged"), (by_people, "hidden"), else_="open")
+    columns = (environments.c.name, incidents.c.kind, incidents.c.severity, state)
+    query = select(*columns, func.count()).outerjoin(environments, environments.c.id == incidents.c.environment_id)
+    query = query.where(OPEN, or_(incidents.c.environment_id == 0, environments.c.name.in_(names))).group_by(*columns)
+    return [(name or "", kind, Severity(worst), said, n) for name, kind, worst, said, n in tx.connection.execute(query)]
 
 
 def _by_key(

@@ -142,3 +142,23 @@ def pending_of(tx: Transaction, channels: Sequence[str]) -> int:
     query = select(func.count()).select_from(deliveries)
     query = query.where(deliveries.c.state == "pending", deliveries.c.channel.in_(channels))
     return int(tx.connection.execute(query).scalar_one())
+
+
+def delivery_counts(tx: Transaction) -> list[tuple[str, str, int]]:
+    """Channel, state, and how many messages have it."""
+    columns = (deliveries.c.channel, deliveries.c.state)
+    rows = tx.connection.execute(select(*columns, func.count()).group_by(*columns))
+    return [(channel, state, count) for channel, state, count in rows]
+
+
+def oldest_waiting(tx: Transaction) -> dict[str, datetime]:
+    """By channel, when the oldest message that waits was written."""
+    query = select(deliveries.c.channel, func.min(deliveries.c.created_at, type_=deliveries.c.created_at.type))
+    query = query.where(deliveries.c.state == "pending").group_by(deliveries.c.channel)
+    found = tx.connection.execute(query).all()
+    return {str(channel): at for channel, at in found}
+
+
+def channel_times(tx: Transaction) -> dict[str, tuple[datetime | None, datetime | None]]:
+    """By channel, since when it fails and when it was last sent to; only of those that failed, or were sent to."""
+    return {row.name: (row.failing_since, row.last_sent_at) for row in tx.connection.execute(select(channels))}
