@@ -55,7 +55,7 @@ def upgrade(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 def check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     """Look for damage: in the file, in what refers to what, and in what no engine looks at. Reads everything."""
     from renewal_watch.database.store import Store
-    from renewal_watch.maintenance import integrity
+    from renewal_watch.store.maintenance import integrity
 
     store = Store(base.settings(ctx).database_url, reads_only=True)
     try:
@@ -76,7 +76,7 @@ def check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def backup(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001
     """Write a verified copy to FILE while the daemon goes on. Of PostgreSQL it is a SQLite file too."""
-    from renewal_watch.maintenance import saving
+    from renewal_watch.store.maintenance import saving
 
     with base.store(base.settings(ctx), write=False) as store, _Bar("backing up") as bar:
         saving.save(store, file, bar)
@@ -95,7 +95,7 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT
     from renewal_watch.daemon.lock import only_one
     from renewal_watch.database.engine import shown
     from renewal_watch.database.sqlite import sqlite_path
-    from renewal_watch.maintenance import restoring
+    from renewal_watch.store.maintenance import restoring
 
     settings = base.settings(ctx)
     path = sqlite_path(settings.database_url)
@@ -132,8 +132,8 @@ def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bo
     """Copy the database to another one, compared row by row, such as to PostgreSQL. Broken off, it is run again."""
     from renewal_watch.database.copying import copy as copied
     from renewal_watch.database.store import Store
-    from renewal_watch.maintenance import saving
     from renewal_watch.settings.database_url import hide_passwords
+    from renewal_watch.store.maintenance import saving
 
     to = _url(ctx, url, url_file)
     settings = base.settings(ctx)
@@ -276,7 +276,7 @@ def prune(ctx: click.Context, older_than: int | None, dry_run: bool, as_json: bo
 
     The daemon does this once a day by itself, and goes on meanwhile.
     """
-    from renewal_watch.maintenance import retention
+    from renewal_watch.store.maintenance import retention
 
     settings = base.settings(ctx)
     now = base.now(ctx)

@@ -26,7 +26,6 @@ from renewal_watch.diagnostics import health
 from renewal_watch.diagnostics.hints import hints
 from renewal_watch.errors import ApiError, ConfigError, NotOffered, RenewalWatchError
 from renewal_watch.inventory.file import checked
-from renewal_watch.maintenance import backups, integrity_file, server
 from renewal_watch.notify.wording import template_faults
 from renewal_watch.operations import account_poll
 from renewal_watch.operations.heartbeat import calendar
@@ -38,6 +37,7 @@ from renewal_watch.settings.secrets import has_secret
 from renewal_watch.settings.sections import Account
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.timers import fired_at
+from renewal_watch.store.maintenance import backups, integrity_file, server
 from renewal_watch.store.outbox.waiting import orphaned_deliveries
 from renewal_watch.store.rate_limit import Rates
 

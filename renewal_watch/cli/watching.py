@@ -42,7 +42,7 @@ def run(ctx: click.Context) -> None:
     from renewal_watch.daemon.lock import only_one
     from renewal_watch.database.sqlite import sqlite_path
     from renewal_watch.database.store import Store
-    from renewal_watch.maintenance import integrity_file
+    from renewal_watch.store.maintenance import integrity_file
     from renewal_watch.systemd import Systemd
 
     settings = base.settings(ctx, complains=False)

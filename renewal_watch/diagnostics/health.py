@@ -18,7 +18,6 @@ from renewal_watch.alerts.phrases import instant, orphaned, span
 from renewal_watch.database.store import schema_fault
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
-from renewal_watch.maintenance import backups
 from renewal_watch.model.tracking import Watch
 from renewal_watch.notify import retry
 from renewal_watch.settings.whole import Settings
@@ -26,6 +25,7 @@ from renewal_watch.store import leases
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.incidents.timers import fired_at
 from renewal_watch.store.leases import daemon_seen
+from renewal_watch.store.maintenance import backups
 from renewal_watch.store.outbox.waiting import (
     due_at,
     failing_channels,

@@ -13,14 +13,14 @@ from functools import cached_property
 
 from renewal_watch.clock import Clock
 from renewal_watch.database.store import Store
-from renewal_watch.maintenance import daily
-from renewal_watch.maintenance.backups import Done
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import canary, digests
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import CANARY
+from renewal_watch.store.maintenance import daily
+from renewal_watch.store.maintenance.backups import Done
 from renewal_watch.timed import follow_up
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from renewal_watch.alerts import service_facts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
-from renewal_watch.maintenance import backups
 from renewal_watch.model.alerts import Incident, Key, Severity
 from renewal_watch.model.facts import Facts
 from renewal_watch.model.policy import Policy
@@ -17,6 +16,7 @@ from renewal_watch.store.environments import environment_states
 from renewal_watch.store.incidents.incidents import close_incidents
 from renewal_watch.store.incidents.timers import fired_at
 from renewal_watch.store.leases import deregister, judges, list_instances
+from renewal_watch.store.maintenance import backups
 from renewal_watch.store.numbers import fleet_of
 from renewal_watch.store.outbox.alerts import record_alerts
 from renewal_watch.store.outbox.record import record_poll

@@ -23,9 +23,9 @@ from world import World, serving, write_config
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.config.loading import load
 from renewal_watch.database.store import Store
-from renewal_watch.maintenance import integrity
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch
+from renewal_watch.store.maintenance import integrity
 from renewal_watch.store.outbox.alerts import list_alerts
 
 

@@ -32,11 +32,6 @@ from renewal_watch.database.revision import HEAD
 from renewal_watch.database.store import Store, _migrations
 from renewal_watch.diagnostics import health
 from renewal_watch.errors import StoreError, UsageError
-from renewal_watch.maintenance import backups, restoring, saving
-from renewal_watch.maintenance import daily as maintenance_daily
-from renewal_watch.maintenance.backups import CALENDAR, State, keep_up, staying
-from renewal_watch.maintenance.restoring import restore
-from renewal_watch.maintenance.saving import save
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.sections import Backup
@@ -44,6 +39,11 @@ from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.timers import fired_at, set_fired
+from renewal_watch.store.maintenance import backups, restoring, saving
+from renewal_watch.store.maintenance import daily as maintenance_daily
+from renewal_watch.store.maintenance.backups import CALENDAR, State, keep_up, staying
+from renewal_watch.store.maintenance.restoring import restore
+from renewal_watch.store.maintenance.saving import save
 from renewal_watch.store.outbox.alerts import alerts_since
 from renewal_watch.timed import follow_up
 

@@ -253,7 +253,7 @@ def test_a_damaged_database_is_named_and_refused(run: Run, tmp_path: Path) -> No
 
 
 def test_prune_keeps_the_snapshots_from_its_day_on(run: Run, world: World, tmp_path: Path) -> None:
-    from renewal_watch.maintenance import retention
+    from renewal_watch.store.maintenance import retention
 
     run("poll")
     world.entries[3] |= {"current_status": "pending"}

@@ -20,9 +20,9 @@ from watched import Watched, one
 from renewal_watch.database.shape import Shape
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
-from renewal_watch.maintenance import integrity, integrity_file
-from renewal_watch.maintenance.integrity_schema import Fault
 from renewal_watch.store.incidents.timers import set_fired
+from renewal_watch.store.maintenance import integrity, integrity_file
+from renewal_watch.store.maintenance.integrity_schema import Fault
 
 pytestmark = BOTH
 PAGE = 4096  # bytes; what SQLite takes where nobody asks for another size

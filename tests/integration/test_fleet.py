@@ -22,7 +22,6 @@ from rounds import few
 from renewal_watch.database.revision import HEAD
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError, UsageError
-from renewal_watch.maintenance import integrity
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
@@ -31,6 +30,7 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.store import fleet, fleet_sums
 from renewal_watch.store.environments import environment_state, environment_states
 from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.maintenance import integrity
 from renewal_watch.store.numbers import find_number, fleet_of, parsed_of
 
 pytestmark = BOTH

@@ -20,7 +20,6 @@ from world import write_config
 from renewal_watch.config.loading import load
 from renewal_watch.database.store import Store
 from renewal_watch.errors import UsageError
-from renewal_watch.maintenance import retention
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.reports import forecast
@@ -28,6 +27,7 @@ from renewal_watch.reports.forecast import Forecast, Month, Sum
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import past_renewals
 from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.maintenance import retention
 from renewal_watch.store.numbers import find_number
 from renewal_watch.store.past_renewals import Place
 

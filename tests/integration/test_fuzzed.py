@@ -30,7 +30,6 @@ from renewal_watch.config.loading import load
 from renewal_watch.config.secret_checks import secret_faults
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ConfigError
-from renewal_watch.maintenance import integrity
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
@@ -41,6 +40,7 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.history import history_of, snapshot_at
+from renewal_watch.store.maintenance import integrity
 from renewal_watch.store.numbers import fleet_of
 from renewal_watch.store.outbox.alerts import list_alerts
 

@@ -24,7 +24,6 @@ from rounds import few
 
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.database.store import Store
-from renewal_watch.maintenance import integrity
 from renewal_watch.model.alerts import Alert, Delivery, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.notify.retry import GIVE_UP_AFTER
@@ -32,6 +31,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch
 from renewal_watch.reports import alerts
 from renewal_watch.settings.channel import Channel
+from renewal_watch.store.maintenance import integrity
 from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
 from renewal_watch.store.outbox.deliveries import LEASE, claim
 from renewal_watch.store.outbox.settling import release_claim, retry_deliveries, settle_failed, settle_sent

@@ -12,7 +12,6 @@ from conftest import T0
 from databases import BOTH, opened
 from made_up import entry, listing
 
-from renewal_watch.maintenance import integrity
 from renewal_watch.model.numbers import Listing
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
@@ -22,6 +21,7 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.store.history import history_of
 from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.incidents.lapses import put_lapse
+from renewal_watch.store.maintenance import integrity
 from renewal_watch.store.numbers import find_number
 from renewal_watch.store.outbox.alerts import list_alerts
 

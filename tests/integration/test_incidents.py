@@ -12,11 +12,11 @@ from conftest import T0
 from databases import BOTH, SQLITE_ONLY, age, changed, opened
 from watched import Watched, one
 
-from renewal_watch.maintenance import integrity
 from renewal_watch.model.policy import Match
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of, key_of_alert
 from renewal_watch.store.incidents.silences import add_silence
+from renewal_watch.store.maintenance import integrity
 from renewal_watch.timed import follow_up
 
 pytestmark = BOTH

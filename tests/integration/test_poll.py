@@ -20,7 +20,6 @@ from sqlalchemy import event
 
 from renewal_watch.database import engine, transaction
 from renewal_watch.errors import ApiError, RateLimited, ServerTrouble, StoreError, TokenRejected
-from renewal_watch.maintenance import integrity, saving
 from renewal_watch.model.numbers import Listing
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Verdict
@@ -30,6 +29,7 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.store.environments import environment_state
 from renewal_watch.store.history import history_of, snapshot_at
+from renewal_watch.store.maintenance import integrity, saving
 from renewal_watch.store.numbers import find_number
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.store.outbox.deliveries import claim

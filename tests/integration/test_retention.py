@@ -41,9 +41,6 @@ from renewal_watch.database.schema import (
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ServerTrouble
-from renewal_watch.maintenance import batches, daily, retention
-from renewal_watch.maintenance.batches import Pruned
-from renewal_watch.maintenance.retention import Limits
 from renewal_watch.model.alerts import Key
 from renewal_watch.model.policy import Match, Policy
 from renewal_watch.notify.routing import Routing
@@ -57,6 +54,9 @@ from renewal_watch.store.incidents.audit import note_action
 from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.lapses import put_lapse
 from renewal_watch.store.incidents.silences import add_silence, close_silence
+from renewal_watch.store.maintenance import batches, daily, retention
+from renewal_watch.store.maintenance.batches import Pruned
+from renewal_watch.store.maintenance.retention import Limits
 from renewal_watch.store.numbers import find_number, fleet_of
 
 pytestmark = BOTH

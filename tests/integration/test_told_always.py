@@ -28,7 +28,6 @@ from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, e
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ApiError, ServerTrouble, TokenRejected
-from renewal_watch.maintenance import integrity
 from renewal_watch.model import renewal_day, selectors
 from renewal_watch.model.alerts import Incident, Key, Severity
 from renewal_watch.model.numbers import Listing, PhoneNumber
@@ -50,6 +49,7 @@ from renewal_watch.store.incidents.incidents import (
 from renewal_watch.store.incidents.lapses import drop_lapse, list_lapsing, put_lapse
 from renewal_watch.store.incidents.silences import add_silence, close_silence, list_silences
 from renewal_watch.store.incidents.situation import situation_of
+from renewal_watch.store.maintenance import integrity
 from renewal_watch.store.numbers import fleet_of, parsed_of
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import retry_deliveries, settle_failed, settle_sent

@@ -20,7 +20,6 @@ from truth import SIGNS, STEP, Account, Lens, List, Oracle, Telling, accounts
 from renewal_watch.database.schema import alerts, delivery_alerts, numbers
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ServerTrouble
-from renewal_watch.maintenance import integrity
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.numbers import Listing
 from renewal_watch.model.policy import Policy
@@ -29,6 +28,7 @@ from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.sections import Flapping
+from renewal_watch.store.maintenance import integrity
 
 DAY = timedelta(days=1)
 WAY = Routing(channels=(Channel(name="chat", url="json://127.0.0.1:1"),), flapping=Flapping(changes=99))

@@ -15,11 +15,11 @@ from watched import CHANNEL, Watched, one
 
 from renewal_watch.config.loading import load
 from renewal_watch.errors import ChannelError
-from renewal_watch.maintenance import restoring, saving
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.incidents.incidents import incidents_of
 from renewal_watch.store.incidents.silences import add_silence
+from renewal_watch.store.maintenance import restoring, saving
 from renewal_watch.store.numbers import fleet_of
 from renewal_watch.store.outbox.deliveries import claim
 from renewal_watch.store.outbox.settling import settle_failed

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from renewal_watch.maintenance.batches import Pruned
-from renewal_watch.maintenance.retention import Limits
-from renewal_watch.maintenance.thinning import Change, Line, Zero, merged, month_of, superfluous
 from renewal_watch.model.numbers import DAY_S
 from renewal_watch.settings.sections import Retention
+from renewal_watch.store.maintenance.batches import Pruned
+from renewal_watch.store.maintenance.retention import Limits
+from renewal_watch.store.maintenance.thinning import Change, Line, Zero, merged, month_of, superfluous
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 10, 12, tzinfo=UTC)

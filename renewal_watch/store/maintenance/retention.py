@@ -38,10 +38,10 @@ from renewal_watch.database.schema import (
 )
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction, chunks
-from renewal_watch.maintenance import batches
-from renewal_watch.maintenance.batches import REST_S, Pause, Place, Pruned, Turn, in_batches
-from renewal_watch.maintenance.thinning import HAS_CHANGES, REACH, choose, forget, merge, read
 from renewal_watch.settings.sections import Retention
+from renewal_watch.store.maintenance import batches
+from renewal_watch.store.maintenance.batches import REST_S, Pause, Place, Pruned, Turn, in_batches
+from renewal_watch.store.maintenance.thinning import HAS_CHANGES, REACH, choose, forget, merge, read
 from renewal_watch.store.selections import OPEN
 
 VACUUM = 500  # free pages that are given back in one transaction: 2 MB

@@ -18,7 +18,7 @@ from renewal_watch.database.shape import COPYING
 from renewal_watch.database.sqlite import sqlite_path
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError, UsageError
-from renewal_watch.maintenance.saving import BESIDE, refuse_daemons, require_own_schema, save
+from renewal_watch.store.maintenance.saving import BESIDE, refuse_daemons, require_own_schema, save
 
 SETTLE_S = 5  # a command that uses the database may end by itself
 

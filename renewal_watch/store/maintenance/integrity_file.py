@@ -17,8 +17,8 @@ from renewal_watch.database.schema import metadata
 from renewal_watch.database.shape import Shape, Side, cause
 from renewal_watch.database.sqlite import BUSY_TIMEOUT_S
 from renewal_watch.errors import StoreError
-from renewal_watch.maintenance.integrity_rows import of_rows
-from renewal_watch.maintenance.integrity_schema import BY_HAND, RESTORE, Fault, of_references, of_schema
+from renewal_watch.store.maintenance.integrity_rows import of_rows
+from renewal_watch.store.maintenance.integrity_schema import BY_HAND, RESTORE, Fault, of_references, of_schema
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100  # bytes; sqlite.org/fileformat.html

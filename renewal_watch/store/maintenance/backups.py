@@ -22,11 +22,11 @@ from renewal_watch.database.revision import HEAD
 from renewal_watch.database.schema import about
 from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
-from renewal_watch.maintenance.saving import save
 from renewal_watch.schedule import calendar
 from renewal_watch.settings.sections import Backup
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.timers import fired_at, set_fired
+from renewal_watch.store.maintenance.saving import save
 
 log = logging.getLogger(__name__)
 CALENDAR = "backup"

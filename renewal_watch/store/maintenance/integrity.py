@@ -8,8 +8,8 @@ from __future__ import annotations
 from renewal_watch.database.copying import unhurried
 from renewal_watch.database.shape import Side
 from renewal_watch.database.store import Store
-from renewal_watch.maintenance.integrity_file import look_at, of_file
-from renewal_watch.maintenance.integrity_schema import Fault
+from renewal_watch.store.maintenance.integrity_file import look_at, of_file
+from renewal_watch.store.maintenance.integrity_schema import Fault
 
 
 def look(store: Store) -> list[Fault]:

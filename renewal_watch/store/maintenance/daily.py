@@ -12,11 +12,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from renewal_watch.database.store import Store
-from renewal_watch.maintenance import backups, batches, retention
-from renewal_watch.maintenance.backups import Done
 from renewal_watch.schedule import calendar
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.timers import fired_at, set_fired
+from renewal_watch.store.maintenance import backups, batches, retention
+from renewal_watch.store.maintenance.backups import Done
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from renewal_watch.database.instants import Instant
 from renewal_watch.database.schema import entries
 from renewal_watch.database.shape import Shape, misfit
 from renewal_watch.errors import StoreError
-from renewal_watch.maintenance.integrity_schema import BY_HAND, RESTORE, Fault, many
 from renewal_watch.provider.entries import decode, read
+from renewal_watch.store.maintenance.integrity_schema import BY_HAND, RESTORE, Fault, many
 
 _JSON = {("changes", "fields"), ("silences", "match"), ("readings", "content")}  # kept as text
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")

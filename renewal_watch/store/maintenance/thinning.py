@@ -13,9 +13,9 @@ from sqlalchemy import exists, func, or_, select
 
 from renewal_watch.database.schema import changes, numbers, polls
 from renewal_watch.database.transaction import Transaction, chunks
-from renewal_watch.maintenance import batches
-from renewal_watch.maintenance.batches import Place, Turn, in_batches, mark
 from renewal_watch.store.history import COUNTDOWN, difference, ticked
+from renewal_watch.store.maintenance import batches
+from renewal_watch.store.maintenance.batches import Place, Turn, in_batches, mark
 
 REACH = timedelta(days=2)  # a poll a day, and its jitter
 HAS_CHANGES = exists().where(changes.c.poll_id == polls.c.id)
