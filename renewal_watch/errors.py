@@ -14,8 +14,8 @@
         ├── TokenRejected   401, 403: the operator replaces the token
         ├── RequestRefused  422 and its like: the operator corrects a filter
         ├── NotOffered      403, 404 of what is read beside the list: noted once; nothing to do, or switch it off
-        ├── RateLimited     429: the watch waits as long as it is told
-        ├── ServerTrouble   5xx, timeout, reset, cut body: the watch waits
+        ├── RateLimited     429: it waits as long as it is told
+        ├── ServerTrouble   5xx, timeout, reset, cut body: it waits
         └── NotTheApi       HTML, redirect, empty body, no JSON: the operator checks base_url
 
 Every message is one sentence for a person and holds no secret.

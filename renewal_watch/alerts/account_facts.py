@@ -27,7 +27,7 @@ class TopupOff(Facts, frozen=True):
     def words(self) -> Words:
         what = _SWITCHES[self.topic]
         other = self.settings.by_schedule if self.topic == "auto top-up" else self.settings.by_threshold
-        left = "Nothing fills up the balance by itself: a renewal may fail for want of money"
+        left = "Nothing fills up the balance by itself: a renewal may fail because the balance is insufficient"
         if other:
             left = "The scheduled top-up is on" if self.topic == "auto top-up" else "Auto top-up is on"
         return f"{self.at}: {what} is {'still ' * self.still}off", (
@@ -118,7 +118,8 @@ class CardExpiring(Facts, frozen=True):
         last = f"its last day {'is' if self.left >= 0 else 'was'} {day(self.on)}"
         then = "After it" if self.left >= 0 else "With it"
         return f"{self.at}: {name} {when}", (
-            f"{self.at}: {name} {when}; {last}. {then} no top-up can be charged, and a renewal may fail for want of money. "
+            f"{self.at}: {name} {when}; {last}. {then} no top-up can be charged, and a renewal may fail because the "
+            f"balance is insufficient. "
             f"Put another card in place in {DASHBOARD}.{noted(self.note)}"
         )
 

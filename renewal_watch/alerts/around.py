@@ -58,7 +58,7 @@ class Reminder(Around, frozen=True):
         elif self.count > self.most:
             last = " (weekly while it holds)"
         return f"reminder: {headline}", (
-            f"Reminder {self.count}{last}, told last at {instant(self.told_at)}: {_ended(text)}{_todo(self.alert_id)}"
+            f"Reminder {self.count}{last}, last notified at {instant(self.told_at)}: {_ended(text)}{_todo(self.alert_id)}"
         )
 
 
@@ -71,7 +71,7 @@ class Escalation(Around, frozen=True):
 
     def words(self, headline: str, text: str) -> Words:
         return f"nobody acted: {headline}", (
-            f"Told at {instant(self.since)} and neither acknowledged nor resolved for {span(self.now - self.since)}: "
+            f"Notified at {instant(self.since)} and neither acknowledged nor resolved for {span(self.now - self.since)}: "
             f"{_ended(text)}{_todo(self.alert_id)}"
         )
 
@@ -85,8 +85,11 @@ class Released(Around, frozen=True):
 
     def words(self, headline: str, text: str) -> Words:
         if self.told_at:
-            return headline, f"{text} (It was told last at {instant(self.told_at)}, then hidden: {self.hidden}.)"
-        return headline, f"{text} (It was found {instant(self.since)}, not told until now: {self.hidden}.)"
+            return (
+                headline,
+                f"{text} (It was last notified at {instant(self.told_at)}, then suppressed: {self.hidden}.)",
+            )
+        return headline, f"{text} (It was found {instant(self.since)}, suppressed until now: {self.hidden}.)"
 
 
 class Flapping(Around, frozen=True):
@@ -102,7 +105,7 @@ class Flapping(Around, frozen=True):
     def words(self, headline: str, text: str) -> Words:  # noqa: ARG002 (its own headline)
         return f"{self.who}: {self.what} keeps changing", (
             f"{self.who}{f' ({self.at})' * bool(self.at)}: {self.what} changed {self.times} times within {span(self.length)}. "
-            f"Now: {text} Further changes are kept in the history and not told until it has stayed as it is for "
+            f"Now: {text} Further changes are kept in the history and not notified until it has stayed as it is for "
             f"{span(self.within)}."
         )
 

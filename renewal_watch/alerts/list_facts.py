@@ -85,7 +85,7 @@ class Unwatched(Facts, frozen=True):
         are = "is a sandbox number now and is" if self.count == 1 else "are sandbox numbers now and are"
         return f"{self.at}: {numbers(self.count)} {are} not watched any more", (
             f"{self.at}: {numbers(self.count)} {are} not watched any more: {a_few(self.some, self.count)}. If nobody meant "
-            f"it, ask the provider; to watch them all the same, set include_sandbox = true."
+            f"it, ask the provider; to watch them anyway, set include_sandbox = true."
         )
 
 

@@ -104,7 +104,7 @@ class Missing(OfNumber, frozen=True):
             early = " before its day" if self.left is None or self.left > 0 else ""
             todo = "if nobody released it, ask the provider" if early else "there is nothing to do"
             return f"{self.name} is gone{early}, as meant", (
-                f"{self.place} is gone{early}: {without} came without it. It was meant to lapse: {todo}. "
+                f"{self.place} is gone{early}: {without} came without it. It was meant to expire: {todo}. "
                 f"It is not watched any more. As last known: {facts(self.number, self.left, self.on)}"
             )
         return f"{self.name} is missing", (
@@ -197,8 +197,8 @@ class AutoRenewalOn(OfNumber, frozen=True):
     def words(self) -> Words:
         late = self.left is not None and self.left < 0
         if self.lapses:
-            return f"{self.name} is meant to lapse, but auto-renewal is on", (
-                f"{self.place} is meant to lapse, but auto-renewal was switched on; "
+            return f"{self.name} is meant to expire, but auto-renewal is on", (
+                f"{self.place} is meant to expire, but auto-renewal was switched on; "
                 f"{what_comes(self.number, self.left, self.on)} for "
                 f"{cost(self.number)}. Switch it off in {DASHBOARD}, or take the mark back: renewal-watch lapse --withdraw "
                 f"{self.name}"

@@ -45,8 +45,8 @@ class ReleaseRequested(Facts, frozen=True):
 
     def words(self) -> Words:
         name = _released(self.number, self.request)
-        return f"{name} is to be released", (
-            f"{name} ({self.at}) is to be released. {asked(self.request)}. Once it is approved the number is gone for "
+        return f"{name}: release requested", (
+            f"{name} ({self.at}): release requested. {asked(self.request)}. Once it is approved the number is gone for "
             f"good: if nobody "
             f"meant it, cancel the request in {DASHBOARD} now. "
             f"{_end_of_release(self.number, self.left, self.on, noted(self.note))}"
@@ -54,7 +54,7 @@ class ReleaseRequested(Facts, frozen=True):
 
 
 class ReleaseMeant(Facts, frozen=True):
-    """A request, or its approval, for a number that is meant to lapse."""
+    """A request, or its approval, for a number that is meant to expire."""
 
     number: Number
     request: Release
@@ -63,7 +63,7 @@ class ReleaseMeant(Facts, frozen=True):
     def words(self) -> Words:
         now = "is to be released" if self.request.status == "pending" else "is released or will be"
         return f"{who(self.number)} {now}, as meant", (
-            f"{who(self.number)} ({self.at}) {now}. {asked(self.request)}. It is meant to lapse: there is nothing to do."
+            f"{who(self.number)} ({self.at}) {now}. {asked(self.request)}. It is meant to expire: there is nothing to do."
         )
 
 

@@ -138,7 +138,7 @@ class LastChance(OfNumber, frozen=True):
 
     def words(self) -> Words:
         if self.number.auto_renewal:
-            headline = f"{self.name} is meant to lapse, but renews {in_days(self.left)}"
+            headline = f"{self.name} is meant to expire, but renews {in_days(self.left)}"
             todo = f"{cost(self.number)} will be charged. Switch auto-renewal off in {DASHBOARD} now"
         else:
             headline = f"{self.name} lapses {in_days(self.left)}, as meant"
@@ -158,9 +158,9 @@ class LapseRenewed(OfNumber, frozen=True):
     on: int
 
     def words(self) -> Words:
-        headline = f"{self.name} renewed, but was meant to lapse"
+        headline = f"{self.name} renewed, but was meant to expire"
         return headline, (
-            f"{self.place} renewed, but was meant to lapse: {cost(self.paid)} paid, the next renewal is in {days(self.left)}, "
+            f"{self.place} renewed, but was meant to expire: {cost(self.paid)} paid, the next renewal is in {days(self.left)}, "
             f"on {day(self.on)}; {auto(self.number)}. Release it in {DASHBOARD}, or keep it: renewal-watch lapse --withdraw "
             f"{self.name}"
         )

@@ -187,7 +187,7 @@ class EnvironmentsInvalid(Facts, frozen=True):
         return f"{name} cannot be used as it is", (
             f"{name} (environments_dir) cannot be used as it is: {plain(self.fault, 400)}. What was read of it before "
             f"goes on until "
-            f"the watch is started again; what was never read is not watched. See: renewal-watch config check"
+            f"the service is restarted; what was never read is not watched. See: renewal-watch config check"
         )
 
 
@@ -198,11 +198,11 @@ class EnvironmentsMended(Facts, frozen=True):
 
     def words(self) -> Words:
         name = plain(self.file)
-        return f"{name} is right again", f"{name} (environments_dir) is right again, or was removed. Nothing to do."
+        return f"{name} is valid again", f"{name} (environments_dir) is valid again, or was removed. Nothing to do."
 
 
 class Canary(Facts, frozen=True):
-    """The made-up number's message."""
+    """The simulated number's message."""
 
     number: str
     channel: str
@@ -210,14 +210,14 @@ class Canary(Facts, frozen=True):
 
     def words(self) -> Words:
         return f"CANARY: channel {self.channel} works", (
-            f"CANARY, nothing to do: the made-up number {self.number} went the whole way from a poll at "
+            f"CANARY, nothing to do: the simulated number {self.number} went the whole way from a poll at "
             f"{instant(self.now)} to channel "
             f"{self.channel}. As long as this comes on its schedule, an alert would come as well."
         )
 
 
 class CanaryFailed(Facts, frozen=True):
-    """The made-up number did not arrive: alerts might not either."""
+    """The simulated number did not arrive: alerts might not either."""
 
     channel: str
     at: datetime

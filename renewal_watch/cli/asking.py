@@ -28,7 +28,7 @@ _PAGE = 500  # alerts read at once
 @base.ENVIRONMENT
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | None, environment: str | None) -> None:  # noqa: FBT001
-    """Show the fleet, most urgent first, and how the watch does."""
+    """Show the fleet, most urgent first, and how the service does."""
     from renewal_watch.cli.spool import Spool
     from renewal_watch.diagnostics import health
     from renewal_watch.model.tracking import Watch
@@ -84,7 +84,7 @@ def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | 
         if rows:
             base.show(itertools.chain(["", columns.title()], map(columns.line, rows)))
         elif within is not None or wanted is not None:
-            click.echo("no number is like that")
+            click.echo("no numbers match")
 
 
 @base.cli.command()
@@ -131,7 +131,7 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
         click.echo(tables.dumps(found))
         return
     for one_list in found:
-        polled = f"as polled {one_list['polled_at']}" if one_list["polled_at"] else "was not polled yet"
+        polled = f"as of the poll at {one_list['polled_at']}" if one_list["polled_at"] else "was not polled yet"
         click.echo(f"{one_list['environment']}: {len(one_list['numbers'])} numbers, {polled}")
         fields = ("number", "current_status", "days_until_monthly_renewal", "renewal_date", "auto_renewal", "id")
         if not one_list["numbers"]:
@@ -143,7 +143,7 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
 @base.cli.group(invoke_without_command=True)
 @base.JSON
 @click.option("--pending", is_flag=True, help="Only alerts that a channel still waits for.")
-@click.option("--failed", is_flag=True, help="Only alerts that a channel was never brought.")
+@click.option("--failed", is_flag=True, help="Only alerts whose delivery failed for good on a channel.")
 @click.pass_context
 def alerts(ctx: click.Context, as_json: bool, pending: bool, failed: bool) -> None:  # noqa: FBT001
     """What was found, and the fate of each delivery, newest first."""

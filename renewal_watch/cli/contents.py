@@ -34,11 +34,11 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "serving", "Serve the pages and what other programs read: fleet, calendar, alerts, health, metrics."
         ),
         "canary": Entry(
-            "watching", "Send the made-up number of [canary] now, the whole way from a poll to its channel."
+            "watching", "Send the simulated number of [canary] now, the whole way from a poll to its channel."
         ),
     },
     "Ask": {
-        "status": Entry("asking", "Show the fleet, most urgent first, and how the watch does."),
+        "status": Entry("asking", "Show the fleet, most urgent first, and how the service does."),
         "explain": Entry("asking", "Why NUMBER did or did not alert, and what comes next and when."),
         "history": Entry("asking", "Every change of one NUMBER and when it was seen."),
         "snapshot": Entry("asking", "Give back the list as it was known at a time, unknown fields included."),
@@ -67,7 +67,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         ),
         "lapse": Entry(
             "deciding",
-            "Say that NUMBER is meant to go: no renewal alerts, but its last chance, and an alarm if it renews all the same.",
+            "Say that NUMBER is meant to go: no renewal alerts, but a final warning, and an alarm if it renews anyway.",
         ),
         "silence": Entry("deciding", "Hide alerts for a while; what still holds then is told when it ends."),
     },
@@ -80,7 +80,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "doctor": Entry("trying", "Say what works and what to do about the rest."),
         "db": Entry("database", "Upgrade, check, back up, restore, copy and prune the database."),
         "demo": Entry("trying", "Show 45 simulated days of a made-up fleet in a few seconds."),
-        "simulator": Entry("trying", "Serve a made-up provider on loopback, to try a configuration against."),
+        "simulator": Entry("trying", "Serve a simulated provider on loopback, to try a configuration against."),
         "completion": Entry(
             "shell", "Print the script by which bash, zsh or fish completes commands, options, names and numbers."
         ),

@@ -101,9 +101,7 @@ def silence_add(**given: Any) -> None:
         msg = "say what to silence, such as --number +4930* or --environment test; everything is --all"
         raise UsageError(msg)
     if selectors.is_about_the_watch(kinds) and selectors.names_numbers(match):
-        msg = (
-            f"--kind: {', '.join(kinds)} is about the watch itself, not about numbers; narrow it by --environment only"
-        )
+        msg = f"--kind: {', '.join(kinds)} is about the service itself, not about numbers; narrow it by --environment only"
         raise UsageError(msg)
     ends_at = _end(length, until, settings.timezone, now)
     way = base.routing(settings)
@@ -269,7 +267,7 @@ def lapse(
     environment: str | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Say that NUMBER is meant to go: no renewal alerts, but its last chance, and an alarm if it renews all the same."""
+    """Say that NUMBER is meant to go: no renewal alerts, but a final warning, and an alarm if it renews anyway."""
     from renewal_watch.operations import actions
     from renewal_watch.reports import tables
     from renewal_watch.store.numbers import find_number

@@ -1,4 +1,4 @@
-"""Forty-five days in a few seconds: the real parts, a made-up provider over HTTP, and two channels that print.
+"""Forty-five days in a few seconds: the real parts, a simulated provider over HTTP, and two channels that print.
 
 What is printed is what the channels receive. The clock alone is made up: it jumps six hours at a time.
 """
@@ -160,7 +160,7 @@ every = "1d"
         began = time.monotonic()
         click.secho("renewal-watch demo", bold=True)
         click.echo(
-            f"{len(self.provider.fleet)} made-up numbers over real HTTP, {DAYS} simulated days, a poll every 6 hours.\n"
+            f"{len(self.provider.fleet)} simulated numbers over real HTTP, {DAYS} simulated days, a poll every 6 hours.\n"
             "What you see is what three channels receive: chat takes everything, pager only what is critical, office a\n"
             "digest on Mondays (the first one is shown whole)."
         )

@@ -55,7 +55,7 @@ def forecast(ctx: click.Context, months: int, as_json: bool, environment: str | 
     """Show what renewals will cost by month, environment and currency, and how that compares with the month before.
 
     Prices are as last listed, currencies are never added up. What renewed already is read from the history; a month that
-    the watch did not see whole has no data.
+    renewal-watch did not see whole has no data.
     """
     from renewal_watch.reports import tables
     from renewal_watch.reports.forecast import look

@@ -1,4 +1,4 @@
-"""The commands for setting it up and trying it: a demo, a made-up provider, the configuration, channels, the doctor."""
+"""The commands for setting it up and trying it: a demo, a simulated provider, the configuration, channels, the doctor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def demo(seed: int, numbers: int) -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="Another fleet.")
 @click.pass_context
 def simulator(ctx: click.Context, port: int, numbers: int, seed: int) -> None:
-    """Serve a made-up provider on loopback, to try a configuration against."""
+    """Serve a simulated provider on loopback, to try a configuration against."""
     from renewal_watch.provider import simulator as made_up
 
     now = base.now(ctx)
@@ -112,7 +112,7 @@ def config_check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     count = len(settings.environments)
     places = f"{count} environment{'s' * (count != 1)}"
     answer = base.Answer(ctx, as_json=as_json)
-    answer.say(f"{settings.path} is right: {places}, channels: {channels}")
+    answer.say(f"{settings.path} is valid: {places}, channels: {channels}")
     doubtful = hints(settings, records)
     for hint in doubtful:
         answer.say(f"but {hint}")

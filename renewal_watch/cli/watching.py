@@ -274,7 +274,7 @@ def _send_due(now: Turn) -> dict[str, Sent]:
 @base.JSON
 @click.pass_context
 def canary_command(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
-    """Send the made-up number of [canary] now, the whole way from a poll to its channel."""
+    """Send the simulated number of [canary] now, the whole way from a poll to its channel."""
     import time
 
     from renewal_watch.operations import canary

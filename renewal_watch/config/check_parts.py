@@ -60,7 +60,7 @@ def hider_faults(value: Any, place: str) -> Iterator[str]:
     """A fault for each pattern that would hide nothing: what the watch says of itself must be named."""
     for pattern in texts(value):
         if fnmatch.filter(KINDS, pattern) and not any(selectors.hides(pattern, kind) for kind in KINDS):
-            yield f"{place}: {pattern!r} hides nothing; the watch's own kinds are named in full before the dot, such as watch.*"
+            yield f"{place}: {pattern!r} hides nothing; the service's own kinds are named in full before the dot, such as watch.*"
         else:
             yield from pattern_faults([pattern], place)
 

@@ -37,7 +37,7 @@ def _base_url_faults(one: dict[str, Any], place: str) -> list[str]:
         elif not re.fullmatch(r"[!-~]+", url):
             faults.append(f"{place}.base_url: it holds a blank or a character that no address has")
         elif parts.path.rstrip("/").endswith("/phone-numbers"):
-            faults.append(f"{place}.base_url: leave /phone-numbers out; the watch adds it")
+            faults.append(f"{place}.base_url: leave /phone-numbers out; renewal-watch adds it")
         elif parts.username or parts.query or parts.fragment:
             faults.append(
                 f"{place}.base_url: write only scheme, host and path; filters and the token have keys of their own"
@@ -67,6 +67,7 @@ def _environment_faults(one: dict[str, Any], place: str) -> list[str]:
     filters = one.get("filters")
     if isinstance(filters, dict):
         faults += [
-            f"{place}.filters.{key}: the watch pages by itself; leave it out" for key in _FIRST_PAGE_KEYS & set(filters)
+            f"{place}.filters.{key}: renewal-watch pages by itself; leave it out"
+            for key in _FIRST_PAGE_KEYS & set(filters)
         ]
     return faults

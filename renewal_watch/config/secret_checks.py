@@ -21,7 +21,7 @@ def secret_faults(settings: Settings, *, with_files: bool = True) -> list[str]:
             faults += error.faults
             continue
         if isinstance(secret, str) and any(c.isspace() or not c.isprintable() for c in secret):
-            faults.append(f"{place}: the secret holds a blank or a line break; write it anew")
+            faults.append(f"{place}: the secret holds a blank or a line break; write it again")
     return faults
 
 

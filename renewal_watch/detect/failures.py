@@ -90,7 +90,7 @@ def judge_failure(
 
 
 def judge_time(fleet: Mapping[str, Known], watch: Watch, policy: Policy, now: datetime) -> Verdict:
-    """Whether the environment became stale while the watch waits to be let in again (rate limit, rejected token)."""
+    """Whether the environment became stale while it waits to be let in again (rate limit, rejected token)."""
     turn = blind_turn(watch, policy, now)
     watch = _judge_stale(turn, watch, _at_stake(fleet.values(), turn))
     return Verdict(alerts=turn.alerts, watch=watch)

@@ -1,4 +1,4 @@
-"""What a renewal day demands to be told: thresholds, due, overdue, renewed, meant to lapse. Pure."""
+"""What a renewal day demands to be told: thresholds, due, overdue, renewed, meant to expire. Pure."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _judge_flag(turn: Turn, number: PhoneNumber, known: Known) -> Known:
 def _judge_lapse(
     turn: Turn, number: PhoneNumber, known: Known, before: PhoneNumber, left: int, on: int, course: int
 ) -> Known:
-    """A number that is meant to go: the last chance to change one's mind, and the alarm if it renews all the same."""
+    """A number that is meant to go: the last chance to change one's mind, and the alarm if it renews anyway."""
     lapse = known.lapse
     if lapse is None:
         return known

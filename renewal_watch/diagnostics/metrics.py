@@ -52,7 +52,7 @@ class Collector:
         self._watched = watched
 
     def collect(self) -> Iterator[Metric]:
-        """Everything, what is about the watch itself first."""
+        """Everything, what is about the service itself first."""
         build = InfoMetricFamily(f"{PREFIX}build", "The release that reads the database, and the schema it needs.")
         build.add_metric((), {"version": __version__, "schema": HEAD})
         yield build
@@ -77,6 +77,6 @@ class Collector:
         yield from number_lines(
             self._watched,
             "number_loss_timestamp_seconds",
-            "The same, for numbers that will not renew by themselves and are not meant to lapse.",
+            "The same, for numbers that will not renew by themselves and are not meant to expire.",
             only_lost=True,
         )

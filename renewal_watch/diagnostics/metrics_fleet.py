@@ -45,19 +45,19 @@ def fleet_metrics(watched: Watched) -> Iterator[Metric]:
     yield by_state(
         watched,
         "numbers_overdue",
-        "Numbers whose renewal day passed without a renewal, as a good list showed; those meant to lapse are not.",
+        "Numbers whose renewal day passed without a renewal, as a good list showed; those meant to expire are not.",
         fleet_sums.by_acknowledgement(watched.tx, within, "overdue", today),
     )
     yield by_state(
         watched,
         "numbers_missing",
-        "Numbers that are gone from the list and nothing explains it: no approved release, not meant to lapse.",
+        "Numbers that are gone from the list and nothing explains it: no approved release, not meant to expire.",
         fleet_sums.by_acknowledgement(watched.tx, within, "missing", today),
     )
     yield by_environment(
         watched,
         "numbers_lapsing",
-        "Numbers in the list that are meant to lapse.",
+        "Numbers in the list that are meant to expire.",
         fleet_sums.how_many(watched.tx, within, "lapsing"),
     )
     yield by_environment(
@@ -79,7 +79,7 @@ def renewals_ahead(watched: Watched) -> Iterator[Metric]:
                 counted[names[pk], str(auto_renewal).lower(), days] += count
     yield gauge(
         "numbers_due",
-        "Numbers that renew, or are lost without auto-renewal, within so many days; those meant to lapse are not "
+        "Numbers that renew, or are lost without auto-renewal, within so many days; those meant to expire are not "
         "counted.",
         ("environment", "auto_renewal", "within"),
         (((name, auto, f"{days}d"), count) for (name, auto, days), count in counted.items()),

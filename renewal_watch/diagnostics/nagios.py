@@ -41,7 +41,7 @@ SERVICE = "RENEWAL"
 NAMED = 2  # numbers named in the line for each group
 LISTED = 200  # numbers listed with -v
 LONGEST = 700  # characters of the line before the performance data; NRPE of old cuts the whole at 1,024
-LAPSING = "meant to lapse"
+LAPSING = "meant to expire"
 SOON = "without auto-renewal"  # the group of numbers that are lost on their day
 _MARKS = str.maketrans({"|": "¦", ";": ","})  # the bar begins the performance data, and Nagios shows ";" as ":"
 
@@ -79,7 +79,7 @@ class Concern(NamedTuple):
     def line(self) -> str:
         """It by itself."""
         said = " ".join(filter(None, (self.name, self.group, self.detail)))
-        return f"set aside: {said}: {self.aside}" if self.aside else f"{self.state.name}: {said}"
+        return f"acknowledged: {said}: {self.aside}" if self.aside else f"{self.state.name}: {said}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ def outcome(
     state = parts[0][0] if parts else State.OK
     said = [text for _, text in parts] or [fine]
     aside = Counter(LAPSING if one.aside == LAPSING else "acknowledged or hidden" for one in concerns if one.aside)
-    said += [f"set aside: {', '.join(f'{count} {word}' for word, count in sorted(aside.items()))}"] if aside else []
+    said += [f"acknowledged: {', '.join(f'{count} {word}' for word, count in sorted(aside.items()))}"] if aside else []
     listed = sorted(concerns, key=lambda one: (bool(one.aside), -one.state.rank))
     more = [one.line() for one in listed[:LISTED]]
     more += [f"and {len(listed) - LISTED} more"] if len(listed) > LISTED else []

@@ -67,7 +67,7 @@ class Difference:
         """``2 added, 1 changed, 40 as they were``."""
         told = self.as_json()
         counts = [f"{len(told[name])} {name}" for name in ("added", "changed", "removed") if told[name]]
-        return ", ".join([*counts, f"{self.unchanged} as they were"])
+        return ", ".join([*counts, f"{self.unchanged} unchanged"])
 
 
 def read(path: Path) -> Incoming:

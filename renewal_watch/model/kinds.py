@@ -18,16 +18,16 @@ class Kind:
 
     ``topic``: what it is about. The first alert of a topic opens an incident, which lasts until an alert ends it; an empty one
     opens none. Who tells it may give another one, as ``account/`` does for each top-up and card. ``group``: how a subject
-    counts those it is about, "3 numbers up for renewal". ``about``: what it speaks of; "any" may speak of a number or of none.
+    counts those it is about, "3 numbers renewing soon". ``about``: what it speaks of; "any" may speak of a number or of none.
     """
 
     topic: str = ""
-    group: str = "on the watch itself"
+    group: str = "about the service"
     about: About = "number"
     ends: bool = False  # it always ends its topic
     ends_with_number: bool = False  # its topic is over when the number is gone as it was meant to
     may_flap: bool = False  # it may go to and fro
-    hidden_by_lapse: bool = False  # of no interest for a number that is meant to lapse
+    hidden_by_lapse: bool = False  # of no interest for a number that is meant to expire
     has_days: bool = False  # it counts days to a renewal
     at_once: bool = False  # it comes when its own calendar says: no quiet hours, no digest
     told_if_known: bool = False  # the end of its topic is told only to those who know of the beginning
@@ -35,7 +35,7 @@ class Kind:
 
 ROWS: dict[str, Kind] = {
     "renewal.upcoming": Kind(
-        topic="renewal", group="up for renewal", ends_with_number=True, hidden_by_lapse=True, has_days=True
+        topic="renewal", group="renewing soon", ends_with_number=True, hidden_by_lapse=True, has_days=True
     ),
     "renewal.due": Kind(topic="renewal", group="due", ends_with_number=True, hidden_by_lapse=True, has_days=True),
     "renewal.overdue": Kind(
@@ -45,7 +45,7 @@ ROWS: dict[str, Kind] = {
     "renewal.postponed": Kind(
         topic="renewal", group="that renew later than told", ends=True, ends_with_number=True, has_days=True
     ),
-    "status.changed": Kind(topic="status", group="with another status", ends_with_number=True, may_flap=True),
+    "status.changed": Kind(topic="status", group="with a status change", ends_with_number=True, may_flap=True),
     "number.added": Kind(group="added"),
     "number.missing": Kind(topic="presence", group="missing", may_flap=True),
     "number.returned": Kind(topic="presence", group="returned", ends=True, may_flap=True),
@@ -79,7 +79,7 @@ ROWS: dict[str, Kind] = {
     "silence.ending": Kind(about="service"),
     "lapse.last_chance": Kind(topic="last chance", group="about to lapse", ends_with_number=True, has_days=True),
     "lapse.renewed": Kind(topic="lapse", group="renewed that were to lapse", ends_with_number=True),
-    "release.requested": Kind(topic="release", group="asked to be released", about="any", ends_with_number=True),
+    "release.requested": Kind(topic="release", group="with a release request", about="any", ends_with_number=True),
     "release.approved": Kind(topic="release", group="released", about="any", ends_with_number=True),
     "release.closed": Kind(topic="release", group="not released after all", about="any", ends_with_number=True),
     "funds.topup_off": Kind(group="on top-up switched off", about="account"),

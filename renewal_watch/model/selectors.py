@@ -199,7 +199,7 @@ def is_silenced(kinds: tuple[str, ...], kind: str) -> bool:
 
 
 def is_about_the_watch(kinds: Sequence[str]) -> bool:
-    """Whether a silence of these kinds is about the watch itself, and about no number."""
+    """Whether a silence of these kinds is about the service itself, and about no number."""
     return bool(kinds) and all(kind.partition(".")[0] in OWN for kind in kinds)
 
 

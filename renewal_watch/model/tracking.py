@@ -92,7 +92,7 @@ class Known(NamedTuple):
         return None if self.absence is None else self.absence.missing_at
 
     def is_overdue(self, days_left: int | None) -> bool:
-        """Whether its renewal day passed without a renewal, of a listed number that is not meant to lapse.
+        """Whether its renewal day passed without a renewal, of a listed number that is not meant to expire.
 
         A list that was read after the day showed it, in the provider's days: our calendar alone is no evidence.
         """

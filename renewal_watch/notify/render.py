@@ -242,6 +242,6 @@ def test_alert(channel: str, now: datetime) -> Alert:
         environment="",
         facts=Written(
             f"TEST of channel {channel}",
-            f"TEST: this is a made-up message of renewal-watch. If you can read it, channel {channel} works.",
+            f"TEST: this is a test message of renewal-watch. If you can read it, channel {channel} works.",
         ),
     )

@@ -17,7 +17,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.text import plain
 
-LAPSE = Suppressor.of("lapse")  # what hides all that is said of a number that is meant to lapse
+LAPSE = Suppressor.of("lapse")  # what hides all that is said of a number that is meant to expire
 LAPSING = kinds.names(hidden_by_lapse=True)
 ENDING = kinds.topics(told_if_known=True)
 CHANGES = kinds.names(may_flap=True)
@@ -79,7 +79,7 @@ def suppressed(
     """Why alerts of this kind about this number are not wanted now, None if they are."""
     place = (one.environment, one.id or "")
     if kind in LAPSING and place in situation.lapses:
-        return Hidden(f"it is meant to lapse ({situation.lapses[place]})", LAPSE)
+        return Hidden(f"it is meant to expire ({situation.lapses[place]})", LAPSE)
     rule = said.muted_by(kind)
     if rule is not None:
         return Hidden(f"the rule {rule} mutes it", Suppressor.of("rule", mark))

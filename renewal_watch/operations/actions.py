@@ -60,7 +60,7 @@ class Answered(NamedTuple):
 
 
 class Lapsed(NamedTuple):
-    """A number that is meant to lapse, or to stay after all; ``mind`` is what still stands against it."""
+    """A number that is meant to expire, or to stay after all; ``mind`` is what still stands against it."""
 
     row: rows.Row
     said: str
@@ -68,7 +68,7 @@ class Lapsed(NamedTuple):
 
 
 class Silenced(NamedTuple):
-    """A new silence; ``numbers`` is how many of those present it is about, None for one about the watch itself."""
+    """A new silence; ``numbers`` is how many of those present it is about, None for one about the service itself."""
 
     pk: int
     numbers: int | None
@@ -141,8 +141,8 @@ def lapse(
     put_lapse(tx, known, author, comment, now)
     note_action(tx, "lapse", author, comment, known, environment_state(tx, environment)[0], now)
     on = f" on {row.renews_on}" if row.renews_on else ""
-    mind = f"mind: its auto-renewal is on, so it will renew; switch it off in {phrases.DASHBOARD}"
-    return Lapsed(row, f"{phrases.who(number)} is meant to lapse{on}", mind if number.auto_renewal else None)
+    mind = f"warning: its auto-renewal is on, so it will renew; switch it off in {phrases.DASHBOARD}"
+    return Lapsed(row, f"{phrases.who(number)} is meant to expire{on}", mind if number.auto_renewal else None)
 
 
 def keep(
@@ -151,7 +151,7 @@ def keep(
     """The number is to stay after all."""
     number, row = _seen(tx, environment, known, policy, now)
     if not drop_lapse(tx, environment, known, now):
-        msg = f"{phrases.who(number)} is not meant to lapse, so there is nothing to take back"
+        msg = f"{phrases.who(number)} is not meant to expire, so there is nothing to take back"
         raise UsageError(msg)
     note_action(tx, "lapse withdrawn", author, comment, known, environment_state(tx, environment)[0], now)
     said = f"{phrases.who(number)} is to stay; what of its renewal was hidden and still holds is told"
@@ -169,7 +169,7 @@ def _seen(
 
 
 def about(store: Store, way: Routing, match: Match, kinds: Sequence[str]) -> int | None:
-    """Of how many of the present numbers a silence would hide alerts; None for one about the watch itself.
+    """Of how many of the present numbers a silence would hide alerts; None for one about the service itself.
 
     Asked before the transaction of the silence: each environment is read by itself, and no poll waits for them all.
     """

@@ -1,4 +1,4 @@
-"""A made-up number that goes the whole way on a schedule: a poll over HTTP, the rules, the outbox, a real channel.
+"""A simulated number that goes the whole way on a schedule: a poll over HTTP, the rules, the outbox, a real channel.
 
 It proves that an alert would arrive. That it did not arrive in time, or was not even found, is an alert on every channel.
 Its message comes when the schedule says: no quiet hours, digest or cap hold it back.
@@ -79,7 +79,7 @@ def send(store: Store, way: Routing, clock: Callable[[], datetime], pause: Calla
 
 
 def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: Callable[[float], None]) -> str | None:
-    """Poll the made-up provider over HTTP as any other; the one alert of it goes to ``channel``, whatever that takes."""
+    """Poll the simulated provider over HTTP as any other; the one alert of it goes to ``channel``, whatever that takes."""
     now = clock()
     renews_on = now.date() + timedelta(days=1)
     number = Rented(
@@ -125,7 +125,7 @@ def _poll(store: Store, channel: Channel, clock: Callable[[], datetime], pause: 
         raise _Meanwhile
     if polled.error:
         return polled.error
-    return None if found else "the poll did not find that the made-up number renews"
+    return None if found else "the poll did not find that the simulated number renews"
 
 
 def follow(store: Store, way: Routing, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""A made-up provider: the documented list over HTTP on loopback, with a fleet that lives by the calendar.
+"""A simulated provider: the documented list over HTTP on loopback, with a fleet that lives by the calendar.
 
 With an ``Account`` it serves as well what can be read beside the list: release requests, auto top-up, balance, agents.
 Renewals happen on their day, fail for numbers without money, and a number that is not paid is suspended and then lost,
@@ -19,10 +19,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-TOKEN = "talq_made_up_token"  # noqa: S105 (of the made-up provider)
+TOKEN = "talq_made_up_token"  # noqa: S105 (of the simulated provider)
 USER_TOKEN = "1|made_up_user_token"  # noqa: S105 (the same)
 _AGENTS = ("Front desk", "Night line", "Sales", "Support", "Surveys", "Reminders")
-SUSPENDED_AFTER = timedelta(days=3)  # unpaid days until the made-up provider suspends a number …
+SUSPENDED_AFTER = timedelta(days=3)  # unpaid days until the simulated provider suspends a number …
 LOST_AFTER = timedelta(days=10)  # … and until it takes it away
 _COUNTRIES = {"US": ("1212555", 4), "BR": ("5511955", 6), "DE": ("4930555", 5), "GB": ("4420794", 5)}
 
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True, kw_only=True)
 class Rented:
-    """One number as the made-up provider keeps it."""
+    """One number as the simulated provider keeps it."""
 
     id: str
     number: str
@@ -80,7 +80,7 @@ def made_up_fleet(count: int, seed: int, today: date) -> list[Rented]:
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """What the made-up provider says beside the list, in the documented forms; None is not offered."""
+    """What the simulated provider says beside the list, in the documented forms; None is not offered."""
 
     releases: list[dict[str, Any]] | None = field(default_factory=list)
     settings: dict[str, Any] | None = field(default_factory=dict)

@@ -94,7 +94,7 @@ def _by_number(tx: Transaction, names: Sequence[str], settings: Settings) -> Ite
 
 
 def _summary(one: Renewal) -> str:
-    what = "renews" if one.renews else "is meant to lapse" if one.lapse_at else "ends unless renewed"
+    what = "renews" if one.renews else "is meant to expire" if one.lapse_at else "ends unless renewed"
     status = "" if one.status == "active" else f" ({plain(one.status, 40) or 'no status'})"
     cost = "" if one.cost is None or one.lapse_at else f": {phrases.money(one.cost, one.currency)}"
     return f"{one.who} {what}{cost}{status}"
@@ -103,7 +103,7 @@ def _summary(one: Renewal) -> str:
 def _lines(one: Renewal, inventory: Mapping[str, Record]) -> list[str]:
     auto = "on" if one.auto_renewal else "off: it is lost after this day unless somebody renews it"
     if one.lapse_at:
-        auto = f"{'on, so it would renew all the same' if one.auto_renewal else 'off'}; it is meant to lapse"
+        auto = f"{'on, so it would renew anyway' if one.auto_renewal else 'off'}; it is meant to expire"
     record = inventory.get(digits(one.number), NOBODY)
     told = {
         "Environment": one.environment,

@@ -1,4 +1,4 @@
-"""What a digest says beside what was found: what renews next, what it costs, what is not told, how the watch does. Pure.
+"""What a digest says beside what was found: what renews next, what it costs, what is not told, how the service does. Pure.
 
 The numbers are added one at a time and no more of them is kept than is shown: a fleet may have a million.
 
@@ -124,22 +124,22 @@ def compose(state: State, changes: int, since: datetime) -> tuple[str, str]:
             f"digest: {changes or 'nothing'} new",
             f"{numbers(soon)} {'renews' if soon == 1 else 'renew'} within {SOON_DAYS} days",
             *[f"{summary.overdue} overdue"] * bool(summary.overdue),
-            *[f"blind on {', '.join(blind)}"] * bool(blind),
+            *[f"no current list of {', '.join(blind)}"] * bool(blind),
         ]
     )
     trouble = _trouble(state)
     lines = [
-        *(["NEEDS SOMEBODY", *trouble, ""] if trouble else []),
+        *(["NEEDS ATTENTION", *trouble, ""] if trouble else []),
         "RENEWS NEXT",
         *_next(summary.soon),
         "",
         "COST AHEAD",
         *_costs(summary.costs),
         "",
-        "NOT TOLD",
+        "SILENCED",
         *_not_told(state, now),
         "",
-        "THE WATCH",
+        "MONITORING",
         *_health(state, now),
         "",
         f"FOUND SINCE {instant(since)}",
@@ -200,7 +200,7 @@ def _not_told(state: State, now: datetime) -> list[str]:
     acked = sum(1 for incident in state.incidents.values() if incident.ack is not None)
     lines = [f"• rules mute {muted} that still hold"] * bool(muted)
     lines += [f"• {acked} acknowledged and not ended"] * bool(acked)
-    lines += [f"• {numbers(len(state.lapses))} meant to lapse"] * bool(state.lapses)
+    lines += [f"• {numbers(len(state.lapses))} meant to expire"] * bool(state.lapses)
     for silence in state.silences:
         hidden = sum(
             1 for incident in state.incidents.values() if incident.suppressor == Suppressor.of("silence", silence.pk)
@@ -214,7 +214,7 @@ def _not_told(state: State, now: datetime) -> list[str]:
 
 
 def _health(state: State, now: datetime) -> list[str]:
-    """How the watch does, its faults first."""
+    """How the service does, its faults first."""
     faults: list[str] = []
     fine: list[str] = []
     for watch, policy in state.watches:

@@ -65,7 +65,7 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective, faults: Seq
     source = "its renewal_date" if is_dated else "the provider's countdown"
     lines.append(f"{one.days_left} days left, by {source}; renewal day {phrases.day(one.renews_on.toordinal())}.")
     if one.disagreement:
-        lines.append(f"Mind: {one.disagreement}.")
+        lines.append(f"Note: {one.disagreement}.")
     if one.days_left < 0:
         lines.append(_next_overdue(known))
         return lines
@@ -79,7 +79,7 @@ def _ahead(
     if known.lapse is not None:
         last = phrases.day(renews_on - policy.lapse_days)
         fate = "was told" if known.lapse.reminded_on is not None else f"is told on {last}"
-        return [f"It is meant to lapse: no threshold is told; its last chance {fate}."]
+        return [f"It is meant to expire: no threshold is notified; the final warning {fate}."]
     key = "auto_renewal_warn_days" if number.auto_renewal else "warn_days"
     own = getattr(said, key)
     thresholds = getattr(policy, key) if own is None else own
@@ -141,7 +141,7 @@ def explain_telling(one: Telling, way: Routing) -> list[str]:
     elif way.rules:
         lines.append("No rule matches it.")
     if one.lapse:
-        lines.append(f"It is meant to lapse ({one.lapse}): renewal alerts are hidden, its last chance is told.")
+        lines.append(f"It is meant to expire ({one.lapse}): renewal alerts are hidden, the final warning is sent.")
     for silence in one.silences:
         why = f": {plain(silence.comment)}" if silence.comment else ""
         kinds = f" (kinds {', '.join(silence.kinds)})" if silence.kinds else ""
@@ -175,7 +175,7 @@ def _state(incident: Incident, way: Routing, hidden: str | None) -> str:
         return f"hidden: {plain(incident.suppressed, 300)}"
     if incident.ack is not None:
         return f"acknowledged by {plain(incident.ack.by)} at {when(incident.ack.at)}; told again if it gets worse"
-    said = [f"told last at {when(incident.notified_at)}"]
+    said = [f"last notified at {when(incident.notified_at)}"]
     at = reminds_at(incident, way)
     if hidden is not None:
         return f"{said[0]}; hidden now: {plain(hidden, 300)}"

@@ -3,10 +3,10 @@
 Ahead: every present number that is no sandbox number renews once in each calendar month, from the month of its renewal
 day on (a day that a month does not have is its last one, so that no month is left out and none counts twice), at the
 price last listed. Numbers without auto-renewal are told apart: what they would cost if somebody renewed them. Numbers
-that are meant to lapse are not counted. One whose day has passed without a renewal counts once, in the present month.
+that are meant to expire are not counted. One whose day has passed without a renewal counts once, in the present month.
 
 Behind: what renewed is read from the history, wherever a renewal day moved on by a week or more although it was near or
-past; at the price listed before it moved, in the month of the day that it moved away from. Where the watch did not see a
+past; at the price listed before it moved, in the month of the day that it moved away from. Where renewal-watch did not see a
 month from its beginning to its end, its amount is unknown: no data, never 0.
 """
 
@@ -60,7 +60,7 @@ class Month:
 
     ``renewed`` is what renewed already, ``ahead`` what will; ``overdue`` of ``ahead`` should have. ``if_renewed`` are
     numbers without auto-renewal. ``before`` is the total of the month before, None where it is not known.
-    With ``is_known`` False the watch did not see all of the part of the month that is over.
+    With ``is_known`` False renewal-watch did not see all of the part of the month that is over.
     """
 
     month: date  # its first day
@@ -168,7 +168,7 @@ class Forecast:
             if one.since is not None and any(not m.is_known for m in self.months if m.place.environment == one.name):
                 told += ["", f"{one.name}: what renewed was seen from {when(one.since)} to {when(one.until)} only."]
         apart = [f"{phrases.numbers(self.undated)} without a renewal day"] * bool(self.undated)
-        apart += [f"{phrases.numbers(self.lapsing)} meant to lapse"] * bool(self.lapsing)
+        apart += [f"{phrases.numbers(self.lapsing)} meant to expire"] * bool(self.lapsing)
         return told + ["", f"Not counted: {', '.join(apart)}."] * bool(apart)
 
     def _block(self, those: Sequence[Month], *, is_ascii: bool) -> Iterator[str]:

@@ -129,7 +129,7 @@ def notes(one: Row) -> list[str]:
     if one.known.is_sandbox:
         notes.append("sandbox")
     if one.known.lapse is not None:
-        notes.append("meant to lapse")
+        notes.append("meant to expire")
     if one.disagreement:
         notes.append(one.disagreement)
     return notes

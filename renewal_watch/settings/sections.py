@@ -85,7 +85,7 @@ class InventoryFile(Section, frozen=True):
 
 
 class Canary(Section, frozen=True):
-    """``[canary]``: a made-up number that goes the whole way on a schedule."""
+    """``[canary]``: a simulated number that goes the whole way on a schedule."""
 
     channel: str = ""
     schedule: str = "weekly mon 09:00"

@@ -13,7 +13,7 @@ from renewal_watch.database.schema import environments, polls
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.tracking import Flaw, Watch
 
-CANARY = "(canary)"  # the environment of the made-up number; no configured one can be called so
+CANARY = "(canary)"  # the environment of the simulated number; no configured one can be called so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

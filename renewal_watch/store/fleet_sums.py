@@ -165,7 +165,7 @@ def by_status(tx: Transaction, within: Within) -> list[tuple[int, str, int]]:
 
 
 def how_many(tx: Transaction, within: Within, which: Literal["lapsing", "undated"]) -> dict[int, int]:
-    """By environment, how many listed numbers are meant to lapse, or have no renewal day that is known."""
+    """By environment, how many listed numbers are meant to expire, or have no renewal day that is known."""
     wanted = LAPSING if which == "lapsing" else numbers.c.renews_on.is_(None)
     query = select(numbers.c.environment_id, func.count()).where(within.watched, ~MISSING, wanted)
     counts = tx.connection.execute(query.group_by(numbers.c.environment_id))

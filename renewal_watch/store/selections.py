@@ -1,4 +1,4 @@
-"""Which numbers are missing, meant to lapse, overdue, and which incidents are open: one definition each, for every query."""
+"""Which numbers are missing, meant to expire, overdue, and which incidents are open: one definition each, for every query."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def is_left(tx: Transaction, environment: str, now: datetime) -> bool:
 
 
 def _holds(tx: Transaction, way: Routing, key: Key, now: datetime) -> bool | None:
-    """Whether an incident of the watch itself still holds; None where another daemon has to say that."""
+    """Whether an incident of the service itself still holds; None where another daemon has to say that."""
     what, _, name = key.topic.partition(" ")
     if what == "channel" and way.named(name) is not None:
         return name in failing_channels(tx)

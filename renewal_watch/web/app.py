@@ -96,7 +96,7 @@ class _Pages:
         )
 
     def health(self, request: Request) -> Response:
-        """How the watch does."""
+        """How the service does."""
         return self._layout.page(
             request, "health.html", lambda tx: health_page(tx, self.state.settings, self.state.clock())
         )

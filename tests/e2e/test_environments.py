@@ -115,7 +115,7 @@ def test_environments_come_break_and_go_without_a_restart(daemon: Daemon) -> Non
     daemon.file("globex", 'poll_every = "2h"\n')
     daemon.reload()
     daemon.wait_for(lambda: len(daemon.told()) == 2, "its end")
-    assert "globex.toml (environments_dir) is right again" in daemon.told()[1]
+    assert "globex.toml (environments_dir) is valid again" in daemon.told()[1]
 
     globex.unlink()
     daemon.reload()

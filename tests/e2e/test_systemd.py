@@ -256,7 +256,7 @@ def test_the_installed_service_polls_and_tells_and_says_so(machine: Machine) -> 
 @pytest.mark.lengthy
 def test_the_shipped_configuration_needs_the_three_secrets_and_nothing_else(machine: Machine) -> None:
     shutil.copy(CHECKOUT / "systemd/config.toml", machine.root / "etc/renewal-watch/config.toml")
-    assert "is right: 1 environment, channels: ops-slack, ops-mail" in ask(machine, "config", "check")
+    assert "is valid: 1 environment, channels: ops-slack, ops-mail" in ask(machine, "config", "check")
     assert start(machine)["ActiveState"] == "active"
 
 
@@ -436,7 +436,7 @@ def test_templates_the_inventory_and_the_canary_work_within_the_confinement(mach
             '[canary]\nchannel = "ops-slack"\nschedule = "* * * * *"\n'
             '[[templates]]\nbody = "In our words: {{ headline }}"\n'
         )
-    assert "is right" in ask(machine, "config", "check")
+    assert "is valid" in ask(machine, "config", "check")
     ask(machine, "poll", "--no-send")
     due = (
         f"import sqlite3; c = sqlite3.connect('{STATE}/renewal-watch.db', isolation_level=None); "

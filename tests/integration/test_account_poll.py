@@ -1,4 +1,4 @@
-"""The account beside the list, the whole way: a made-up provider over HTTP, the real client, the rules, a real SQLite file.
+"""The account beside the list, the whole way: a simulated provider over HTTP, the real client, the rules, a real SQLite file.
 
 The time is moved by hand. ``World.poll`` is a poll and the account's turn after it, ``World.turn`` the daemon's turn of time.
 """
@@ -665,16 +665,16 @@ def test_a_digest_says_what_still_needs_somebody(world: World) -> None:
         acked = Key("production", "", "auto top-up")
         acknowledge_incidents(tx, {acked: incidents_of(tx)[acked]}, "anna", world.now)
     (digest,) = [one for one in world.turn(24) if one.kind == "digest.sent"]
-    lines = digest.text.partition("NEEDS SOMEBODY\n")[2].partition("\n\n")[0].split("\n")
+    lines = digest.text.partition("NEEDS ATTENTION\n")[2].partition("\n\n")[0].split("\n")
     assert lines == [
-        "• +15550000001 is to be released (production)",
+        "• +15550000001: release requested (production)",
         "• production: renewals to Sun 13 Dec 2026 need 84.00 USD, the balance is 50.00 USD",
         "• production: the card ending 4242 expires in 4 days",
     ]
     (channel,) = world.way.channels
     world.way = Routing(channels=(msgspec.structs.replace(channel, kinds=("digest.*",)),))
     (digest,) = [one for one in world.turn(24) if one.kind == "digest.sent"]
-    assert "NEEDS SOMEBODY" not in digest.text
+    assert "NEEDS ATTENTION" not in digest.text
 
 
 def test_rules_and_silences_know_the_new_kinds(world: World) -> None:

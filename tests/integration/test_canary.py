@@ -1,6 +1,6 @@
-"""The canary: a made-up number that goes the whole way, comes when it should, and sings only of itself.
+"""The canary: a simulated number that goes the whole way, comes when it should, and sings only of itself.
 
-The poll goes over HTTP to a made-up provider on loopback as it always does. Where a message matters it goes through the
+The poll goes over HTTP to a simulated provider on loopback as it always does. Where a message matters it goes through the
 real Apprise to a receiver on loopback; elsewhere it is taken from the outbox, as ``dispatch`` would. The time is moved by hand.
 """
 
@@ -152,7 +152,7 @@ def test_it_arrives_marked_as_what_it_is(mine: Mine, post: HttpReceiver, sender:
     assert (done.sent, done.failed) == (1, 0)
     (request,) = post.requests
     assert "CANARY: channel ops works" in request.json["title"]
-    assert "CANARY, nothing to do: the made-up number +15555550100 went the whole way" in request.json["message"]
+    assert "CANARY, nothing to do: the simulated number +15555550100 went the whole way" in request.json["message"]
     assert "2026-11-23 12:00 UTC" in request.json["message"]
     assert request.json["type"] == "info"
     assert mine.take("other") == []
@@ -427,7 +427,7 @@ def test_a_poll_that_finds_nothing_is_told_at_once(mine: Mine) -> None:
     """The clock jumps by a month while it is on its way, so that the number is not ahead of its day any more."""
     times = iter([mine.now, mine.now])
     fault = mine.send(lambda: next(times, mine.now + 31 * DAY))
-    assert fault == "the poll did not find that the made-up number renews"
+    assert fault == "the poll did not find that the simulated number renews"
     assert mine.rows("deliveries") == 2
     for name in ("ops", "other"):
         (told,) = mine.take(name)

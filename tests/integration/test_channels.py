@@ -701,7 +701,7 @@ def letter(mail: SmtpReceiver, opened: Open) -> Callable[..., None]:
 
 
 def test_a_mail_is_plain_text_with_a_subject_that_can_be_read(mail: SmtpReceiver, letter: Callable[..., None]) -> None:
-    title = "[critical] Büro 東京: +15550001 — lost in 3 days; and 12 up for renewal, 3 overdue, 2 missing"
+    title = "[critical] Büro 東京: +15550001 — lost in 3 days; and 12 renewing soon, 3 overdue, 2 missing"
     body = (
         "CRITICAL\n• 電話 <img src=x> kostet 1.00 € & mehr\n\nWARNING\n• " + "wort " * 400 + "\n\nmessage rw-0123456789"
     )

@@ -178,8 +178,8 @@ def test_a_missing_number_is_critical_until_it_is_explained_or_acknowledged(watc
     with watch.store.transaction() as tx:
         acknowledge_incidents(tx, incidents_of(tx), "anna", T0)
     said = run("-v", state=OK)
-    assert "set aside: 1 acknowledged or hidden" in said
-    assert "set aside: +15550000000 missing: acknowledged by anna" in said
+    assert "acknowledged: 1 acknowledged or hidden" in said
+    assert "acknowledged: +15550000000 missing: acknowledged by anna" in said
 
 
 def test_a_list_that_lost_many_at_once_is_critical_at_once(watch: Watched, run: Run) -> None:
@@ -207,18 +207,18 @@ def test_what_is_acknowledged_silenced_muted_or_meant_to_lapse_is_set_aside(watc
         add_silence(tx, Match(ids=("phone-1",)), (), T0 + DAY, "anna", "", T0)
         put_lapse(tx, find_number(tx, "phone-2")[2], "anna", "", T0)
     said = run("-v", state=CRITICAL)
-    assert said.startswith("RENEWAL CRITICAL - 1 without auto-renewal: +15550000004 in 2 days - set aside: ")
+    assert said.startswith("RENEWAL CRITICAL - 1 without auto-renewal: +15550000004 in 2 days - acknowledged: ")
     assert value(said, "set_aside") == "4"
     assert set(said.splitlines()[2:6]) == {
-        "set aside: +15550000000 without auto-renewal in 2 days: acknowledged by anna",
-        "set aside: +15550000001 without auto-renewal in 2 days: silence 1 of anna until 2026-11-24 12:00 UTC",
-        "set aside: +15550000002 without auto-renewal in 2 days: meant to lapse",
-        "set aside: +15550000003 without auto-renewal in 2 days: the rule quiet mutes it",
+        "acknowledged: +15550000000 without auto-renewal in 2 days: acknowledged by anna",
+        "acknowledged: +15550000001 without auto-renewal in 2 days: silence 1 of anna until 2026-11-24 12:00 UTC",
+        "acknowledged: +15550000002 without auto-renewal in 2 days: meant to expire",
+        "acknowledged: +15550000003 without auto-renewal in 2 days: the rule quiet mutes it",
     }
     with watch.store.transaction() as tx:
         add_silence(tx, Match(ids=("phone-4",)), (), T0 + DAY, "anna", "", T0)
     said = run(state=OK)
-    assert "set aside: 4 acknowledged or hidden, 1 meant to lapse" in said
+    assert "acknowledged: 4 acknowledged or hidden, 1 meant to expire" in said
     assert "'days'" not in said  # of numbers that nobody knows of
 
 
@@ -228,7 +228,7 @@ def test_an_acknowledgement_of_one_thing_hides_no_other(watch: Watched, run: Run
         acknowledge_incidents(
             tx, {key: one for key, one in incidents_of(tx).items() if key.topic == "renewal"}, "anna", T0
         )
-    assert "1 suspended: +15550000000 - set aside: 1" in run(state=CRITICAL)
+    assert "1 suspended: +15550000000 - acknowledged: 1" in run(state=CRITICAL)
 
 
 # --- blind ------------------------------------------------------------------------------------------------------------

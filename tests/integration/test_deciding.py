@@ -277,7 +277,7 @@ def test_a_silence_about_nothing_sensible_is_refused(run: Run) -> None:
 
 def test_a_silence_of_the_watch_s_own_kinds_cannot_be_about_numbers(run: Run) -> None:
     said = refused(run, "silence", "add", "--number", "+1555*", "--kind", "watch.*", "--for", "1d")
-    assert "is about the watch itself, not about numbers" in said
+    assert "is about the service itself, not about numbers" in said
     assert "present numbers" not in run("silence", "add", "--kind", "watch.*", "--for", "1d").output
 
 
@@ -523,7 +523,7 @@ def test_what_still_holds_when_it_ends_is_told_with_the_reason(run: Run, world: 
     (message,) = world.messages
     assert message["title"] == f"[critical] production: {QUIET} is still suspended"
     assert (
-        "(It was found 2026-11-23 12:00 UTC, not told until now: silence 1 of dana until 2026-11-23 16:00 UTC.)"
+        "(It was found 2026-11-23 12:00 UTC, suppressed until now: silence 1 of dana until 2026-11-23 16:00 UTC.)"
         in (message["message"])
     )
     assert "+4930222222" not in message["message"]
@@ -531,7 +531,7 @@ def test_what_still_holds_when_it_ends_is_told_with_the_reason(run: Run, world: 
     first, second = found(run, QUIET)
     assert first["hidden"]
     assert (second["hidden"], second["deliveries"][0]["state"]) == (None, "sent")
-    assert "told last at" in of_open(run, QUIET)[0]
+    assert "last notified at" in of_open(run, QUIET)[0]
 
 
 @pytest.mark.usefixtures("held")
@@ -544,7 +544,7 @@ def test_what_still_holds_when_its_time_comes_is_told_as_well(run: Run, world: W
     assert len(found(run, QUIET)) == 1
     clock.on(timedelta(seconds=1))
     run("send")
-    assert "not told until now: silence 1 of dana" in found(run, QUIET)[-1]["text"]
+    assert "suppressed until now: silence 1 of dana" in found(run, QUIET)[-1]["text"]
 
 
 @pytest.mark.usefixtures("held")
@@ -680,7 +680,7 @@ def test_without_an_acknowledgement_it_is_told_again_and_with_it_not(run: Run, w
     clock.on(D + H)
     assert "ops-0: 1 sent" in run("send").output
     (message,) = world.messages
-    assert "Reminder 1, told last at 2026-11-23 12:00 UTC" in message["message"]
+    assert "Reminder 1, last notified at 2026-11-23 12:00 UTC" in message["message"]
     assert "To stop the reminders: renewal-watch ack --alert 1" in message["message"]
     assert OPEN in message["message"]
     assert ENDING not in message["message"]
@@ -732,7 +732,7 @@ def test_taken_back_the_reminders_go_on_from_then(run: Run, clock: Clock) -> Non
     assert len(found(run, OPEN)) == 1
     clock.on(D + H)
     run("send")
-    assert found(run, OPEN)[-1]["text"].startswith("Reminder 1, told last at 2026-11-26 12:00 UTC")
+    assert found(run, OPEN)[-1]["text"].startswith("Reminder 1, last notified at 2026-11-26 12:00 UTC")
 
 
 def test_nothing_is_taken_back_that_nobody_acknowledged(run: Run) -> None:
@@ -837,10 +837,12 @@ def test_a_failing_channel_can_be_acknowledged_by_any_of_its_alerts(
 
 
 def test_a_number_can_be_marked_to_go_and_the_mark_taken_back(run: Run) -> None:
-    assert run("lapse", ENDING, "--comment", "no longer used").output == (f"{ENDING} is meant to lapse on 2026-11-25\n")
+    assert run("lapse", ENDING, "--comment", "no longer used").output == (
+        f"{ENDING} is meant to expire on 2026-11-25\n"
+    )
     explained = reasons(run, ENDING)
     assert (
-        "It is meant to lapse (dana, 2026-11-23 12:00 UTC): renewal alerts are hidden, its last chance is told."
+        "It is meant to expire (dana, 2026-11-23 12:00 UTC): renewal alerts are hidden, the final warning is sent."
         in explained
     )
     assert "2026-11-23T12:00:00Z dana did: lapse: no longer used." in explained
@@ -848,14 +850,14 @@ def test_a_number_can_be_marked_to_go_and_the_mark_taken_back(run: Run) -> None:
         f"{ENDING} is to stay; what of its renewal was hidden and still holds is told\n"
     )
     explained = reasons(run, ENDING)
-    assert "meant to lapse" not in explained
+    assert "meant to expire" not in explained
     assert "eve did: lapse withdrawn." in explained
 
 
 def test_that_its_auto_renewal_is_on_is_minded(run: Run) -> None:
     assert run("lapse", QUIET).output == (
-        f"{QUIET} is meant to lapse on 2026-12-23\n"
-        "mind: its auto-renewal is on, so it will renew; switch it off in the provider's dashboard\n"
+        f"{QUIET} is meant to expire on 2026-12-23\n"
+        "warning: its auto-renewal is on, so it will renew; switch it off in the provider's dashboard\n"
     )
 
 
@@ -865,7 +867,7 @@ def test_that_its_auto_renewal_is_on_is_minded(run: Run) -> None:
         ((" ",), "NUMBER is empty"),
         (("nobody",), "no number is known by 'nobody'"),
         (("phone",), "'phone' fits 5 numbers: "),
-        ((ENDING, "--withdraw"), f"{ENDING} is not meant to lapse, so there is nothing to take back"),
+        ((ENDING, "--withdraw"), f"{ENDING} is not meant to expire, so there is nothing to take back"),
         ((ENDING, "--environment", "x"), "there is no environment called x that was polled"),
     ],
 )
@@ -888,7 +890,7 @@ def test_marked_twice_it_is_marked_by_the_last(run: Run, world: World, clock: Cl
     clock.on(H)
     run("poll")
     assert [one["kind"] for one in found(run, ENDING, "lapse.")] == ["lapse.last_chance"]
-    assert "meant to lapse (eve" in reasons(run, ENDING)
+    assert "meant to expire (eve" in reasons(run, ENDING)
     run("lapse", ENDING, "--withdraw")
     assert world.entries
     refused(run, "lapse", ENDING, "--withdraw")
@@ -904,20 +906,20 @@ def test_its_renewal_is_hidden_its_last_chance_told_and_all_of_it_when_taken_bac
         run("poll", "--no-send")
     those = [(one["kind"], one["hidden"]) for one in found(run, "+4930111111")]
     assert those == [
-        ("renewal.upcoming", "it is meant to lapse (dana, 2026-11-23 12:00 UTC)"),
-        ("renewal.upcoming", "it is meant to lapse (dana, 2026-11-23 12:00 UTC)"),
-        ("renewal.upcoming", "it is meant to lapse (dana, 2026-11-23 12:00 UTC)"),
+        ("renewal.upcoming", "it is meant to expire (dana, 2026-11-23 12:00 UTC)"),
+        ("renewal.upcoming", "it is meant to expire (dana, 2026-11-23 12:00 UTC)"),
+        ("renewal.upcoming", "it is meant to expire (dana, 2026-11-23 12:00 UTC)"),
         ("lapse.last_chance", None),
-        ("renewal.upcoming", "it is meant to lapse (dana, 2026-11-23 12:00 UTC)"),
+        ("renewal.upcoming", "it is meant to expire (dana, 2026-11-23 12:00 UTC)"),
     ]
     assert found(run, "+4930111111", "lapse.")[0]["deliveries"]
-    assert any("hidden: it is meant to lapse" in one for one in of_open(run, "+4930111111"))
+    assert any("hidden: it is meant to expire" in one for one in of_open(run, "+4930111111"))
     run("lapse", "+4930111111", "--withdraw")
     run("send")
     told = found(run, "+4930111111")[-1]
     assert (told["kind"], told["severity"], told["hidden"]) == ("renewal.upcoming", "critical", None)
     assert "+4930111111 (production) will be lost in 1 day, on Sun 13 Dec 2026" in told["text"]
-    assert "not told until now: it is meant to lapse (dana, 2026-11-23 12:00 UTC)" in told["text"]
+    assert "suppressed until now: it is meant to expire (dana, 2026-11-23 12:00 UTC)" in told["text"]
 
 
 @pytest.mark.usefixtures("held")
@@ -926,7 +928,7 @@ def test_no_reminder_comes_of_what_was_told_before_it_was_marked(run: Run, clock
     clock.on(D + H)
     run("send")
     assert [one["kind"] for one in found(run, ENDING)] == ["renewal.upcoming"]
-    assert "hidden: it is meant to lapse" in of_open(run, ENDING)[0]
+    assert "hidden: it is meant to expire" in of_open(run, ENDING)[0]
 
 
 @pytest.mark.usefixtures("held")
@@ -1013,7 +1015,7 @@ def test_explain_says_whose_it_is(run: Run, configure: Callable[..., None], tmp_
 def test_explain_says_what_is_open_and_when_it_is_told_again(run: Run, configure: Callable[..., None]) -> None:
     (line,) = of_open(run, OPEN)
     assert line == (
-        "Open since 2026-11-23T12:00:00Z: status (status.changed, critical); told last at 2026-11-23T12:00:00Z, told again "
+        "Open since 2026-11-23T12:00:00Z: status (status.changed, critical); last notified at 2026-11-23T12:00:00Z, told again "
         "at 2026-11-24T12:00:00Z."
     )
     configure('[escalation]\nafter = "2h"\nchannels = ["ops-0"]\n[reminders]\ncritical_every = "6h"')
@@ -1033,13 +1035,13 @@ def test_explain_says_that_it_was_escalated_and_that_reminders_are_over(
     assert "if nobody acts" not in of_open(run, OPEN)[0]
     clock.on(4 * H)
     run("send")
-    assert "told last at 2026-11-23T19:00:00Z, told again at 2026-11-30T19:00:00Z" in of_open(run, OPEN)[0]
+    assert "last notified at 2026-11-23T19:00:00Z, told again at 2026-11-30T19:00:00Z" in of_open(run, OPEN)[0]
 
 
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("lapse", ENDING), "it is meant to lapse"),
+        (("lapse", ENDING), "it is meant to expire"),
         (("silence", "add", "--number", ENDING, "--for", "9d"), "silence 1 of dana"),
         (("silence", "add", "--number", ENDING, "--kind", "renewal.*", "--for", "9d"), "silence 1 of dana"),
     ],

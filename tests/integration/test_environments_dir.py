@@ -523,7 +523,7 @@ def test_a_broken_file_is_told_once_and_so_is_its_end(told: Told) -> None:
     assert "globex.toml" in text
     ((kind, severity, text),) = told.turn({"globex.toml": "it is not TOML"})
     assert (kind, severity) == ("environments.invalid", "info")
-    assert "acme.toml (environments_dir) is right again, or was removed" in text
+    assert "acme.toml (environments_dir) is valid again, or was removed" in text
     assert len(told.turn({})) == 1
     assert told.turn({}) == []
 
@@ -589,7 +589,7 @@ def run(house: House) -> Callable[..., Result]:
 
 def test_config_check_names_the_faults_of_every_file_at_once(house: House, run: Callable[..., Result]) -> None:
     house.file("acme")
-    assert "is right: 1 environment, channels: ops" in run("config", "check").output
+    assert "is valid: 1 environment, channels: ops" in run("config", "check").output
     house.configure(CHANNEL + 'environments = ["hooli"]\n')
     house.file("globex", "poll_every = 3\n")
     house.file("initech", f'base_url = "{BASE}"\ntoken_file = "/none"\n')

@@ -234,10 +234,10 @@ def test_what_is_critical_is_told_again_each_day_with_the_days_left_of_that_day(
     assert [one.kind for one in (first, second, third, fourth)] == ["renewal.upcoming"] * 4
     assert natures([second, third, fourth]) == ["reminder"] * 3
     assert "will be lost in 2 days, on Thu 26 Nov 2026" in second.text
-    assert second.text.startswith("Reminder 1, told last at 2026-11-23 12:00 UTC: ")
+    assert second.text.startswith("Reminder 1, last notified at 2026-11-23 12:00 UTC: ")
     assert f"renewal-watch ack --alert {first.id}" in second.text
     assert "will be lost in 1 day, on Thu 26 Nov 2026" in third.text
-    assert third.text.startswith("Reminder 2, told last at 2026-11-24 12:00 UTC: ")
+    assert third.text.startswith("Reminder 2, last notified at 2026-11-24 12:00 UTC: ")
     assert "will be lost today, Thu 26 Nov 2026" in fourth.text
     assert all(one.channels == ("chat",) and one.severity == "critical" for one in (second, third, fourth))
 
@@ -261,7 +261,7 @@ def test_reminders_become_weekly_after_so_many_and_the_last_one_says_so(world: W
     found = [one for _ in range(most + 22) for one in world.after(days=1)]
     assert natures(found) == ["reminder"] * (most + 3)
     assert [(one.at - T0).days for one in found] == [*range(1, most + 1), most + 7, most + 14, most + 21]
-    assert [one.text.partition(", told")[0] for one in found] == [
+    assert [one.text.partition(", last notified")[0] for one in found] == [
         *(f"Reminder {count}" for count in range(1, most)),
         *([f"Reminder {most} (the last one, then weekly while it holds)"] if most else []),
         *(f"Reminder {count} (weekly while it holds)" for count in range(most + 1, most + 4)),
@@ -360,7 +360,7 @@ def test_reminders_missed_while_nothing_ran_are_one(world: World) -> None:
     world.has(current_status="suspended")
     world.poll()
     (one,) = world.after(days=5)
-    assert one.text.startswith("Reminder 1, told last at 2026-11-23")
+    assert one.text.startswith("Reminder 1, last notified at 2026-11-23")
     assert world.turn() == []
     assert len(world.after(days=1)) == 1
 
@@ -696,7 +696,7 @@ def test_what_nobody_answers_for_four_hours_is_told_to_others_once(world: World)
     (escalation,) = world.after(minutes=1)
     assert (escalation.nature, escalation.channels, escalation.severity) == ("escalation", ("boss",), "critical")
     assert escalation.text.startswith(
-        "Told at 2026-11-23 12:00 UTC and neither acknowledged nor resolved for 4 h: +15550000001 (production) will be "
+        "Notified at 2026-11-23 12:00 UTC and neither acknowledged nor resolved for 4 h: +15550000001 (production) will be "
         "lost in 3 days"
     )
     assert f"renewal-watch ack --alert {first.id}" in escalation.text
@@ -786,7 +786,7 @@ def test_warnings_are_not_escalated_before_they_are_critical(world: World) -> No
     assert critical.severity == "critical"
     assert world.after(hours=3, minutes=59) == []
     (escalation,) = world.after(minutes=1)
-    assert "Told at 2026-11-27 12:00 UTC and neither" in escalation.text
+    assert "Notified at 2026-11-27 12:00 UTC and neither" in escalation.text
 
 
 def test_what_got_worse_is_escalated_once_more(world: World) -> None:
@@ -816,7 +816,9 @@ def test_what_was_acknowledged_and_got_worse_gets_its_hours_before_others_are_to
     assert world.after(minutes=30) == []
     assert world.after(hours=3, minutes=29) == []
     (escalation,) = world.after(minutes=1)
-    assert escalation.text.startswith("Told at 2026-11-24 12:00 UTC and neither acknowledged nor resolved for 4 h: ")
+    assert escalation.text.startswith(
+        "Notified at 2026-11-24 12:00 UTC and neither acknowledged nor resolved for 4 h: "
+    )
 
 
 def test_a_channel_that_is_not_configured_any_more_is_escalated_to_in_vain_but_once(world: World) -> None:
@@ -866,7 +868,7 @@ def test_the_end_of_a_silence_tells_what_still_holds_once_and_why_it_comes_now(w
     )
     assert "suspended" in told.text
     assert told.text.endswith(
-        f"(It was found 2026-11-23 13:00 UTC, not told until now: silence {pk} of ann until 2026-11-23 18:00 UTC.)"
+        f"(It was found 2026-11-23 13:00 UTC, suppressed until now: silence {pk} of ann until 2026-11-23 18:00 UTC.)"
     )
     (over,) = world.silences()
     assert (over.ended_at, over.ended_by) == (world.now, silences.BY_TIME)
@@ -985,7 +987,7 @@ def test_a_reminder_that_comes_due_within_a_silence_waits_for_its_end(world: Wor
     assert world.after(hours=5, minutes=59) == []
     (told,) = world.after(minutes=1)
     assert told.nature == "release"
-    assert "(It was told last at 2026-11-23 12:00 UTC, then hidden: silence " in told.text
+    assert "(It was last notified at 2026-11-23 12:00 UTC, then suppressed: silence " in told.text
     assert natures(world.after(days=1)) == ["reminder"]
 
 
@@ -1047,7 +1049,7 @@ def test_a_number_that_is_to_stay_after_all_is_told_as_it_is_now(world: World) -
         put_lapse(tx, known, "ann", "", world.now)
     world.now += DAY
     hidden = next(one for one in world.poll() if one.kind == "renewal.upcoming")
-    assert hidden.hidden == "it is meant to lapse (ann, 2026-11-23 12:00 UTC)"
+    assert hidden.hidden == "it is meant to expire (ann, 2026-11-23 12:00 UTC)"
     assert world.after(hours=23) == []
     with world.store.transaction() as tx:
         assert drop_lapse(tx, "production", known, world.now)
@@ -1139,7 +1141,7 @@ def test_what_a_rule_mutes_is_told_when_the_rule_is_taken_out(world: World) -> N
     world.way = Routing(channels=(CHAT,))
     (told,) = world.after(hours=1)
     assert (told.nature, told.channels) == ("release", ("chat",))
-    assert "not told until now: the rule quiet mutes it" in told.text
+    assert "suppressed until now: the rule quiet mutes it" in told.text
     assert world.turn() == []
     assert natures(world.after(days=1)) == ["reminder"]
 
@@ -1172,7 +1174,7 @@ def test_a_rule_that_mutes_what_was_told_ends_its_reminders(world: World) -> Non
     assert [one for _ in range(3) for one in world.after(days=1)] == []
     world.way = Routing(channels=(CHAT,))
     (told,) = world.after(hours=1)
-    assert "told last at 2026-11-23 12:00 UTC, then hidden" in told.text
+    assert "last notified at 2026-11-23 12:00 UTC, then suppressed" in told.text
 
 
 def test_a_label_given_to_a_number_takes_it_out_of_a_mute(world: World) -> None:
@@ -1713,7 +1715,7 @@ def test_a_digest_says_what_it_is_made_of(world: World) -> None:
     world.new()
     (digest,) = [one for one in world.turn() if one.kind == "digest.sent"]
     assert digest.text.split("\n") == [
-        "NEEDS SOMEBODY",
+        "NEEDS ATTENTION",
         "• +15550000004 (production) is suspended",
         "",
         "RENEWS NEXT",
@@ -1724,12 +1726,12 @@ def test_a_digest_says_what_it_is_made_of(world: World) -> None:
         "• within 7 days 2.50 USD for 1 number with auto-renewal",
         "• within 30 days 4.00 EUR + 2.50 USD for 2 numbers with auto-renewal",
         "",
-        "NOT TOLD",
+        "SILENCED",
         "• 1 acknowledged and not ended",
-        "• 1 number meant to lapse",
+        "• 1 number meant to expire",
         "• silence 1 of ann (moving), numbers +15550000009, for 4 d 4 h more: hides 0 that still hold",
         "",
-        "THE WATCH",
+        "MONITORING",
         "• production: 5 numbers, read less than a minute ago",
         "",
         "FOUND SINCE 2026-11-23 12:00 UTC",

@@ -303,9 +303,9 @@ def test_a_number_meant_to_lapse_says_so(watched: Watched) -> None:
             put_lapse(tx, known, "me", "", T0)
             note_action(tx, "lapse", "me", "", known, key, T0 + HOUR)
     first, second = watched.events()
-    assert first.summary.value == "+15550000001 is meant to lapse"
-    assert "Auto-renewal: on, so it would renew all the same; it is meant to lapse" in first.description.value
-    assert "Auto-renewal: off; it is meant to lapse" in second.description.value
+    assert first.summary.value == "+15550000001 is meant to expire"
+    assert "Auto-renewal: on, so it would renew anyway; it is meant to expire" in first.description.value
+    assert "Auto-renewal: off; it is meant to expire" in second.description.value
     assert first.last_modified.value == T0 + HOUR
 
 

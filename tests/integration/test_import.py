@@ -63,7 +63,7 @@ def test_the_first_import_makes_the_inventory(run: Run, here: Path) -> None:
     said = run("import", "inventory", put(here, "number,owner,labels,note\n+4930111111,ann,a;b,hello\n")).output
     assert said.splitlines() == [
         "+ +4930111111: owner 'ann'; labels 'a, b'; note 'hello'",
-        f"{here}/inventory.csv: 1 added, 0 as they were",
+        f"{here}/inventory.csv: 1 added, 0 unchanged",
     ]
     assert records(here) == {"4930111111": Record(owner="ann", labels=("a", "b"), note="hello")}
     assert stat.S_IMODE((here / "inventory.csv").stat().st_mode) == 0o600
@@ -79,7 +79,7 @@ def test_it_adds_and_corrects_and_leaves_the_rest(run: Run, here: Path) -> None:
     assert said.splitlines() == [
         "~ (+49) 30 222222: owner 'bob' → 'carl'",
         "+ 004930333333: owner 'dora'; labels 'vip'",
-        f"{here}/inventory.csv: 1 added, 1 changed, 0 as they were; the old one is {here}/inventory.csv.replaced-1",
+        f"{here}/inventory.csv: 1 added, 1 changed, 0 unchanged; the old one is {here}/inventory.csv.replaced-1",
     ]
     assert (here / "inventory.csv").read_bytes().decode() == (
         "Number;Team;Owner;Note;labels\r\n"
@@ -96,7 +96,7 @@ def test_a_dry_run_only_says(run: Run, here: Path) -> None:
     put(here, OLD, "inventory.csv")
     new = put(here, "number,owner\n+4930222222,carl\n")
     said = run("import", "inventory", new, "--dry-run").output
-    assert f"{here}/inventory.csv: would be 1 changed, 0 as they were" in said
+    assert f"{here}/inventory.csv: would be 1 changed, 0 unchanged" in said
     assert (here / "inventory.csv").read_bytes().decode() == OLD
     assert not (here / "inventory.csv.replaced-1").exists()
 

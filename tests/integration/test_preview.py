@@ -458,7 +458,7 @@ def test_what_is_hidden_is_shown_with_its_reason(build: Build) -> None:
     assert {alert.number_id: one.hidden for one in found if one.channel is None for alert in one.alerts} == {
         "phone-1": "silence 1 of ann until 2026-12-23 12:00 UTC",
         "phone-2": "the rule quiet mutes it",
-        "phone-3": "it is meant to lapse (ann, 2026-11-23 12:00 UTC)",
+        "phone-3": "it is meant to expire (ann, 2026-11-23 12:00 UTC)",
         "phone-4": "acknowledged by ann at 2026-11-23 12:00 UTC",
     }
     assert kinds(of(found)) == ["lapse.last_chance"], "that it may go is told once more"

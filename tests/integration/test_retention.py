@@ -603,7 +603,7 @@ def test_it_says_what_was_let_go(past: Past, watch: Settings, caplog: pytest.Log
     past.confirm(now)
     daily.is_due(past.store, watch, now)
     ((said, _),) = daily.run_once(past.store, watch, lambda: now + DAY, lambda _: None)
-    assert said.startswith("let go by age: 56 changes, 56 poll lines, 0 deliveries")
+    assert said.startswith("deleted after its retention: 56 changes, 56 poll lines, 0 deliveries")
     assert [record.getMessage() for record in caplog.records if record.name == daily.__name__] == [said]
 
 

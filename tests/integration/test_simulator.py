@@ -1,4 +1,4 @@
-"""The made-up provider takes and refuses requests as the API page says."""
+"""The simulated provider takes and refuses requests as the API page says."""
 
 from __future__ import annotations
 

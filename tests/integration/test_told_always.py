@@ -1,6 +1,6 @@
 """What holds whatever happens: nothing critical is lost, hidden without a reason, told too often, or forgotten.
 
-``World`` is the watch with its real parts (SQLite on disk, polls, turns of time, claims) around a made-up provider, and
+``World`` is the watch with its real parts (SQLite on disk, polls, turns of time, claims) around a simulated provider, and
 people who silence, acknowledge and change their minds. It looks after every step whether the promises are kept.
 """
 

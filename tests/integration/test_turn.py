@@ -76,7 +76,7 @@ def test_what_the_past_lets_go_is_gone(run: Run, clock: Clock, world: World) -> 
     assert "is suspended" in run("alerts").output
     for days in (1, 40):
         clock.now = T0 + days * DAY
-        assert ("let go by age: " in run("poll").output) is (days > 30)
+        assert ("deleted after its retention: " in run("poll").output) is (days > 30)
     assert "is suspended" not in run("alerts").output
 
 

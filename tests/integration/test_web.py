@@ -306,7 +306,7 @@ def test_alerts_are_paged_and_every_one_is_on_one_page(tmp_path: Path) -> None:
             path = following[1] if following else ""
         assert len(seen) == len(set(seen)) == 120
         assert seen == sorted(seen, key=int, reverse=True)
-        assert "No alert is like that" in visitor.text("/alerts?state=failed")
+        assert "No alerts match" in visitor.text("/alerts?state=failed")
         assert len(re.findall('id="alert-', visitor.get("/alerts?state=pending").text)) == 50
         assert len(re.findall('id="alert-', visitor.get("/alerts?environment=production&id=phone-7").text)) == 1
         assert "severity: 'worse' is not known" in visitor.text("/alerts?severity=worse", status=400)
@@ -321,7 +321,7 @@ def test_a_stale_watch_is_said_on_every_page(watched: Watched) -> None:
     with pages(watched, Clock(T0 + 7 * H)) as visitor:
         for path in ("/", "/calendar", "/alerts", "/health", "/numbers/production/phone-1"):
             text = visitor.text(path)
-            assert "The watch itself needs attention." in text, path
+            assert "The service itself needs attention." in text, path
             assert "production: its list was last read 7 h ago" in text, path
 
 
@@ -437,7 +437,7 @@ def test_times_are_in_the_configured_zone(watched: Watched) -> None:
         visitor.state.adopt(load(watched.path))
         text = visitor.text("/health")
     watched.path.write_text(watched.path.read_text().removeprefix('timezone = "Asia/Tokyo"\n'))
-    assert "times in Asia/Tokyo · page of 23 Nov 2026, 21:00" in text
+    assert "times in Asia/Tokyo · updated 23 Nov 2026, 21:00" in text
 
 
 def test_what_was_silenced_says_so_on_the_number_and_among_the_alerts(tmp_path: Path) -> None:

@@ -125,12 +125,12 @@ def test_a_silence_has_a_length_of_the_form(visitor: Visitor, length: str) -> No
 
 def test_a_number_that_is_meant_to_go_and_stays_after_all(visitor: Visitor) -> None:
     assert visitor.do("lapse", **NUMBER, comment="the branch closes") == (
-        "ok: +15550000001 is meant to lapse on 2026-11-26"
+        "ok: +15550000001 is meant to expire on 2026-11-26"
     )
     assert "It is to stay after all" in visitor.text(HERE)
-    assert "meant to lapse" in visitor.text("/?show=lapsing")
+    assert "meant to expire" in visitor.text("/?show=lapsing")
     assert visitor.do("keep", **NUMBER).startswith("ok: +15550000001 is to stay")
-    assert visitor.do("keep", **NUMBER).startswith("bad: +15550000001 is not meant to lapse")
+    assert visitor.do("keep", **NUMBER).startswith("bad: +15550000001 is not meant to expire")
 
 
 def test_what_failed_is_sent_again(visitor: Visitor, watched: Watched, clock: Clock) -> None:

@@ -140,7 +140,7 @@ def test_a_number_may_demand_two_things() -> None:
     ("severity", "state"),
     [
         (Severity.critical, State.CRITICAL),
-        (Severity.warning, State.WARNING),  # meant to lapse, but gone before its day
+        (Severity.warning, State.WARNING),  # meant to expire, but gone before its day
         (Severity.info, None),
         (None, None),  # nothing is open: released, or gone as it was meant to
     ],
@@ -154,7 +154,7 @@ def test_a_missing_number_is_as_bad_as_its_incident(severity: Severity | None, s
 @pytest.mark.parametrize("left", [-3, 0, 2])
 def test_what_is_meant_to_lapse_is_set_aside(left: int) -> None:
     (found,) = judged(one(left, is_lapsing=True, is_overdue=left < 0))
-    assert found.aside == "meant to lapse"
+    assert found.aside == "meant to expire"
 
 
 def test_a_lapsing_number_that_is_suspended_before_its_day_is_no_accident_only_after_it() -> None:
@@ -198,7 +198,7 @@ FINE = Finding(name="outbox", ok=True, reason="no message waits")
                 "1 without auto-renewal: +15550000001 in 5 days"
             ),
         ),
-        ([one(5, is_lapsing=True)], [], State.OK, "all is well - set aside: 1 meant to lapse"),
+        ([one(5, is_lapsing=True)], [], State.OK, "all is well - acknowledged: 1 meant to expire"),
         ([one(5, number="")], [], State.WARNING, "1 without auto-renewal: in 5 days"),
         ([one(50, number="", status="pending")], [], State.WARNING, "1 pending"),
     ],
@@ -216,7 +216,7 @@ def test_verbose_lists_every_number_and_what_was_looked_at() -> None:
     assert found.lines(is_verbose=True)[1:] == [
         "CRITICAL: +2 without auto-renewal in 2 days",
         "WARNING: +15550000001 without auto-renewal in 9 days",
-        "set aside: +3 without auto-renewal in 5 days: meant to lapse",
+        "acknowledged: +3 without auto-renewal in 5 days: meant to expire",
         "no message waits",
     ]
 

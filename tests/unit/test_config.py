@@ -63,7 +63,7 @@ def test_the_smallest_file_is_enough(tmp_path: Path) -> None:
         ),
         (GOOD + "[retention]\nmonths_days = 'never'\n", "retention.months_days: expected a whole number"),
         (GOOD + "poll_cron = '0 0 * * 8'\n", "environments.production.poll_cron: the day-of-week of"),
-        (GOOD + "filters = { page = 2 }\n", "environments.production.filters.page: the watch pages by itself"),
+        (GOOD + "filters = { page = 2 }\n", "environments.production.filters.page: renewal-watch pages by itself"),
         (GOOD + "poll_every = '9999999d'\n", "environments.production.poll_every: write a whole number and a unit"),
         (
             GOOD.replace("/api/v1", "/api/v1/phone-numbers"),

@@ -1,4 +1,4 @@
-"""What a digest says: sums that convert and round nothing, what nobody is told, and how the watch does."""
+"""What a digest says: sums that convert and round nothing, what nobody is told, and how the service does."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ def test_a_digest_of_nothing_says_so_in_every_part() -> None:
             "• within 7 days nothing for 0 numbers with auto-renewal",
             "• within 30 days nothing for 0 numbers with auto-renewal",
         ],
-        "NOT TOLD": ["• nothing is silenced"],
-        "THE WATCH": ["• production: 3 numbers, read 5 min ago"],
+        "SILENCED": ["• nothing is silenced"],
+        "MONITORING": ["• production: 3 numbers, read 5 min ago"],
         "FOUND SINCE 2026-11-22 12:00 UTC": ["• nothing"],
     }
 
@@ -145,7 +145,7 @@ def test_what_was_found_comes_after_the_digest_and_is_not_called_nothing() -> No
             [],
             0,
             [(GOOD, Policy()), (Watch(name="staging"), Policy()), (Watch(name="old"), Policy())],
-            "digest: nothing new, 0 numbers renew within 7 days, blind on staging, old",
+            "digest: nothing new, 0 numbers renew within 7 days, no current list of staging, old",
         ),
         (
             [row(-1, missing_at=T0), row(2, missing_at=T0)],
@@ -306,7 +306,7 @@ def test_sums_are_exact_and_have_every_number_that_will_be_charged_once(made: li
     ],
 )
 def test_what_is_not_as_it_should_be_is_named(one: Row, line: str) -> None:
-    assert said(one)["NEEDS SOMEBODY"] == [f"• {line}"]
+    assert said(one)["NEEDS ATTENTION"] == [f"• {line}"]
 
 
 @pytest.mark.parametrize(
@@ -318,10 +318,10 @@ def test_what_is_not_as_it_should_be_is_named(one: Row, line: str) -> None:
         row(-3, lapses=True, current_status="inactive"),
         row(-3, lapses=True, missing_at=T0),
     ],
-    ids=["well", "due", "no day", "meant to lapse", "lapsed"],
+    ids=["well", "due", "no day", "meant to expire", "lapsed"],
 )
 def test_what_is_as_it_should_be_needs_nobody(one: Row) -> None:
-    assert "NEEDS SOMEBODY" not in said(one)
+    assert "NEEDS ATTENTION" not in said(one)
 
 
 # --- what nobody is told ----------------------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ def test_what_is_as_it_should_be_needs_nobody(one: Row) -> None:
     ],
 )
 def test_a_silence_is_said_with_whose_what_and_how_long(one: Silence, line: str) -> None:
-    assert [shown.replace("∗", "*") for shown in said(silences=[one])["NOT TOLD"]] == [f"• {line}".replace("∗", "*")]
+    assert [shown.replace("∗", "*") for shown in said(silences=[one])["SILENCED"]] == [f"• {line}".replace("∗", "*")]
 
 
 def test_what_each_silence_and_the_rules_hide_and_what_is_answered_is_counted() -> None:
@@ -368,23 +368,23 @@ def test_what_each_silence_and_the_rules_hide_and_what_is_answered_is_counted() 
     lapses = {("production", "phone-1"): "ann", ("production", "phone-2"): "ben"}
     assert [
         line.partition(": hides ")[2] or line
-        for line in said(silences=[silence(1), silence(11)], incidents=incidents, lapses=lapses)["NOT TOLD"]
+        for line in said(silences=[silence(1), silence(11)], incidents=incidents, lapses=lapses)["SILENCED"]
     ] == [
         "• rules mute 1 that still hold",
         "• 1 acknowledged and not ended",
-        "• 2 numbers meant to lapse",
+        "• 2 numbers meant to expire",
         "2 that still hold",
         "1 that still hold",
     ]
 
 
 def test_what_is_open_and_told_is_nothing_that_nobody_is_told() -> None:
-    assert said(incidents={Key("production", "phone-1", "status"): incident(notified_at=T0)})["NOT TOLD"] == [
+    assert said(incidents={Key("production", "phone-1", "status"): incident(notified_at=T0)})["SILENCED"] == [
         "• nothing is silenced"
     ]
 
 
-# --- how the watch does -----------------------------------------------------------------------------------------------
+# --- how the service does -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -411,19 +411,19 @@ def test_what_is_open_and_told_is_nothing_that_nobody_is_told() -> None:
     ],
 )
 def test_each_environment_says_when_it_was_read(watch: Watch, line: str) -> None:
-    assert said(watches=[(watch, Policy())])["THE WATCH"] == [f"• {line}"]
+    assert said(watches=[(watch, Policy())])["MONITORING"] == [f"• {line}"]
 
 
 def test_how_soon_an_environment_counts_as_blind_is_its_own() -> None:
     late = Watch(name="late", numbers=1, last_success_at=T0 - timedelta(hours=7))
     patient = Policy(stale_after=timedelta(hours=8))
-    assert said(watches=[(late, patient)])["THE WATCH"] == ["• late: 1 number, read 7 h ago"]
+    assert said(watches=[(late, patient)])["MONITORING"] == ["• late: 1 number, read 7 h ago"]
     assert "blind" not in headline(watches=[(late, patient)])
 
 
 def test_channels_that_fail_and_messages_given_up_are_said() -> None:
     faults = {"chat": (T0 - timedelta(hours=2), "refused\nby https://h.test/x")}
-    lines = said(faults=faults, outbox={"pending": 4, "failed": 2, "oldest_pending_at": T0})["THE WATCH"]
+    lines = said(faults=faults, outbox={"pending": 4, "failed": 2, "oldest_pending_at": T0})["MONITORING"]
     assert lines[:-1] == [
         "• channel chat fails for 2 h: refused by https h.test/x",
         "• 2 messages were given up: renewal-watch alerts --failed",
@@ -441,8 +441,8 @@ def test_a_long_list_is_cut_and_the_rest_counted(count: int, more: str | None) -
     late = [row(-3, name=f"phone-{one}") for one in range(count)]
     parts = said(*soon, *late, silences=[silence(one) for one in range(1, count + 1)])
     watches = [(Watch(name=f"w{one}"), Policy()) for one in range(count)]
-    parts["THE WATCH"] = said(watches=watches)["THE WATCH"]
-    for name in ("RENEWS NEXT", "NEEDS SOMEBODY", "NOT TOLD", "THE WATCH"):
+    parts["MONITORING"] = said(watches=watches)["MONITORING"]
+    for name in ("RENEWS NEXT", "NEEDS ATTENTION", "SILENCED", "MONITORING"):
         lines = parts[name]
         assert len(lines) == min(count, LONGEST + 1), name
         assert (lines[-1] if more else None) == more, name
@@ -487,7 +487,7 @@ def test_a_failing_channel_is_said_however_many_environments_there_are() -> None
     watches = [(Watch(name=f"w{one}", numbers=1, last_success_at=T0), Policy()) for one in range(LONGEST + 5)]
     watches.append((Watch(name="blind"), Policy()))
     lines = said(watches=watches, faults={"chat": (T0 - timedelta(hours=2), "refused")}, outbox={"failed": 1})[
-        "THE WATCH"
+        "MONITORING"
     ]
     shown = "\n".join(lines)
     assert "channel chat fails" in shown
@@ -497,13 +497,13 @@ def test_a_failing_channel_is_said_however_many_environments_there_are() -> None
 
 def test_answers_and_lapses_are_counted_however_many_silences_there_are() -> None:
     lines = said(silences=[silence(one) for one in range(1, LONGEST + 9)], lapses={("production", "phone-1"): "ann"})[
-        "NOT TOLD"
+        "SILENCED"
     ]
-    assert "• 1 number meant to lapse" in lines
+    assert "• 1 number meant to expire" in lines
 
 
 def test_a_single_message_given_up_is_said_as_one() -> None:
-    assert said(outbox={"failed": 1})["THE WATCH"][0] == "• 1 message was given up: renewal-watch alerts --failed"
+    assert said(outbox={"failed": 1})["MONITORING"][0] == "• 1 message was given up: renewal-watch alerts --failed"
 
 
 def test_every_line_is_a_heading_an_item_or_blank() -> None:

@@ -118,7 +118,7 @@ def test_what_is_around_the_words_is_added_in_order() -> None:
     )
     assert alert.headline == "reminder: +15550000001 is overdue by 1 day"
     assert alert.text.startswith(
-        "Reminder 2, told last at 2026-11-23 12:00 UTC: +15550000001 (prod) is overdue by 1 day"
+        "Reminder 2, last notified at 2026-11-23 12:00 UTC: +15550000001 (prod) is overdue by 1 day"
     )
     assert alert.text.endswith(
         "lost for good. Used by: Front desk (1 agent). [owner: Sales; labels: vip] "

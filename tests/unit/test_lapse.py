@@ -139,9 +139,9 @@ def test_the_day_of_the_last_chance_is_a_day_of_the_configured_zone(zone: str, h
         (
             ON,
             1,
-            "+15550000001 is meant to lapse, but renews in 1 day",
+            "+15550000001 is meant to expire, but renews in 1 day",
             (
-                "+15550000001 (prod) is meant to lapse, but renews in 1 day, on Tue 24 Nov 2026: auto-renewal is on, 1.00 USD "
+                "+15550000001 (prod) is meant to expire, but renews in 1 day, on Tue 24 Nov 2026: auto-renewal is on, 1.00 USD "
                 "will be charged. Switch auto-renewal off in the provider's dashboard now."
             ),
         ),
@@ -213,9 +213,9 @@ def test_the_alarm_says_what_was_paid_and_both_ways_out() -> None:
     polled(world, T0 + D, on(1), **ON)
     polled(world, T0 + 2 * D, on(31), monthly_renewal_cost=3.5, **ON)
     alert = next(one for one in world.told if one.kind == "lapse.renewed")
-    assert alert.headline == "+15550000001 renewed, but was meant to lapse"
+    assert alert.headline == "+15550000001 renewed, but was meant to expire"
     assert alert.text == (
-        "+15550000001 (prod) renewed, but was meant to lapse: 1.00 USD paid, the next renewal is in 29 days, on "
+        "+15550000001 (prod) renewed, but was meant to expire: 1.00 USD paid, the next renewal is in 29 days, on "
         "Thu 24 Dec 2026; auto-renewal is on. Release it in the provider's dashboard, or keep it: renewal-watch lapse "
         "--withdraw +15550000001"
     )
@@ -405,7 +405,7 @@ def test_auto_renewal_switched_on_contradicts_the_mark(left: int) -> None:
     said = polled(world, now + H, on(25), **ON)
     assert said[0] == f"auto_renewal.on warning {left}"
     alert = next(one for one in world.told if one.kind == "auto_renewal.on")
-    assert alert.headline == "+15550000001 is meant to lapse, but auto-renewal is on"
+    assert alert.headline == "+15550000001 is meant to expire, but auto-renewal is on"
     assert "Switch it off in the provider's dashboard" in alert.text
     assert alert.text.endswith("renewal-watch lapse --withdraw +15550000001")
 

@@ -222,7 +222,7 @@ def test_all_alerts_are_one_message_the_most_urgent_first() -> None:
     )
     assert (
         message.title
-        == "[critical] prod: +1444 is overdue by 1 day; and 2 about to be lost, 2 up for renewal, 1 on the watch itself"
+        == "[critical] prod: +1444 is overdue by 1 day; and 2 about to be lost, 2 renewing soon, 1 about the service"
     )
 
 
@@ -344,4 +344,4 @@ def test_no_limit_however_small_raises_or_loses_the_id(alerts: list[Alert], body
 def test_the_test_message_is_marked_as_one() -> None:
     message = render(notify_render.test_alert("ops", T0))
     assert message.title == "[info] TEST of channel ops"
-    assert "made-up message" in message.body
+    assert "test message" in message.body

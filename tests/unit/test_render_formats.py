@@ -31,10 +31,10 @@ SHEET = """RENEWS NEXT
 COST AHEAD
 • within 7 days 1.00 USD for 1 number with auto-renewal
 
-NOT TOLD
+SILENCED
 • nothing is silenced
 
-THE WATCH
+MONITORING
 • production: 17 numbers, read 5 min ago
 
 FOUND SINCE 2026-11-22 12:00 UTC"""
@@ -173,7 +173,7 @@ def test_the_users_words_stand_as_they_are_and_take_the_place_of_the_line(form: 
     lines = seen(message)
     assert "• two" in lines
     assert not any("one" in line for line in lines)
-    assert message.title == "[info] prod: a headline; and 1 up for renewal"
+    assert message.title == "[info] prod: a headline; and 1 renewing soon"
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -196,7 +196,7 @@ def test_the_subject_is_that_of_the_most_urgent_alert_and_the_others_are_counted
     own = {"one": Own("Mine one", None), "two": Own("Mine two", None)}
     urgent, later = alert("two", severity=Severity.critical), alert("one")
     for form in FORMS:
-        assert render(later, urgent, form=form, own=own).title == "Mine two; and 1 up for renewal"
+        assert render(later, urgent, form=form, own=own).title == "Mine two; and 1 renewing soon"
         assert render(later, form=form, own=own).title == "Mine one"
         assert render(digest(), later, form=form, own=own).title.startswith("[digest] 3 new"), "it speaks for all"
         assert render(digest(key="d"), later, form=form, own={"d": Own("My digest", None)}).title == "My digest"
@@ -470,6 +470,6 @@ def test_long_words_of_the_user_push_nothing_critical_out_of_a_message() -> None
 
 def test_a_kind_of_a_newer_release_that_shares_the_database_is_rendered_all_the_same() -> None:
     assert (
-        "and 1 on the watch itself"
+        "and 1 about the service"
         in render(*(alert(f"a {name}", kind="number.ported") for name in "ab"), form="text").title
     )

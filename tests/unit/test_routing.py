@@ -108,7 +108,7 @@ OVERDUE = alert("renewal.overdue", topic="status")  # for the tables, in the pla
         (alert(), BOTH, {}, None),
         (alert(), BOTH, {"silences": SILENT}, "silence 3 of ada until 2026-11-23 13:00 UTC"),
         (alert(), MUTED, {}, "the rule quiet mutes it"),
-        (alert("renewal.due"), BOTH, {"lapses": LAPSING}, "it is meant to lapse (ada, 2026-11-20 08:00 UTC)"),
+        (alert("renewal.due"), BOTH, {"lapses": LAPSING}, "it is meant to expire (ada, 2026-11-20 08:00 UTC)"),
         (alert("renewal.due"), BOTH, {"incidents": ACKED}, "acknowledged by ada at 2026-11-23 11:59 UTC"),
         (alert(), BOTH, {"flaps": FLAPPING}, "flapping since 2026-11-23 10:00 UTC"),
         (
@@ -139,7 +139,7 @@ EVERYTHING: dict[str, Any] = {
     ("without", "way", "why"),
     [
         # of all reasons at once the first in this order is said; then without it the next
-        ((), MUTED, "it is meant to lapse"),
+        ((), MUTED, "it is meant to expire"),
         (("lapses",), MUTED, "the rule quiet mutes it"),
         (("lapses",), BOTH, "silence 3 of ada"),
         (("lapses", "silences"), BOTH, "acknowledged by ada"),

@@ -1109,7 +1109,7 @@ def test_a_clock_that_stays_off_keeps_nobody_from_being_told_that_a_number_is_ov
             (7, "server_trouble", ["watch.api_failing critical"]),
             (8, "ok", ["watch.recovered info"]),
         ],
-        [  # the first good list after a pause of the watch itself: nobody was told that it was blind
+        [  # the first good list after a pause of the service itself: nobody was told that it was blind
             (100, "wait", []),
             (101, "ok", []),
         ],

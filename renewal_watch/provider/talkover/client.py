@@ -300,7 +300,7 @@ class Client:
 
 def _header_value(token: str) -> str:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        msg = "the token is empty or holds a blank, a line break or a character that no token has; write it anew"
+        msg = "the token is empty or holds a blank, a line break or a character that no token has; write it again"
         raise TokenRejected(msg)
     return token
 

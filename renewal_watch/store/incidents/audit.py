@@ -1,4 +1,4 @@
-"""What people did."""
+"""Audit log."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def note_action(
 
 
 def actions_on(tx: Transaction, known: Known) -> list[dict[str, Any]]:
-    """What people did about a number, newest first."""
+    """Audit log about a number, newest first."""
     rows = tx.connection.execute(select(actions).where(actions.c.number_id == known.pk).order_by(actions.c.id.desc()))
     return [{"at": row.at, "author": row.author, "verb": row.verb, "comment": row.comment} for row in rows]

@@ -1,4 +1,4 @@
-"""Numbers that are meant to lapse."""
+"""Numbers that are meant to expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that decides on who is told: incidents, silences, numbers that are meant to lapse."""
+"""All that decides on who is told: incidents, silences, numbers that are meant to expire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a database wants once a day, at hours of its own: to be backed up, and that the past is let go by age.
+"""What a database wants once a day, at hours of its own: to be backed up, and that the past is deleted after its retention.
 
 Where both are due the backup comes first: it has what is let go then. ``backups`` has the calendar of the one; of the
 other a calendar of the database says when it was last done: it was "begun" until it ended well: what a stop or a fault broke off
@@ -78,5 +78,5 @@ def _prune(
         done = retention.prune(store, limits, now, pause, is_thorough=was_broken_off)
     with store.transaction() as tx:
         set_fired(tx, _PRUNING, now)
-    log.info("let go by age: %s", done)
-    return [Done(f"let go by age: {done}")] if any(done.rows().values()) else []
+    log.info("deleted after its retention: %s", done)
+    return [Done(f"deleted after its retention: {done}")] if any(done.rows().values()) else []

@@ -148,7 +148,7 @@ def _save_present(store: Store, kept: Path) -> None:
     try:
         save(store, kept)
     except StoreError as error:
-        msg = f"what the database holds now cannot be kept, so it stays: {error}; to put the backup back all the same, "
+        msg = f"what the database holds now cannot be kept, so it stays: {error}; to put the backup back anyway, "
         msg += "make a new database, name it in database.url, and restore into that"
         raise StoreError(msg) from None
 

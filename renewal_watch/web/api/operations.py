@@ -17,7 +17,7 @@ def operations(environments: Sequence[str]) -> list[Operation]:
         Operation(
             path=f"{PREFIX}/status",
             name="status",
-            about="How the watch does, without the numbers.",
+            about="How the service does, without the numbers.",
             schema="Status",
             example={
                 "environments": [EXAMPLES["Environment"]],
@@ -97,7 +97,7 @@ def operations(environments: Sequence[str]) -> list[Operation]:
         Operation(
             path=f"{PREFIX}/health",
             name="health",
-            about="Whether the watch can be relied on, each reason in a sentence. See /readyz for an answer by status.",
+            about="Whether the service can be relied on, each reason in a sentence. See /readyz for an answer by status.",
             schema="Health",
             example={
                 "status": "ok",

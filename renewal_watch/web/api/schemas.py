@@ -40,7 +40,7 @@ SCHEMAS: dict[str, Schema] = {
         "Messages on their way", {"pending": COUNT, "failed": COUNT, "oldest_pending_at": or_null(INSTANT)}
     ),
     "Status": object_of(
-        "How the watch does",
+        "How the service does",
         {
             "environments": list_of(ref("Environment")),
             "outbox": ref("Outbox"),
@@ -190,7 +190,7 @@ SCHEMAS: dict[str, Schema] = {
         "One thing that was looked at", {"name": TEXT, "ok": FLAG, "reason": TEXT}, {"environment": TEXT}
     ),
     "Health": object_of(
-        "Whether the watch can be relied on",
+        "Whether the service can be relied on",
         {"status": {"type": "string", "enum": ["ok", "failing"]}, "checks": list_of(ref("Check"))},
     ),
     "Document": {"type": "object", "description": "This document", "required": ["openapi", "info", "paths"]},

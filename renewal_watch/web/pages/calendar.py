@@ -64,7 +64,7 @@ class CalendarPage:
     days: Sequence[Day]
     weeks: Sequence[Sequence[Day | None]]
     overdue: int
-    passed: int  # whose day has passed and that are not overdue: meant to lapse, or no list since shows them
+    passed: int  # whose day has passed and that are not overdue: meant to expire, or no list since shows them
     undated: int
     later: int
     totals: Sequence[tuple[str, int, int, int, list[str]]]  # span, numbers, of them ending, again, costs

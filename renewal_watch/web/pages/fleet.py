@@ -25,7 +25,7 @@ SHOWS = {  # what a person asks for, as the query says it
     "": "in the list",
     "overdue": "overdue",
     "missing": "missing",
-    "lapsing": "meant to lapse",
+    "lapsing": "meant to expire",
     "sandbox": "sandbox",
     "all": "all ever seen",
 }

@@ -24,7 +24,7 @@ STRIP = 60  # polls of an environment on the health page
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPage:
-    """How the watch does."""
+    """How the service does."""
 
     checks: Sequence[Any]
     environments: Sequence[Mapping[str, Any]]

@@ -19,7 +19,7 @@ STATES = {  # of an alert's delivery: the mark beside the word, so that colour i
     "sent": ("ok", "Sent"),
     "failed": ("bad", "Failed"),
     "sending": ("busy", "Being sent"),
-    "held": ("wait", "Held back"),
+    "held": ("wait", "Queued"),
     "retrying": ("mind", "Trying again"),
     "waiting": ("wait", "Waiting"),
 }
