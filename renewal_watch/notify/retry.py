@@ -21,6 +21,18 @@ def next_attempt(attempts: int, now: datetime, chance: float) -> datetime:
     return now + spread
 
 
+def again_at(
+    attempts: int, give_up_at: datetime, now: datetime, chance: float, wait: timedelta = timedelta(0)
+) -> datetime | None:
+    """When a delivery that failed is tried again, None where it is given up.
+
+    ``wait`` is how long the receiver asked to be left alone; no longer than the longest back-off is waited.
+    """
+    if now >= give_up_at:
+        return None
+    return max(now + min(wait, BACKOFF_LONGEST), next_attempt(attempts, now, chance))
+
+
 def jitter(longest: timedelta) -> timedelta:
     """A random part of ``longest``: polls of many installations must not meet at the full hour."""
     return longest * random.random()  # noqa: S311 (no secret hangs on it)

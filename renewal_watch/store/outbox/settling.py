@@ -99,21 +99,11 @@ def settle_failed(
     chance: float,
     wait: timedelta = timedelta(0),
 ) -> bool:
-    """Keep for another attempt, or give up after ``GIVE_UP_AFTER``; tell the other channels when it lasts.
-
-    ``wait`` is how long the receiver asked to be left alone; no longer than the longest back-off is waited.
-    """
-    give_up_at = tx.connection.execute(
-        select(deliveries.c.give_up_at).where(deliveries.c.id == delivery.pk)
-    ).scalar_one()
-    is_over = now >= give_up_at
-    values: dict[str, Any] = {"last_error": error}
-    if is_over:
-        values["state"] = "failed"
-    else:
-        asked = now + min(wait, retry.BACKOFF_LONGEST)
-        values["next_attempt_at"] = max(asked, retry.next_attempt(delivery.attempts, now, chance))
-    if not _settle(tx, delivery, **values):
+    """Keep for another attempt, or give up: ``retry.again_at`` says which. Tell the other channels when it lasts."""
+    limit = select(deliveries.c.give_up_at).where(deliveries.c.id == delivery.pk)
+    again_at = retry.again_at(delivery.attempts, tx.connection.execute(limit).scalar_one(), now, chance, wait)
+    fate: dict[str, Any] = {"state": "failed"} if again_at is None else {"next_attempt_at": again_at}
+    if not _settle(tx, delivery, last_error=error, **fate):
         return False
     name = delivery.channel
     row = tx.connection.execute(select(channels).where(channels.c.name == name)).one_or_none()
@@ -126,7 +116,7 @@ def settle_failed(
         facts: Facts = service_facts.ChannelFailing(name, since, now, waiting, error)
         _tell_of_channel(tx, name, "channel.failing", Severity.critical, facts, routing, now)
         told_at = now
-    if is_over:
+    if again_at is None:
         failed = tx.connection.execute(
             select(func.count()).where(deliveries.c.channel == name, deliveries.c.state == "failed")
         ).scalar_one()
