@@ -14,7 +14,8 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.model import renewal_day
 from renewal_watch.model.policy import Record
 from renewal_watch.settings.whole import Settings
-from renewal_watch.web.api.shapes import LONGEST_TEXT, Operation, Parameter, Schema
+from renewal_watch.web.api.schemas import Schema
+from renewal_watch.web.api.shapes import LONGEST_TEXT, Operation, Parameter
 
 Values = Mapping[str, Any]
 _INTEGER = re.compile(r"-?[0-9]{1,18}")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from renewal_watch import __version__
 from renewal_watch.web.api.examples import EXAMPLES
 from renewal_watch.web.api.operations import operations
-from renewal_watch.web.api.schemas import SCHEMAS
-from renewal_watch.web.api.shapes import PROBLEM, TEXT, Operation, Schema, ref
+from renewal_watch.web.api.schemas import Schema, schemas
+from renewal_watch.web.api.shapes import PROBLEM, Operation
 
 
 def document(environments: Sequence[str], *, needs_login: bool) -> dict[str, Any]:
     """The OpenAPI 3.1 document of every operation."""
+    made = schemas()
     told: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -26,8 +27,10 @@ def document(environments: Sequence[str], *, needs_login: bool) -> dict[str, Any
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "paths": {one.path: {"get": _described(one, needs_login=needs_login)} for one in operations(environments)},
-        "components": {"schemas": SCHEMAS, "responses": _RESPONSES},
+        "paths": {
+            one.path: {"get": _described(one, made, needs_login=needs_login)} for one in operations(environments)
+        },
+        "components": {"schemas": made, "responses": _RESPONSES},
     }
     if needs_login:
         told["components"]["securitySchemes"] = {
@@ -37,8 +40,12 @@ def document(environments: Sequence[str], *, needs_login: bool) -> dict[str, Any
     return told
 
 
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
 def _problem_response(about: str) -> Schema:
-    return {"description": about, "content": {PROBLEM: {"schema": ref("Problem")}}}
+    return {"description": about, "content": {PROBLEM: {"schema": _ref("Problem")}}}
 
 
 _RESPONSES = {
@@ -46,17 +53,17 @@ _RESPONSES = {
     "LoginNeeded": _problem_response("The password of the pages is needed"),
     "NotFound": _problem_response("There is no such number"),
     "WrongMethod": _problem_response("It can only be read")
-    | {"headers": {"Allow": {"description": "The methods that it takes", "schema": TEXT}}},
+    | {"headers": {"Allow": {"description": "The methods that it takes", "schema": {"type": "string"}}}},
     "Unavailable": _problem_response("The database cannot be read now"),
 }
 
 
-def _described(one: Operation, *, needs_login: bool) -> dict[str, Any]:
+def _described(one: Operation, made: Mapping[str, Schema], *, needs_login: bool) -> dict[str, Any]:
     names = re.findall(r"{(\w+)}", one.path)
     responses = {
         "200": {
-            "description": SCHEMAS[one.schema]["description"],
-            "content": {"application/json": {"schema": ref(one.schema), "example": one.example}},
+            "description": made[one.schema]["description"],
+            "content": {"application/json": {"schema": _ref(one.schema), "example": one.example}},
         },
         "400": {"$ref": "#/components/responses/BadParameter"},
         **({"401": {"$ref": "#/components/responses/LoginNeeded"}} if needs_login else {}),

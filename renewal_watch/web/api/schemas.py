@@ -1,197 +1,242 @@
-"""What the answers are made of."""
+"""What the answers are made of: msgspec makes their schemas of these types. Every field is there unless it may be unset."""
 
 from __future__ import annotations
 
-from renewal_watch.web.api.shapes import (
-    COUNT,
-    CURRENCY,
-    DAY,
-    FLAG,
-    INSTANT,
-    MONEY,
-    MONTH,
-    TEXT,
-    Schema,
-    list_of,
-    object_of,
-    or_null,
-    ref,
-)
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 
-SCHEMAS: dict[str, Schema] = {
-    "Problem": object_of(
-        "RFC 9457: what is wrong with the request, or with the server",
-        {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT},
-        {"parameter": {**TEXT, "description": "The parameter that is refused"}},
-    ),
-    "Environment": object_of(
-        "One token's list, and how reading it goes",
-        {
-            "name": TEXT,
-            "last_poll_at": or_null(INSTANT),
-            "last_success_at": or_null(INSTANT),
-            "last_error": or_null(TEXT),
-            "stale": {**FLAG, "description": "The list is too old to be relied on"},
-            "numbers": COUNT,
-            "flaws": {**list_of(TEXT), "description": "What of the last list cannot be read or believed"},
-        },
-    ),
-    "Outbox": object_of(
-        "Messages on their way", {"pending": COUNT, "failed": COUNT, "oldest_pending_at": or_null(INSTANT)}
-    ),
-    "Status": object_of(
-        "How the service does",
-        {
-            "environments": list_of(ref("Environment")),
-            "outbox": ref("Outbox"),
-            "counts": {
-                "type": "object",
-                "description": "Numbers that need somebody: overdue, missing, and each status but active",
-                "additionalProperties": COUNT,
-            },
-        },
-    ),
-    "Number": object_of(
-        "One number as it stands now",
-        {
-            "environment": TEXT,
-            "id": TEXT,
-            "number": or_null(TEXT),
-            "status": or_null(TEXT),
-            "days_left": {"type": ["integer", "null"], "description": "Negative when overdue"},
-            "renews_on": or_null(DAY),
-            "auto_renewal": or_null(FLAG),
-            "monthly_renewal_cost": or_null(MONEY),
-            "cost": or_null({**MONEY, "description": "The monthly cost, else the current price"}),
-            "currency": or_null(CURRENCY),
-            "missing_since": or_null(INSTANT),
-            "is_sandbox": FLAG,
-            "disagreement": or_null({**TEXT, "description": "Where countdown and renewal day differ"}),
-            "country": or_null(TEXT),
-            "type": or_null(TEXT),
-            "capabilities": list_of(TEXT),
-            "lapsing": {**FLAG, "description": "It is meant to go"},
-            "owner": {**TEXT, "description": "Of the inventory"},
-            "labels": list_of(TEXT),
-            "note": TEXT,
-        },
-    ),
-    "Numbers": object_of(
-        "One page",
-        {
-            "numbers": list_of(ref("Number")),
-            "total": {**COUNT, "description": "How many fit; with is_more, more than that"},
-            "is_more": FLAG,
-            "page": COUNT,
-            "per_page": COUNT,
-        },
-    ),
-    "Change": object_of(
-        "Something that differs between two lists",
-        {
-            "seen_at": INSTANT,
-            "not_yet_at": or_null({**INSTANT, "description": "The last good poll that did not have it"}),
-            "what": {"type": "string", "enum": ["listed", "changed", "unlisted", "listed again"]},
-            "fields": {
-                "type": "object",
-                "description": "By field: before and now, as the provider sent them",
-                "additionalProperties": {"type": "object"},
-            },
-            "entry": {"type": ["object", "null"], "description": "The number as it was listed from then on"},
-        },
-    ),
-    "History": object_of("Every change of one number, the oldest first", {"changes": list_of(ref("Change"))}),
-    "Delivery": object_of(
-        "One message's fate on one channel",
-        {
-            "channel": TEXT,
-            "state": {"type": "string", "enum": ["pending", "sent", "failed"]},
-            "message_id": TEXT,
-            "attempts": COUNT,
-            "last_error": or_null(TEXT),
-            "sent_at": or_null(INSTANT),
-            "next_attempt_at": or_null(INSTANT),
-            "leased_until": or_null(INSTANT),
-            "held_until": or_null(INSTANT),
-            "held_why": or_null(TEXT),
-        },
-    ),
-    "Alert": object_of(
-        "Something worth telling",
-        {
-            "id": COUNT,
-            "key": TEXT,
-            "kind": TEXT,
-            "severity": {"type": "string", "enum": ["info", "warning", "critical"]},
-            "environment": TEXT,
-            "number_id": or_null(TEXT),
-            "number": or_null(TEXT),
-            "text": TEXT,
-            "hidden": or_null({**TEXT, "description": "Why nobody was told"}),
-            "created_at": INSTANT,
-            "deliveries": list_of(ref("Delivery")),
-        },
-    ),
-    "Alerts": object_of(
-        "Newest first",
-        {
-            "alerts": list_of(ref("Alert")),
-            "next_before": {"type": ["integer", "null"], "description": "before of the next page; null at the end"},
-        },
-    ),
-    "Day": object_of(
-        "What renews or ends on a day in one environment and currency",
-        {
-            "on": DAY,
-            "environment": TEXT,
-            "currency": or_null(CURRENCY),
-            "numbers": COUNT,
-            "amount": MONEY,
-            "unpriced": COUNT,
-            "without_auto_renewal": COUNT,
-            "lapsing": COUNT,
-        },
-    ),
-    "Calendar": object_of("From what is overdue on", {"today": DAY, "days": list_of(ref("Day")), "undated": COUNT}),
-    "Sum": object_of("Renewals together", {"numbers": COUNT, "amount": MONEY, "unpriced": COUNT}),
-    "Month": object_of(
-        "One month of one environment and currency. Null is what is not known",
-        {
-            "month": MONTH,
-            "environment": TEXT,
-            "currency": or_null(CURRENCY),
-            "numbers": or_null(COUNT),
-            "amount": or_null(MONEY),
-            "renewed": {"oneOf": [ref("Sum"), {"type": "null"}]},
-            "ahead": ref("Sum"),
-            "overdue": COUNT,
-            "if_renewed": ref("Sum"),
-            "month_before": or_null(MONEY),
-            "change": or_null(MONEY),
-            "change_percent": or_null(MONEY),
-        },
-    ),
-    "Seen": object_of(
-        "How far the history goes", {"name": TEXT, "seen_since": or_null(INSTANT), "seen_until": or_null(INSTANT)}
-    ),
-    "Forecast": object_of(
-        "What renewals cost by month, last month first",
-        {
-            "as_of": INSTANT,
-            "timezone": TEXT,
-            "last_month": MONTH,
-            "environments": list_of(ref("Seen")),
-            "months": list_of(ref("Month")),
-            "undated": COUNT,
-            "lapsing": COUNT,
-        },
-    ),
-    "Check": object_of(
-        "One thing that was looked at", {"name": TEXT, "ok": FLAG, "reason": TEXT}, {"environment": TEXT}
-    ),
-    "Health": object_of(
-        "Whether the service can be relied on",
-        {"status": {"type": "string", "enum": ["ok", "failing"]}, "checks": list_of(ref("Check"))},
-    ),
-    "Document": {"type": "object", "description": "This document", "required": ["openapi", "info", "paths"]},
-}
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Schema = dict[str, Any]
+
+Count = Annotated[int, Meta(ge=0)]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339, UTC")]
+Money = Annotated[
+    str, Meta(pattern=r"^-?[0-9]+(\.[0-9]+)?$", description="An exact decimal; its currency stands beside it")
+]
+MonthName = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}$")]
+Currency = Annotated[str, Meta(description="As the provider states it")]
+
+
+class Problem(Struct):
+    """RFC 9457: what is wrong with the request, or with the server"""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    parameter: Annotated[str | UnsetType, Meta(description="The parameter that is refused")] = UNSET
+
+
+class Environment(Struct):
+    """One token's list, and how reading it goes"""
+
+    name: str
+    last_poll_at: Instant | None
+    last_success_at: Instant | None
+    last_error: str | None
+    stale: Annotated[bool, Meta(description="The list is too old to be relied on")]
+    numbers: Count
+    flaws: Annotated[list[str], Meta(description="What of the last list cannot be read or believed")]
+
+
+class Outbox(Struct):
+    """Messages on their way"""
+
+    pending: Count
+    failed: Count
+    oldest_pending_at: Instant | None
+
+
+class Status(Struct):
+    """How the service does"""
+
+    environments: list[Environment]
+    outbox: Outbox
+    counts: Annotated[
+        dict[str, Count], Meta(description="Numbers that need somebody: overdue, missing, and each status but active")
+    ]
+
+
+class Number(Struct):
+    """One number as it stands now"""
+
+    environment: str
+    id: str
+    number: str | None
+    status: str | None
+    days_left: Annotated[int | None, Meta(description="Negative when overdue")]
+    renews_on: date | None
+    auto_renewal: bool | None
+    monthly_renewal_cost: Money | None
+    cost: Annotated[Money | None, Meta(description="The monthly cost, else the current price")]
+    currency: Currency | None
+    missing_since: Instant | None
+    is_sandbox: bool
+    disagreement: Annotated[str | None, Meta(description="Where countdown and renewal day differ")]
+    country: str | None
+    type: str | None
+    capabilities: list[str]
+    lapsing: Annotated[bool, Meta(description="It is meant to expire")]
+    owner: Annotated[str, Meta(description="Of the inventory")]
+    labels: list[str]
+    note: str
+
+
+class Numbers(Struct):
+    """One page"""
+
+    numbers: list[Number]
+    total: Annotated[Count, Meta(description="How many fit; with is_more, more than that")]
+    is_more: bool
+    page: Count
+    per_page: Count
+
+
+class Change(Struct):
+    """Something that differs between two lists"""
+
+    seen_at: Instant
+    not_yet_at: Annotated[Instant | None, Meta(description="The last good poll that did not have it")]
+    what: Literal["listed", "changed", "unlisted", "listed again"]
+    fields: Annotated[
+        dict[str, dict[str, Any]], Meta(description="By field: before and now, as the provider sent them")
+    ]
+    entry: Annotated[dict[str, Any] | None, Meta(description="The number as it was listed from then on")]
+
+
+class History(Struct):
+    """Every change of one number, the oldest first"""
+
+    changes: list[Change]
+
+
+class Delivery(Struct):
+    """One message's fate on one channel"""
+
+    channel: str
+    state: Literal["pending", "sent", "failed"]
+    message_id: str
+    attempts: Count
+    last_error: str | None
+    sent_at: Instant | None
+    next_attempt_at: Instant | None
+    leased_until: Instant | None
+    held_until: Instant | None
+    held_why: str | None
+
+
+class Alert(Struct):
+    """Something worth telling"""
+
+    id: Count
+    key: str
+    kind: str
+    severity: Literal["info", "warning", "critical"]
+    environment: str
+    number_id: str | None
+    number: str | None
+    text: str
+    hidden: Annotated[str | None, Meta(description="Why nobody was notified")]
+    created_at: Instant
+    deliveries: list[Delivery]
+
+
+class Alerts(Struct):
+    """Newest first"""
+
+    alerts: list[Alert]
+    next_before: Annotated[int | None, Meta(description="before of the next page; null at the end")]
+
+
+class Day(Struct):
+    """What renews or ends on a day in one environment and currency"""
+
+    on: date
+    environment: str
+    currency: Currency | None
+    numbers: Count
+    amount: Money
+    unpriced: Count
+    without_auto_renewal: Count
+    lapsing: Count
+
+
+class Calendar(Struct):
+    """From what is overdue on"""
+
+    today: date
+    days: list[Day]
+    undated: Count
+
+
+class Sum(Struct):
+    """Renewals together"""
+
+    numbers: Count
+    amount: Money
+    unpriced: Count
+
+
+class Month(Struct):
+    """One month of one environment and currency. Null is what is not known"""
+
+    month: MonthName
+    environment: str
+    currency: Currency | None
+    numbers: Count | None
+    amount: Money | None
+    renewed: Sum | None
+    ahead: Sum
+    overdue: Count
+    if_renewed: Sum
+    month_before: Money | None
+    change: Money | None
+    change_percent: Money | None
+
+
+class Seen(Struct):
+    """How far the history goes"""
+
+    name: str
+    seen_since: Instant | None
+    seen_until: Instant | None
+
+
+class Forecast(Struct):
+    """What renewals cost by month, last month first"""
+
+    as_of: Instant
+    timezone: str
+    last_month: MonthName
+    environments: list[Seen]
+    months: list[Month]
+    undated: Count
+    lapsing: Count
+
+
+class Check(Struct):
+    """One thing that was looked at"""
+
+    name: str
+    ok: bool
+    reason: str
+    environment: str | UnsetType = UNSET
+
+
+class Health(Struct):
+    """Whether the service can be relied on"""
+
+    status: Literal["ok", "failing"]
+    checks: list[Check]
+
+
+ANSWERS = (Problem, Status, Numbers, History, Alerts, Calendar, Forecast, Health)
+
+
+def schemas() -> dict[str, Schema]:
+    """By name, the schema of every type that an answer is made of."""
+    _, found = msgspec.json.schema_components(ANSWERS, ref_template="#/components/schemas/{name}")
+    document = {"type": "object", "description": "This document", "required": ["openapi", "info", "paths"]}
+    return {**found, "Document": document}

@@ -1,4 +1,4 @@
-"""The parts that the OpenAPI document is made of."""
+"""Operations and their parameters, as the OpenAPI document describes them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from renewal_watch.web.api.schemas import Schema
+
 PREFIX = "/api/v1"
 LONGEST_TEXT = 200  # characters of a parameter
 PROBLEM = "application/problem+json"
-Schema = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,45 +38,6 @@ class Operation:
     def route(self) -> str:
         """The path as the router takes it; an id may hold anything."""
         return self.path.replace("{id}", "{id:path}")
-
-
-def object_of(about: str, required: Schema, optional: Schema | None = None) -> Schema:
-    """The schema of an object; every property is there unless it says otherwise."""
-    return {
-        "type": "object",
-        "description": about,
-        "properties": {**required, **(optional or {})},
-        "required": list(required),
-    }
-
-
-def or_null(schema: Schema) -> Schema:
-    """The same, or null."""
-    return {**schema, "type": [schema["type"], "null"]}
-
-
-def list_of(item: Schema) -> Schema:
-    """The schema of a list."""
-    return {"type": "array", "items": item}
-
-
-def ref(name: str) -> Schema:
-    """A reference to a schema by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-TEXT = {"type": "string"}
-FLAG = {"type": "boolean"}
-COUNT = {"type": "integer", "minimum": 0}
-INSTANT = {"type": "string", "format": "date-time", "description": "RFC 3339, UTC"}
-DAY = {"type": "string", "format": "date"}
-MONEY = {
-    "type": "string",
-    "pattern": r"^-?[0-9]+(\.[0-9]+)?$",
-    "description": "An exact decimal; its currency stands beside it",
-}
-MONTH = {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}$"}
-CURRENCY = {**TEXT, "description": "As the provider states it"}
 
 
 def text_parameter(name: str, about: str, example: str | None = None) -> Parameter:
