@@ -45,33 +45,14 @@ def build(cls: type[S], table: dict[str, Any], path: str, faults: list[str]) -> 
     given: dict[str, Any] = {}
     before = len(faults)
     for key, value in table.items():
-        place = f"{path}{key}"
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
-            faults.append(f"{place}: unknown key; {hint}")
+        if key in fields:
+            given[key] = _value(cls, fields[key].type, key, value, path, faults)
             continue
-        inner, is_repeated = section_of(fields[key].type) or (None, False)
-        if inner is not None and is_repeated:
-            if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-                faults.append(f"{place}: write it as [[{key}]]")
-                continue
-            labels = [one["name"] if isinstance(one.get("name"), str) else str(i + 1) for i, one in enumerate(value)]
-            built = [build(inner, one, f"{key}.{label}.", faults) for one, label in zip(value, labels, strict=True)]
-            if not value and key == "environments" and "environments_dir" not in table:
-                faults.append("environments: at least one [[environments]] is needed, or environments_dir")
-            given[key] = tuple(one for one in built if one is not None)
-        elif inner is not None:
-            if not isinstance(value, dict):
-                form = f"{key} = {{ … }}" if cls is Rule else f"[{key}]"
-                faults.append(f"{place}: write it as {form}")
-                continue
-            given[key] = build(inner, value, f"{place}.", faults)
-        else:
-            try:
-                given[key] = msgspec.convert(value, fields[key].type)
-            except msgspec.ValidationError as error:
-                faults.append(f"{place}: {_plain_fault(str(error), fields[key].type)}")
+        near = difflib.get_close_matches(key, fields, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
+        faults.append(f"{path}{key}: unknown key; {hint}")
+    if table.get("environments") == [] and "environments_dir" not in table:
+        faults.append("environments: at least one [[environments]] is needed, or environments_dir")
     missing = [name for name, field in fields.items() if field.required and name not in table]
     faults.extend(f"{path}{name}: is missing" for name in missing)
     if len(faults) > before:
@@ -81,6 +62,29 @@ def build(cls: type[S], table: dict[str, Any], path: str, faults: list[str]) -> 
     except ValueError as error:  # keys that are right one by one
         faults.append(f"{path.rstrip('.')}: {error}")
         return None
+
+
+def _value(cls: type[msgspec.Struct], kind: Any, key: str, value: Any, path: str, faults: list[str]) -> Any:
+    """What a key holds; what is wrong with it is added to ``faults``."""
+    inner, is_repeated = section_of(kind) or (None, False)
+    if inner is None:
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            faults.append(f"{path}{key}: {_plain_fault(str(error), kind)}")
+            return None
+    if not is_repeated:
+        if isinstance(value, dict):
+            return build(inner, value, f"{path}{key}.", faults)
+        form = f"{key} = {{ … }}" if cls is Rule else f"[{key}]"
+        faults.append(f"{path}{key}: write it as {form}")
+        return None
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        faults.append(f"{path}{key}: write it as [[{key}]]")
+        return None
+    labels = [one["name"] if isinstance(one.get("name"), str) else str(i + 1) for i, one in enumerate(value)]
+    built = [build(inner, one, f"{key}.{label}.", faults) for one, label in zip(value, labels, strict=True)]
+    return tuple(one for one in built if one is not None)
 
 
 def _choices(kind: Any) -> list[str]:

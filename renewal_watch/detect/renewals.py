@@ -34,44 +34,42 @@ def judge_renewal(
     left, on = turn.left(number, known), known.renews_on
     if left is None or on is None:
         return _judge_flag(turn, number, known)
-    cycle = known.cycle
-    if cycle is not None and not is_blind and abs(on - cycle.renews_on) > WOBBLE_DAYS:
-        is_renewed = (
-            on - cycle.renews_on >= RENEWED_DAYS and left > 0 and not _is_corrected(turn, number, known, before)
-        )
-        if is_renewed and known.lapse is None:
-            turn.tell(
-                "renewal.renewed",
-                Severity.info,
-                _key(known, on, cycle.course),
-                renewal_facts.Renewed(Number.of(number), turn.at, Number.of(before), left, on),
-                number,
-                left,
-            )
-        elif on > cycle.renews_on and known.lapse is None and _is_far(turn, number, left):
-            turn.tell(
-                "renewal.postponed",
-                Severity.info,
-                _key(known, on, cycle.course),
-                renewal_facts.Postponed(Number.of(number), turn.at, left, on, cycle.renews_on),
-                number,
-                left,
-            )
-        else:  # what is open goes on under the other day
-            turn.end(known.provider_id, "renewal")
-        cycle = None
-        known = known._replace(cycle=None)
+    if known.cycle is not None and not is_blind and abs(on - known.cycle.renews_on) > WOBBLE_DAYS:
+        known = _end_cycle(turn, number, known, before, known.cycle, left, on)
     is_back = was_on is not None and on < was_on - WOBBLE_DAYS
     course = int(turn.now.timestamp()) if is_back else 0
     known = _judge_lapse(turn, number, known, before, left, on, course)
-    cycle = cycle or Cycle(on, course=course)
+    cycle = known.cycle or Cycle(on, course=course)
     if left < 0:
         return _judge_overdue(turn, number, known, cycle, left, on, is_blind=is_blind)
+    return _judge_ahead(turn, number, known, cycle, left, on, said_by)
+
+
+def _end_cycle(
+    turn: Turn, number: PhoneNumber, known: Known, before: PhoneNumber, cycle: Cycle, left: int, on: int
+) -> Known:
+    """Another renewal day is believed: the number renewed, or renews later than was said, or goes on under the other day."""
+    moved = on - cycle.renews_on
+    is_renewed = moved >= RENEWED_DAYS and left > 0 and not _is_corrected(turn, number, known, before)
+    key = _key(known, on, cycle.course)
+    if is_renewed and known.lapse is None:
+        facts = renewal_facts.Renewed(Number.of(number), turn.at, Number.of(before), left, on)
+        turn.tell("renewal.renewed", Severity.info, key, facts, number, left)
+    elif moved > 0 and known.lapse is None and _is_far(turn, number, left):
+        later = renewal_facts.Postponed(Number.of(number), turn.at, left, on, cycle.renews_on)
+        turn.tell("renewal.postponed", Severity.info, key, later, number, left)
+    else:  # what is open goes on under the other day
+        turn.end(known.provider_id, "renewal")
+    return known._replace(cycle=None)
+
+
+def _judge_ahead(
+    turn: Turn, number: PhoneNumber, known: Known, cycle: Cycle, left: int, on: int, said_by: str | None
+) -> Known:
+    """The day is ahead, or today: a threshold that is reached is told once, and so is the provider's flag."""
     auto = bool(number.auto_renewal)
-    reached = tightest(left, turn.thresholds(number, auto_renewal=auto))
+    reached = 0 if left == 0 else tightest(left, turn.thresholds(number, auto_renewal=auto))
     flag = bool(number.is_due_for_monthly_renewal) and not cycle.told_due_flag
-    if left == 0:
-        reached = 0
     is_tighter = reached is not None and (cycle.told_threshold is None or reached < cycle.told_threshold)
     if not is_tighter and not flag:
         return known
@@ -80,19 +78,11 @@ def judge_renewal(
     severity = Severity.info if auto else urgent
     note = turn.note_on(number, known)
     if left == 0 or flag:
-        turn.tell(
-            "renewal.due", severity, key, renewal_facts.Due(Number.of(number), turn.at, left, on, note), number, left
-        )
+        due = renewal_facts.Due(Number.of(number), turn.at, left, on, note)
+        turn.tell("renewal.due", severity, key, due, number, left)
     else:
-        turn.tell(
-            "renewal.upcoming",
-            severity,
-            key,
-            renewal_facts.Upcoming(Number.of(number), turn.at, left, on, note),
-            number,
-            left,
-            said_by=said_by,
-        )
+        upcoming = renewal_facts.Upcoming(Number.of(number), turn.at, left, on, note)
+        turn.tell("renewal.upcoming", severity, key, upcoming, number, left, said_by=said_by)
     return known._replace(
         cycle=cycle._replace(
             told_threshold=reached if is_tighter else cycle.told_threshold,

@@ -35,17 +35,8 @@ def incident_of(
     if not is_kept(alert, old, hidden, routing):
         return None
     is_new = alert.nature in ("new", "repeat") or old is None
-    bad = rank(alert) if is_new or old is None else max(rank(alert), old.rank)
-    if old is None:
-        old = Incident(
-            id=fresh_id,
-            name=alert.key,
-            alert_id=alert_id,
-            kind=alert.kind,
-            severity=alert.severity,
-            rank=bad,
-            opened_at=now,
-        )
+    old = old or _opened(alert_id, alert, fresh_id, now)
+    bad = rank(alert) if is_new else max(rank(alert), old.rank)
     is_worse = bad > old.rank
     ack = old.ack
     if ack is not None and is_new and not (hidden and is_known(alert, ack)):
@@ -64,6 +55,19 @@ def incident_of(
         ack=ack,
         urgent_at=_urgent_since(alert, old, hidden, now, is_worse=is_worse or ack is not old.ack),
         escalated_at=old.escalated_at if is_urgent and not is_worse else None,
+    )
+
+
+def _opened(alert_id: int, alert: Alert, fresh_id: int, now: datetime) -> Incident:
+    """A new incident: it is called by the alert that opens it."""
+    return Incident(
+        id=fresh_id,
+        name=alert.key,
+        alert_id=alert_id,
+        kind=alert.kind,
+        severity=alert.severity,
+        rank=rank(alert),
+        opened_at=now,
     )
 
 

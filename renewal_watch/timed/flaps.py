@@ -13,6 +13,7 @@ from renewal_watch.model.selectors import Effective
 from renewal_watch.notify import flaps, suppression
 from renewal_watch.notify import incidents as notify_incidents
 from renewal_watch.notify.routing import Routing
+from renewal_watch.notify.suppression import Situation
 from renewal_watch.store.incidents.incidents import flaps_of, keep_flaps, keep_incidents
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.outbox.alerts import record_alerts, told_of_alert
@@ -34,40 +35,52 @@ def settle_flaps(tx: Transaction, way: Routing, policies: Mapping[str, Policy], 
     alerts = []
     kept: dict[Key, Incident | None] = {}
     for key, flap in settled.items():
-        if flap.since is None or (key.environment and key.environment not in policies):
-            continue
-        place = key._replace(topic="renewal") if key.topic == "auto_renewal" else key
-        incident = known.incidents.get(place)
-        state = None if incident is None else as_found(tx, incident.alert_id)
-        severity = Severity.info if incident is None else incident.severity
-        if incident is not None and incident.suppressor != Suppressor.of("flapping"):
-            incident = None  # told by itself
-        number = number_of(tx, key)
-        one = way.seen(key.environment, number)
-        said = way.said(one)
-        hidden = suppression.suppressed("flapping.ended", one, said, known, mark=way.mark)
-        if incident is not None and hidden is not None:
-            kept[place] = notify_incidents.hide(incident, hidden)
-        who = named(number) or key.environment or key.topic
-        what = key.topic.replace("_", "-")
-        facts = around.Settled(who, key.environment if number else "", what, flaps.settles_after(way), state)
-        alerts.append(
-            Alert(
-                key=f"{'/'.join(filter(None, (key.environment, 'flapping.ended', key.number_id)))}/{now.isoformat()} {what}",
-                kind="flapping.ended",
-                severity=severity,
-                environment=key.environment,
-                facts=facts,
-                number_id=key.number_id or None,
-                number=named(number),
-                topic=place.topic if incident and not hidden else "",
-                channels=_who_learns(tx, way, said, key, flap.since, incident, severity),
-                nature="release" if incident and not hidden else "new",
-                about=number,
-            )
-        )
+        if flap.since is not None and (not key.environment or key.environment in policies):
+            alerts.append(_settled(tx, way, known, key, flap.since, kept, now))
     keep_incidents(tx, kept, now)
     return record_alerts(tx, alerts, way, now)
+
+
+def _settled(
+    tx: Transaction,
+    way: Routing,
+    known: Situation,
+    key: Key,
+    since: datetime,
+    kept: dict[Key, Incident | None],
+    now: datetime,
+) -> Alert:
+    """That something has settled which went to and fro ``since``, with what holds; hidden or not, it is open no other way."""
+    place = key._replace(topic="renewal") if key.topic == "auto_renewal" else key
+    found = known.incidents.get(place)
+    incident = found if found and found.suppressor == Suppressor.of("flapping") else None  # else it is told by itself
+    severity = found.severity if found else Severity.info
+    number = number_of(tx, key)
+    said = way.said(way.seen(key.environment, number))
+    hidden = suppression.suppressed("flapping.ended", way.seen(key.environment, number), said, known, mark=way.mark)
+    if incident is not None and hidden is not None:
+        kept[place] = notify_incidents.hide(incident, hidden)
+    goes_on = incident is not None and hidden is None
+    what = key.topic.replace("_", "-")
+    return Alert(
+        key=f"{'/'.join(filter(None, (key.environment, 'flapping.ended', key.number_id)))}/{now.isoformat()} {what}",
+        kind="flapping.ended",
+        severity=severity,
+        environment=key.environment,
+        facts=around.Settled(
+            who=named(number) or key.environment or key.topic,
+            at=key.environment if number else "",
+            what=what,
+            within=flaps.settles_after(way),
+            now=as_found(tx, found.alert_id) if found else None,
+        ),
+        number_id=key.number_id or None,
+        number=named(number),
+        topic=place.topic if goes_on else "",
+        channels=_who_learns(tx, way, said, key, since, incident, severity),
+        nature="release" if goes_on else "new",
+        about=number,
+    )
 
 
 def _who_learns(
