@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, func, select
@@ -31,6 +31,7 @@ class Transaction:
         self.connection = connection
         self.is_postgresql = connection.dialect.name == "postgresql"
         self._is_simulated = is_simulated
+        self.environment_ids: dict[str, int] = {}
         self.known_ids: dict[tuple[str, str], int] = {}  # of numbers, by environment and provider id
 
     def clock(self, now: datetime) -> datetime:
@@ -55,39 +56,50 @@ class Transaction:
 
     def put(self, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]], clash: Clash = "fail") -> None:
         """Insert rows. ``clash`` says what becomes of one whose primary key, or other unique columns, are there."""
+        some = _some(rows)
+        if some is None:
+            return
         names = ", ".join(columns)
-        ending = {"fail": "", "keep": " ON CONFLICT DO NOTHING", "replace": _replacing(table, columns)}[clash]
+        ending = {"fail": "", "keep": " ON CONFLICT DO NOTHING"}.get(clash)
+        if ending is None:
+            ending = _replacing(table, columns)
         if not self.is_postgresql:
             places = ", ".join("?" * len(columns))
-            self.many(f"INSERT INTO {table.name} ({names}) VALUES ({places}){ending}", rows)  # noqa: S608 (own names)
+            self.many(f"INSERT INTO {table.name} ({names}) VALUES ({places}){ending}", some)  # noqa: S608 (own names)
         elif clash == "fail":
             with self._driver().copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
-                for row in rows:
+                for row in some:
                     copy.write_row(row)
         else:
             given = f"SELECT * FROM unnest({_arrays(table, columns)})"  # noqa: S608 (own names)
-            self._by_arrays(f"INSERT INTO {table.name} ({names}) {given}{ending}", rows)
+            self._by_arrays(f"INSERT INTO {table.name} ({names}) {given}{ending}", some)
 
     def change(self, table: Table, columns: Sequence[str], key: str, rows: Iterable[Sequence[Any]]) -> None:
         """Update rows: each the new values of ``columns``, then the value of ``key`` that says which row it is."""
+        some = _some(rows)
+        if some is None:
+            return
         if not self.is_postgresql:
             sets = ", ".join(f"{name} = ?" for name in columns)
-            self.many(f"UPDATE {table.name} SET {sets} WHERE {key} = ?", rows)  # noqa: S608 (own names)
+            self.many(f"UPDATE {table.name} SET {sets} WHERE {key} = ?", some)  # noqa: S608 (own names)
             return
         sets = ", ".join(f"{name} = given.{name}" for name in columns)
         names = ", ".join((*columns, key))
         given = f"unnest({_arrays(table, (*columns, key))}) AS given ({names})"
-        self._by_arrays(f"UPDATE {table.name} SET {sets} FROM {given} WHERE {table.name}.{key} = given.{key}", rows)  # noqa: S608
+        self._by_arrays(f"UPDATE {table.name} SET {sets} FROM {given} WHERE {table.name}.{key} = given.{key}", some)  # noqa: S608
 
     def drop(self, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Delete the rows with these values in ``columns``."""
+        some = _some(rows)
+        if some is None:
+            return
         if not self.is_postgresql:
             where = " AND ".join(f"{name} = ?" for name in columns)
-            self.many(f"DELETE FROM {table.name} WHERE {where}", rows)  # noqa: S608 (own names)
+            self.many(f"DELETE FROM {table.name} WHERE {where}", some)  # noqa: S608 (own names)
             return
         where = " AND ".join(f"{table.name}.{name} = given.{name}" for name in columns)
         given = f"unnest({_arrays(table, columns)}) AS given ({', '.join(columns)})"
-        self._by_arrays(f"DELETE FROM {table.name} USING {given} WHERE {where}", rows)  # noqa: S608 (own names)
+        self._by_arrays(f"DELETE FROM {table.name} USING {given} WHERE {where}", some)  # noqa: S608 (own names)
 
     def new_ids(self, table: Table, count: int) -> Sequence[int]:
         """Ids that no row of the table has, ascending. On PostgreSQL others may take ids between them meanwhile."""
@@ -128,6 +140,13 @@ def _python_type(table: Table, name: str) -> type:
     kind = table.c[name].type
     found: type = getattr(kind, "impl", kind).python_type
     return found
+
+
+def _some(rows: Iterable[Sequence[Any]]) -> Iterable[Sequence[Any]] | None:
+    """The same rows, None for none: a statement without rows is a way to the server for nothing."""
+    left = iter(rows)
+    first = next(left, None)
+    return None if first is None else chain((first,), left)
 
 
 def _replacing(table: Table, columns: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.secrets import has_secret
 from renewal_watch.settings.sections import Account
 from renewal_watch.settings.values import duration
-from renewal_watch.store.environments import environment_state
+from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.incidents.account import (
     drop_readings,
     keep_reading,
@@ -110,7 +110,7 @@ def run_once(
     names = wanted(settings, environment)
     turn = f"environment {environment.name}"
     with store.transaction(turn) as tx:
-        environment_id = environment_state(tx, environment.name)[0]
+        environment_id = id_of_environment(tx, environment.name)
         drop_readings(tx, environment.name, names, clock())
         before = readings_of(tx, environment_id)
     now = clock()
@@ -153,7 +153,7 @@ def learn_users(
     """
     turn = f"environment {environment.name}"
     with store.transaction(turn) as tx:
-        environment_id = environment_state(tx, environment.name)[0]
+        environment_id = id_of_environment(tx, environment.name)
         before = readings_of(tx, environment_id, "agents")
     if before or "agents" not in wanted(settings, environment):
         return

@@ -22,7 +22,7 @@ from renewal_watch.model.tracking import Known
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import rows, tables
 from renewal_watch.store import fleet
-from renewal_watch.store.environments import environment_state, environment_states
+from renewal_watch.store.environments import environment_states, id_of_environment
 from renewal_watch.store.incidents.audit import note_action
 from renewal_watch.store.incidents.incidents import (
     acknowledge_incidents,
@@ -90,7 +90,7 @@ def open_of_alert(tx: Transaction, alert_id: int) -> Open:
     if found is None:
         return Open(called, 0, None, {})
     key = found[0]
-    environment_id = environment_state(tx, key.environment)[0] if key.environment else 0
+    environment_id = id_of_environment(tx, key.environment) if key.environment else 0
     known = fleet_of(tx, environment_id, [key.number_id]).get(key.number_id) if key.number_id else None
     return Open(called, environment_id, known, dict([found]))
 
@@ -139,7 +139,7 @@ def lapse(
     """The number is meant to go."""
     number, row = _seen(tx, environment, known, policy, now)
     put_lapse(tx, known, author, comment, now)
-    note_action(tx, "lapse", author, comment, known, environment_state(tx, environment)[0], now)
+    note_action(tx, "lapse", author, comment, known, id_of_environment(tx, environment), now)
     on = f" on {row.renews_on}" if row.renews_on else ""
     mind = f"warning: its auto-renewal is on, so it will renew; switch it off in {phrases.DASHBOARD}"
     return Lapsed(row, f"{phrases.who(number)} is meant to expire{on}", mind if number.auto_renewal else None)
@@ -153,7 +153,7 @@ def keep(
     if not drop_lapse(tx, environment, known, now):
         msg = f"{phrases.who(number)} is not meant to expire, so there is nothing to take back"
         raise UsageError(msg)
-    note_action(tx, "lapse withdrawn", author, comment, known, environment_state(tx, environment)[0], now)
+    note_action(tx, "lapse withdrawn", author, comment, known, id_of_environment(tx, environment), now)
     said = f"{phrases.who(number)} is to stay; what of its renewal was hidden and still holds is told"
     return Lapsed(row, said, None)
 

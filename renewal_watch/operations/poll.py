@@ -30,7 +30,7 @@ from renewal_watch.notify import retry
 from renewal_watch.notify.routing import Routing
 from renewal_watch.schedule.poll_slots import next_poll, spread
 from renewal_watch.settings.environment import Environment
-from renewal_watch.store.environments import PollRecord, Schedule, environment_state, last_poll_id
+from renewal_watch.store.environments import PollRecord, Schedule, environment_state, id_of_environment, last_poll_id
 from renewal_watch.store.incidents.account import explained_absences
 from renewal_watch.store.incidents.lapses import hand_over_lapses
 from renewal_watch.store.leases import give_back_lease, still_has_lease
@@ -288,7 +288,7 @@ class _Record:
         asked = parsed_of(tx, (fleet[name] for name in (*found.changed, *found.absent)))
         verdict = lists.judge(fleet, asked, listing, found, watch, self.policy, now, context)
         for name, (there, pk) in moved.items():
-            hand_over_lapses(tx, self.environment_id, fleet[name].pk, environment_state(tx, there)[0], pk, now)
+            hand_over_lapses(tx, self.environment_id, fleet[name].pk, id_of_environment(tx, there), pk, now)
         poll = PollRecord(
             started_at=self.started,
             finished_at=self.clock(),

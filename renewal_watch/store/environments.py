@@ -71,6 +71,13 @@ def _flaws(kept: Mapping[str, tuple[int, str]] | Sequence[str]) -> dict[str, Fla
     return {kind: Flaw(*flaw) for kind, flaw in kept.items()}
 
 
+def id_of_environment(tx: Transaction, name: str) -> int:
+    """The environment's id, asked for once in a transaction; made on first sight."""
+    if name not in tx.environment_ids:
+        tx.environment_ids[name] = environment_state(tx, name)[0]
+    return tx.environment_ids[name]
+
+
 def environment_state(tx: Transaction, name: str) -> tuple[int, Watch, Schedule]:
     """The environment's id and what is kept of it; made on first sight."""
     row = tx.connection.execute(select(environments).where(environments.c.name == name)).one_or_none()

@@ -16,7 +16,7 @@ from renewal_watch.model.notation import bare
 from renewal_watch.model.numbers import Fault, PhoneNumber
 from renewal_watch.model.tracking import Absence, Cycle, Doubt, Known, Lapse
 from renewal_watch.provider.entries import read
-from renewal_watch.store.environments import CANARY, environment_state, environment_states
+from renewal_watch.store.environments import CANARY, environment_states, id_of_environment
 from renewal_watch.text import plain
 
 CORE = Known._fields[: Known._fields.index("cycle")]  # the columns of the table numbers
@@ -117,14 +117,14 @@ def cycles_elsewhere(tx: Transaction, environment_id: int) -> dict[str, Cycle]:
 def forget_cycles(tx: Transaction, environment: str) -> None:
     """What was told of this environment's numbers is told anew."""
     query = "DELETE FROM cycles WHERE number_id IN (SELECT id FROM numbers WHERE environment_id = ?)"
-    tx.rows(query, (environment_state(tx, environment)[0],))
+    tx.rows(query, (id_of_environment(tx, environment),))
 
 
 def number_ids(tx: Transaction, those: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """The ids of numbers by environment and provider id; those asked for once are known for the transaction."""
     unknown = those - tx.known_ids.keys()
     for environment in {environment for environment, _ in unknown}:
-        environment_id = environment_state(tx, environment)[0]
+        environment_id = id_of_environment(tx, environment)
         for chunk in chunks([name for at, name in unknown if at == environment]):
             places = ", ".join("?" * len(chunk))
             query = f"SELECT provider_id, id FROM numbers WHERE environment_id = ? AND provider_id IN ({places})"  # noqa: S608
@@ -191,7 +191,7 @@ def find_number(tx: Transaction, wanted: str, environment: str | None = None) ->
         msg = f"{wanted!r} fits {len(found)} numbers: {some}{', …' if len(found) > 5 else ''}; write more of it"  # noqa: PLR2004
         raise UsageError(msg)
     (known,) = _fleet(tx, "id = ?", found[0].id).values()
-    return found[0].name, environment_state(tx, found[0].name)[0], known
+    return found[0].name, id_of_environment(tx, found[0].name), known
 
 
 def _once_called(tx: Transaction, wanted: str, environment: str | None) -> Iterator[Any]:

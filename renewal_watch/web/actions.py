@@ -11,7 +11,7 @@ from renewal_watch.model.policy import Match
 from renewal_watch.operations import actions
 from renewal_watch.settings.values import duration
 from renewal_watch.store import fleet
-from renewal_watch.store.environments import environment_state
+from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.fleet import Listed
 from renewal_watch.text import printable
 from renewal_watch.web.pages.number import LENGTHS
@@ -98,7 +98,7 @@ def _number(tx: Transaction, form: Form) -> Listed:
 def _open(tx: Transaction, form: Form) -> actions.Open:
     one = _number(tx, form)
     called = printable(one.known.number or one.known.provider_id, 60)
-    return actions.open_about(tx, environment_state(tx, one.environment)[0], one.known, called)
+    return actions.open_about(tx, id_of_environment(tx, one.environment), one.known, called)
 
 
 def _comment(form: Form) -> str:

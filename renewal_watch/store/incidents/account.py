@@ -18,7 +18,7 @@ from renewal_watch.model.account import CONTENTS, Reading, Release
 from renewal_watch.model.tracking import Known
 from renewal_watch.provider import users as provider_users
 from renewal_watch.store import fleet_sums
-from renewal_watch.store.environments import environment_state, environment_states
+from renewal_watch.store.environments import environment_states, id_of_environment
 from renewal_watch.store.incidents.incidents import close_incidents, incidents_of
 from renewal_watch.store.numbers import fleet_of, number_ids, parsed_of
 
@@ -71,7 +71,7 @@ def keep_reading(tx: Transaction, environment_id: int, one: Reading) -> None:
 
 def drop_readings(tx: Transaction, environment: str, wanted: Iterable[str], now: datetime) -> None:
     """Forget what is not read any more, and what was found in it: should it be read again, it begins anew."""
-    environment_id = environment_state(tx, environment)[0]
+    environment_id = id_of_environment(tx, environment)
     names = tx.connection.execute(select(readings.c.name).where(readings.c.environment_id == environment_id))
     gone = set(names.scalars()) - set(wanted)
     if gone:
@@ -152,7 +152,7 @@ def account_background(
     requests: Sequence[Release] = () if kept is None else kept.content or ()
     subjects: dict[str, Subject] = {}
     if any(judge.is_release(topic) for topic in topics):
-        subjects = subjects_of(tx, environment_state(tx, environment)[0], judge.may_be_told(requests, None, now))
+        subjects = subjects_of(tx, id_of_environment(tx, environment), judge.may_be_told(requests, None, now))
     return Background(
         subjects=subjects,
         renews=to_be_paid(tx, environment, requests, now) if turn.BALANCE in topics else [],
@@ -167,7 +167,7 @@ def to_be_paid(tx: Transaction, environment: str, requests: Sequence[Release], n
             key = (one.renews_on, one.currency, one.cost)
             groups[key] = groups.get(key, 0) + one.numbers
     released = [one for one in judge.may_be_told(requests, (), now) if one.status == "approved"]
-    subjects = subjects_of(tx, environment_state(tx, environment)[0], released).values()
+    subjects = subjects_of(tx, id_of_environment(tx, environment), released).values()
     for known, number in {one.known.pk: one for one in subjects}.values():
         is_counted = known.lapse is None and known.missing_at is None and not number.is_sandbox
         if is_counted and number.auto_renewal and known.renews_on is not None:
@@ -197,7 +197,7 @@ def users_of(tx: Transaction, those: Iterable[Place]) -> dict[Place, tuple[str, 
         if names is None:
             environment, provider_id = place
             if environment not in by_environment:
-                kept = readings_of(tx, environment_state(tx, environment)[0], "agents").get("agents")
+                kept = readings_of(tx, id_of_environment(tx, environment), "agents").get("agents")
                 by_environment[environment] = None if kept is None else kept.content
             users = by_environment[environment]
             if users is None:

@@ -22,7 +22,7 @@ from renewal_watch.notify import incidents as notify_incidents
 from renewal_watch.notify import routing, suppression
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.values import duration
-from renewal_watch.store.environments import environment_state
+from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.numbers import number_ids
 from renewal_watch.store.selections import OPEN
 
@@ -168,7 +168,8 @@ def keep_incidents(
     if before:
         again = ((key, one) for key, one in those.items() if one is not None and key in before)
         resolved += [(write_instant(now), *ids[key], key.topic) for key, one in again if one.id != before[key].id]
-    tx.many(_RESOLVE, resolved)
+    if resolved:
+        tx.many(_RESOLVE, resolved)
     rows = []
     for key, one in those.items():
         if one is None or key not in ids:
@@ -224,6 +225,8 @@ _DOUBTFUL = "resolved_at IS NULL AND suppressor IS NOT NULL AND suppressor <> 'f
 
 def keep_flaps(tx: Transaction, those: Mapping[Key, Flap | None]) -> None:
     """Write what changed of late; None for what has settled."""
+    if not those:
+        return
     ids = _ids(tx, those)
     over = ((*ids[key], key.topic) for key, flap in those.items() if flap is None)
     tx.drop(flaps, ("environment_id", "number_id", "topic"), over)
@@ -238,9 +241,7 @@ def keep_flaps(tx: Transaction, those: Mapping[Key, Flap | None]) -> None:
 def _ids(tx: Transaction, keys: Iterable[Key]) -> dict[Key, tuple[int, int]]:
     """Environment and number of each key as the ids that stand for them; 0 for none, nothing for one unknown."""
     keys = list(keys)
-    environment_ids = {
-        name: environment_state(tx, name)[0] if name else 0 for name in {key.environment for key in keys}
-    }
+    environment_ids = {name: id_of_environment(tx, name) if name else 0 for name in {key.environment for key in keys}}
     numbered = number_ids(tx, {(key.environment, key.number_id) for key in keys if key.number_id})
     return {
         key: (environment_ids[key.environment], numbered[key.environment, key.number_id] if key.number_id else 0)

@@ -21,7 +21,7 @@ from renewal_watch.notify.incidents import is_kept
 from renewal_watch.notify.plan import plan
 from renewal_watch.notify.routing import Routing
 from renewal_watch.notify.suppression import Decision
-from renewal_watch.store.environments import environment_state
+from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.incidents.account import users_of
 from renewal_watch.store.incidents.incidents import flaps_of, keep_flaps, keep_incidents
 from renewal_watch.store.incidents.situation import situation_of
@@ -133,7 +133,7 @@ def told_of_alert(tx: Transaction, kind: str, key: Key, since: datetime) -> froz
         .join(delivery_alerts, delivery_alerts.c.delivery_id == deliveries.c.id)
         .join(alerts, alerts.c.id == delivery_alerts.c.alert_id)
         .where(
-            alerts.c.environment_id == (environment_state(tx, key.environment)[0] if key.environment else 0),
+            alerts.c.environment_id == (id_of_environment(tx, key.environment) if key.environment else 0),
             alerts.c.number_id == number_id,
             alerts.c.kind == kind,
             alerts.c.created_at >= since,
@@ -185,7 +185,7 @@ def _write_alerts(
 ) -> list[tuple[int, Alert]]:
     """The alerts whose keys are new, with their ids."""
     environment_ids = {
-        name: environment_state(tx, name)[0] if name else 0 for name in {alert.environment for alert in found}
+        name: id_of_environment(tx, name) if name else 0 for name in {alert.environment for alert in found}
     }
     numbered = number_ids(tx, {(one.environment, one.number_id) for one in found if one.number_id is not None})
     ids = tx.new_ids(alerts, len(found))

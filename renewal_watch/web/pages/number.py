@@ -14,7 +14,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import alerts as reports_alerts
 from renewal_watch.reports import explain
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.environments import environment_state
+from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.fleet import Listed
 from renewal_watch.store.history import history_of
 from renewal_watch.text import plain, printable
@@ -54,7 +54,7 @@ class NumberPage:
 def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, now: datetime) -> NumberPage:
     """One number, why it did or did not alert, and what comes next. Raises UsageError for one of a lost environment."""
     found = explain.explain(tx, settings, way, one, now, most=ALERTS_OF_NUMBER + 1)
-    environment_id = environment_state(tx, one.environment)[0]
+    environment_id = id_of_environment(tx, one.environment)
     history = history_of(tx, one.known, environment_id, most=EVENTS + 1)
     words = Words.of(now, settings.timezone)
     number = found.row.number
