@@ -14,7 +14,7 @@ from renewal_watch.account.turn import CARD, RELEASE, Background, Turn, explains
 from renewal_watch.alerts import account_facts
 from renewal_watch.alerts.notes import Note
 from renewal_watch.detect import turn as detect_turn
-from renewal_watch.detect.restate import Restated
+from renewal_watch.detect.current import Current
 from renewal_watch.model import renewal_day
 from renewal_watch.model.account import Card, Charge, Release
 from renewal_watch.model.alerts import Key
@@ -62,7 +62,7 @@ class Handler(NamedTuple):
     """
 
     judge: Callable[[Turn, Case], None]
-    again: Callable[[Again, Case], Restated | None]
+    again: Callable[[Again, Case], Current | None]
     is_asked: bool = False
 
 
@@ -70,7 +70,7 @@ def _releases(turn: Turn, case: Case) -> None:
     judge_releases(turn, case.was, case.content, case.background.subjects, case.told)
 
 
-def _release_again(again: Again, case: Case) -> Restated | None:
+def _release_again(again: Again, case: Case) -> Current | None:
     key, subjects = again.key, case.background.subjects
     requests: Sequence[Release] = case.content
     if key.number_id:
@@ -87,52 +87,52 @@ def _release_again(again: Again, case: Case) -> Restated | None:
     if not is_watched:
         return None
     facts, left = release_asked(request, subject, key.environment, again.policy, again.now, again.note)
-    return Restated(facts=facts, days_left=left, number=None if subject is None else subject.number)
+    return Current(facts=facts, days_left=left, number=None if subject is None else subject.number)
 
 
 def _topup(turn: Turn, case: Case) -> None:
     judge_topup(turn, case.was, case.content, case.told)
 
 
-def _topup_again(again: Again, case: Case) -> Restated:
+def _topup_again(again: Again, case: Case) -> Current:
     key = again.key
-    return Restated(facts=account_facts.TopupOff(key.environment, key.topic, case.content, again.note, still=True))
+    return Current(facts=account_facts.TopupOff(key.environment, key.topic, case.content, again.note, still=True))
 
 
 def _charges(turn: Turn, case: Case) -> None:
     judge_charges(turn, case.was, case.content, case.told)
 
 
-def _charge_again(again: Again, case: Case) -> Restated:
+def _charge_again(again: Again, case: Case) -> Current:
     charges: Sequence[Charge] = case.content
     charge = next((one for one in reversed(charges) if one.status == "failed"), None)
     if charge is None:
-        return Restated()
-    return Restated(facts=account_facts.TopupFailed(again.key.environment, charge, 0, again.note))
+        return Current()
+    return Current(facts=account_facts.TopupFailed(again.key.environment, charge, 0, again.note))
 
 
 def _cards(turn: Turn, case: Case) -> None:
     judge_cards(turn, case.content, case.latest.get("topup"), case.told)
 
 
-def _card_again(again: Again, case: Case) -> Restated | None:
+def _card_again(again: Again, case: Case) -> Current | None:
     cards: Sequence[Card] = case.content
     card = next((one for one in cards if again.key.topic == f"{CARD}{one.id}"), None)
     if card is None:
         return None
     on = last_day(card)
     left = on - again.on_day
-    return Restated(facts=account_facts.CardExpiring(again.key.environment, card, left, on, again.note), days_left=left)
+    return Current(facts=account_facts.CardExpiring(again.key.environment, card, left, on, again.note), days_left=left)
 
 
 def _balance(turn: Turn, case: Case) -> None:
     judge_balance(turn, case.content, case.background.renews, case.top_up, case.told)
 
 
-def _balance_again(again: Again, case: Case) -> Restated:
+def _balance_again(again: Again, case: Case) -> Current:
     need = needs(case.background.renews, again.on_day, again.policy.horizon_days).get(case.content.currency)
     found = short(again.key.environment, case.content, need, case.top_up, again.on_day, again.note)
-    return Restated() if found is None else Restated(facts=found[1], days_left=found[2])
+    return Current() if found is None else Current(facts=found[1], days_left=found[2])
 
 
 HANDLERS: dict[str, Handler] = {  # by reading; of the others nothing is told

@@ -27,7 +27,7 @@ from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.incidents.timers import fired_at, set_fired
 from renewal_watch.store.outbox.digests import put_digest, waits_for
 from renewal_watch.store.outbox.waiting import failing_channels, outbox_counts
-from renewal_watch.timed.reminders import restated_incidents
+from renewal_watch.timed.reminders import current_incidents
 
 
 def due_digests(store: Store, way: Routing, clock: Callable[[], datetime]) -> list[Channel]:
@@ -126,12 +126,12 @@ def _open_beside(
 ) -> list[str]:
     """The headlines of today of what the account says, which are ``those``, as far as the channel is told of them."""
     lines = []
-    for key, incident, restated in restated_incidents(tx, way, environment, policy, those, now):
-        if restated is None:
+    for key, incident, current in current_incidents(tx, way, environment, policy, those, now):
+        if current is None:
             continue
-        said = way.said(way.seen(environment, restated.number))
+        said = way.said(way.seen(environment, current.number))
         if channel.name in suppression.taking(incident.kind, incident.severity, environment, said, way):
-            headline = restated.facts.words()[0]
+            headline = current.facts.words()[0]
             lines.append(f"{headline} ({environment})" if judge.is_release(key.topic) else headline)
     return lines
 

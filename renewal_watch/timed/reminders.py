@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import Literal
 
 from renewal_watch.account import judge
-from renewal_watch.account import restate as account_restate
 from renewal_watch.account import turn as account_turn
+from renewal_watch.account.current import facts_now as account_facts_now
 from renewal_watch.alerts import around, facts_json, phrases
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.detect import restate
+from renewal_watch.detect.current import AS_FOUND, Current, facts_now
 from renewal_watch.model.alerts import Alert, Incident, Key, Severity
 from renewal_watch.model.facts import Around
 from renewal_watch.model.numbers import PhoneNumber
@@ -32,9 +32,7 @@ from renewal_watch.store.outbox.alerts import record_alerts
 from renewal_watch.store.outbox.waiting import failing_channels
 from renewal_watch.timed.service_alerts import LEFT_AFTER
 
-Again = tuple[
-    Key, Incident, restate.Restated | None
-]  # an incident as it stands now, None for one that does not hold any more
+Again = tuple[Key, Incident, Current | None]  # an incident as it stands now, None for one that does not hold any more
 
 
 def remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
@@ -53,16 +51,16 @@ def remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: d
     for environment in places:
         those = [(key, incident) for key, incident in due if key.environment == environment]
         policy = policies.get(environment)
-        for key, incident, restated in restated_incidents(tx, way, environment, policy, those, now):
-            if restated is None:
+        for key, incident, current in current_incidents(tx, way, environment, policy, those, now):
+            if current is None:
                 kept[key] = None
             else:
-                _tell_again(way, known, key, incident, restated, alerts, kept, now)
+                _tell_again(way, known, key, incident, current, alerts, kept, now)
     keep_incidents(tx, kept, now)
     return record_alerts(tx, alerts, way, now)
 
 
-def restated_incidents(
+def current_incidents(
     tx: Transaction,
     way: Routing,
     environment: str,
@@ -75,11 +73,7 @@ def restated_incidents(
         judged = [(key, incident, _holds(tx, way, key, now)) for key, incident in those]
         return _whole(
             tx,
-            [
-                (key, incident, restate.Restated() if holds else None)
-                for key, incident, holds in judged
-                if holds is not None
-            ],
+            [(key, incident, Current() if holds else None) for key, incident, holds in judged if holds is not None],
         )
     environment_id, watch, _ = environment_state(tx, environment)
     if policy is None:
@@ -98,11 +92,9 @@ def restated_incidents(
             (
                 key,
                 incident,
-                account_restate.restate(key, readings, background, policy, now)
+                account_facts_now(key, readings, background, policy, now)
                 if key.topic in of_account
-                else restate.restate(
-                    key, incident, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now
-                ),
+                else facts_now(key, incident, parsed.get(key.number_id), fleet.get(key.number_id), watch, policy, now),
             )
             for key, incident in those
             if key.topic == "presence" or key.number_id not in gone  # what else is about it goes on should it return
@@ -112,17 +104,17 @@ def restated_incidents(
 
 def _whole(tx: Transaction, those: Sequence[Again]) -> list[Again]:
     """With the facts that were found, where nothing newer is known; those that count days with the days of today."""
-    old = {incident.alert_id for _, incident, one in those if one is not None and one.facts is restate.AS_FOUND}
+    old = {incident.alert_id for _, incident, one in those if one is not None and one.facts is AS_FOUND}
     found = facts_of_alerts(tx, old)
 
-    def whole(incident: Incident, restated: restate.Restated | None) -> restate.Restated | None:
-        if restated is None or restated.facts is not restate.AS_FOUND:
-            return restated
+    def whole(incident: Incident, current: Current | None) -> Current | None:
+        if current is None or current.facts is not AS_FOUND:
+            return current
         facts, at = found[incident.alert_id]
-        today = facts_json.today(facts, restated.days_left, restated.renews_on)
-        return replace(restated, facts=today or facts, around=() if today else (around.AsFound(at),))
+        today = facts_json.today(facts, current.days_left, current.renews_on)
+        return replace(current, facts=today or facts, around=() if today else (around.AsFound(at),))
 
-    return [(key, incident, whole(incident, restated)) for key, incident, restated in those]
+    return [(key, incident, whole(incident, current)) for key, incident, current in those]
 
 
 def is_left(tx: Transaction, environment: str, now: datetime) -> bool:
@@ -153,13 +145,13 @@ def _tell_again(
     known: Situation,
     key: Key,
     incident: Incident,
-    restated: restate.Restated,
+    current: Current,
     alerts: list[Alert],
     kept: dict[Key, Incident | None],
     now: datetime,
 ) -> None:
     """Add what is due of one incident, in the words of today; or note what hides it now."""
-    one = way.seen(key.environment, restated.number)
+    one = way.seen(key.environment, current.number)
     said = way.said(one)
     hidden = suppression.suppressed(incident.kind, one, said, known, mark=way.mark)
     if hidden is not None:
@@ -170,18 +162,18 @@ def _tell_again(
         return
     if incident.suppressor is not None or incident.notified_at is None:
         why = around.Released(incident.suppressed or "it was acknowledged", incident.opened_at, incident.notified_at)
-        alerts.append(_again("release", key, incident, restated, why, now))
+        alerts.append(_again("release", key, incident, current, why, now))
         return
     if notify_incidents.is_escalation_due(incident, way, now) and incident.urgent_at is not None:
         channels = notify_incidents.escalates_to(said, way)
         if channels:
             urgent = around.Escalation(incident.urgent_at, now, incident.alert_id)
-            alerts.append(_again("escalation", key, incident, restated, urgent, now, channels))
+            alerts.append(_again("escalation", key, incident, current, urgent, now, channels))
     if notify_incidents.is_reminder_due(incident, way, now) and incident.notified_at is not None:
         count, most = incident.reminded + 1, way.reminders.max_times
         is_critical = incident.severity == Severity.critical
         reminder = around.Reminder(count, most, incident.notified_at, incident.alert_id, is_critical)
-        alerts.append(_again("reminder", key, incident, restated, reminder, now))
+        alerts.append(_again("reminder", key, incident, current, reminder, now))
 
 
 def named(number: PhoneNumber | None) -> str | None:
@@ -199,7 +191,7 @@ def _again(
     nature: Literal["reminder", "release", "escalation"],
     key: Key,
     incident: Incident,
-    restated: restate.Restated,
+    current: Current,
     why: Around,
     now: datetime,
     channels: tuple[str, ...] | None = None,
@@ -210,15 +202,15 @@ def _again(
         kind=incident.kind,
         severity=incident.severity,
         environment=key.environment,
-        facts=restated.facts,
-        around=(*restated.around, why),
+        facts=current.facts,
+        around=(*current.around, why),
         number_id=key.number_id or None,
-        number=named(restated.number),
-        days_left=restated.days_left,
+        number=named(current.number),
+        days_left=current.days_left,
         topic=key.topic,
         nature=nature,
         channels=channels,
-        about=restated.number,
+        about=current.number,
     )
 
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from made_up import entry
 from rounds import few
 
-from renewal_watch.account import funds, judge, restate
+from renewal_watch.account import current, funds, judge
 from renewal_watch.account.turn import Background, Renews, Subject, explains
 from renewal_watch.alerts import account_facts
-from renewal_watch.detect.restate import Restated
+from renewal_watch.detect.current import Current
 from renewal_watch.model.account import CONTENTS, Reading
 from renewal_watch.model.alerts import Alert, Key
 from renewal_watch.model.numbers import PhoneNumber
@@ -133,8 +133,8 @@ class World:
     def last(self) -> Alert:
         return self.told[-1]
 
-    def restate(self, topic: str, number: str = "") -> Restated | None:
-        return restate.restate(Key(AT, number, topic), self.kept, self.facts, self.policy, self.now)
+    def current(self, topic: str, number: str = "") -> Current | None:
+        return current.facts_now(Key(AT, number, topic), self.kept, self.facts, self.policy, self.now)
 
 
 def _kept(name: str, content: Any) -> Any:
@@ -190,7 +190,7 @@ def test_a_request_that_is_not_listed_any_more_ends_with_the_doubt_said() -> Non
     world.read(releases=[request()])
     assert world.read(releases=[]) == ["release.closed info end"]
     assert "nothing says what became of it" in world.last.text
-    assert world.restate("release", "phone-1") is None
+    assert world.current("release", "phone-1") is None
 
 
 def test_a_request_that_comes_back_is_told_anew_and_its_end_as_well() -> None:
@@ -261,8 +261,8 @@ def test_a_request_for_a_number_that_is_not_watched_is_told_without_its_renewal(
     assert world.last.number_id is None
     assert world.last.topic == "release request-1"
     assert "It is not in the list that is watched." in world.last.text
-    restated = world.restate("release request-1")
-    assert restated is not None
+    current = world.current("release request-1")
+    assert current is not None
     assert world.read(releases=[request("cancelled")]) == ["release.closed info end"]
 
 
@@ -276,14 +276,14 @@ def test_a_pending_request_is_restated_with_the_days_of_today_and_when_it_was_re
     world = World()
     world.read(releases=[request()])
     world.now = T0 + 10 * D
-    restated = world.restate("release", "phone-1")
-    assert restated is not None
-    assert restated.days_left == 20
+    current = world.current("release", "phone-1")
+    assert current is not None
+    assert current.days_left == 20
     failing = {"outcome": "server_trouble", "error": "the provider has trouble"}
     world.kept["releases"] = msgspec.structs.replace(world.kept["releases"], **failing)
-    restated = world.restate("release", "phone-1")
-    assert restated is not None
-    assert restated.facts.words()[1].endswith(" (as last read at 2026-11-23 13:00 UTC)")
+    current = world.current("release", "phone-1")
+    assert current is not None
+    assert current.facts.words()[1].endswith(" (as last read at 2026-11-23 13:00 UTC)")
 
 
 @pytest.mark.parametrize(
@@ -343,10 +343,10 @@ def test_top_up_that_goes_off_again_is_told_again() -> None:
     world = World()
     said = [world.read(topup=topup(is_enabled=on)) for on in (True, False, False, True, False)]
     assert said == [[], ["funds.topup_off warning"], [], ["funds.recovered info end"], ["funds.topup_off warning"]]
-    restated = world.restate("auto top-up")
-    assert restated is not None
-    assert "is still off" in restated.facts.words()[0]
-    assert "renewal may fail because the balance is insufficient" in restated.facts.words()[1]
+    current = world.current("auto top-up")
+    assert current is not None
+    assert "is still off" in current.facts.words()[0]
+    assert "renewal may fail because the balance is insufficient" in current.facts.words()[1]
 
 
 @pytest.mark.parametrize(
@@ -375,9 +375,9 @@ def test_a_failed_top_up_is_told_once_and_its_end_as_well() -> None:
     assert world.read(charges=again) == ["funds.topup_failed critical"]
     assert world.last.nature == "repeat", "which is hidden until the next reminder is due"
     assert "1 more failed as well." in world.last.text
-    assert world.restate("top-up payment") is not None
+    assert world.current("top-up payment") is not None
     assert world.read(charges=[charge("e", days_ago=0), *again]) == ["funds.recovered info end"]
-    assert world.restate("top-up payment") is None
+    assert world.current("top-up payment") is None
 
 
 def test_a_failed_top_up_that_was_made_good_before_anybody_looked_is_for_information() -> None:
@@ -425,15 +425,15 @@ def test_a_card_is_told_before_and_after_its_end_and_when_it_is_replaced() -> No
     assert world.last.text.startswith(
         "production: the visa card ending 4242 expires in 7 days; its last day is Mon 30 Nov 2026."
     )
-    restated = world.restate("card pm-1")
-    assert restated is not None
-    assert restated.days_left == 7
+    current = world.current("card pm-1")
+    assert current is not None
+    assert current.days_left == 7
     world.now = T0 + 8 * D
     assert world.read(cards=[card(year=2026, month=11)]) == ["funds.card_expiring critical"]
     assert "has expired" in world.last.text
     assert world.read(cards=[card("pm-2"), card(year=2026, month=11, default=False)]) == ["funds.recovered info end"]
     assert world.last.text.startswith("production: top-ups are charged to a card that does not expire soon.")
-    assert world.restate("card pm-1") is None
+    assert world.current("card pm-1") is None
 
 
 def test_a_card_that_is_taken_away_is_not_replaced() -> None:
@@ -445,7 +445,7 @@ def test_a_card_that_is_taken_away_is_not_replaced() -> None:
         "whether top-ups can be charged."
     )
     assert world.read(cards=[]) == []
-    assert world.restate("card pm-1") is None
+    assert world.current("card pm-1") is None
 
 
 def test_two_cards_under_one_id_or_none_are_not_told_by_turns() -> None:
@@ -526,12 +526,12 @@ def test_it_is_told_again_when_it_gets_urgent_and_when_it_is_enough_again() -> N
     said.append(world.read(balance=balance(60)))
     world.now = T0 + 6 * D
     said.append(world.read(balance=balance(60)))
-    restated = world.restate("balance")
-    assert restated is not None
-    assert "need 84.00 USD, the balance is 60.00 USD" in restated.facts.words()[1]
+    current = world.current("balance")
+    assert current is not None
+    assert "need 84.00 USD, the balance is 60.00 USD" in current.facts.words()[1]
     said.append(world.read(balance=balance(160)))
     assert said == [["funds.short warning"], [], ["funds.short critical"], ["funds.recovered info end"]]
-    assert world.restate("balance") is None
+    assert world.current("balance") is None
     assert world.read(balance=balance(60)) == ["funds.short critical"]
 
 
@@ -612,7 +612,7 @@ def test_whatever_the_provider_says_is_judged_kept_and_restated(rows: Any, more:
         assert "\n" not in alert.text
         assert alert.text.isprintable()
         if not alert.ends and alert.topic:
-            world.restate(alert.topic, alert.number_id or "")
+            world.current(alert.topic, alert.number_id or "")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from conftest import T0
 from made_up import entry, listing
 from test_rules import OFF, ON, D, H, World, on, phone
 
-from renewal_watch.detect import restate
-from renewal_watch.detect.restate import Restated
+from renewal_watch.detect.current import Current, facts_now
 from renewal_watch.model.alerts import Alert, Incident, Key, Severity
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Lapse, Verdict
@@ -482,8 +481,8 @@ def incident(kind: str, severity: Severity = Severity.critical) -> Incident:
     return Incident(id=1, name="k", alert_id=1, kind=kind, severity=severity, rank=20, opened_at=T0, notified_at=T0)
 
 
-def restated(world: World, topic: str, kind: str, now: datetime, name: str = NAME) -> Restated | None:
-    return restate.restate(
+def current(world: World, topic: str, kind: str, now: datetime, name: str = NAME) -> Current | None:
+    return facts_now(
         Key("prod", name, topic),
         incident(kind),
         world.parsed.get(name),
@@ -494,7 +493,7 @@ def restated(world: World, topic: str, kind: str, now: datetime, name: str = NAM
     )
 
 
-def sentence(found: Restated | None) -> str | None:
+def sentence(found: Current | None) -> str | None:
     """What is said today; an empty string where what was said before still says it, None where it is over."""
     return None if found is None else found.facts.words()[1]
 
@@ -534,7 +533,7 @@ def test_a_renewal_that_was_told_is_repeated_with_the_days_of_today(
 ) -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(2), **changes))
-    found = restated(world, "renewal", kind, T0 + (2 - left) * D)
+    found = current(world, "renewal", kind, T0 + (2 - left) * D)
     assert sentence(found) == expected
     assert found is not None
     assert (found.days_left, found.number) == (left, world.parsed[NAME])
@@ -545,7 +544,7 @@ def test_what_is_overdue_is_repeated_with_the_days_of_today() -> None:
     world.poll(T0, phone(T0, on(0), **OFF))
     world.poll(T0 + D, phone(T0 + D, on(0), **OFF))
     for days in (1, 2, 5, 30):
-        found = restated(world, "renewal", "renewal.overdue", T0 + days * D)
+        found = current(world, "renewal", "renewal.overdue", T0 + days * D)
         assert found is not None
         assert found.facts.words()[0] == f"+15550000001 is overdue by {'1 day' if days == 1 else f'{days} days'}"
         assert "it should have renewed on Mon 23 Nov 2026 and did not" in found.facts.words()[1]
@@ -573,9 +572,9 @@ def never_seen(world: World) -> None:
 def test_a_renewal_that_is_over_is_not_repeated(then: Callable[[World], None]) -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(2), **OFF), entry("phone-2"))
-    assert restated(world, "renewal", "renewal.upcoming", T0) is not None
+    assert current(world, "renewal", "renewal.upcoming", T0) is not None
     then(world)
-    assert restated(world, "renewal", "renewal.upcoming", T0 + 3 * H) is None
+    assert current(world, "renewal", "renewal.upcoming", T0 + 3 * H) is None
 
 
 @pytest.mark.parametrize(
@@ -587,7 +586,7 @@ def test_auto_renewal_that_is_off_holds_far_from_the_day_and_until_it_is_on(
 ) -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(20), **changes))
-    found = restated(world, "renewal", "auto_renewal.off", T0)
+    found = current(world, "renewal", "auto_renewal.off", T0)
     assert (sentence(found) is None) == (expected is None)
     if changes is OFF:
         assert sentence(found) == expected
@@ -597,19 +596,19 @@ def test_auto_renewal_that_is_off_holds_far_from_the_day_and_until_it_is_on(
 def test_a_status_holds_as_long_as_it_is_not_active(status: str | None) -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(20), current_status=status, **OFF))
-    found = restated(world, "status", "status.changed", T0 + 3 * D)
+    found = current(world, "status", "status.changed", T0 + 3 * D)
     assert found is not None
     assert found.days_left == 17
     assert f"+15550000001 (prod) is still {status or 'without a status'}. " in (sentence(found) or "")
     assert "It will be lost in 17 days, on Sun 13 Dec 2026" in (sentence(found) or "")
     world.poll(T0 + 3 * D, phone(T0 + 3 * D, on(20), **OFF))
-    assert restated(world, "status", "status.changed", T0 + 4 * D) is None
+    assert current(world, "status", "status.changed", T0 + 4 * D) is None
 
 
 def test_a_status_holds_without_a_renewal_day() -> None:
     world = Meant()
     world.poll(T0, phone(T0, None, current_status="suspended"))
-    found = restated(world, "status", "status.changed", T0 + D)
+    found = current(world, "status", "status.changed", T0 + D)
     assert "no renewal day is known" in (sentence(found) or "").lower()
 
 
@@ -619,23 +618,23 @@ def test_a_status_holds_without_a_renewal_day() -> None:
 def test_nothing_of_a_missing_number_holds_but_that_it_is_missing(topic: str, kind: str) -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(20), current_status="suspended"), entry("phone-2"))
-    assert restated(world, topic, kind, T0) is not None
-    assert restated(world, "presence", "number.missing", T0) is None
+    assert current(world, topic, kind, T0) is not None
+    assert current(world, "presence", "number.missing", T0) is None
     gone(world)
-    assert restated(world, topic, kind, T0 + 3 * H) is None
-    found = restated(world, "presence", "number.missing", T0 + 3 * D)
+    assert current(world, topic, kind, T0 + 3 * H) is None
+    found = current(world, "presence", "number.missing", T0 + 3 * D)
     assert sentence(found) == ""
     assert found is not None
     assert found.number == world.parsed[NAME]
     world.poll(T0 + 4 * D, phone(T0 + 4 * D, on(20)), entry("phone-2"))
-    assert restated(world, "presence", "number.missing", T0 + 4 * D) is None
+    assert current(world, "presence", "number.missing", T0 + 4 * D) is None
 
 
 @pytest.mark.parametrize(("topic", "kind"), [("price", "price.changed"), ("capability", "capability.lost")])
 def test_a_price_and_a_lost_capability_are_said_as_they_were(topic: str, kind: str) -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(20)))
-    found = restated(world, topic, kind, T0 + 3 * D)
+    found = current(world, topic, kind, T0 + 3 * D)
     assert sentence(found) == ""
     assert found is not None
     assert (found.days_left, found.number) == (17, world.parsed[NAME])
@@ -644,20 +643,20 @@ def test_a_price_and_a_lost_capability_are_said_as_they_were(topic: str, kind: s
 def test_a_renewal_that_was_not_meant_holds_as_long_as_the_mark_does() -> None:
     world = marked(1, **ON)
     polled(world, T0 + 2 * D, on(31), **ON)
-    found = restated(world, "lapse", "lapse.renewed", T0 + 3 * D)
+    found = current(world, "lapse", "lapse.renewed", T0 + 3 * D)
     assert sentence(found) == ""
     assert found is not None
     assert found.days_left == 28
     world.fleet[NAME] = world.fleet[NAME]._replace(lapse=None)
-    assert restated(world, "lapse", "lapse.renewed", T0 + 3 * D) is None
+    assert current(world, "lapse", "lapse.renewed", T0 + 3 * D) is None
 
 
 def test_the_words_say_when_they_are_of_yesterday() -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(2), **OFF))
-    assert READ not in (sentence(restated(world, "renewal", "renewal.upcoming", T0 + D)) or "")
+    assert READ not in (sentence(current(world, "renewal", "renewal.upcoming", T0 + D)) or "")
     world.fail(T0 + H)
-    assert sentence(restated(world, "renewal", "renewal.upcoming", T0 + D)) == (
+    assert sentence(current(world, "renewal", "renewal.upcoming", T0 + D)) == (
         LOST.format("1 day", "Wed 25 Nov 2026") + READ
     )
 
@@ -666,7 +665,7 @@ def test_the_words_say_when_the_number_is_not_in_the_list_now() -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(2), **OFF), entry("phone-2"))
     world.poll(T0 + H, phone(T0, on(60), "phone-2"))
-    assert (sentence(restated(world, "renewal", "renewal.upcoming", T0 + D)) or "").endswith(
+    assert (sentence(current(world, "renewal", "renewal.upcoming", T0 + D)) or "").endswith(
         "(as last known; it is not in the list now)"
     )
 
@@ -683,7 +682,7 @@ def test_the_words_say_when_the_number_is_not_in_the_list_now() -> None:
 def test_the_days_of_today_are_those_of_the_configured_zone(zone: str, at: str, left: int) -> None:
     world = Meant(Policy(zone=zone))
     world.poll(T0, phone(T0, on(2), days_until_monthly_renewal=None, **OFF))
-    found = restated(world, "renewal", "renewal.upcoming", datetime.fromisoformat(at))
+    found = current(world, "renewal", "renewal.upcoming", datetime.fromisoformat(at))
     assert found is not None
     assert found.days_left == left
 
@@ -691,13 +690,13 @@ def test_the_days_of_today_are_those_of_the_configured_zone(zone: str, at: str, 
 def test_trouble_with_the_api_holds_until_a_list_comes() -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(20)))
-    assert restated(world, "api", "watch.api_failing", T0, "") is None
+    assert current(world, "api", "watch.api_failing", T0, "") is None
     for hours in range(1, 4):
-        assert restated(world, "api", "watch.api_failing", T0, "") is None  # so far nothing was told
+        assert current(world, "api", "watch.api_failing", T0, "") is None  # so far nothing was told
         world.fail(T0 + hours * H)
-    assert restated(world, "api", "watch.api_failing", T0 + 4 * H, "") == Restated()
+    assert current(world, "api", "watch.api_failing", T0 + 4 * H, "") == Current()
     world.poll(T0 + 5 * H, phone(T0 + 5 * H, on(20)))
-    assert restated(world, "api", "watch.api_failing", T0 + 6 * H, "") is None
+    assert current(world, "api", "watch.api_failing", T0 + 6 * H, "") is None
 
 
 @pytest.mark.parametrize(
@@ -708,51 +707,51 @@ def test_a_rejected_token_and_a_stale_list_hold_as_well(reason: str, kind: str) 
     world.poll(T0, phone(T0, on(20)))
     world.fail(T0 + 7 * H, reason)
     assert world.told[-1].kind in (kind, "watch.stale")
-    assert restated(world, "api", kind, T0 + 8 * H, "") == Restated()
+    assert current(world, "api", kind, T0 + 8 * H, "") == Current()
     world.poll(T0 + 9 * H, phone(T0 + 9 * H, on(20)))
-    assert restated(world, "api", kind, T0 + 9 * H, "") is None
+    assert current(world, "api", kind, T0 + 9 * H, "") is None
 
 
 def test_a_list_that_shrank_holds_until_it_is_whole() -> None:
     world = Meant()
     those = [f"phone-{n}" for n in range(1, 7)]
     world.poll(T0, *(phone(T0, on(20), name) for name in those))
-    assert restated(world, "list", "watch.list_shrunk", T0, "") is None
+    assert current(world, "list", "watch.list_shrunk", T0, "") is None
     world.poll(T0 + H, phone(T0, on(20)))
-    assert restated(world, "list", "watch.list_shrunk", T0 + H, "") == Restated()
-    assert restated(world, "api", "watch.api_failing", T0 + H, "") is None
+    assert current(world, "list", "watch.list_shrunk", T0 + H, "") == Current()
+    assert current(world, "api", "watch.api_failing", T0 + H, "") is None
     world.poll(T0 + 2 * H, *(phone(T0, on(20), name) for name in those))
-    assert restated(world, "list", "watch.list_shrunk", T0 + 2 * H, "") is None
+    assert current(world, "list", "watch.list_shrunk", T0 + 2 * H, "") is None
 
 
 def test_entries_that_cannot_be_read_hold_until_all_can() -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(20)), entry("phone-2", renewal_date="no date"))
-    assert restated(world, "data", "data.invalid", T0, "") == Restated()
+    assert current(world, "data", "data.invalid", T0, "") == Current()
     world.poll(T0 + H, phone(T0, on(20)), entry("phone-2"))
-    assert restated(world, "data", "data.invalid", T0 + H, "") is None
+    assert current(world, "data", "data.invalid", T0 + H, "") is None
 
 
 def test_what_nobody_knows_does_not_hold() -> None:
     world = Meant()
     world.poll(T0, phone(T0, on(20)))
-    assert restated(world, "renewal", "renewal.upcoming", T0, "") is None
-    assert restated(world, "status", "status.changed", T0, "phone-9") is None
-    assert restated(world, "", "number.added", T0, "") is None
+    assert current(world, "renewal", "renewal.upcoming", T0, "") is None
+    assert current(world, "status", "status.changed", T0, "phone-9") is None
+    assert current(world, "", "number.added", T0, "") is None
 
 
 def test_sandbox_numbers_hold_where_they_are_watched() -> None:
     world = Meant(Policy(include_sandbox=True))
     world.poll(T0, phone(T0, on(2), is_sandbox=True, **OFF))
-    assert restated(world, "renewal", "renewal.upcoming", T0) is not None
+    assert current(world, "renewal", "renewal.upcoming", T0) is not None
     world.policy = replace(world.policy, include_sandbox=False)
-    assert restated(world, "renewal", "renewal.upcoming", T0) is None
+    assert current(world, "renewal", "renewal.upcoming", T0) is None
 
 
 def test_restating_knows_no_clock_of_its_own() -> None:
     world = Meant()
     long_ago = datetime(2001, 1, 1, 12, tzinfo=UTC)
     world.poll(long_ago, phone(long_ago, long_ago.date() + timedelta(days=2), **OFF))
-    found = restated(world, "renewal", "renewal.upcoming", long_ago + D)
+    found = current(world, "renewal", "renewal.upcoming", long_ago + D)
     assert found is not None
     assert found.days_left == 1

@@ -147,7 +147,7 @@ def explained_absences(
 def account_background(
     tx: Transaction, environment: str, readings: Mapping[str, Reading], topics: Iterable[str], now: datetime
 ) -> Background:
-    """What incidents of these topics are restated by; nothing is looked up that none of them asks for."""
+    """What incidents of these topics are current by; nothing is looked up that none of them asks for."""
     kept = readings.get("releases")
     requests: Sequence[Release] = () if kept is None else kept.content or ()
     subjects: dict[str, Subject] = {}

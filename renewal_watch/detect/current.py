@@ -19,7 +19,7 @@ AS_FOUND = Written("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restated:
+class Current:
     """An incident as it stands now; ``facts`` are ``AS_FOUND`` where those that were found are all that is known."""
 
     facts: Facts = AS_FOUND
@@ -29,7 +29,7 @@ class Restated:
     number: PhoneNumber | None = None
 
 
-def restate(
+def facts_now(
     key: Key,
     incident: Incident,
     number: PhoneNumber | None,
@@ -37,7 +37,7 @@ def restate(
     watch: Watch,
     policy: Policy,
     now: datetime,
-) -> Restated | None:
+) -> Current | None:
     """What an incident of an environment is now, None when it does not hold any more."""
     if known is None or number is None:
         holds = {
@@ -46,12 +46,12 @@ def restate(
             "data": any(kind not in FLAW_KINDS for kind in watch.flaws),
             **{topic: topic in watch.flaws for topic in FLAW_KINDS},
         }
-        return Restated() if holds.get(key.topic, False) else None
+        return Current() if holds.get(key.topic, False) else None
     if not is_watched(known, policy):
         return None
     turn = blind_turn(watch, policy, now)
     left, on = turn.left(number, known), known.renews_on
-    as_it_was = Restated(days_left=left, renews_on=on, number=number)
+    as_it_was = Current(days_left=left, renews_on=on, number=number)
     if key.topic == "presence":
         return as_it_was if known.missing_at is not None else None
     if known.missing_at is not None:
@@ -61,33 +61,33 @@ def restate(
     if key.topic == "renewal":
         if left is None or on is None:
             return None
-        return _restate_renewal(turn, incident, number, known, left, on, note)
+        return _current_renewal(turn, incident, number, known, left, on, note)
     if key.topic == "status":
         if number.status == "active":
             return None
         facts = number_facts.StatusChanged(Number.of(number), turn.at, None, left, on, still=True)
-        return Restated(facts=facts, days_left=left, number=number)
+        return Current(facts=facts, days_left=left, number=number)
     if key.topic in ("lapse", "last chance") and known.lapse is None:
         return None
     if key.topic == "last chance":
         if left is None or on is None or left < 0:
             return None
-        return Restated(
+        return Current(
             facts=renewal_facts.LastChance(Number.of(number), turn.at, left, on, note), days_left=left, number=number
         )
     return as_it_was
 
 
-def _restate_renewal(
+def _current_renewal(
     turn: Turn, incident: Incident, number: PhoneNumber, known: Known, left: int, on: int, note: Note | None
-) -> Restated | None:
+) -> Current | None:
     if left < 0:
         if known.cycle is None or not known.cycle.overdue_told:  # that it failed is for the next good list to say
-            return Restated(number=number, days_left=left, renews_on=on)
-        return Restated(
+            return Current(number=number, days_left=left, renews_on=on)
+        return Current(
             facts=renewal_facts.Overdue(Number.of(number), turn.at, -left, on, note), days_left=left, number=number
         )
     if known.cycle is None and (incident.kind != "auto_renewal.off" or number.auto_renewal):
         return None
     coming = renewal_facts.Due if left == 0 else renewal_facts.Upcoming
-    return Restated(facts=coming(Number.of(number), turn.at, left, on, note), days_left=left, number=number)
+    return Current(facts=coming(Number.of(number), turn.at, left, on, note), days_left=left, number=number)

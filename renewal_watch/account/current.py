@@ -10,16 +10,16 @@ from renewal_watch.account.judge import reading_of
 from renewal_watch.account.turn import UNREADABLE, USER_TOKEN, Background
 from renewal_watch.alerts import api_facts
 from renewal_watch.alerts.notes import AsRead
-from renewal_watch.detect.restate import Restated
+from renewal_watch.detect.current import Current
 from renewal_watch.errors import TokenRejected
 from renewal_watch.model.account import Reading
 from renewal_watch.model.alerts import Key
 from renewal_watch.model.policy import Policy
 
 
-def restate(
+def facts_now(
     key: Key, readings: Mapping[str, Reading], background: Background, policy: Policy, now: datetime
-) -> Restated | None:
+) -> Current | None:
     """What an incident of the account is now, by what was last read; None when it does not hold or is not read any more."""
     name = reading_of(key.topic)
     reading = readings.get(name) if name else None
@@ -27,9 +27,9 @@ def restate(
         return None
     if key.topic == USER_TOKEN:
         facts = api_facts.UserTokenRejected(key.environment, reading.error or "")
-        return Restated(facts=facts) if reading.outcome == TokenRejected.reason else None
+        return Current(facts=facts) if reading.outcome == TokenRejected.reason else None
     if key.topic.startswith(UNREADABLE):
-        return Restated() if key.topic in reading.told else None
+        return Current() if key.topic in reading.told else None
     handler = HANDLERS[name]
     if reading.content is None or not (handler.is_asked or key.topic in reading.told):
         return None
