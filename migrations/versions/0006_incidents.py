@@ -49,13 +49,13 @@ def upgrade() -> None:
             m.number_id, m.topic, m.alert_id, m.kind, m.severity, m.rank, m.opened_at, m.told_at, m.reminded, m.hidden,
             m.hider, m.acked_at, m.acked_by, m.acked_rank, m.urgent_at, m.escalated_at
         FROM matters m ORDER BY m.opened_at, m.environment_id, m.number_id, m.topic""")
+    op.create_index("incidents_by_number", "incidents", ["number_id"])  # before what looks up each alert's
     op.execute("""UPDATE alerts SET incident_id = (SELECT i.id FROM incidents i WHERE i.environment_id = alerts.environment_id
         AND i.number_id = alerts.number_id AND i.topic = alerts.topic AND i.opened_at <= alerts.created_at)""")
     op.drop_table("matters")
     still = sa.text("resolved_at IS NULL")
     columns = ["environment_id", "number_id", "topic"]
     op.create_index("incidents_open", "incidents", columns, unique=True, sqlite_where=still, postgresql_where=still)
-    op.create_index("incidents_by_number", "incidents", ["number_id"])
     op.execute("UPDATE about SET value = '0006' WHERE name = 'least'")
 
 

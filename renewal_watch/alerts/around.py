@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from renewal_watch.alerts.account_facts import used_by
 from renewal_watch.alerts.phrases import instant, span
-from renewal_watch.model.facts import Around, Facts, Words
+from renewal_watch.model.alerts import Alert
+from renewal_watch.model.facts import Around, Facts, Words, Written
 from renewal_watch.text import plain
 
 
@@ -124,6 +125,12 @@ class Settled(Facts, frozen=True):
         return f"{self.who}: {self.what} has settled", (
             f"{self.who}{f' ({self.at})' * bool(self.at)}: {self.what} has not changed for {span(self.within)}. {state}"
         )
+
+
+def has_been_said(alert: Alert, what: type[Around]) -> bool:
+    """Whether that was added to an alert, or stands in old words of which no facts are known."""
+    is_old = isinstance(alert.facts, Written) and any(isinstance(one, AsFound) for one in alert.around)
+    return is_old or any(isinstance(one, what) for one in alert.around)
 
 
 def _ended(sentence: str) -> str:

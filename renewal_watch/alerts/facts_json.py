@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Any, Union
 
 import msgspec
 
@@ -16,7 +16,8 @@ from renewal_watch.alerts import (
     renewal_facts,
     service_facts,
 )
-from renewal_watch.model.facts import Facts, Written
+from renewal_watch.model.facts import Facts, Number, Written
+from renewal_watch.model.numbers import PhoneNumber
 
 _MODULES = (renewal_facts, number_facts, release_facts, account_facts, list_facts, api_facts, service_facts, around)
 ALL: tuple[type[Facts], ...] = (
@@ -32,14 +33,38 @@ ALL: tuple[type[Facts], ...] = (
     ),
 )
 _DECODER = msgspec.json.Decoder(Union[ALL])  # noqa: UP007 (of a tuple that is made here)
-encode = msgspec.json.Encoder().encode
+_ENCODER = msgspec.json.Encoder()
+_AHEAD = (  # what says nothing of a day that is over
+    renewal_facts.Upcoming,
+    renewal_facts.Due,
+    renewal_facts.LastChance,
+    renewal_facts.Renewed,
+    renewal_facts.Postponed,
+    renewal_facts.LapseRenewed,
+)
 
 
-def today(facts: Facts, left: int | None, on: int | None) -> Facts | None:
-    """Kept facts of a number with the days that are left now; None for those that count no days."""
-    if not {"left", "on"} <= set(facts.__struct_fields__):
+def encode(facts: Facts) -> str | None:
+    """Facts as they are kept; None for some that JSON cannot hold, such as a file's name that is no text: their words do."""
+    try:
+        return _ENCODER.encode(facts).decode()
+    except UnicodeEncodeError:
         return None
-    return msgspec.structs.replace(facts, left=left, on=on)
+
+
+def today(facts: Facts, number: PhoneNumber | None, at: str, left: int | None, on: int | None) -> Facts | None:
+    """Kept facts of a number as it is now, with the days that are left; None for others, and where the days do not fit."""
+    fields = set(facts.__struct_fields__)
+    if "number" not in fields or "on" not in fields:
+        return None
+    seen: dict[str, Any] = {"at": at} | ({} if number is None else {"number": Number.of(number)})
+    if left is None or on is None:
+        return msgspec.structs.replace(facts, **seen) if getattr(facts, "left", 0) is None else None
+    if "late" in fields:
+        return msgspec.structs.replace(facts, late=-left, on=on, **seen) if left < 0 else None
+    if left < 0 and isinstance(facts, _AHEAD):
+        return None
+    return msgspec.structs.replace(facts, left=left, on=on, **seen)
 
 
 def decode(text: str | None) -> Facts | None:

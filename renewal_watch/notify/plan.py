@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
-from renewal_watch.alerts.around import OwnedBy
+from renewal_watch.alerts.around import OwnedBy, has_been_said
 from renewal_watch.model import selectors
-from renewal_watch.model.alerts import Alert, Suppressor
+from renewal_watch.model.alerts import Alert, Incident, Suppressor
 from renewal_watch.model.policy import Record
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify.flaps import flap_of
@@ -66,16 +66,23 @@ def plan(
             after = incident_of(alert_id, alert, incident, hidden, routing, now, ids.get(alert.key, 0))
             if after is not None or incident is not None:
                 made.incidents[key] = after
+            if after is None and incident is not None and not _is_known(incident, situation.incidents.get(key)):
+                made.brief.append((key, incident))
         about = after or incident
         made.decisions.append(Decision(alert_id, alert, why, channels, about.id if about and alert.topic else 0))
     return made
+
+
+def _is_known(incident: Incident, before: Incident | None) -> bool:
+    """Whether it was open before the batch."""
+    return before is not None and incident.id == before.id
 
 
 def _worded(alert: Alert, said: Effective, record: Record) -> Alert:
     """The alert with the severity the rules give it, and with whose it is."""
     severity = said.severity(alert.kind, alert.severity)
     owner = said.owner or record.owner
-    if not (owner or record.labels or record.note):
+    if not (owner or record.labels or record.note) or has_been_said(alert, OwnedBy):
         return alert if severity == alert.severity else replace(alert, severity=severity)
     of = OwnedBy(owner, tuple(record.labels), record.note)
     return replace(alert, severity=severity, around=(of, *alert.around))

@@ -60,11 +60,15 @@ class Decision(NamedTuple):
 
 @dataclass(slots=True)
 class Plan:
-    """What becomes of a batch. An incident or flap of None ended. ``more`` are alerts that follow from these."""
+    """What becomes of a batch. An incident or flap of None ended; ``brief`` are incidents that opened and ended in it.
+
+    ``more`` are alerts that follow from these.
+    """
 
     decisions: list[Decision] = field(default_factory=list)
     incidents: dict[Key, Incident | None] = field(default_factory=dict)
     flaps: dict[Key, Flap | None] = field(default_factory=dict)
+    brief: list[tuple[Key, Incident]] = field(default_factory=list)
     more: list[Alert] = field(default_factory=list)
 
 

@@ -107,14 +107,14 @@ def _whole(tx: Transaction, those: Sequence[Again]) -> list[Again]:
     old = {incident.alert_id for _, incident, one in those if one is not None and one.facts is AS_FOUND}
     found = facts_of_alerts(tx, old)
 
-    def whole(incident: Incident, current: Current | None) -> Current | None:
+    def whole(key: Key, incident: Incident, current: Current | None) -> Current | None:
         if current is None or current.facts is not AS_FOUND:
             return current
         facts, at = found[incident.alert_id]
-        today = facts_json.today(facts, current.days_left, current.renews_on)
+        today = facts_json.today(facts, current.number, key.environment, current.days_left, current.renews_on)
         return replace(current, facts=today or facts, around=() if today else (around.AsFound(at),))
 
-    return [(key, incident, whole(incident, current)) for key, incident, current in those]
+    return [(key, incident, whole(key, incident, current)) for key, incident, current in those]
 
 
 def is_left(tx: Transaction, environment: str, now: datetime) -> bool:

@@ -10,13 +10,15 @@ import databases
 import pytest
 from conftest import T0
 from databases import BOTH, SQLITE_ONLY, age, changed, opened
-from watched import Watched, one
+from watched import CHANNEL, Watched, one
 
+from renewal_watch.model.alerts import Severity
 from renewal_watch.model.policy import Match
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of, key_of_alert
+from renewal_watch.store.incidents.listing import STATES, list_incidents
 from renewal_watch.store.incidents.silences import add_silence
-from renewal_watch.store.maintenance import integrity
+from renewal_watch.store.maintenance import integrity, retention
 from renewal_watch.timed import follow_up
 
 pytestmark = BOTH
@@ -151,3 +153,110 @@ def test_what_a_silence_makes_an_incident_of_has_its_own_row(watched: Watched) -
     watched.poll(*(one(i, 58, auto_renewal=True, current_status="pending") for i in (1, 2)), at=T0 + 2 * DAY)
     assert len({row["id"] for row in rows(watched)}) == len(rows(watched)) >= 2
     assert all(row["id"] for row in rows(watched))
+
+
+def test_one_that_opens_and_ends_in_one_poll_has_its_row_and_its_id(watched: Watched) -> None:
+    """Auto-renewal goes off, and the number renewed: the alert of the one must not lead to what comes later."""
+    later = {"renewal_date": (T0.date() + 33 * DAY).isoformat()}
+    watched.poll(one(1, 2, auto_renewal=True), one(2, 60))
+    watched.poll(one(1, 32, auto_renewal=False, **later), one(2, 60), at=T0 + DAY)
+    watched.poll(one(1, 31, auto_renewal=False, **later), one(2, 58, current_status="suspended"), at=T0 + 2 * DAY)
+    brief, other = rows(watched)
+    assert brief["opened_at"] == brief["resolved_at"]
+    assert [pk for kind, pk in alerts(watched) if kind == "auto_renewal.off"] == [brief["id"]]
+    assert [pk for kind, pk in alerts(watched) if kind == "status.changed"] == [other["id"]]
+    with watched.reading() as tx:
+        assert key_of_alert(tx, 2) is None, "nothing of it is open"
+
+
+def test_retention_gives_no_id_away_that_an_alert_leads_to(watched: Watched) -> None:
+    watched.poll(one(1, 60), one(2, 60))
+    watched.poll(one(1, 60, current_status="suspended"), one(2, 60), at=T0 + DAY)
+    watched.poll(one(1, 60), one(2, 60), at=T0 + 2 * DAY)
+    changed(watched.database, "UPDATE deliveries SET state = 'sent', sent_at = created_at")
+    now = T0 + 800 * DAY
+    retention.prune(watched.store, retention.Limits(changes=now - DAY, alerts=now - 730 * DAY), now, lambda _: None)
+    kept = alerts(watched)
+    assert {pk for _, pk in kept if pk} <= {row["id"] for row in rows(watched)}
+    day = (now.date() + 60 * DAY).isoformat()
+    watched.poll(one(1, 60, renewal_date=day), one(2, 60, renewal_date=day, current_status="suspended"), at=now)
+    assert alerts(watched)[-1][1] not in {pk for _, pk in kept}
+    assert integrity.look(watched.store) == []
+
+
+def test_retention_deletes_resolved_incidents_and_keeps_open_ones(watched: Watched) -> None:
+    suspended = {"current_status": "suspended"}
+    watched.poll(*(one(i, 400, **suspended) for i in range(1, 6)))
+    watched.poll(*(one(i, 399, **(suspended if i == 1 else {})) for i in range(1, 6)), at=T0 + DAY)
+    changed(watched.database, "UPDATE deliveries SET state = 'sent', sent_at = created_at")
+    now = T0 + 800 * DAY
+    retention.prune(watched.store, retention.Limits(changes=now - DAY, alerts=now - 730 * DAY), now, lambda _: None)
+    left = rows(watched)
+    assert [row["resolved_at"] is None for row in left] == [True, False], "the open one, and the one with the newest id"
+    with watched.reading() as tx:
+        assert key_of_alert(tx, 1) is not None
+
+
+def test_a_reminder_while_the_list_cannot_be_read_says_nothing_of_a_day_that_is_over(watched: Watched) -> None:
+    watched.poll(one(1, 1))
+    for days in range(1, 5):
+        watched.fail(at=T0 + days * DAY)
+        turn(watched, days)
+    texts = [row["text"] for row in databases.rows(watched.database, "SELECT text FROM alerts")]
+    assert any("Reminder" in text for text in texts)
+    assert not [text for text in texts if "-" in text.partition("on Tue")[0] and " in -" in text]
+
+
+def test_the_owner_is_said_once_whatever_is_told(tmp_path: Path) -> None:
+    rule = '[[rules]]\nname = "mine"\nowner = "Sales"\n[reminders]\nwarning_every = "1d"\n'
+    watched = Watched(tmp_path, CHANNEL + rule)
+    for i in range(6):
+        watched.poll(one(1, 60, current_status="suspended" if i % 2 else "active"), at=T0 + timedelta(hours=i))
+    turn(watched, 3)
+    texts = [row["text"] for row in databases.rows(watched.database, "SELECT text FROM alerts")]
+    assert any("keeps changing" in text or "times within" in text for text in texts)
+    assert {text.count("[owner: Sales]") for text in texts} == {1}
+
+
+@SQLITE_ONLY
+def test_old_words_are_reminded_of_without_saying_again_whose_they_are(tmp_path: Path) -> None:
+    rule = '[[rules]]\nname = "mine"\nowner = "Sales"\n'
+    watched = Watched(tmp_path, CHANNEL + rule)
+    watched.poll(one(1, 60), one(2, 60))
+    for i in range(1, 4):
+        watched.poll(one(2, 60), at=T0 + timedelta(hours=i))
+    watched.store.close()
+    age(watched.database, "0005")
+    watched.store = opened(watched.database)
+    watched.store.upgrade()
+    turn(watched, 2)
+    (last,) = databases.rows(watched.database, "SELECT text FROM alerts ORDER BY id DESC LIMIT 1")
+    assert last["text"].startswith("Reminder 1")
+    assert last["text"].count("[owner: Sales]") == 1
+
+
+def test_a_list_of_incidents_is_in_the_words_of_today(watched: Watched) -> None:
+    watched.poll(one(1, 2), one(2, 60, current_status="suspended"), one(3, 60, current_status="pending"))
+    with watched.store.transaction() as tx:
+        acknowledge_incidents(
+            tx, {key: it for key, it in incidents_of(tx).items() if key.number_id == "phone-2"}, "ann", T0
+        )
+    today = (T0 + DAY).date().toordinal()
+    with watched.reading() as tx:
+        found = list_incidents(tx, today)
+        assert [(it.number_id, it.state) for it in found] == [
+            ("phone-1", "open"),
+            ("phone-3", "open"),
+            ("phone-2", "acknowledged"),
+        ]
+        assert found[0].words[0] == "+15550000001 will be lost in 1 day"
+        assert [it.number_id for it in list_incidents(tx, today, states=["acknowledged"])] == ["phone-2"]
+        assert [it.number_id for it in list_incidents(tx, today, severities=[Severity.warning])] == ["phone-3"]
+        assert [it.number_id for it in list_incidents(tx, today, kinds=["renewal.upcoming"])] == ["phone-1"]
+        assert list_incidents(tx, today, environment="nowhere") == []
+    watched.poll(one(1, 1), one(2, 59), one(3, 59), at=T0 + DAY)
+    with watched.reading() as tx:
+        found = list_incidents(tx, today, states=STATES)
+    assert (found[0].number_id, found[0].state) == ("phone-1", "open")
+    assert {(it.number_id, it.state) for it in found[1:]} == {("phone-2", "resolved"), ("phone-3", "resolved")}
+    assert {it.words[0] for it in found[1:]} == {"+15550000002 is suspended", "+15550000003 is pending"}

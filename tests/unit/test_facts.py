@@ -12,9 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from renewal_watch.alerts import around, facts_json
-from renewal_watch.alerts.renewal_facts import Overdue, Upcoming
+from renewal_watch.alerts.account_facts import CardExpiring
+from renewal_watch.alerts.number_facts import Capabilities, StatusChanged
+from renewal_watch.alerts.renewal_facts import LapseRenewed, Overdue, Upcoming
+from renewal_watch.alerts.service_facts import InventoryInvalid
+from renewal_watch.model.account import Card
 from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.model.facts import Facts, Number, Written
+from renewal_watch.model.numbers import PhoneNumber
 
 NUMBER = Number("phone-1", "+15550000001", "active", auto_renewal=True, current_price=Decimal("1.00"), currency="USD")
 ON = datetime(2026, 11, 26).toordinal()
@@ -82,7 +87,7 @@ def made_field(cls: type, one: msgspec.inspect.Field) -> st.SearchStrategy[Any]:
 @given(data=st.data())
 def test_facts_are_kept_read_again_and_said(kind: type[Facts], data: st.DataObject) -> None:
     facts = data.draw(made(kind))
-    assert facts_json.decode(facts_json.encode(facts).decode()) == facts
+    assert facts_json.decode(facts_json.encode(facts)) == facts
     headline, sentence = facts.words()
     if kind is not Written:
         assert headline
@@ -97,10 +102,42 @@ def test_facts_of_a_newer_release_are_none_that_this_one_can_say() -> None:
 
 
 def test_kept_facts_count_the_days_of_today() -> None:
-    today = facts_json.today(Upcoming(NUMBER, "prod", 3, ON), 1, ON)
+    today = facts_json.today(Upcoming(NUMBER, "prod", 3, ON), None, "prod", 1, ON)
     assert today is not None
     assert today.words()[0] == "+15550000001 renews in 1 day"
-    assert facts_json.today(Written("a", "b"), 1, ON) is None
+    assert facts_json.today(Written("a", "b"), None, "prod", 1, ON) is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "left", "said"),
+    [
+        (Overdue(NUMBER, "prod", 1, ON), -12, "+15550000001 is overdue by 12 days"),
+        (Overdue(NUMBER, "prod", 1, ON), 3, None),
+        (Upcoming(NUMBER, "prod", 3, ON), -1, None),
+        (LapseRenewed(NUMBER, "prod", NUMBER, 30, ON), -7, None),
+        (StatusChanged(NUMBER, "prod", "active", None, None), None, "+15550000001 is active"),
+        (Upcoming(NUMBER, "prod", 3, ON), None, None),
+        (CardExpiring("prod", Card(id="c", year=2026, month=12), 8, ON), 3, None),
+    ],
+)
+def test_days_that_do_not_fit_the_facts_leave_them(facts: Facts, left: int | None, said: str | None) -> None:
+    found = facts_json.today(facts, None, "prod", left, None if left is None else ON)
+    assert (found.words()[0] if found else None) == said
+
+
+def test_kept_facts_are_of_the_number_and_the_environment_of_now() -> None:
+    """It was renumbered, its auto-renewal switched, and it moved since."""
+    now = PhoneNumber(id="phone-1", number="+15559999999", auto_renewal=False, current_price=Decimal(2), currency="EUR")
+    found = facts_json.today(Capabilities(NUMBER, "prod", ("sms",), 60, ON, lost=True), now, "staging", 58, ON)
+    assert found is not None
+    assert found.words()[1].startswith("+15559999999 (staging) lost SMS.")
+    assert "will be lost in 58 days" in found.words()[1]
+    assert "2.00 EUR" in found.words()[1]
+
+
+def test_facts_that_no_json_can_hold_are_not_kept() -> None:
+    """The name of a file may hold a byte that is no text; the alert is written all the same."""
+    assert facts_json.encode(InventoryInvalid("caf\udce9/inventory.csv: line 2")) is None
 
 
 def test_what_is_around_the_words_is_added_in_order() -> None:

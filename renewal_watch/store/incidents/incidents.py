@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from renewal_watch.store.selections import OPEN
 
 _INCIDENT = (  # the columns of an incident, in the order in which they are written
     *("id", "name", "environment_id", "number_id", "topic", "alert_id", "kind", "severity", "rank", "opened_at"),
-    *("notified_at", "reminded", "suppressed", "suppressor", "acked_at", "acked_by", "acked_rank"),
+    *("resolved_at", "notified_at", "reminded", "suppressed", "suppressor", "acked_at", "acked_by", "acked_rank"),
     *("urgent_at", "escalated_at"),
 )
 
@@ -157,47 +158,54 @@ def _places(tx: Transaction, names: Collection[str]) -> list[int]:
 
 
 def keep_incidents(
-    tx: Transaction, those: Mapping[Key, Incident | None], now: datetime, before: Mapping[Key, Incident] | None = None
+    tx: Transaction,
+    those: Mapping[Key, Incident | None],
+    now: datetime,
+    before: Mapping[Key, Incident] | None = None,
+    brief: Sequence[tuple[Key, Incident]] = (),
 ) -> None:
     """Write incidents as they are now; None for those that are resolved.
 
-    ``before`` are the open ones that another may have taken the place of in the same batch.
+    ``before`` are the open ones that another may have taken the place of in the same batch, ``brief`` those that opened and
+    ended in it.
     """
-    ids = _ids(tx, those)
+    ids = _ids(tx, [*those, *(key for key, _ in brief)])
     resolved = [(write_instant(now), *ids[key], key.topic) for key, one in those.items() if one is None and key in ids]
     if before:
         again = ((key, one) for key, one in those.items() if one is not None and key in before)
         resolved += [(write_instant(now), *ids[key], key.topic) for key, one in again if one.id != before[key].id]
     if resolved:
         tx.many(_RESOLVE, resolved)
-    rows = []
-    for key, one in those.items():
-        if one is None or key not in ids:
-            continue
-        ack = one.ack
-        rows.append(
-            (
-                one.id,
-                one.name,
-                *ids[key],
-                key.topic,
-                one.alert_id,
-                one.kind,
-                int(one.severity),
-                one.rank,
-                _text(one.opened_at),
-                _text(one.notified_at),
-                one.reminded,
-                one.suppressed,
-                one.suppressor,
-                _text(ack.at if ack else None),
-                ack.by if ack else None,
-                ack.rank if ack else None,
-                _text(one.urgent_at),
-                _text(one.escalated_at),
-            )
-        )
+    standing = ((key, one, None) for key, one in those.items() if one is not None)
+    ended = ((key, one, now) for key, one in brief)
+    rows = [_row(ids[key], key, one, resolved_at) for key, one, resolved_at in chain(standing, ended) if key in ids]
     tx.put(incidents, _INCIDENT, rows, clash="replace")
+
+
+def _row(ids: tuple[int, int], key: Key, one: Incident, resolved_at: datetime | None) -> tuple[Any, ...]:
+    """An incident in the order of ``_INCIDENT``."""
+    ack = one.ack
+    return (
+        one.id,
+        one.name,
+        *ids,
+        key.topic,
+        one.alert_id,
+        one.kind,
+        int(one.severity),
+        one.rank,
+        _text(one.opened_at),
+        _text(resolved_at),
+        _text(one.notified_at),
+        one.reminded,
+        one.suppressed,
+        one.suppressor,
+        _text(ack.at if ack else None),
+        ack.by if ack else None,
+        ack.rank if ack else None,
+        _text(one.urgent_at),
+        _text(one.escalated_at),
+    )
 
 
 _RESOLVE = """UPDATE incidents SET resolved_at = ?

@@ -118,6 +118,7 @@ def _wanted() -> Iterator[tuple[Table, Table, ColumnElement[bool], str, str]]:
             yield table, parent, where & (table.c[name] != 0), what, BY_HAND
     where, what = _gone(incidents.c.alert_id, alerts.c.id)
     yield incidents, alerts, where & incidents.c.resolved_at.is_(None), what, BY_HAND
+    yield alerts, incidents, *_gone(alerts.c.incident_id, incidents.c.id), BY_HAND
     yield numbers, entries, ~_has(entries.c.number_id, numbers.c.id), "without an entry", BY_HAND
     waits = (deliveries.c.state == "pending") & ~_has(delivery_alerts.c.delivery_id, deliveries.c.id)
     yield deliveries, delivery_alerts, waits, "that wait without an alert", BY_HAND

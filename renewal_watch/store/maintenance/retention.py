@@ -165,12 +165,30 @@ def _alerts(turn: Turn, limit: datetime) -> None:
             kept = {*open_ids, *tx.connection.execute(told).scalars(), last}  # or the next one gets an id that was told
             over = [pk for pk in ids if pk not in kept]
             turn.done.alerts += tx.connection.execute(delete(alerts).where(alerts.c.id.in_(over))).rowcount
+    _incidents(turn, limit)
     for ids in _old(turn, actions, (actions.c.id, actions.c.at), limit):
         with turn.step() as tx:
             turn.done.actions += tx.connection.execute(delete(actions).where(actions.c.id.in_(ids))).rowcount
     with turn.step() as tx:
-        tx.connection.execute(delete(incidents).where(incidents.c.resolved_at < limit))
         turn.done.silences += tx.connection.execute(delete(silences).where(silences.c.ended_at < limit)).rowcount
+
+
+def _incidents(turn: Turn, limit: datetime) -> None:
+    """Let go resolved incidents that no alert leads to any more; the newest one stays, for its id was told."""
+    with turn.store.reading() as tx:
+        led = select(alerts.c.incident_id).where(alerts.c.created_at < limit, alerts.c.incident_id.is_not(None))
+        kept = {*tx.connection.execute(led.distinct()).scalars(), tx.last_id(incidents)}
+    last = 0
+    while True:
+        query = select(incidents.c.id).where(incidents.c.id > last, incidents.c.resolved_at < limit)
+        with turn.store.reading() as tx:
+            ids = list(tx.connection.execute(query.order_by(incidents.c.id).limit(turn.rows)).scalars())
+        if not ids:
+            return
+        over = [pk for pk in ids if pk not in kept]
+        with turn.step() as tx:
+            tx.connection.execute(delete(incidents).where(incidents.c.id.in_(over)))
+        last = ids[-1]
 
 
 def _old(turn: Turn, table: Any, columns: Sequence[Any], limit: datetime) -> Iterator[Sequence[int]]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from renewal_watch.alerts import facts_json
-from renewal_watch.alerts.around import UsedBy
+from renewal_watch.alerts.around import UsedBy, has_been_said
 from renewal_watch.database.instants import write_instant
 from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents
 from renewal_watch.database.transaction import Transaction, chunks
@@ -93,7 +93,7 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
             now,
             at_once=any(one.alert.kind in AT_ONCE for one in those),
         )
-    keep_incidents(tx, made.incidents, now, situation.incidents)
+    keep_incidents(tx, made.incidents, now, situation.incidents, made.brief)
     keep_flaps(tx, made.flaps)
     return len(fresh) + record_alerts(tx, made.more, routing, now)
 
@@ -174,6 +174,7 @@ def _with_users(tx: Transaction, decisions: list[Decision]) -> list[Decision]:
     return [
         one._replace(alert=replace(one.alert, around=(UsedBy(tuple(names)), *one.alert.around)))
         if one.alert.severity >= Severity.warning
+        and not has_been_said(one.alert, UsedBy)
         and (names := users.get((one.alert.environment, one.alert.number_id or ""), ()))
         else one
         for one in decisions
@@ -194,7 +195,7 @@ def _write_alerts(
     def row(alert_id: int, alert: Alert) -> tuple[Any, ...]:
         number_id = numbered.get((alert.environment, alert.number_id or ""), 0)
         place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
-        facts = None if isinstance(alert.facts, Written) else facts_json.encode(alert.facts).decode()
+        facts = None if isinstance(alert.facts, Written) else facts_json.encode(alert.facts)
         words = (*alert.words, at, alert.topic or None, about.get(alert.key), facts)
         return (alert_id, *place, int(alert.severity), alert.days_left, *words)
 
