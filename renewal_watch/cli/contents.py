@@ -39,6 +39,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Ask": {
         "status": Entry("asking", "Show the fleet, most urgent first, and how the service does."),
+        "incidents": Entry(
+            "incidents", "What needs somebody now: one row an incident, most urgent first, with who acknowledged it."
+        ),
         "explain": Entry("asking", "Why NUMBER did or did not alert, and what comes next and when."),
         "history": Entry("asking", "Every change of one NUMBER and when it was seen."),
         "snapshot": Entry("asking", "Give back the list as it was known at a time, unknown fields included."),

@@ -401,7 +401,16 @@ def undocumented(document: Any, command: str) -> set[str]:
     return {path for path in paths(document) if path and not any(f"{key}[".startswith(f"{path}[") for key in keys)}
 
 
-SHOWING = ("status", "explain phone-1", "history phone-3", "snapshot", "alerts", "preview --days 40", "silence list")
+SHOWING = (
+    "status",
+    "incidents --all",
+    "explain phone-1",
+    "history phone-3",
+    "snapshot",
+    "alerts",
+    "preview --days 40",
+    "silence list",
+)
 DOING = (
     "poll --no-send",
     "send",

@@ -1183,3 +1183,45 @@ def test_nothing_decided_names_a_secret(run: Run, path: Path, database: Path) ->
     assert OPEN in stored
     assert TOKEN not in stored
     assert CHANNEL_SECRET not in stored
+
+
+# --- what needs somebody ----------------------------------------------------------------------------------------------
+
+
+def test_incidents_are_listed_most_urgent_first_with_who_knows(run: Run, clock: Clock) -> None:
+    run("ack", OPEN, "--comment", "card renewed")
+    clock.on(D)
+    lines = run("incidents").output.splitlines()
+    assert re.sub(r" +", " ", lines[1]).startswith(
+        "2026-11-23 12:00 critical production +15550000004 will be lost in 1 day 2026-11-23 12:00 open"
+    )
+    assert "+15550000003 is suspended" in lines[2]
+    assert "acknowledged by dana at 2026-11-23 12:00" in lines[2]
+    assert lines[-1] == "1 open (1 critical), 1 acknowledged"
+    assert "suspended" not in run("incidents", "--open").output
+    assert "will be lost" not in run("incidents", "--acknowledged").output
+    assert run("incidents", "--severity", "info").output == "no incidents\n"
+    assert run("incidents", "--kind", "number.missing").output == "no incidents\n"
+    assert [one["state"] for one in json.loads(run("incidents", "--json").output)] == ["open", "acknowledged"]
+
+
+def test_incidents_that_were_resolved_are_listed_when_asked_for(run: Run, world: World, clock: Clock) -> None:
+    world.entries[SUSPENDED] |= {"current_status": "active"}
+    clock.on(H)
+    run("poll", "--no-send")
+    assert "suspended" not in run("incidents").output
+    (resolved,) = [one for one in json.loads(run("incidents", "--all", "--json").output) if one["state"] == "resolved"]
+    assert (resolved["number"], resolved["resolved_at"]) == (OPEN, "2026-11-23T13:00:00Z")
+    assert "resolved 2026-11-23 13:00" in run("incidents", "--all").output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--kind", "number.mising"), "--kind: number.mising is no kind of alert"),
+        (("--environment", "nowhere"), "nowhere"),
+        (("--severity", "urgent"), "urgent"),
+    ],
+)
+def test_what_no_incident_has_is_refused(run: Run, words: tuple[str, ...], said: str) -> None:
+    assert said in run("incidents", *words, code=2).output

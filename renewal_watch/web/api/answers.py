@@ -9,13 +9,16 @@ from typing import Any
 
 from renewal_watch.diagnostics import health
 from renewal_watch.model import renewal_day
+from renewal_watch.model.alerts import Severity
 from renewal_watch.model.selectors import NOBODY, digits
 from renewal_watch.model.tracking import Watch
 from renewal_watch.reports import alerts, explain, export, forecast
 from renewal_watch.reports import status as reports_status
+from renewal_watch.reports.incidents import incident_json
 from renewal_watch.store import fleet, fleet_sums
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.history import history_of
+from renewal_watch.store.incidents.listing import MOST, UNRESOLVED, list_incidents
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.store.outbox.waiting import outbox_counts
 from renewal_watch.web.api.asked import Asked, Refused
@@ -78,6 +81,20 @@ def _history(asked: Asked) -> Any:
     return {"changes": history_of(asked.tx, one.known, ids[one.environment])}
 
 
+def _incidents(asked: Asked) -> Any:
+    values = asked.values
+    found = list_incidents(
+        asked.tx,
+        asked.today,
+        states=values.get("state", UNRESOLVED),
+        severities=[Severity[name] for name in values.get("severity", ())],
+        kinds=values.get("kind", ()),
+        environment=values.get("environment", ""),
+        most=values.get("limit", MOST),
+    )
+    return {"incidents": [incident_json(one) for one in found]}
+
+
 def _alerts(asked: Asked) -> Any:
     values = asked.values
     most = values.get("limit", 100)
@@ -136,6 +153,7 @@ ANSWERS: Mapping[str, Callable[[Asked], Any]] = {
     "numbers": _numbers,
     "number": _number,
     "history": _history,
+    "incidents": _incidents,
     "alerts": _alerts,
     "calendar": _calendar,
     "forecast": _forecast,

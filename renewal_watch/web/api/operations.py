@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from renewal_watch.model.alerts import Severity
 from renewal_watch.model.kinds import KINDS
 from renewal_watch.store import fleet, past_renewals
+from renewal_watch.store.incidents.listing import MOST, STATES
 from renewal_watch.web.api.examples import EXAMPLES
 from renewal_watch.web.api.shapes import PREFIX, Operation, choice, choices, flag, integer, text_parameter
 
@@ -63,6 +65,20 @@ def operations(environments: Sequence[str]) -> list[Operation]:
             about="One number.",
             schema="Number",
             example=EXAMPLES["Number"],
+        ),
+        Operation(
+            path=f"{PREFIX}/incidents",
+            name="incidents",
+            about="What needs somebody now: open, acknowledged and suppressed incidents, and if asked for the resolved ones.",
+            schema="Incidents",
+            example={"incidents": [EXAMPLES["Incident"]]},
+            parameters=[
+                choices("state", STATES, "Only incidents in one of these states; all but resolved unless it is given"),
+                choices("severity", [one.name for one in Severity], "Only incidents of one of these severities"),
+                choices("kind", KINDS, "Only incidents whose last alert is of one of these kinds"),
+                environment,
+                integer("limit", 1, MOST, "How many at most", MOST),
+            ],
         ),
         Operation(
             path=f"{PREFIX}/alerts",

@@ -127,6 +127,36 @@ class Delivery(Struct):
     held_why: str | None
 
 
+class Incident(Struct):
+    """Something that was found, until it is resolved"""
+
+    id: Count
+    name: Annotated[str, Meta(description="The key of the alert that opened it, the same until it is resolved")]
+    state: Literal["open", "acknowledged", "suppressed", "resolved"]
+    kind: Annotated[str, Meta(description="Of its last alert")]
+    severity: Literal["info", "warning", "critical"]
+    environment: Annotated[str, Meta(description="Empty for what is about the service itself")]
+    number_id: str | None
+    number: str | None
+    topic: str
+    headline: Annotated[str, Meta(description="In the words of today")]
+    text: str
+    opened_at: Instant
+    resolved_at: Instant | None
+    notified_at: Annotated[Instant | None, Meta(description="When somebody was last notified")]
+    reminders: Count
+    acknowledged_at: Instant | None
+    acknowledged_by: str | None
+    suppressed: Annotated[str | None, Meta(description="Why nobody is notified now")]
+    alert_id: Annotated[Count, Meta(description="Its last alert")]
+
+
+class Incidents(Struct):
+    """Most urgent first"""
+
+    incidents: list[Incident]
+
+
 class Alert(Struct):
     """Something worth telling"""
 
@@ -232,7 +262,7 @@ class Health(Struct):
     checks: list[Check]
 
 
-ANSWERS = (Problem, Status, Numbers, History, Alerts, Calendar, Forecast, Health)
+ANSWERS = (Problem, Status, Numbers, History, Incidents, Alerts, Calendar, Forecast, Health)
 
 
 def schemas() -> dict[str, Schema]:

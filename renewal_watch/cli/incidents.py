@@ -1,0 +1,72 @@
+"""The command that lists incidents."""
+
+from __future__ import annotations
+
+import click
+
+from renewal_watch.cli import base, completing
+
+
+@base.cli.command()
+@click.option("--open", "is_open", is_flag=True, help="Only those that nobody acknowledged and nothing suppresses.")
+@click.option("--acknowledged", is_flag=True, help="Only those that somebody acknowledged.")
+@click.option("--all", "everything", is_flag=True, help="The resolved ones as well, newest first.")
+@click.option(
+    "--severity",
+    "severities",
+    multiple=True,
+    type=click.Choice(["info", "warning", "critical"]),
+    help="Only these; may be given several times.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    callback=base.text,
+    shell_complete=completing.kinds,
+    help="Only incidents whose last alert is of this kind; may be given several times.",
+)
+@base.JSON
+@base.ENVIRONMENT
+@click.pass_context
+def incidents(
+    ctx: click.Context,
+    is_open: bool,  # noqa: FBT001
+    acknowledged: bool,  # noqa: FBT001
+    everything: bool,  # noqa: FBT001
+    severities: tuple[str, ...],
+    kinds: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001
+    environment: str | None,
+) -> None:
+    """What needs somebody now: one row an incident, most urgent first, with who acknowledged it."""
+    from renewal_watch.errors import UsageError
+    from renewal_watch.model import renewal_day
+    from renewal_watch.model.alerts import Severity
+    from renewal_watch.model.kinds import KINDS
+    from renewal_watch.reports import incidents as reports_incidents
+    from renewal_watch.reports import tables
+    from renewal_watch.store.incidents.listing import STATES, UNRESOLVED, list_incidents
+
+    settings = base.settings(ctx)
+    if environment:
+        settings.environment(environment)  # refused unless it is configured
+    if strange := [kind for kind in kinds if kind not in KINDS]:
+        msg = f"--kind: {strange[0]} is no kind of alert; docs/alerts.md has them all"
+        raise UsageError(msg)
+    chosen = [state for state, wanted in (("open", is_open), ("acknowledged", acknowledged)) if wanted]
+    states = STATES if everything else [state for state in UNRESOLVED if not chosen or state in chosen]
+    with base.store(settings, write=False) as store, store.transaction() as tx:
+        found = list_incidents(
+            tx,
+            renewal_day.today(base.now(ctx), settings.timezone),
+            states=states,
+            severities=[Severity[name] for name in severities],
+            kinds=kinds,
+            environment=environment or "",
+        )
+    if as_json:
+        click.echo(tables.dumps([reports_incidents.incident_json(one) for one in found]))
+    else:
+        base.show(reports_incidents.incident_lines(found, settings.timezone))

@@ -1,0 +1,132 @@
+"""Incidents as they are looked at: open ones, and those that were resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from renewal_watch.alerts import facts_json
+from renewal_watch.database.schema import alerts, environments, incidents, numbers
+from renewal_watch.database.transaction import Transaction
+from renewal_watch.model.alerts import Severity
+from renewal_watch.model.facts import Words, Written
+from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.store.numbers import numbers_by_id
+from renewal_watch.store.selections import OPEN
+
+State = Literal["open", "acknowledged", "suppressed", "resolved"]
+STATES: tuple[State, ...] = get_args(State)
+UNRESOLVED: tuple[State, ...] = ("open", "acknowledged", "suppressed")
+MOST = 1000  # that are given at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One incident, in the words of today. ``number`` is as dialled, else its id; None where it is about none."""
+
+    id: int
+    name: str
+    state: State
+    kind: str
+    severity: Severity
+    environment: str
+    number_id: str | None
+    number: str | None
+    topic: str
+    words: Words
+    opened_at: datetime
+    resolved_at: datetime | None
+    notified_at: datetime | None
+    reminders: int
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    suppressed: str | None
+    alert_id: int
+
+
+def list_incidents(
+    tx: Transaction,
+    today: int,
+    *,
+    states: Sequence[State] = UNRESOLVED,
+    severities: Sequence[Severity] = (),
+    kinds: Sequence[str] = (),
+    environment: str = "",
+    most: int = MOST,
+) -> list[Listed]:
+    """Incidents, most urgent first: what nobody has acknowledged, then by severity and age; resolved ones last, newest first.
+
+    ``today`` is an ordinal; days in the words are counted from it.
+    """
+    query = (
+        select(incidents, environments.c.name.label("environment"), numbers.c.provider_id, numbers.c.renews_on)
+        .add_columns(numbers.c.number, alerts.c.headline, alerts.c.text, alerts.c.facts)
+        .outerjoin(environments, environments.c.id == incidents.c.environment_id)
+        .outerjoin(numbers, numbers.c.id == incidents.c.number_id)
+        .outerjoin(alerts, alerts.c.id == incidents.c.alert_id)
+        .where(or_(*(_IN[state] for state in states)))
+        .order_by(incidents.c.resolved_at.desc().nulls_first())
+        .order_by(incidents.c.acked_at.is_not(None), incidents.c.suppressor.is_not(None), incidents.c.severity.desc())
+        .order_by(incidents.c.rank.desc(), incidents.c.opened_at, incidents.c.id)
+        .limit(most)
+    )
+    if severities:
+        query = query.where(incidents.c.severity.in_([int(one) for one in severities]))
+    if kinds:
+        query = query.where(incidents.c.kind.in_(kinds))
+    if environment:
+        query = query.where(environments.c.name == environment)
+    rows = tx.connection.execute(query).all()
+    seen = numbers_by_id(tx, {row.number_id for row in rows if row.number_id and row.resolved_at is None})
+    return [
+        Listed(
+            id=row.id,
+            name=row.name,
+            state=_state(row.resolved_at, row.acked_at, row.suppressor),
+            kind=row.kind,
+            severity=Severity(row.severity),
+            environment=row.environment or "",
+            number_id=row.provider_id,
+            number=row.number or row.provider_id,
+            topic=row.topic,
+            words=_words(row, seen.get(row.number_id), today),
+            opened_at=row.opened_at,
+            resolved_at=row.resolved_at,
+            notified_at=row.notified_at,
+            reminders=row.reminded,
+            acknowledged_at=row.acked_at,
+            acknowledged_by=row.acked_by,
+            suppressed=row.suppressed,
+            alert_id=row.alert_id,
+        )
+        for row in rows
+    ]
+
+
+_IN: dict[str, ColumnElement[bool]] = {
+    "open": and_(OPEN, incidents.c.acked_at.is_(None), incidents.c.suppressor.is_(None)),
+    "acknowledged": and_(OPEN, incidents.c.acked_at.is_not(None)),
+    "suppressed": and_(OPEN, incidents.c.acked_at.is_(None), incidents.c.suppressor.is_not(None)),
+    "resolved": incidents.c.resolved_at.is_not(None),
+}
+
+
+def _state(resolved_at: datetime | None, acked_at: datetime | None, suppressor: str | None) -> State:
+    if resolved_at is not None:
+        return "resolved"
+    if acked_at is not None:
+        return "acknowledged"
+    return "open" if suppressor is None else "suppressed"
+
+
+def _words(row: Any, number: PhoneNumber | None, today: int) -> Words:
+    """What is said of it: while it is open of its facts as they are today, else as they were; in old words without facts."""
+    facts = facts_json.decode(row.facts) or Written(row.headline or "", row.text or row.headline or "")
+    if row.resolved_at is not None:
+        return facts.words()
+    left = None if row.renews_on is None else row.renews_on - today
+    return (facts_json.today(facts, number, row.environment or "", left, row.renews_on) or facts).words()
