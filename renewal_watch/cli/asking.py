@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from renewal_watch.cli import base, completing
+from renewal_watch.cli import base
 from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,74 +16,6 @@ if TYPE_CHECKING:
     from renewal_watch.settings.whole import Settings
 
 _PAGE = 500  # alerts read at once
-
-
-@base.cli.command()
-@base.JSON
-@click.option("--within", type=click.IntRange(0), metavar="DAYS", help="Only numbers with so many days left or less.")
-@click.option(
-    "--status", "wanted", metavar="S", shell_complete=completing.statuses, help="Only numbers with this status."
-)
-@base.ENVIRONMENT
-@click.pass_context
-def status(ctx: click.Context, as_json: bool, within: int | None, wanted: str | None, environment: str | None) -> None:  # noqa: FBT001
-    """Show the fleet, most urgent first, and how the service does."""
-    from renewal_watch.cli.spool import Spool
-    from renewal_watch.diagnostics import health
-    from renewal_watch.model.tracking import Watch
-    from renewal_watch.reports import rows as reports_rows
-    from renewal_watch.reports import status, tables
-    from renewal_watch.store import fleet
-    from renewal_watch.store.environments import environment_states
-    from renewal_watch.store.leases import daemon_seen, list_instances
-    from renewal_watch.store.outbox.waiting import failing_channels, orphaned_deliveries, outbox_counts
-
-    settings = base.settings(ctx)
-    chosen = [settings.environment(environment)] if environment else list(settings.environments)
-    now = base.now(ctx)
-    wanted = None if wanted is None else wanted.lower()
-    columns = reports_rows.Columns()
-    environments = []
-    with Spool() as rows:
-        with base.store(settings, write=False) as store:
-            with store.transaction() as tx:
-                watches = {watch.name: watch for _, watch, _ in environment_states(tx)}
-                outbox = outbox_counts(tx)
-                orphans = orphaned_deliveries(tx, [channel.name for channel in settings.channels])
-                faults = failing_channels(tx)
-                instances = list_instances(tx, now)
-                seen = daemon_seen(tx, now)
-                unwell = [one.reason for one in health.daemon(tx, settings, now) if not one.ok]
-            for one in chosen:
-                policy = settings.policy(one)
-                environments.append(status.environment_json(watches.get(one.name, Watch(name=one.name)), policy, now))
-                with store.transaction() as tx:  # one each: a poll that ends waits for no others
-                    for listed in fleet.every(tx, [one.name]):
-                        row = reports_rows.row(one.name, listed.known, listed.number, policy, now)
-                        is_left_out = within is not None and listed.known.is_sandbox and not policy.include_sandbox
-                        if not is_left_out and row.is_within(within) and wanted in (None, row.number.status):
-                            rows.add(tables.dumps(row.as_json()) if as_json else columns.packed(row), row.rank())
-        if as_json:
-            document = {
-                "environments": environments,
-                "numbers": iter(rows),
-                "outbox": outbox,
-                "instances": [status.instance_json(one) for one in instances],
-                "daemon": {
-                    "running": None if seen is None else seen.is_there,
-                    "last_seen_at": None if seen is None else tables.when(seen.at),
-                },
-            }
-            base.show_pieces(tables.pieces(document))
-            return
-        base.show([tables.toned(reason, "bad") for reason in unwell])
-        base.show([*status.instance_lines(instances), *status.status_lines(environments, outbox, orphans, faults, now)])
-        if not chosen:
-            click.echo(f"no environment is watched: {settings.environments_dir} has no file that can be used")
-        if rows:
-            base.show(itertools.chain(["", columns.title()], map(columns.line, rows)))
-        elif within is not None or wanted is not None:
-            click.echo("no numbers match")
 
 
 @base.cli.command()

@@ -38,7 +38,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         ),
     },
     "Ask": {
-        "status": Entry("asking", "Show the fleet, most urgent first, and how the service does."),
+        "status": Entry("status", "Show how the service does, open incidents, and the fleet, most urgent first."),
         "incidents": Entry(
             "incidents", "What needs somebody now: one row an incident, most urgent first, with who acknowledged it."
         ),

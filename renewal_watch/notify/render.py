@@ -132,7 +132,7 @@ def urgency(alert: Alert) -> tuple[int, int, str, str, str]:
 
 def _group(alert: Alert) -> str:
     if alert.kind in ("renewal.upcoming", "renewal.due") and alert.severity > Severity.info:
-        return "about to be lost"
+        return "expiring"
     return ROWS.get(alert.kind, UNKNOWN).group
 
 

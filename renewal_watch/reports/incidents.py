@@ -66,6 +66,15 @@ def incident_lines(found: Sequence[Listed], zone: str) -> list[str]:
     return [head, *map(toned, lines, tones), "", _counted(found)]
 
 
+def open_lines(found: Sequence[Listed], zone: str, most: int) -> list[str]:
+    """The part of ``status``: the ``most`` most urgent ones, and how many more there are."""
+    if not found:
+        return ["no open incidents"]
+    table, count = incident_lines(found[:most], zone)[:-2], _counted(found)
+    more = [f"… and {len(found) - most} more: renewal-watch incidents"] if len(found) > most else []
+    return [f"incidents: {count}", "", *table, *more]
+
+
 def _state(one: Listed, at: Callable[[datetime | None], str]) -> str:
     """The state, with who acknowledged it or what suppresses it."""
     if one.state == "acknowledged":

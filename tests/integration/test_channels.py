@@ -646,7 +646,7 @@ def test_a_thousand_alerts_are_one_message_within_the_limit_with_the_rest_counte
     assert not any(escape in text for escape in ("&nbsp;", "&#", "<br", "\\"))
     first = shown(request.json) if "attachments" not in request.json else request.json["attachments"][0]["title"]
     assert first.removeprefix("<b>").startswith(
-        "[critical] production: +15550000999 renews in 3 days; and 999 about to be lost"
+        "[critical] production: +15550000999 renews in 3 days; and 999 expiring"
     )
 
 

@@ -19,6 +19,7 @@ from click.testing import Result
 from commands import Run
 from conftest import T0
 from databases import BOTH, EITHER, SQLITE_ONLY, content, opened, remove
+from made_up import entry
 from world import TOKEN, World, serving, write_config
 
 from renewal_watch.channels import apprise
@@ -60,7 +61,7 @@ def test_a_poll_finds_tells_and_exits_0(run: Run, world: World) -> None:
     assert "ops-0: 1 sent" in printed
     (message,) = world.messages
     assert str(message["title"]).startswith("[critical] production: +15550000001 is overdue by")
-    assert str(message["title"]).endswith("; and 1 about to be lost, 1 with a status change")
+    assert str(message["title"]).endswith("; and 1 expiring, 1 with a status change")
 
 
 def test_poll_without_send_leaves_it_to_send(run: Run, world: World) -> None:
@@ -131,14 +132,21 @@ def test_alerts_json_has_the_documented_keys(run: Run) -> None:
 def test_status_shows_the_most_urgent_first_and_filters(run: Run, world: World) -> None:
     run("poll")
     lines = run("status").output.splitlines()
-    assert "OVERDUE" in lines[3]
-    assert "suspended" in lines[4]
+    head = next(i for i, line in enumerate(lines) if line.startswith("NUMBER"))
+    assert "OVERDUE" in lines[head + 1]
+    assert "suspended" in lines[head + 2]
     assert len(run("status", "--within", "2").output.splitlines()) == 5
     world.entries[4] |= {"days_until_monthly_renewal": 1, "is_sandbox": True}
     run("poll")
     assert len(run("status", "--within", "2").output.splitlines()) == 5, "as in the fleet"
     assert len(run("status", "--status", "suspended").output.splitlines()) == 4
     assert "no environment called x" in run("status", "--environment", "x", code=2).output
+
+
+def test_status_is_calm_where_nothing_is_open(run: Run, world: World) -> None:
+    world.entries = [entry("phone-9")]
+    run("poll")
+    assert "no open incidents" in run("status").output.splitlines()
 
 
 def test_status_and_explain_say_where_countdown_and_date_disagree(run: Run, world: World) -> None:

@@ -1225,3 +1225,25 @@ def test_incidents_that_were_resolved_are_listed_when_asked_for(run: Run, world:
 )
 def test_what_no_incident_has_is_refused(run: Run, words: tuple[str, ...], said: str) -> None:
     assert said in run("incidents", *words, code=2).output
+
+
+def test_status_shows_open_incidents_before_the_fleet(run: Run) -> None:
+    lines = run("status").output.splitlines()
+    where = next(i for i, line in enumerate(lines) if line.startswith("incidents: 2 open (2 critical)"))
+    assert "+15550000003 is suspended" in lines[where + 3]
+    assert "+15550000004 will be lost in 2 days" in lines[where + 4]
+    assert lines.index(next(line for line in lines if line.startswith("NUMBER"))) > where
+    assert "incidents" not in run("status", "--within", "7").output, "who asks for a part of the fleet is given that"
+
+
+def test_status_ends_after_the_most_urgent_numbers_and_counts_the_others(run: Run, world: World, clock: Clock) -> None:
+    more = [entry(f"more-{i}", number=f"+1777000{i:03}") for i in range(40)]
+    world.entries = [*numbers(), *more]
+    clock.on(H)
+    run("poll", "--no-send")
+    lines = run("status").output.splitlines()
+    assert lines[-1] == "… and 15 more, less urgent: renewal-watch status --all"
+    assert sum(line.startswith("+") for line in lines) == 30
+    everything = run("status", "--all").output.splitlines()
+    assert sum(line.startswith("+") for line in everything) == 45
+    assert len(json.loads(run("status", "--json").output)["numbers"]) == 45

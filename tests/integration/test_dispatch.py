@@ -140,7 +140,7 @@ def test_all_alerts_of_a_poll_are_one_message_that_carries_its_id(world: World) 
     assert request.json["message"].count("• ") == 40
     assert request.json["message"].endswith(f"message {row['message_id']}")
     assert request.json["title"].startswith("[warning] production: many")
-    assert request.json["title"].endswith("and 39 about to be lost")
+    assert request.json["title"].endswith("and 39 expiring")
 
 
 def test_each_channel_gets_a_message_of_its_own(world: World) -> None:

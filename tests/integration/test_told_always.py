@@ -605,7 +605,7 @@ def test_a_rule_that_is_not_about_a_number_any_more_mutes_it_no_more(watched: Ca
 
 
 def test_a_rule_that_sends_it_to_a_channel_from_now_on_does_so(watched: Callable[..., World]) -> None:
-    """Nobody takes it until it is about to be lost: then the rule has a channel for it."""
+    """Nobody takes it until it is expiring: then the rule has a channel for it."""
     by_rule = (Rule(name="lost", match=Match(auto_renewal=False), add_channels=("boss",)),)
     world = watched(Routing(channels=(BOSS,), rules=by_rule), auto_renewal=True)
     assert sees(world, status="suspended") == []

@@ -184,6 +184,7 @@ SLOW = {
 def test_who_sends_no_whole_request_holds_a_place_for_seconds(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, slow: str
 ) -> None:
+    patience = serve.REQUEST_S
     monkeypatch.setattr(serve, "REQUEST_S", 0.1)
     with pages(watched, Clock()) as visitor, contextlib.ExitStack() as stack:
         place = ("127.0.0.1", int(visitor.base.rpartition(":")[2]))
@@ -194,11 +195,13 @@ def test_who_sends_no_whole_request_holds_a_place_for_seconds(
             with contextlib.suppress(ConnectionResetError):
                 while one.recv(1000):
                     pass
+        monkeypatch.setattr(serve, "REQUEST_S", patience)  # a busy machine may take longer than 0.1 s to ask
         assert visitor.get("/healthz").status_code == 200
     assert not [one for one in caplog.records if one.exc_info]
 
 
 def test_who_reads_no_answer_holds_a_place_for_seconds(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    patience = serve.READING_S
     monkeypatch.setattr(serve, "READING_S", 0.1)
     with pages(watched, Clock()) as visitor, socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2000)
@@ -207,6 +210,7 @@ def test_who_reads_no_answer_holds_a_place_for_seconds(watched: Watched, monkeyp
         with pytest.raises(ConnectionError):  # noqa: PT012 (it is over when the server has had enough)
             while True:
                 slow.sendall(b"GET /static/style.css HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+        monkeypatch.setattr(serve, "READING_S", patience)
         assert visitor.get("/healthz").status_code == 200
 
 

@@ -222,7 +222,7 @@ def test_all_alerts_are_one_message_the_most_urgent_first() -> None:
     )
     assert (
         message.title
-        == "[critical] prod: +1444 is overdue by 1 day; and 2 about to be lost, 2 renewing soon, 1 about the service"
+        == "[critical] prod: +1444 is overdue by 1 day; and 2 expiring, 2 renewing soon, 1 about the service"
     )
 
 

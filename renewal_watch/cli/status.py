@@ -1,0 +1,139 @@
+"""The command that shows how everything stands."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from renewal_watch.cli import base, completing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from renewal_watch.database.store import Store
+    from renewal_watch.model.daemons import Instance, Seen
+    from renewal_watch.model.tracking import Watch
+    from renewal_watch.settings.whole import Settings
+    from renewal_watch.store.incidents.listing import Listed
+
+_INCIDENTS = 15  # open ones that are shown, and
+_NUMBERS = 30  # numbers of the fleet; the others are counted
+
+
+@base.cli.command()
+@base.JSON
+@click.option("--within", type=click.IntRange(0), metavar="DAYS", help="Only numbers with so many days left or less.")
+@click.option(
+    "--status", "wanted", metavar="S", shell_complete=completing.statuses, help="Only numbers with this status."
+)
+@click.option("--all", "everything", is_flag=True, help="Every number, and not only the 30 most urgent ones.")
+@base.ENVIRONMENT
+@click.pass_context
+def status(
+    ctx: click.Context,
+    as_json: bool,  # noqa: FBT001
+    within: int | None,
+    wanted: str | None,
+    everything: bool,  # noqa: FBT001
+    environment: str | None,
+) -> None:
+    """Show how the service does, open incidents, and the fleet, most urgent first."""
+    from renewal_watch.cli.spool import Spool
+    from renewal_watch.reports import incidents, status, tables
+    from renewal_watch.reports import rows as reports_rows
+    from renewal_watch.store import fleet
+
+    settings = base.settings(ctx)
+    chosen = [settings.environment(environment)] if environment else list(settings.environments)
+    now = base.now(ctx)
+    wanted = None if wanted is None else wanted.lower()
+    columns = reports_rows.Columns()
+    with Spool() as rows:
+        with base.store(settings, write=False) as store:
+            seen = _look(store, settings, environment or "", now)
+            for one in chosen:
+                policy = settings.policy(one)
+                with store.transaction() as tx:  # one each: a poll that ends waits for no others
+                    for listed in fleet.every(tx, [one.name]):
+                        row = reports_rows.row(one.name, listed.known, listed.number, policy, now)
+                        is_left_out = within is not None and listed.known.is_sandbox and not policy.include_sandbox
+                        if not is_left_out and row.is_within(within) and wanted in (None, row.number.status):
+                            rows.add(tables.dumps(row.as_json()) if as_json else columns.packed(row), row.rank())
+        environments = [status.environment_json(seen.watch(one.name), settings.policy(one), now) for one in chosen]
+        if as_json:
+            base.show_pieces(tables.pieces(seen.document(environments, iter(rows))))
+            return
+        base.show([tables.toned(reason, "bad") for reason in seen.unwell])
+        base.show(status.instance_lines(seen.instances))
+        base.show(status.status_lines(environments, seen.outbox, seen.orphans, seen.faults, now))
+        if not chosen:
+            click.echo(f"no environment is watched: {settings.environments_dir} has no file that can be used")
+        if within is None and wanted is None:
+            base.show(incidents.open_lines(seen.incidents, settings.timezone, _INCIDENTS))
+        if rows:
+            shown = rows if everything else itertools.islice(rows, _NUMBERS)
+            base.show(itertools.chain(["", columns.title()], map(columns.line, shown)))
+        elif within is not None or wanted is not None:
+            click.echo("no numbers match")
+        if len(rows) > _NUMBERS and not everything:
+            click.echo(f"… and {len(rows) - _NUMBERS} more, less urgent: renewal-watch status --all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """How everything but the numbers stands."""
+
+    watches: Mapping[str, Watch]
+    outbox: Mapping[str, Any]
+    orphans: Mapping[str, int]
+    faults: Mapping[str, tuple[datetime, str]]
+    instances: Sequence[Instance]
+    daemon: Seen | None
+    unwell: Sequence[str]
+    incidents: Sequence[Listed]
+
+    def watch(self, name: str) -> Watch:
+        """What is kept of an environment, also before its first poll."""
+        from renewal_watch.model.tracking import Watch
+
+        return self.watches.get(name, Watch(name=name))
+
+    def document(self, environments: Sequence[Any], numbers: Any) -> dict[str, Any]:
+        """What ``--json`` gives."""
+        from renewal_watch.reports import status, tables
+
+        return {
+            "environments": environments,
+            "numbers": numbers,
+            "outbox": self.outbox,
+            "instances": [status.instance_json(one) for one in self.instances],
+            "daemon": {
+                "running": None if self.daemon is None else self.daemon.is_there,
+                "last_seen_at": None if self.daemon is None else tables.when(self.daemon.at),
+            },
+        }
+
+
+def _look(store: Store, settings: Settings, environment: str, now: datetime) -> _Seen:
+    from renewal_watch.diagnostics import health
+    from renewal_watch.model import renewal_day
+    from renewal_watch.store.environments import environment_states
+    from renewal_watch.store.incidents.listing import list_incidents
+    from renewal_watch.store.leases import daemon_seen, list_instances
+    from renewal_watch.store.outbox.waiting import failing_channels, orphaned_deliveries, outbox_counts
+
+    with store.transaction() as tx:
+        return _Seen(
+            watches={watch.name: watch for _, watch, _ in environment_states(tx)},
+            outbox=outbox_counts(tx),
+            orphans=orphaned_deliveries(tx, [channel.name for channel in settings.channels]),
+            faults=failing_channels(tx),
+            instances=list_instances(tx, now),
+            daemon=daemon_seen(tx, now),
+            unwell=[one.reason for one in health.daemon(tx, settings, now) if not one.ok],
+            incidents=list_incidents(tx, renewal_day.today(now, settings.timezone), environment=environment),
+        )
