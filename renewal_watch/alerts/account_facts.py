@@ -69,9 +69,8 @@ class TopupFailed(Facts, frozen=True):
         others = f" {self.more} more failed as well." if self.more else ""
         what = "a test charge" if self.charge.trigger == "test" else "the top-up"
         return f"{self.at}: {what} failed", (
-            f"{self.at}: {what}{_charge(self.charge)}.{others} The balance is not filled up: a renewal may fail for want "
-            f"of money. "
-            f"Check the card in {DASHBOARD} now, or pay in by hand.{noted(self.note)}"
+            f"{self.at}: {what}{_charge(self.charge)}.{others} The balance is not filled up: a renewal may fail "
+            f"because the balance is insufficient. Check the card in {DASHBOARD} now, or pay in by hand.{noted(self.note)}"
         )
 
 

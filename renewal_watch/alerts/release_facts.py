@@ -33,6 +33,10 @@ def _end_of_release(number: Number | None, left: int | None, on: int | None, not
     return f"{facts(number, left, on)}{note}"
 
 
+def _lower(sentence: str) -> str:
+    return f"{sentence[0].lower()}{sentence[1:]}"
+
+
 class ReleaseRequested(Facts, frozen=True):
     """Somebody asked to give a number back: the last moment to save it."""
 
@@ -46,8 +50,7 @@ class ReleaseRequested(Facts, frozen=True):
     def words(self) -> Words:
         name = _released(self.number, self.request)
         return f"{name}: release requested", (
-            f"{name} ({self.at}): release requested. {asked(self.request)}. Once it is approved the number is gone for "
-            f"good: if nobody "
+            f"{name} ({self.at}): {_lower(asked(self.request))}. Once it is approved the number is gone for good: if nobody "
             f"meant it, cancel the request in {DASHBOARD} now. "
             f"{_end_of_release(self.number, self.left, self.on, noted(self.note))}"
         )
@@ -61,9 +64,9 @@ class ReleaseMeant(Facts, frozen=True):
     at: str
 
     def words(self) -> Words:
-        now = "is to be released" if self.request.status == "pending" else "is released or will be"
-        return f"{who(self.number)} {now}, as meant", (
-            f"{who(self.number)} ({self.at}) {now}. {asked(self.request)}. It is meant to expire: there is nothing to do."
+        now = ": release requested" if self.request.status == "pending" else " is released or will be"
+        return f"{who(self.number)}{now}, as meant", (
+            f"{who(self.number)} ({self.at}): {_lower(asked(self.request))}. It is meant to expire: there is nothing to do."
         )
 
 

@@ -151,7 +151,7 @@ def test_a_pending_request_is_told_at_the_first_reading_and_once() -> None:
     assert world.last.number_id == "phone-1"
     assert world.last.days_left == 30
     assert world.last.text == (
-        "+15550000001 (production): release requested. Its release was requested at 2026-11-22 12:00 UTC (reason: Number is "
+        "+15550000001 (production): its release was requested at 2026-11-22 12:00 UTC (reason: Number is "
         "no longer in use) and is not decided yet. Once it is approved the number is gone for good: if nobody meant it, "
         "cancel the request in the provider's dashboard now. It renews in 30 days, on Wed 23 Dec 2026: auto-renewal is on, a "
         "renewal costs 1.00 USD."
