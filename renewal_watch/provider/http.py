@@ -240,11 +240,10 @@ class _Https(HTTPSConnection):
     def _tunnel(self) -> None:
         """Through a proxy. ``http.client`` goes on after an answer that broke off, and ``ssl`` may leave its socket open."""
         super()._tunnel()
-        try:
-            self.sock.getpeername()
-        except OSError:
-            self.close()
-            raise ConnectionResetError from None
+        with contextlib.suppress(BlockingIOError):  # nothing more came, and it stands
+            if not self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                self.close()
+                raise OSError(0, "its answer broke off")
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         _held_again(self)
@@ -345,5 +344,6 @@ def reason(error: BaseException) -> str:
     error = _innermost(error)
     name = type(error).__name__
     words = error.strerror if isinstance(error, OSError) else None
+    words = words or str(error).partition("Tunnel connection failed: ")[2]  # http.client, of a proxy and its status
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower().removesuffix(" error")
     return plain(words or _PLAIN_WORDS.get(name, spaced))

@@ -32,7 +32,7 @@ import urllib3.connection
 from conftest import T0
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
-from integration.fault_server import FaultServer, Handler, Line, Request, answer, documented
+from integration.fault_server import FaultServer, Handler, HungUp, Line, Request, answer, documented
 from made_up import entry
 from rounds import few
 
@@ -1259,11 +1259,22 @@ def test_a_proxy_that_resets_when_its_answer_counts_as_read_leaves_no_socket_ope
     assert [str(one.message) for one in caught] == []
 
 
+def test_a_proxy_whose_answer_breaks_off_is_named() -> None:
+    def speak(line: Line) -> None:
+        line.socket.recv(65536)
+        line.send(b"HTTP/1.1 200 OK\r\nVia: 1.1 somewh")
+        raise HungUp
+
+    proxy = FaultServer(one_page(), before=speak)
+    with proxy, pytest.raises(ServerTrouble, match=r"the proxy does not work: its answer broke off"):
+        client(proxy, base_url="https://127.0.0.1:9", proxy=f"http://127.0.0.1:{proxy.port}").fetch()
+
+
 def test_a_proxys_refusal_is_trouble_on_the_way() -> None:
     with FaultServer(always(answer(b"", 407))) as proxy, FaultServer(one_page()) as server:
         with pytest.raises(ServerTrouble):
             client(server, proxy=f"http://127.0.0.1:{proxy.port}").fetch()
-        with pytest.raises(ServerTrouble, match="proxy"):
+        with pytest.raises(ServerTrouble, match="the proxy does not work: 407"):
             client(server, base_url="https://127.0.0.1:9", proxy=f"http://127.0.0.1:{proxy.port}").fetch()
     assert server.connections == 0
 
