@@ -34,14 +34,6 @@ ALL: tuple[type[Facts], ...] = (
 )
 _DECODER = msgspec.json.Decoder(Union[ALL])  # noqa: UP007 (of a tuple that is made here)
 _ENCODER = msgspec.json.Encoder()
-_AHEAD = (  # what says nothing of a day that is over
-    renewal_facts.Upcoming,
-    renewal_facts.Due,
-    renewal_facts.LastChance,
-    renewal_facts.Renewed,
-    renewal_facts.Postponed,
-    renewal_facts.LapseRenewed,
-)
 
 
 def encode(facts: Facts) -> str | None:
@@ -62,7 +54,7 @@ def today(facts: Facts, number: PhoneNumber | None, at: str, left: int | None, o
         return msgspec.structs.replace(facts, **seen) if getattr(facts, "left", 0) is None else None
     if "late" in fields:
         return msgspec.structs.replace(facts, late=-left, on=on, **seen) if left < 0 else None
-    if left < 0 and isinstance(facts, _AHEAD):
+    if left < 0 and isinstance(facts, renewal_facts.Ahead):
         return None
     return msgspec.structs.replace(facts, left=left, on=on, **seen)
 

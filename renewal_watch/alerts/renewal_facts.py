@@ -15,11 +15,16 @@ from renewal_watch.alerts.phrases import (
 from renewal_watch.model.facts import Number, Words
 
 
-class Upcoming(OfNumber, frozen=True):
-    """Renewal comes near: a charge to expect, or a number that will be lost."""
+class Ahead(OfNumber, frozen=True):
+    """Facts that know of a renewal day ahead only; of one that is over they say nothing."""
 
     left: int
     on: int
+
+
+class Upcoming(Ahead, frozen=True):
+    """Renewal comes near: a charge to expect, or a number that will be lost."""
+
     note: Note | None = None
 
     def words(self) -> Words:
@@ -36,11 +41,9 @@ class Upcoming(OfNumber, frozen=True):
         )
 
 
-class Due(OfNumber, frozen=True):
+class Due(Ahead, frozen=True):
     """The renewal day itself, or the provider's due flag before it."""
 
-    left: int
-    on: int
     note: Note | None = None
 
     def words(self) -> Words:
@@ -99,12 +102,10 @@ class Overdue(OfNumber, frozen=True):
         )
 
 
-class Renewed(OfNumber, frozen=True):
+class Renewed(Ahead, frozen=True):
     """Good news; ``paid`` is the number as it was before, whose price was charged."""
 
     paid: Number
-    left: int
-    on: int
 
     def words(self) -> Words:
         headline = f"{self.name} renewed"
@@ -114,11 +115,9 @@ class Renewed(OfNumber, frozen=True):
         )
 
 
-class Postponed(OfNumber, frozen=True):
+class Postponed(Ahead, frozen=True):
     """The end of what was told of a renewal day that is a later one now, without a renewal."""
 
-    left: int
-    on: int
     was_on: int
 
     def words(self) -> Words:
@@ -129,11 +128,9 @@ class Postponed(OfNumber, frozen=True):
         )
 
 
-class LastChance(OfNumber, frozen=True):
+class LastChance(Ahead, frozen=True):
     """A number that is meant to go will be gone soon; the last time to want it otherwise."""
 
-    left: int
-    on: int
     note: Note | None = None
 
     def words(self) -> Words:
@@ -150,12 +147,10 @@ class LastChance(OfNumber, frozen=True):
         )
 
 
-class LapseRenewed(OfNumber, frozen=True):
+class LapseRenewed(Ahead, frozen=True):
     """A number that was meant to go renewed; ``paid`` is the number as it was before."""
 
     paid: Number
-    left: int
-    on: int
 
     def words(self) -> Words:
         headline = f"{self.name} renewed, but was meant to expire"

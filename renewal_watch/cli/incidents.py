@@ -47,7 +47,7 @@ def incidents(
     from renewal_watch.model.kinds import KINDS
     from renewal_watch.reports import incidents as reports_incidents
     from renewal_watch.reports import tables
-    from renewal_watch.store.incidents.listing import STATES, UNRESOLVED, list_incidents
+    from renewal_watch.store.incidents.listing import MOST, STATES, UNRESOLVED, Wanted, count_incidents, list_incidents
 
     settings = base.settings(ctx)
     if environment:
@@ -57,16 +57,14 @@ def incidents(
         raise UsageError(msg)
     chosen = [state for state, wanted in (("open", is_open), ("acknowledged", acknowledged)) if wanted]
     states = STATES if everything else [state for state in UNRESOLVED if not chosen or state in chosen]
+    asked = Wanted(
+        states=states, severities=[Severity[name] for name in severities], kinds=kinds, environment=environment or ""
+    )
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        found = list_incidents(
-            tx,
-            renewal_day.today(base.now(ctx), settings.timezone),
-            states=states,
-            severities=[Severity[name] for name in severities],
-            kinds=kinds,
-            environment=environment or "",
-        )
+        today = renewal_day.today(base.now(ctx), settings.timezone)
+        found = list_incidents(tx, today, asked, most=None if as_json else MOST)
+        counts = count_incidents(tx, asked)
     if as_json:
         click.echo(tables.dumps([reports_incidents.incident_json(one) for one in found]))
     else:
-        base.show(reports_incidents.incident_lines(found, settings.timezone))
+        base.show(reports_incidents.incident_lines(found, counts, settings.timezone))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from renewal_watch.model.daemons import Instance, Seen
     from renewal_watch.model.tracking import Watch
     from renewal_watch.settings.whole import Settings
-    from renewal_watch.store.incidents.listing import Listed
 
 _INCIDENTS = 15  # open ones that are shown, and
 _NUMBERS = 30  # numbers of the fleet; the others are counted
@@ -43,18 +42,20 @@ def status(
 ) -> None:
     """Show how the service does, open incidents, and the fleet, most urgent first."""
     from renewal_watch.cli.spool import Spool
-    from renewal_watch.reports import incidents, status, tables
     from renewal_watch.reports import rows as reports_rows
+    from renewal_watch.reports import status, tables
     from renewal_watch.store import fleet
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
     now = base.now(ctx)
     wanted = None if wanted is None else wanted.lower()
+    is_part = within is not None or wanted is not None
     columns = reports_rows.Columns()
     with Spool() as rows:
         with base.store(settings, write=False) as store:
-            seen = _look(store, settings, environment or "", now)
+            seen = _look(store, settings, now)
+            open_now = [] if as_json or is_part else _open_incidents(store, settings, environment or "", now)
             for one in chosen:
                 policy = settings.policy(one)
                 with store.transaction() as tx:  # one each: a poll that ends waits for no others
@@ -72,12 +73,11 @@ def status(
         base.show(status.status_lines(environments, seen.outbox, seen.orphans, seen.faults, now))
         if not chosen:
             click.echo(f"no environment is watched: {settings.environments_dir} has no file that can be used")
-        if within is None and wanted is None:
-            base.show(incidents.open_lines(seen.incidents, settings.timezone, _INCIDENTS))
+        base.show(open_now)
         if rows:
             shown = rows if everything else itertools.islice(rows, _NUMBERS)
             base.show(itertools.chain(["", columns.title()], map(columns.line, shown)))
-        elif within is not None or wanted is not None:
+        elif is_part:
             click.echo("no numbers match")
         if len(rows) > _NUMBERS and not everything:
             click.echo(f"… and {len(rows) - _NUMBERS} more, less urgent: renewal-watch status --all")
@@ -94,7 +94,6 @@ class _Seen:
     instances: Sequence[Instance]
     daemon: Seen | None
     unwell: Sequence[str]
-    incidents: Sequence[Listed]
 
     def watch(self, name: str) -> Watch:
         """What is kept of an environment, also before its first poll."""
@@ -118,11 +117,9 @@ class _Seen:
         }
 
 
-def _look(store: Store, settings: Settings, environment: str, now: datetime) -> _Seen:
+def _look(store: Store, settings: Settings, now: datetime) -> _Seen:
     from renewal_watch.diagnostics import health
-    from renewal_watch.model import renewal_day
     from renewal_watch.store.environments import environment_states
-    from renewal_watch.store.incidents.listing import list_incidents
     from renewal_watch.store.leases import daemon_seen, list_instances
     from renewal_watch.store.outbox.waiting import failing_channels, orphaned_deliveries, outbox_counts
 
@@ -135,5 +132,15 @@ def _look(store: Store, settings: Settings, environment: str, now: datetime) -> 
             instances=list_instances(tx, now),
             daemon=daemon_seen(tx, now),
             unwell=[one.reason for one in health.daemon(tx, settings, now) if not one.ok],
-            incidents=list_incidents(tx, renewal_day.today(now, settings.timezone), environment=environment),
         )
+
+
+def _open_incidents(store: Store, settings: Settings, environment: str, now: datetime) -> list[str]:
+    from renewal_watch.model import renewal_day
+    from renewal_watch.reports import incidents
+    from renewal_watch.store.incidents.listing import Wanted, count_incidents, list_incidents
+
+    asked = Wanted(environment=environment)
+    with store.transaction() as tx:
+        found = list_incidents(tx, renewal_day.today(now, settings.timezone), asked, most=_INCIDENTS)
+        return incidents.open_lines(found, count_incidents(tx, asked), settings.timezone)

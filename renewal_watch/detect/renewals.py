@@ -53,7 +53,7 @@ def _end_cycle(
     is_renewed = moved >= RENEWED_DAYS and left > 0 and not _is_corrected(turn, number, known, before)
     key = _key(known, on, cycle.course)
     if is_renewed and known.lapse is None:
-        facts = renewal_facts.Renewed(Number.of(number), turn.at, Number.of(before), left, on)
+        facts = renewal_facts.Renewed(Number.of(number), turn.at, left, on, Number.of(before))
         turn.tell("renewal.renewed", Severity.info, key, facts, number, left)
     elif moved > 0 and known.lapse is None and _is_far(turn, number, left):
         later = renewal_facts.Postponed(Number.of(number), turn.at, left, on, cycle.renews_on)
@@ -151,7 +151,7 @@ def _judge_lapse(
             "lapse.renewed",
             Severity.critical,
             key,
-            renewal_facts.LapseRenewed(Number.of(number), turn.at, Number.of(before), left, on),
+            renewal_facts.LapseRenewed(Number.of(number), turn.at, left, on, Number.of(before)),
             number,
             left,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 from renewal_watch.model.alerts import Severity
 from renewal_watch.reports.tables import Tone, table, toned
-from renewal_watch.store.incidents.listing import Listed
+from renewal_watch.store.incidents.listing import STATES, Listed, State
 from renewal_watch.text import plain
 
+Counts = Counter[tuple[State, Severity]]
 _TONES: dict[Severity, Tone] = {Severity.critical: "bad", Severity.warning: "mind"}
 
 
@@ -40,10 +42,16 @@ def incident_json(one: Listed) -> dict[str, Any]:
     }
 
 
-def incident_lines(found: Sequence[Listed], zone: str) -> list[str]:
-    """A table, and a line that counts; times are in ``zone``."""
+def incident_lines(found: Sequence[Listed], counts: Counts, zone: str) -> list[str]:
+    """A table of the most urgent ones, and a line that counts all; times are in ``zone``."""
     if not found:
         return ["no incidents"]
+    more = counts.total() - len(found)
+    left_out = [f"… and {more} more, less urgent; narrow it, or see --json"] if more > 0 else []
+    return [*_table(found, zone), *left_out, "", _counted(counts)]
+
+
+def _table(found: Sequence[Listed], zone: str) -> list[str]:
     there = ZoneInfo(zone)
 
     def at(instant: datetime | None) -> str:
@@ -63,16 +71,16 @@ def incident_lines(found: Sequence[Listed], zone: str) -> list[str]:
     ]
     head, *lines = table(("SINCE", "SEVERITY", "WHERE", "WHAT", "NOTIFIED", "STATE", "ALERT"), rows)
     tones = [_TONES.get(one.severity) if one.state == "open" else None for one in found]
-    return [head, *map(toned, lines, tones), "", _counted(found)]
+    return [head, *map(toned, lines, tones)]
 
 
-def open_lines(found: Sequence[Listed], zone: str, most: int) -> list[str]:
-    """The part of ``status``: the ``most`` most urgent ones, and how many more there are."""
+def open_lines(found: Sequence[Listed], counts: Counts, zone: str) -> list[str]:
+    """The part of ``status``: the most urgent ones, and how many there are."""
     if not found:
         return ["no open incidents"]
-    table, count = incident_lines(found[:most], zone)[:-2], _counted(found)
-    more = [f"… and {len(found) - most} more: renewal-watch incidents"] if len(found) > most else []
-    return [f"incidents: {count}", "", *table, *more]
+    more = counts.total() - len(found)
+    left_out = [f"… and {more} more: renewal-watch incidents"] if more > 0 else []
+    return [f"incidents: {_counted(counts)}", "", *_table(found, zone), *left_out]
 
 
 def _state(one: Listed, at: Callable[[datetime | None], str]) -> str:
@@ -84,12 +92,10 @@ def _state(one: Listed, at: Callable[[datetime | None], str]) -> str:
     return f"resolved {at(one.resolved_at)}" if one.state == "resolved" else "open"
 
 
-def _counted(found: Sequence[Listed]) -> str:
+def _counted(counts: Counts) -> str:
     """``2 open (1 critical, 1 warning), 1 acknowledged``."""
-    urgent = [one.severity for one in found if one.state == "open"]
-    by_severity = ", ".join(f"{urgent.count(one)} {one.name}" for one in reversed(Severity) if one in urgent)
-    parts = [f"{len(urgent)} open{f' ({by_severity})' if urgent else ''}"]
-    for state in ("acknowledged", "suppressed", "resolved"):
-        count = sum(one.state == state for one in found)
-        parts += [f"{count} {state}"] if count else []
-    return ", ".join(parts)
+    by_state = {state: sum(count for (one, _), count in counts.items() if one == state) for state in STATES}
+    urgent = [(counts["open", severity], severity.name) for severity in reversed(Severity)]
+    by_severity = ", ".join(f"{count} {name}" for count, name in urgent if count)
+    others = [f"{count} {state}" for state, count in by_state.items() if count and state != "open"]
+    return ", ".join([f"{by_state['open']} open{f' ({by_severity})' if by_severity else ''}", *others])

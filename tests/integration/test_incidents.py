@@ -15,8 +15,9 @@ from watched import CHANNEL, Watched, one
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.policy import Match
 from renewal_watch.notify.routing import Routing
+from renewal_watch.reports.incidents import incident_lines, open_lines
 from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of, key_of_alert
-from renewal_watch.store.incidents.listing import STATES, list_incidents
+from renewal_watch.store.incidents.listing import STATES, Wanted, count_incidents, list_incidents
 from renewal_watch.store.incidents.silences import add_silence
 from renewal_watch.store.maintenance import integrity, retention
 from renewal_watch.timed import follow_up
@@ -243,20 +244,37 @@ def test_a_list_of_incidents_is_in_the_words_of_today(watched: Watched) -> None:
         )
     today = (T0 + DAY).date().toordinal()
     with watched.reading() as tx:
-        found = list_incidents(tx, today)
+        found = list_incidents(tx, today, Wanted())
         assert [(it.number_id, it.state) for it in found] == [
             ("phone-1", "open"),
             ("phone-3", "open"),
             ("phone-2", "acknowledged"),
         ]
         assert found[0].words[0] == "+15550000001 will be lost in 1 day"
-        assert [it.number_id for it in list_incidents(tx, today, states=["acknowledged"])] == ["phone-2"]
-        assert [it.number_id for it in list_incidents(tx, today, severities=[Severity.warning])] == ["phone-3"]
-        assert [it.number_id for it in list_incidents(tx, today, kinds=["renewal.upcoming"])] == ["phone-1"]
-        assert list_incidents(tx, today, environment="nowhere") == []
+        assert [it.number_id for it in list_incidents(tx, today, Wanted(states=["acknowledged"]))] == ["phone-2"]
+        assert [it.number_id for it in list_incidents(tx, today, Wanted(severities=[Severity.warning]))] == ["phone-3"]
+        assert [it.number_id for it in list_incidents(tx, today, Wanted(kinds=["renewal.upcoming"]))] == ["phone-1"]
+        assert list_incidents(tx, today, Wanted(environment="nowhere")) == []
     watched.poll(one(1, 1), one(2, 59), one(3, 59), at=T0 + DAY)
     with watched.reading() as tx:
-        found = list_incidents(tx, today, states=STATES)
+        found = list_incidents(tx, today, Wanted(states=STATES))
     assert (found[0].number_id, found[0].state) == ("phone-1", "open")
     assert {(it.number_id, it.state) for it in found[1:]} == {("phone-2", "resolved"), ("phone-3", "resolved")}
     assert {it.words[0] for it in found[1:]} == {"+15550000002 is suspended", "+15550000003 is pending"}
+
+
+def test_incidents_that_are_not_shown_are_counted(watched: Watched) -> None:
+    watched.poll(*(one(i, 60, current_status="suspended") for i in range(1, 6)), one(6, 60, current_status="pending"))
+    today = T0.date().toordinal()
+    with watched.reading() as tx:
+        found, counts = list_incidents(tx, today, Wanted(), most=2), count_incidents(tx, Wanted())
+        assert count_incidents(tx, Wanted(severities=[Severity.warning])).total() == 1
+        assert count_incidents(tx, Wanted(environment="nowhere")).total() == 0
+    assert counts == {("open", Severity.critical): 5, ("open", Severity.warning): 1}
+    lines = incident_lines(found, counts, "UTC")
+    assert lines[-3:] == [
+        "… and 4 more, less urgent; narrow it, or see --json",
+        "",
+        "6 open (5 critical, 1 warning)",
+    ]
+    assert open_lines(found, counts, "UTC")[-1] == "… and 4 more: renewal-watch incidents"

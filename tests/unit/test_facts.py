@@ -114,7 +114,7 @@ def test_kept_facts_count_the_days_of_today() -> None:
         (Overdue(NUMBER, "prod", 1, ON), -12, "+15550000001 is overdue by 12 days"),
         (Overdue(NUMBER, "prod", 1, ON), 3, None),
         (Upcoming(NUMBER, "prod", 3, ON), -1, None),
-        (LapseRenewed(NUMBER, "prod", NUMBER, 30, ON), -7, None),
+        (LapseRenewed(NUMBER, "prod", 30, ON, NUMBER), -7, None),
         (StatusChanged(NUMBER, "prod", "active", None, None), None, "+15550000001 is active"),
         (Upcoming(NUMBER, "prod", 3, ON), None, None),
         (CardExpiring("prod", Card(id="c", year=2026, month=12), 8, ON), 3, None),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from renewal_watch.alerts import facts_json
 from renewal_watch.database.schema import alerts, environments, incidents, numbers
@@ -21,7 +22,17 @@ from renewal_watch.store.selections import OPEN
 State = Literal["open", "acknowledged", "suppressed", "resolved"]
 STATES: tuple[State, ...] = get_args(State)
 UNRESOLVED: tuple[State, ...] = ("open", "acknowledged", "suppressed")
-MOST = 1000  # that are given at once
+MOST = 1000  # that are shown at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which incidents are asked for; empty means whatever."""
+
+    states: Sequence[State] = UNRESOLVED
+    severities: Sequence[Severity] = ()
+    kinds: Sequence[str] = ()
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +59,10 @@ class Listed:
     alert_id: int
 
 
-def list_incidents(
-    tx: Transaction,
-    today: int,
-    *,
-    states: Sequence[State] = UNRESOLVED,
-    severities: Sequence[Severity] = (),
-    kinds: Sequence[str] = (),
-    environment: str = "",
-    most: int = MOST,
-) -> list[Listed]:
+def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None = MOST) -> list[Listed]:
     """Incidents, most urgent first: what nobody has acknowledged, then by severity and age; resolved ones last, newest first.
 
-    ``today`` is an ordinal; days in the words are counted from it.
+    ``today`` is an ordinal; days in the words are counted from it. No more than ``most`` are given.
     """
     query = (
         select(incidents, environments.c.name.label("environment"), numbers.c.provider_id, numbers.c.renews_on)
@@ -68,18 +70,12 @@ def list_incidents(
         .outerjoin(environments, environments.c.id == incidents.c.environment_id)
         .outerjoin(numbers, numbers.c.id == incidents.c.number_id)
         .outerjoin(alerts, alerts.c.id == incidents.c.alert_id)
-        .where(or_(*(_IN[state] for state in states)))
+        .where(*_conditions(wanted))
         .order_by(incidents.c.resolved_at.desc().nulls_first())
         .order_by(incidents.c.acked_at.is_not(None), incidents.c.suppressor.is_not(None), incidents.c.severity.desc())
         .order_by(incidents.c.rank.desc(), incidents.c.opened_at, incidents.c.id)
         .limit(most)
     )
-    if severities:
-        query = query.where(incidents.c.severity.in_([int(one) for one in severities]))
-    if kinds:
-        query = query.where(incidents.c.kind.in_(kinds))
-    if environment:
-        query = query.where(environments.c.name == environment)
     rows = tx.connection.execute(query).all()
     seen = numbers_by_id(tx, {row.number_id for row in rows if row.number_id and row.resolved_at is None})
     return [
@@ -107,7 +103,27 @@ def list_incidents(
     ]
 
 
-_IN: dict[str, ColumnElement[bool]] = {
+def count_incidents(tx: Transaction, wanted: Wanted) -> Counter[tuple[State, Severity]]:
+    """How many of these incidents there are, by state and severity."""
+    columns = (*(condition.label(state) for state, condition in _IN.items()), incidents.c.severity)
+    query = select(*columns, func.count()).outerjoin(environments, environments.c.id == incidents.c.environment_id)
+    found: Counter[tuple[State, Severity]] = Counter()
+    for *flags, severity, count in tx.connection.execute(query.where(*_conditions(wanted)).group_by(*columns)):
+        found[STATES[[bool(flag) for flag in flags].index(True)], Severity(severity)] += count
+    return found
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    yield or_(*(_IN[state] for state in wanted.states))
+    if wanted.severities:
+        yield incidents.c.severity.in_([int(one) for one in wanted.severities])
+    if wanted.kinds:
+        yield incidents.c.kind.in_(wanted.kinds)
+    if wanted.environment:
+        yield environments.c.name == wanted.environment
+
+
+_IN: dict[State, ColumnElement[bool]] = {  # in the order of ``STATES``
     "open": and_(OPEN, incidents.c.acked_at.is_(None), incidents.c.suppressor.is_(None)),
     "acknowledged": and_(OPEN, incidents.c.acked_at.is_not(None)),
     "suppressed": and_(OPEN, incidents.c.acked_at.is_(None), incidents.c.suppressor.is_not(None)),

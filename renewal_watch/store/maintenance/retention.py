@@ -176,7 +176,10 @@ def _alerts(turn: Turn, limit: datetime) -> None:
 def _incidents(turn: Turn, limit: datetime) -> None:
     """Let go resolved incidents that no alert leads to any more; the newest one stays, for its id was told."""
     with turn.store.reading() as tx:
-        led = select(alerts.c.incident_id).where(alerts.c.created_at < limit, alerts.c.incident_id.is_not(None))
+        newest = select(func.max(incidents.c.id)).where(
+            incidents.c.resolved_at < limit
+        )  # whatever clocks said of alerts
+        led = select(alerts.c.incident_id).where(alerts.c.incident_id <= newest.scalar_subquery())
         kept = {*tx.connection.execute(led.distinct()).scalars(), tx.last_id(incidents)}
     last = 0
     while True:

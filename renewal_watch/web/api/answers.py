@@ -18,7 +18,7 @@ from renewal_watch.reports.incidents import incident_json
 from renewal_watch.store import fleet, fleet_sums
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.history import history_of
-from renewal_watch.store.incidents.listing import MOST, UNRESOLVED, list_incidents
+from renewal_watch.store.incidents.listing import MOST, UNRESOLVED, Wanted, count_incidents, list_incidents
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.store.outbox.waiting import outbox_counts
 from renewal_watch.web.api.asked import Asked, Refused
@@ -83,16 +83,15 @@ def _history(asked: Asked) -> Any:
 
 def _incidents(asked: Asked) -> Any:
     values = asked.values
-    found = list_incidents(
-        asked.tx,
-        asked.today,
+    wanted = Wanted(
         states=values.get("state", UNRESOLVED),
         severities=[Severity[name] for name in values.get("severity", ())],
         kinds=values.get("kind", ()),
         environment=values.get("environment", ""),
-        most=values.get("limit", MOST),
     )
-    return {"incidents": [incident_json(one) for one in found]}
+    found = list_incidents(asked.tx, asked.today, wanted, most=values.get("limit", MOST))
+    total = count_incidents(asked.tx, wanted).total()
+    return {"incidents": [incident_json(one) for one in found], "total": total}
 
 
 def _alerts(asked: Asked) -> Any:

@@ -71,7 +71,7 @@ def operations(environments: Sequence[str]) -> list[Operation]:
             name="incidents",
             about="What needs somebody now: open, acknowledged and suppressed incidents, and if asked for the resolved ones.",
             schema="Incidents",
-            example={"incidents": [EXAMPLES["Incident"]]},
+            example={"incidents": [EXAMPLES["Incident"]], "total": 1},
             parameters=[
                 choices("state", STATES, "Only incidents in one of these states; all but resolved unless it is given"),
                 choices("severity", [one.name for one in Severity], "Only incidents of one of these severities"),

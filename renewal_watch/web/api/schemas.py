@@ -155,6 +155,7 @@ class Incidents(Struct):
     """Most urgent first"""
 
     incidents: list[Incident]
+    total: Annotated[Count, Meta(description="How many fit; limit bounds how many are given")]
 
 
 class Alert(Struct):
