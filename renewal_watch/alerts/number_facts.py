@@ -69,6 +69,9 @@ class StatusChanged(OfNumber, frozen=True):
         said = now if self.still else f"{now}; {was}"
         return headline, f"{self.place} is {said}. {todo} {facts(self.number, self.left, self.on)}"
 
+    def brief(self) -> str:
+        return plain(self.number.status) or "without a status"
+
 
 class Added(OfNumber, frozen=True):
     """A number that was not in the list before."""

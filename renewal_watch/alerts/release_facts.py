@@ -55,6 +55,9 @@ class ReleaseRequested(Facts, frozen=True):
             f"{_end_of_release(self.number, self.left, self.on, noted(self.note))}"
         )
 
+    def brief(self) -> str:
+        return "release requested"
+
 
 class ReleaseMeant(Facts, frozen=True):
     """A request, or its approval, for a number that is meant to expire."""

@@ -40,6 +40,9 @@ class Upcoming(Ahead, frozen=True):
             f"{self.place}{verb}, on {day(self.on)}: {auto(self.number)}, {todo}.{noted(self.note)}",
         )
 
+    def brief(self) -> str:
+        return f"{'renews' if self.number.auto_renewal else 'will be lost'} in {days(self.left)}"
+
 
 class Due(Ahead, frozen=True):
     """The renewal day itself, or the provider's due flag before it."""
@@ -60,6 +63,9 @@ class Due(Ahead, frozen=True):
             headline,
             f"{self.place}{verb}, {day(self.on)}{flag}: {auto(self.number)}, {todo}.{noted(self.note)}",
         )
+
+    def brief(self) -> str:
+        return f"{'renews' if self.number.auto_renewal else 'will be lost'} {in_days(self.left)}"
 
 
 class DueByFlag(OfNumber, frozen=True):

@@ -66,7 +66,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Decide": {
         "ack": Entry(
             "deciding",
-            "Say that you look after NUMBER: no reminders until its next cycle, or until it gets worse.",
+            "Say that you look after it: no reminders until its next cycle, or until it gets worse.",
         ),
         "lapse": Entry(
             "deciding",

@@ -12,8 +12,13 @@ from renewal_watch.cli import base, completing
 from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from renewal_watch.database.transaction import Transaction
     from renewal_watch.model.policy import Match
+    from renewal_watch.operations.actions import Open
     from renewal_watch.settings.whole import Settings
+    from renewal_watch.store.incidents.listing import Wanted
 
 
 def _author(given: str | None) -> str:
@@ -205,14 +210,33 @@ def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) 
 
 
 @base.cli.command()
-@click.argument("number", required=False, callback=base.text, shell_complete=completing.numbers)
+@click.argument("numbers", nargs=-1, metavar="[NUMBER]...", callback=base.text, shell_complete=completing.numbers)
 @click.option(
     "--alert",
-    "alert_id",
+    "alert_ids",
+    multiple=True,
     type=click.IntRange(1, 2**63 - 1),
     metavar="ID",
-    help="Instead of NUMBER: the incident of an alert.",
+    help="The incident of an alert, also one that is about no number.",
 )
+@click.option("--incident", "names", multiple=True, metavar="KEY", callback=base.text, help="An incident by its key.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    callback=base.text,
+    shell_complete=completing.kinds,
+    help="All open incidents of a kind, such as 'funds.*'.",
+)
+@click.option(
+    "--severity",
+    "severities",
+    multiple=True,
+    type=click.Choice(["info", "warning", "critical"]),
+    help="All open incidents of a severity.",
+)
+@click.option("--for", "length", metavar="TIME", help="For so long: 4h, 3d; then it is told again if it still holds.")
 @click.option("--withdraw", is_flag=True, help="Take it back: remind again.")
 @_AUTHOR
 @_COMMENT
@@ -221,33 +245,83 @@ def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) 
 @click.pass_context
 def ack(
     ctx: click.Context,
-    number: str | None,
-    alert_id: int | None,
+    numbers: tuple[str, ...],
+    alert_ids: tuple[int, ...],
+    names: tuple[str, ...],
+    kinds: tuple[str, ...],
+    severities: tuple[str, ...],
+    length: str | None,
     withdraw: bool,  # noqa: FBT001
     author: str | None,
     comment: str,
     environment: str | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Say that you look after NUMBER: no reminders until its next cycle, or until it gets worse."""
-    if (number is None) == (alert_id is None):
-        msg = "name either a NUMBER or --alert ID"
-        raise UsageError(msg)
-    from renewal_watch.operations import actions
-    from renewal_watch.store.numbers import find_number
+    """Say that you look after it: no reminders until its next cycle, or until it gets worse.
 
-    with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
-        if number is not None:
-            _, environment_id, known = find_number(tx, number, environment)
-            one = actions.open_about(tx, environment_id, known, number)
+    NUMBER may be the beginning of many and a star: '+4930*'. With --kind, --severity or --environment alone, all that is
+    open and fits.
+    """
+    if not any((numbers, alert_ids, names, kinds, severities, environment)):
+        msg = "name a NUMBER, --alert ID, --incident KEY, or what all is to fit: --kind, --severity, --environment"
+        raise UsageError(msg)
+    if length is not None and withdraw:
+        msg = "--for belongs to an acknowledgement, not to --withdraw"
+        raise UsageError(msg)
+    from renewal_watch.model.alerts import Severity
+    from renewal_watch.operations import actions
+    from renewal_watch.store.incidents.listing import Wanted
+
+    settings = base.settings(ctx)
+    now = base.now(ctx)
+    until = None if length is None else _end(length, None, settings.timezone, now)
+    wanted = Wanted(
+        severities=[Severity[one] for one in severities],
+        kinds=kinds,
+        environment=environment or "",
+        names=names,
+        with_folded=bool(numbers),
+    )
+    with base.store(settings, write=True) as store, store.transaction() as tx:
+        parts = _meant(tx, wanted, numbers, alert_ids, environment)
+        found = actions.together(parts)
+        if withdraw:
+            done = actions.take_back(tx, found, _author(author), comment, now)
         else:
-            one = actions.open_of_alert(tx, alert_id or 0)
-        do = actions.take_back if withdraw else actions.acknowledge
-        done = do(tx, one, _author(author), comment, base.now(ctx))
+            done = actions.acknowledge(tx, found, _author(author), comment, now, until)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
+    for part in parts:
+        if not part.incidents:
+            answer.say(f"nothing is open about {part.called}")
     answered = done.as_json()
-    answer.end(acknowledged=not withdraw, incidents=answered, matters=answered)  # the second is the old name
+    answer.end(acknowledged=not withdraw, until=until, incidents=answered, matters=answered)  # the last is the old name
+
+
+def _meant(
+    tx: Transaction, wanted: Wanted, numbers: Sequence[str], alert_ids: Sequence[int], environment: str | None
+) -> list[Open]:
+    """What is open of each that is named, narrowed by what else is wanted. Raises UsageError for a number that is not known."""
+    from renewal_watch.model.selectors import is_number
+    from renewal_watch.operations import actions
+    from renewal_watch.store.incidents.listing import wanted_incidents
+    from renewal_watch.store.numbers import find_number
+
+    parts = [actions.open_of_alert(tx, one) for one in alert_ids]
+    patterns = [one for one in numbers if one.endswith("*")]
+    if strange := [one for one in patterns if not is_number(one)]:
+        msg = f"NUMBER: {strange[0]!r} is not the beginning of a number and a star; write it like '+4930*'"
+        raise UsageError(msg)
+    if patterns or not (numbers or alert_ids):
+        parts.append(actions.open_of(tx, wanted, f"number {' or '.join(patterns)}" if patterns else "that", patterns))
+    narrowed = wanted_incidents(tx, wanted)
+    for one in numbers:
+        if one not in patterns:
+            about = actions.open_about(tx, find_number(tx, one, environment)[2], one)
+            parts.append(
+                about._replace(incidents={key: its for key, its in about.incidents.items() if key in narrowed})
+            )
+    return parts
 
 
 @base.cli.command()

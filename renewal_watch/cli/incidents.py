@@ -58,7 +58,11 @@ def incidents(
     chosen = [state for state, wanted in (("open", is_open), ("acknowledged", acknowledged)) if wanted]
     states = STATES if everything else [state for state in UNRESOLVED if not chosen or state in chosen]
     asked = Wanted(
-        states=states, severities=[Severity[name] for name in severities], kinds=kinds, environment=environment or ""
+        states=states,
+        severities=[Severity[name] for name in severities],
+        kinds=kinds,
+        environment=environment or "",
+        with_folded=everything,
     )
     with base.store(settings, write=False) as store, store.transaction() as tx:
         today = renewal_day.today(base.now(ctx), settings.timezone)
@@ -67,4 +71,4 @@ def incidents(
     if as_json:
         click.echo(tables.dumps([reports_incidents.incident_json(one) for one in found]))
     else:
-        base.show(reports_incidents.incident_lines(found, counts, settings.timezone))
+        base.show(reports_incidents.incident_lines(found, counts, base.now(ctx), settings.timezone))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from renewal_watch.database.store import Store
+    from renewal_watch.diagnostics.overview import Overview
     from renewal_watch.model.daemons import Instance, Seen
     from renewal_watch.model.tracking import Watch
     from renewal_watch.settings.whole import Settings
@@ -42,9 +43,11 @@ def status(
 ) -> None:
     """Show how the service does, open incidents, and the fleet, most urgent first."""
     from renewal_watch.cli.spool import Spool
+    from renewal_watch.diagnostics import overview
     from renewal_watch.reports import rows as reports_rows
     from renewal_watch.reports import status, tables
     from renewal_watch.store import fleet
+    from renewal_watch.store.incidents.listing import marks_of
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
@@ -54,13 +57,16 @@ def status(
     columns = reports_rows.Columns()
     with Spool() as rows:
         with base.store(settings, write=False) as store:
-            seen = _look(store, settings, now)
+            seen = _look(store, settings, environment or "", now)
             open_now = [] if as_json or is_part else _open_incidents(store, settings, environment or "", now)
             for one in chosen:
                 policy = settings.policy(one)
                 with store.transaction() as tx:  # one each: a poll that ends waits for no others
+                    marks = marks_of(tx)
                     for listed in fleet.every(tx, [one.name]):
-                        row = reports_rows.row(one.name, listed.known, listed.number, policy, now)
+                        row = reports_rows.row(
+                            one.name, listed.known, listed.number, policy, now, marks.get(listed.known.pk)
+                        )
                         is_left_out = within is not None and listed.known.is_sandbox and not policy.include_sandbox
                         if not is_left_out and row.is_within(within) and wanted in (None, row.number.status):
                             rows.add(tables.dumps(row.as_json()) if as_json else columns.packed(row), row.rank())
@@ -68,12 +74,15 @@ def status(
         if as_json:
             base.show_pieces(tables.pieces(seen.document(environments, iter(rows))))
             return
-        base.show([tables.toned(reason, "bad") for reason in seen.unwell])
-        base.show(status.instance_lines(seen.instances))
+        if is_part:
+            base.show([tables.toned(reason, "bad") for reason in seen.overview.service.unwell])
+        else:
+            base.show(overview.overview_lines(seen.overview, now, settings.timezone))
+        base.show(open_now)
+        base.show([*([""] if open_now else []), *status.instance_lines(seen.instances)])
         base.show(status.status_lines(environments, seen.outbox, seen.orphans, seen.faults, now))
         if not chosen:
             click.echo(f"no environment is watched: {settings.environments_dir} has no file that can be used")
-        base.show(open_now)
         if rows:
             shown = rows if everything else itertools.islice(rows, _NUMBERS)
             base.show(itertools.chain(["", columns.title()], map(columns.line, shown)))
@@ -93,7 +102,7 @@ class _Seen:
     faults: Mapping[str, tuple[datetime, str]]
     instances: Sequence[Instance]
     daemon: Seen | None
-    unwell: Sequence[str]
+    overview: Overview
 
     def watch(self, name: str) -> Watch:
         """What is kept of an environment, also before its first poll."""
@@ -103,9 +112,11 @@ class _Seen:
 
     def document(self, environments: Sequence[Any], numbers: Any) -> dict[str, Any]:
         """What ``--json`` gives."""
+        from renewal_watch.diagnostics import overview
         from renewal_watch.reports import status, tables
 
         return {
+            "overview": overview.overview_json(self.overview),
             "environments": environments,
             "numbers": numbers,
             "outbox": self.outbox,
@@ -117,8 +128,8 @@ class _Seen:
         }
 
 
-def _look(store: Store, settings: Settings, now: datetime) -> _Seen:
-    from renewal_watch.diagnostics import health
+def _look(store: Store, settings: Settings, environment: str, now: datetime) -> _Seen:
+    from renewal_watch.diagnostics import overview
     from renewal_watch.store.environments import environment_states
     from renewal_watch.store.leases import daemon_seen, list_instances
     from renewal_watch.store.outbox.waiting import failing_channels, orphaned_deliveries, outbox_counts
@@ -131,7 +142,7 @@ def _look(store: Store, settings: Settings, now: datetime) -> _Seen:
             faults=failing_channels(tx),
             instances=list_instances(tx, now),
             daemon=daemon_seen(tx, now),
-            unwell=[one.reason for one in health.daemon(tx, settings, now) if not one.ok],
+            overview=overview.overview(tx, settings, now, environment),
         )
 
 
@@ -143,4 +154,4 @@ def _open_incidents(store: Store, settings: Settings, environment: str, now: dat
     asked = Wanted(environment=environment)
     with store.transaction() as tx:
         found = list_incidents(tx, renewal_day.today(now, settings.timezone), asked, most=_INCIDENTS)
-        return incidents.open_lines(found, count_incidents(tx, asked), settings.timezone)
+        return incidents.open_lines(found, count_incidents(tx, asked), now, settings.timezone)

@@ -53,7 +53,7 @@ def run(ctx: click.Context) -> None:
     with contextlib.ExitStack() as stack:
         if path is not None:  # daemons share a server, and find each other there
             base.make_state_dir(settings, path)
-            stack.enter_context(only_one(path))
+            stack.enter_context(only_one(path, base.now(ctx)))
         Systemd().say("EXTEND_TIMEOUT_USEC=600000000", "STATUS=opening the database")
         if path is not None and (found := integrity_file.of_file(path)):
             raise StoreError(str(found[0]))

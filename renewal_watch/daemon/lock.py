@@ -6,15 +6,17 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
+from renewal_watch.database.instants import write_instant
 from renewal_watch.database.sqlite import lock_of
 from renewal_watch.errors import AlreadyRunning, StoreError
 
 
 @contextlib.contextmanager
-def only_one(database: Path) -> Iterator[None]:
-    """Hold the lock of this database's daemon. Raises AlreadyRunning."""
+def only_one(database: Path, now: datetime | None = None) -> Iterator[None]:
+    """Hold the lock of this database's daemon, which began at ``now``. Raises AlreadyRunning."""
     path = lock_of(database)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -28,11 +30,12 @@ def only_one(database: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+            holder = os.read(descriptor, 32).decode("ascii", "replace").partition("\n")[0].strip() or "unknown"
             msg = f"another daemon (process {holder}) watches with {database}; stop it first"
             raise AlreadyRunning(msg) from None
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        began = f"{write_instant(now)}\n" if now else ""  # for those who ask since when it runs
+        os.write(descriptor, f"{os.getpid()}\n{began}".encode())
         yield
     finally:
         os.close(descriptor)

@@ -249,6 +249,7 @@ incidents = Table(  # model.alerts.Incident: what was found and holds until reso
     Column("acked_at", Instant),
     Column("acked_by", _WORDS),
     Column("acked_rank", _NUMBER),
+    Column("acked_until", Instant),  # None: until it is over or gets worse
     Column("urgent_at", Instant),
     Column("escalated_at", Instant),
     Index(

@@ -28,11 +28,16 @@ class Key(NamedTuple):
 
 
 class Acknowledgement(NamedTuple):
-    """Somebody knows; ``rank`` is how bad it was then."""
+    """Somebody knows; ``rank`` is how bad it was then, and ``until`` when it runs out by itself."""
 
     at: datetime
     by: str
     rank: int
+    until: datetime | None = None
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it has not run out."""
+        return self.until is None or now < self.until
 
 
 By = Literal["silence", "rule", "nobody", "lapse", "ack", "repeat", "flapping", "changed"]
@@ -85,6 +90,13 @@ class Incident:
     ack: Acknowledgement | None = None
     urgent_at: datetime | None = None  # since when it is told as critical
     escalated_at: datetime | None = None
+
+
+class Mark(NamedTuple):
+    """What is open about a number: the worst severity, and the kinds of all of it."""
+
+    severity: Severity
+    kinds: tuple[str, ...]
 
 
 class Flap(NamedTuple):

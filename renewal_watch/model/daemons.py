@@ -28,10 +28,11 @@ class Instance:
 
 
 class Seen(NamedTuple):
-    """When a daemon of this database was last there, and whether it is there now."""
+    """When a daemon of this database was last there, whether it is there now, and since when; None: not known."""
 
     at: datetime
     is_there: bool
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

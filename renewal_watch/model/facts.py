@@ -22,6 +22,10 @@ class Facts(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
         """Headline and sentence, in plain words."""
         raise NotImplementedError
 
+    def brief(self) -> str:
+        """What it is in two or three words after a number's name: ``suspended``; "" where the kind's group says it."""
+        return ""
+
 
 class Written(Facts, frozen=True):
     """Words that were sent, or that are a report of their own: nothing is known but these."""

@@ -39,8 +39,8 @@ def incident_of(
     bad = rank(alert) if is_new else max(rank(alert), old.rank)
     is_worse = bad > old.rank
     ack = old.ack
-    if ack is not None and is_new and not (hidden and is_known(alert, ack)):
-        ack = None  # it does not cover this
+    if ack is not None and (not ack.holds(now) or (is_new and not (hidden and is_known(alert, ack)))):
+        ack = None  # it ran out, or does not cover this
     is_urgent = alert.severity == Severity.critical
     return replace(
         old,
@@ -95,11 +95,13 @@ def _urgent_since(
 
 
 def is_due(key: Key, incident: Incident, situation: Situation, routing: Routing, now: datetime) -> bool:
-    """Whether an incident is to be looked at: nothing hides it any more, an acknowledgement was taken back, or it is time."""
+    """Whether an incident is to be looked at: nothing hides it any more, its acknowledgement is over, or it is time."""
     if incident.suppressor == LAPSE:
         return incident.kind not in LAPSING or key[:2] not in situation.lapses
     if incident.suppressor is not None:
         return not still_hides(incident.suppressor, situation.silences, routing.mark)
+    if incident.ack is not None and not incident.ack.holds(now):
+        return True
     is_untold = incident.notified_at is None and incident.ack is None
     return is_untold or is_reminder_due(incident, routing, now) or is_escalation_due(incident, routing, now)
 

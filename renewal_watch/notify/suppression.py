@@ -108,7 +108,7 @@ def what_hides(
             return hidden
     if incident is None or alert.ends:
         return None
-    if incident.ack is not None and is_known(alert, incident.ack):
+    if incident.ack is not None and incident.ack.holds(now) and is_known(alert, incident.ack):
         return Hidden(f"acknowledged by {plain(incident.ack.by)} at {instant(incident.ack.at)}", Suppressor.of("ack"))
     interval = routing.reminders.interval(alert.severity)
     if (

@@ -18,6 +18,7 @@ from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Policy
+from renewal_watch.model.selectors import Subject
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import rows, tables
@@ -31,17 +32,16 @@ from renewal_watch.store.incidents.incidents import (
     take_back_acknowledgements,
 )
 from renewal_watch.store.incidents.lapses import drop_lapse, put_lapse
+from renewal_watch.store.incidents.listing import Wanted, wanted_incidents
 from renewal_watch.store.incidents.silences import add_silence, close_silence, list_silences
 from renewal_watch.store.numbers import fleet_of, parsed_of
 from renewal_watch.store.outbox.settling import retry_deliveries
 
 
 class Open(NamedTuple):
-    """What is open about a number, or about what an alert is about; ``called`` is how it was asked for."""
+    """What is open of what was asked for; ``called`` is how it was asked for."""
 
     called: str
-    environment_id: int
-    known: Known | None
     incidents: Mapping[Key, Incident]
 
 
@@ -78,31 +78,50 @@ class Silenced(NamedTuple):
 # --- acknowledgements -------------------------------------------------------------------------------------------------
 
 
-def open_about(tx: Transaction, environment_id: int, known: Known, called: str) -> Open:
+def open_about(tx: Transaction, known: Known, called: str) -> Open:
     """What is open about a number."""
-    return Open(f"number {called}", environment_id, known, incidents_of(tx, known))
+    return Open(f"number {called}", incidents_of(tx, known))
 
 
 def open_of_alert(tx: Transaction, alert_id: int) -> Open:
     """What is open of what an alert is about."""
-    called = f"alert {alert_id}"
     found = key_of_alert(tx, alert_id)
-    if found is None:
-        return Open(called, 0, None, {})
-    key = found[0]
-    environment_id = id_of_environment(tx, key.environment) if key.environment else 0
-    known = fleet_of(tx, environment_id, [key.number_id]).get(key.number_id) if key.number_id else None
-    return Open(called, environment_id, known, dict([found]))
+    return Open(f"alert {alert_id}", {} if found is None else dict([found]))
 
 
-def acknowledge(tx: Transaction, one: Open, author: str, comment: str, now: datetime) -> Answered:
-    """Somebody looks after it."""
+def open_of(tx: Transaction, wanted: Wanted, called: str, patterns: Sequence[str] = ()) -> Open:
+    """All that is open and wanted; with ``patterns`` what is about numbers that are called so, such as ``+4930*``."""
+    found = wanted_incidents(tx, wanted)
+    if patterns:
+        match = Match(numbers=tuple(patterns))
+        fleets = {
+            name: fleet_of(tx, id_of_environment(tx, name), {key.number_id for key in found if key.environment == name})
+            for name in {key.environment for key in found if key.number_id}
+        }
+        found = {
+            key: one
+            for key, one in found.items()
+            if (known := fleets.get(key.environment, {}).get(key.number_id))
+            and selectors.fits(match, Subject(key.environment, key.number_id, selectors.digits(known.number)))
+        }
+    return Open(called, found)
+
+
+def together(parts: Sequence[Open]) -> Open:
+    """All of it."""
+    incidents = {key: one for part in parts for key, one in part.incidents.items()}
+    return Open(" and ".join(part.called for part in parts), incidents)
+
+
+def acknowledge(
+    tx: Transaction, one: Open, author: str, comment: str, now: datetime, until: datetime | None = None
+) -> Answered:
+    """Somebody looks after it; ``until`` is when that runs out."""
     _something(one)
-    acknowledge_incidents(tx, one.incidents, author, now)
-    note_action(tx, "ack", author, comment, one.known, one.environment_id, now)
-    return Answered(
-        one.incidents, f"acknowledged: {_topics(one.incidents)}; no reminder until it gets worse, or in its next cycle"
-    )
+    acknowledge_incidents(tx, one.incidents, author, now, until)
+    _note(tx, "ack", one.incidents, author, comment, now)
+    end = "or in its next cycle" if until is None else f"in its next cycle, or at {phrases.instant(until)}"
+    return Answered(one.incidents, f"acknowledged: {_called(one.incidents)}; no reminder until it gets worse, {end}")
 
 
 def take_back(tx: Transaction, one: Open, author: str, comment: str, now: datetime) -> Answered:
@@ -113,8 +132,8 @@ def take_back(tx: Transaction, one: Open, author: str, comment: str, now: dateti
         msg = "nobody acknowledged it, so there is nothing to take back"
         raise UsageError(msg)
     take_back_acknowledgements(tx, acknowledged, now)
-    note_action(tx, "ack withdrawn", author, comment, one.known, one.environment_id, now)
-    return Answered(acknowledged, f"taken back: {_topics(acknowledged)}; reminders go on from now")
+    _note(tx, "ack withdrawn", acknowledged, author, comment, now)
+    return Answered(acknowledged, f"taken back: {_called(acknowledged)}; reminders go on from now")
 
 
 def _something(one: Open) -> None:
@@ -126,7 +145,20 @@ def _something(one: Open) -> None:
         raise UsageError(msg)
 
 
-def _topics(incidents: Mapping[Key, Incident]) -> str:
+def _note(
+    tx: Transaction, verb: str, incidents: Mapping[Key, Incident], author: str, comment: str, now: datetime
+) -> None:
+    """One line of the audit log for each number, environment, or for the service."""
+    for environment, number_id in dict.fromkeys(key[:2] for key in incidents):
+        environment_id = id_of_environment(tx, environment) if environment else 0
+        known = fleet_of(tx, environment_id, [number_id]).get(number_id) if number_id else None
+        note_action(tx, verb, author, comment, known, environment_id, now)
+
+
+def _called(incidents: Mapping[Key, Incident]) -> str:
+    """The topics of one number; of several, how many incidents."""
+    if len({key[:2] for key in incidents}) > 1:
+        return f"{len(incidents)} incidents"
     return ", ".join(sorted(f"{key.topic} ({one.kind})" for key, one in incidents.items()))
 
 

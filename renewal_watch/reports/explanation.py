@@ -174,7 +174,10 @@ def _state(incident: Incident, way: Routing, hidden: str | None) -> str:
     if incident.suppressed is not None:
         return f"hidden: {plain(incident.suppressed, 300)}"
     if incident.ack is not None:
-        return f"acknowledged by {plain(incident.ack.by)} at {when(incident.ack.at)}; told again if it gets worse"
+        until = f" or at {when(incident.ack.until)}" if incident.ack.until else ""
+        return (
+            f"acknowledged by {plain(incident.ack.by)} at {when(incident.ack.at)}; told again if it gets worse{until}"
+        )
     said = [f"last notified at {when(incident.notified_at)}"]
     at = reminds_at(incident, way)
     if hidden is not None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from renewal_watch.alerts.phrases import span
 from renewal_watch.model.alerts import Severity
-from renewal_watch.reports.tables import Tone, table, toned
+from renewal_watch.model.kinds import ROWS, UNKNOWN
+from renewal_watch.reports.tables import Tone, toned
 from renewal_watch.store.incidents.listing import STATES, Listed, State
 from renewal_watch.text import plain
 
@@ -21,7 +23,7 @@ def incident_json(one: Listed) -> dict[str, Any]:
     """What ``incidents --json`` and the API give of one."""
     return {
         "id": one.id,
-        "name": one.name,
+        "key": one.name,
         "state": one.state,
         "kind": one.kind,
         "severity": one.severity.name,
@@ -31,71 +33,92 @@ def incident_json(one: Listed) -> dict[str, Any]:
         "topic": one.topic,
         "headline": one.words[0],
         "text": one.words[1],
+        "todo": todo(one),
         "opened_at": one.opened_at,
         "resolved_at": one.resolved_at,
-        "notified_at": one.notified_at,
-        "reminders": one.reminders,
+        "last_notified_at": one.notified_at,
+        "notifications": one.notifications,
         "acknowledged_at": one.acknowledged_at,
         "acknowledged_by": one.acknowledged_by,
+        "acknowledged_until": one.acknowledged_until,
         "suppressed": one.suppressed,
         "alert_id": one.alert_id,
+        "folded": [each.kind for each in one.folded],
     }
 
 
-def incident_lines(found: Sequence[Listed], counts: Counts, zone: str) -> list[str]:
-    """A table of the most urgent ones, and a line that counts all; times are in ``zone``."""
+def todo(one: Listed) -> str:
+    """What to do about it, in a few words; nothing where it is over or only for information."""
+    is_needed = one.resolved_at is None and one.severity > Severity.info
+    return ROWS.get(one.kind, UNKNOWN).todo if is_needed else ""
+
+
+def headline(one: Listed) -> str:
+    """What it is, with what else is open about a number that is missing."""
+    return f"{one.words[0]}{f', {was}' if (was := before(one)) else ''}"
+
+
+def before(one: Listed) -> str:
+    """``was overdue and suspended``: what else is open about a number that is missing."""
+    also = " and ".join(dict.fromkeys(each.brief for each in one.folded))
+    return f"was {also}" if also else ""
+
+
+def incident_lines(found: Sequence[Listed], counts: Counts, now: datetime, zone: str) -> list[str]:
+    """The most urgent ones, two lines each, and a line that counts all; times are in ``zone``."""
     if not found:
         return ["no incidents"]
     more = counts.total() - len(found)
     left_out = [f"… and {more} more, less urgent; narrow it, or see --json"] if more > 0 else []
-    return [*_table(found, zone), *left_out, "", _counted(counts)]
+    return [*_lines(found, now, zone), *left_out, "", counted(counts)]
 
 
-def _table(found: Sequence[Listed], zone: str) -> list[str]:
-    there = ZoneInfo(zone)
-
-    def at(instant: datetime | None) -> str:
-        return "" if instant is None else f"{instant.astimezone(there):%Y-%m-%d %H:%M}"
-
-    rows = [
-        (
-            at(one.opened_at),
-            one.severity.name,
-            plain(one.environment or "the service", 30),
-            plain(one.words[0], 90),
-            at(one.notified_at) or "never",
-            _state(one, at),
-            one.alert_id,
-        )
-        for one in found
-    ]
-    head, *lines = table(("SINCE", "SEVERITY", "WHERE", "WHAT", "NOTIFIED", "STATE", "ALERT"), rows)
-    tones = [_TONES.get(one.severity) if one.state == "open" else None for one in found]
-    return [head, *map(toned, lines, tones)]
-
-
-def open_lines(found: Sequence[Listed], counts: Counts, zone: str) -> list[str]:
-    """The part of ``status``: the most urgent ones, and how many there are."""
+def open_lines(found: Sequence[Listed], counts: Counts, now: datetime, zone: str) -> list[str]:
+    """The part of ``status``: the most urgent ones, and how many more there are."""
     if not found:
-        return ["no open incidents"]
+        return []
     more = counts.total() - len(found)
     left_out = [f"… and {more} more: renewal-watch incidents"] if more > 0 else []
-    return [f"incidents: {_counted(counts)}", "", *_table(found, zone), *left_out]
+    return ["", *_lines(found, now, zone), *left_out]
 
 
-def _state(one: Listed, at: Callable[[datetime | None], str]) -> str:
-    """The state, with who acknowledged it or what suppresses it."""
-    if one.state == "acknowledged":
-        return f"acknowledged by {plain(one.acknowledged_by or '', 40)} at {at(one.acknowledged_at)}"
+def _lines(found: Sequence[Listed], now: datetime, zone: str) -> Iterator[str]:
+    """What it is; then what to do, since when, when last notified, who looks after it."""
+    there = ZoneInfo(zone)
+
+    def at(instant: datetime) -> str:
+        local = instant.astimezone(there)
+        return f"{local:%d %b %H:%M}" if local.year == now.astimezone(there).year else f"{local:%d %b %Y}"
+
+    several = len({one.environment for one in found} - {""}) > 1
+    for one in found:
+        is_named = one.environment in ("", *one.words[0].split(":")[:1])
+        place = f" ({plain(one.environment, 30)})" if several and not is_named else ""
+        tone = _TONES.get(one.severity) if one.state == "open" else "faint"
+        yield toned(f"{one.severity.name.upper():<9} {plain(headline(one), 160)}{place}", tone)
+        notified = f"notified {at(one.notified_at)}" if one.notified_at else "nobody notified"
+        often = f" ({one.notifications} times)" if one.notifications > 1 else ""
+        parts = [todo(one), f"since {at(one.opened_at)}", f"{notified}{often}", state_said(one, now, at)]
+        yield f"{'':<9} {'; '.join(filter(None, parts))}; alert {one.alert_id}"
+
+
+def state_said(one: Listed, now: datetime, at: Callable[[datetime], str]) -> str:
+    """Who acknowledged it and for how long, what suppresses it, when it was resolved; nothing for an open one."""
+    if one.state == "acknowledged" and one.acknowledged_at:
+        until = f", until {at(one.acknowledged_until)}" if one.acknowledged_until else ""
+        length = now - one.acknowledged_at
+        return f"acknowledged by {plain(one.acknowledged_by or '', 40)} {span(max(length, timedelta(0)))} ago{until}"
     if one.state == "suppressed":
         return f"suppressed: {plain(one.suppressed or '', 60)}"
-    return f"resolved {at(one.resolved_at)}" if one.state == "resolved" else "open"
+    return f"resolved {at(one.resolved_at)}" if one.resolved_at else ""
 
 
-def _counted(counts: Counts) -> str:
+def counted(counts: Counts) -> str:
     """``2 open (1 critical, 1 warning), 1 acknowledged``."""
     by_state = {state: sum(count for (one, _), count in counts.items() if one == state) for state in STATES}
     urgent = [(counts["open", severity], severity.name) for severity in reversed(Severity)]
+    if not counts.total():
+        return "none open"
     by_severity = ", ".join(f"{count} {name}" for count, name in urgent if count)
     others = [f"{count} {state}" for state, count in by_state.items() if count and state != "open"]
     return ", ".join([f"{by_state['open']} open{f' ({by_severity})' if by_severity else ''}", *others])

@@ -9,12 +9,21 @@ from datetime import date, datetime
 
 from renewal_watch.alerts import phrases
 from renewal_watch.model import renewal_day
+from renewal_watch.model.alerts import Mark, Severity
+from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Policy
 from renewal_watch.model.tracking import Known
 from renewal_watch.reports.tables import DIGITS, JSON, Line, Tone, aligned, since, texts, toned
 from renewal_watch.text import plain, printable
 
+_SHOWN = frozenset({"renewal.overdue", "status.changed", "number.missing"})  # other columns say them
+_OPEN = {  # what is open about a number, in the words of a note
+    "renewal.upcoming": "will be lost",
+    "renewal.due": "will be lost",
+    "auto_renewal.off": "auto-renewal was switched off",
+    "release.requested": "release requested",
+}
 _FAR = 100_000  # days, as if it were never
 
 
@@ -28,6 +37,12 @@ class Row:
     days_left: int | None
     renews_on: date | None
     disagreement: str | None
+    mark: Mark | None = None  # what is open about it
+
+    @property
+    def severity(self) -> Severity:
+        """The worst of what is open about it; info where nothing is."""
+        return Severity.info if self.mark is None else self.mark.severity
 
     def as_json(self) -> dict[str, JSON]:
         """The documented keys of ``status --json``."""
@@ -54,10 +69,11 @@ class Row:
         return self.days_left is not None and self.days_left <= days and not self.known.missing_at
 
     def urgency(self) -> tuple[int, int, int, str]:
-        """Sorts the most urgent first: overdue, not active, then by days, what will be lost before what renews."""
+        """Sorts the most urgent first: by what is open about it, then by days, what will be lost before what renews."""
         gone = self.known.missing_at is not None
         left = _FAR if self.days_left is None else self.days_left
-        first = 0 if left < 0 else 1 if self.number.status != "active" else 2
+        is_odd = self.number.status != "active" or self.severity == Severity.warning
+        first = 0 if left < 0 or self.severity == Severity.critical else 1 if is_odd else 2
         return (3 if gone or self.known.is_sandbox else first, left, bool(self.number.auto_renewal), self.known.number)
 
     def rank(self) -> int:
@@ -67,7 +83,9 @@ class Row:
         return int(f"{(first << 18 | min(max(left, -_FAR), _FAR) + _FAR) << 1 | auto}{digits}")
 
 
-def row(environment: str, known: Known, number: PhoneNumber, policy: Policy, now: datetime) -> Row:
+def row(
+    environment: str, known: Known, number: PhoneNumber, policy: Policy, now: datetime, mark: Mark | None = None
+) -> Row:
     """The number as it stands at ``now``; its countdown went on since the last poll."""
     on_day = renewal_day.today(now, policy.zone)
     countdown = renewal_day.went_on(known, int(now.timestamp()))
@@ -78,6 +96,7 @@ def row(environment: str, known: Known, number: PhoneNumber, policy: Policy, now
         days_left=renewal_day.days_left(number, known, on_day, int(now.timestamp())),
         renews_on=None if known.renews_on is None else date.fromordinal(known.renews_on),
         disagreement=phrases.disagreement(known, number, countdown, on_day, policy.zone),
+        mark=mark,
     )
 
 
@@ -108,9 +127,9 @@ class Columns:
 def _tone(one: Row) -> Tone | None:
     if one.known.missing_at is not None or one.known.is_sandbox:
         return "faint"
-    if one.days_left is not None and one.days_left < 0:
+    if (one.days_left is not None and one.days_left < 0) or one.severity == Severity.critical:
         return "bad"
-    return None if one.number.status == "active" else "mind"
+    return "mind" if one.number.status != "active" or one.severity == Severity.warning else None
 
 
 def notes(one: Row) -> list[str]:
@@ -126,6 +145,11 @@ def notes(one: Row) -> list[str]:
         notes.append("OVERDUE")
     elif one.days_left is not None and one.days_left < 0 and one.known.lapse is None:
         notes.append("its day has passed")
+    notes += (
+        [_OPEN.get(kind) or ROWS.get(kind, UNKNOWN).group for kind in one.mark.kinds if kind not in _SHOWN]
+        if one.mark
+        else []
+    )
     if one.known.is_sandbox:
         notes.append("sandbox")
     if one.known.lapse is not None:

@@ -7,7 +7,7 @@ order look at every row of the table ``numbers``, and keep none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from decimal import Decimal
 from itertools import islice
@@ -15,17 +15,27 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, Float, Row, Select, cast, func, or_, select
 
-from renewal_watch.database.schema import NOT_ACTIVE, absences, cycles, doubts, entries, environments, lapses, numbers
+from renewal_watch.database.schema import (
+    NOT_ACTIVE,
+    absences,
+    cycles,
+    doubts,
+    entries,
+    environments,
+    incidents,
+    lapses,
+    numbers,
+)
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.errors import UsageError
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.tracking import Absence, Cycle, Doubt, Known, Lapse
 from renewal_watch.provider.entries import read
-from renewal_watch.store.selections import LAPSING, MISSING, overdue
+from renewal_watch.store.selections import AT_RISK, LAPSING, MISSING, overdue
 
 COUNTED = 10_000  # more rows than this that fit are "more than": counting them all would be a wait
 PER_PAGE = 50
-Order = Literal["renewal", "number", "status", "cost", "environment"]
+Order = Literal["risk", "renewal", "number", "status", "cost", "environment"]
 Show = Literal["present", "missing", "sandbox", "lapsing", "all"]
 
 
@@ -206,10 +216,33 @@ _ORDERS: dict[Order, ColumnElement[Any]] = {
 
 def _rows(tx: Transaction, query: Query, where: Sequence[ColumnElement[bool]]) -> list[Listed]:
     skip = (query.page - 1) * query.per_page
+    if query.order == "risk":
+        return _riskiest(tx, query, where)
     if query.order != "renewal":
         column = _ORDERS[query.order]
         way = column.desc() if query.descending else column.asc()
         return _read(tx, where, (column.is_(None), way, numbers.c.id), query.per_page, skip)
+    return _by_day(tx, query, where, skip)
+
+
+def _riskiest(tx: Transaction, query: Query, where: Sequence[ColumnElement[bool]]) -> list[Listed]:
+    """What needs somebody first, by severity and day; then the others by day."""
+    worst = select(incidents.c.number_id, func.max(incidents.c.severity).label("severity")).where(AT_RISK)
+    risky = worst.group_by(incidents.c.number_id).subquery()
+    skip = (query.page - 1) * query.per_page
+    urgency = select(risky.c.severity).where(risky.c.number_id == numbers.c.id).scalar_subquery()
+    is_risky = numbers.c.id.in_(select(risky.c.number_id))
+    order = (urgency.desc(), numbers.c.renews_on.is_(None), numbers.c.renews_on, numbers.c.id)
+    found = _read(tx, [*where, is_risky], order, query.per_page, skip)
+    if len(found) < query.per_page:
+        count = select(func.count()).select_from(numbers).where(*where, is_risky)
+        ahead: int = tx.connection.execute(count).scalar_one()
+        rest = replace(query, per_page=query.per_page - len(found))
+        found += _by_day(tx, rest, [*where, ~is_risky], max(0, skip - ahead))
+    return found
+
+
+def _by_day(tx: Transaction, query: Query, where: Sequence[ColumnElement[bool]], skip: int) -> list[Listed]:
     # Numbers without a renewal day come last. They are a question of their own: one order for both could use no index.
     dated = [*where, numbers.c.renews_on.is_not(None)]
     way = numbers.c.renews_on.desc() if query.descending else numbers.c.renews_on.asc()

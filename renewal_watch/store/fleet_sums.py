@@ -52,8 +52,8 @@ class Fact(NamedTuple):
     currency: str
 
 
-def due(tx: Transaction, those: Sequence[str], *, sandbox: Sequence[str] = ()) -> list[Due]:
-    """Every present number that is watched, in groups of equal ones, the first to renew first."""
+def due(tx: Transaction, those: Sequence[str], *, sandbox: Sequence[str] = (), until: int | None = None) -> list[Due]:
+    """Every present number that is watched, in groups of equal ones, the first to renew first; up to a day (an ordinal)."""
     names = {pk: name for name, pk in ids_of(tx, those).items()}
     columns = (
         numbers.c.environment_id,
@@ -67,6 +67,7 @@ def due(tx: Transaction, those: Sequence[str], *, sandbox: Sequence[str] = ()) -
     query = (
         select(*columns, func.count())
         .where(is_within(tx, those), ~MISSING, is_watched(tx, sandbox))
+        .where(*([] if until is None else [numbers.c.renews_on <= until]))
         .group_by(*columns)
         .order_by(numbers.c.renews_on.asc().nulls_first(), numbers.c.environment_id)
     )

@@ -98,20 +98,30 @@ def daemon_seen(tx: Transaction, now: datetime) -> Seen | None:
     On a server each says so in its row, and when it leaves; beside a file its lock file has the time (``daemon``).
     """
     if not tx.is_postgresql:
+        lock = lock_of(Path(str(tx.connection.engine.url.database)))
         try:
-            changed = lock_of(Path(str(tx.connection.engine.url.database))).stat().st_mtime
+            at = datetime.fromtimestamp(lock.stat().st_mtime, UTC)
         except OSError:
             return None
-        at = datetime.fromtimestamp(changed, UTC)
-        return Seen(at, now - at < MISSED)
+        return Seen(at, now - at < MISSED, _began(lock))
     here = tx.clock(now)
-    last = [(one.seen_at, one.is_alive) for one in list_instances(tx, now)]
+    found = list_instances(tx, now)
+    last = [(one.seen_at, one.is_alive) for one in found]
     left = select(calendars.c.fired_at).where(calendars.c.name == _LEFT)
     last += [(at, False) for at in tx.connection.execute(left).scalars()]
     if not last:
         return None
     at, is_alive = max(last)
-    return Seen(at, is_alive or here - at < MISSED)
+    since = min((one.started_at for one in found if one.is_alive), default=None)
+    return Seen(at, is_alive or here - at < MISSED, since)
+
+
+def _began(lock: Path) -> datetime | None:
+    """When the daemon of a lock file began, as it wrote under its process; None where that cannot be read."""
+    try:
+        return datetime.fromisoformat(lock.read_text("ascii").splitlines()[1])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def list_instances(tx: Transaction, now: datetime) -> list[Instance]:

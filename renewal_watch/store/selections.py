@@ -1,14 +1,31 @@
-"""Which numbers are missing, meant to expire, overdue, and which incidents are open: one definition each, for every query."""
+"""Which numbers are missing, meant to expire, overdue, which incidents are open or folded: one definition for every query."""
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 
 from renewal_watch.database.schema import absences, cycles, incidents, lapses, numbers
+from renewal_watch.model.alerts import Severity
 
 MISSING = numbers.c.id.in_(select(absences.c.number_id).where(absences.c.missing_at.is_not(None)))
+_GONE = incidents.alias()
 OPEN = incidents.c.resolved_at.is_(None)
 LAPSING = numbers.c.id.in_(select(lapses.c.number_id))
+
+FOLDED = exists().where(  # a number that is missing is one incident: what else was about it waits for its return
+    incidents.c.topic != "presence",
+    _GONE.c.topic == "presence",
+    _GONE.c.resolved_at.is_(None),
+    _GONE.c.environment_id == incidents.c.environment_id,
+    _GONE.c.number_id == incidents.c.number_id,
+)
+
+AT_RISK = and_(  # incidents for which a number stands out of the fleet: more than information, and not meant so
+    OPEN,
+    incidents.c.number_id != 0,
+    incidents.c.severity > int(Severity.info),
+    or_(incidents.c.suppressor.is_(None), incidents.c.suppressor != "lapse"),
+)
 
 
 def overdue(today: int) -> ColumnElement[bool]:

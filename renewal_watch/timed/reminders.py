@@ -30,6 +30,7 @@ from renewal_watch.store.leases import are_several_daemons, list_instances
 from renewal_watch.store.numbers import fleet_of, number_ids, numbers_by_id, parsed_of
 from renewal_watch.store.outbox.alerts import record_alerts
 from renewal_watch.store.outbox.waiting import failing_channels
+from renewal_watch.text import plain
 from renewal_watch.timed.service_alerts import LEFT_AFTER
 
 Again = tuple[Key, Incident, Current | None]  # an incident as it stands now, None for one that does not hold any more
@@ -157,11 +158,14 @@ def _tell_again(
     if hidden is not None:
         kept[key] = notify_incidents.hide(incident, hidden)
         return
-    if incident.suppressor is not None and incident.ack is not None:  # somebody knows already
+    ack = incident.ack
+    if incident.suppressor is not None and ack is not None and ack.holds(now):  # somebody knows already
         kept[key] = notify_incidents.show(incident)
         return
-    if incident.suppressor is not None or incident.notified_at is None:
-        why = around.Released(incident.suppressed or "it was acknowledged", incident.opened_at, incident.notified_at)
+    if incident.suppressor is not None or incident.notified_at is None or ack is not None:
+        ran_out = f"acknowledged by {plain(ack.by)} until {phrases.instant(ack.until)}" if ack and ack.until else None
+        hidden_by = incident.suppressed or ran_out or "it was acknowledged"
+        why = around.Released(hidden_by, incident.opened_at, incident.notified_at)
         alerts.append(_again("release", key, incident, current, why, now))
         return
     if notify_incidents.is_escalation_due(incident, way, now) and incident.urgent_at is not None:

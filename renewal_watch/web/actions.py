@@ -11,9 +11,10 @@ from renewal_watch.model.policy import Match
 from renewal_watch.operations import actions
 from renewal_watch.settings.values import duration
 from renewal_watch.store import fleet
-from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.fleet import Listed
+from renewal_watch.store.incidents.listing import Wanted
 from renewal_watch.text import printable
+from renewal_watch.web.pages.incidents import wanted
 from renewal_watch.web.pages.number import LENGTHS
 from renewal_watch.web.state import State
 
@@ -24,9 +25,14 @@ Deed = Callable[[State, Transaction, Form, str, datetime], str]
 
 
 def acknowledge(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
-    """Somebody looks after what is open about a number."""
+    """Somebody looks after what is open about a number, after the incidents that were ticked, or all that fit."""
     del state
-    return actions.acknowledge(tx, _open(tx, form), author, _comment(form), now).said
+    length = form.get("length", "")
+    if length and length not in LENGTHS:
+        msg = f"length: {printable(length, 20)!r} is not one of: {', '.join(LENGTHS)}"
+        raise UsageError(msg)
+    until = now + duration(length) if length else None
+    return actions.acknowledge(tx, _open(tx, form), author, _comment(form), now, until).said
 
 
 def take_back(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
@@ -96,9 +102,17 @@ def _number(tx: Transaction, form: Form) -> Listed:
 
 
 def _open(tx: Transaction, form: Form) -> actions.Open:
-    one = _number(tx, form)
-    called = printable(one.known.number or one.known.provider_id, 60)
-    return actions.open_about(tx, id_of_environment(tx, one.environment), one.known, called)
+    """What a form is about: a number, or incidents of a list."""
+    if form.get("id"):
+        one = _number(tx, form)
+        return actions.open_about(tx, one.known, printable(one.known.number or one.known.provider_id, 60))
+    if form.get("all"):
+        return actions.open_of(tx, wanted(form), "what fits")
+    if not form.get("incident"):
+        msg = "tick the incidents first, one or more"
+        raise UsageError(msg)
+    ids = [_whole(one, "incident") for one in form["incident"].split(",")]
+    return actions.open_of(tx, Wanted(ids=ids, with_folded=True), "what was ticked")
 
 
 def _comment(form: Form) -> str:
@@ -106,7 +120,10 @@ def _comment(form: Form) -> str:
 
 
 def _id(form: Form, name: str) -> int:
-    text = form.get(name, "")
+    return _whole(form.get(name, ""), name)
+
+
+def _whole(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 (digits of a 64-bit number)
         msg = f"{name}: {printable(text, 40)!r} is not a number"
         raise UsageError(msg)

@@ -21,9 +21,10 @@ from renewal_watch.web.gate import Gate
 from renewal_watch.web.layout import Layout
 from renewal_watch.web.pages.alerts import alerts_page
 from renewal_watch.web.pages.calendar import calendar_page
-from renewal_watch.web.pages.fleet import fleet_page
 from renewal_watch.web.pages.health import health_page
+from renewal_watch.web.pages.incidents import incidents_page
 from renewal_watch.web.pages.number import NumberPage, number_page
+from renewal_watch.web.pages.overview import overview_page
 from renewal_watch.web.security import Tries
 from renewal_watch.web.state import State
 
@@ -39,7 +40,8 @@ def build(state: State) -> Gate:
     pages, forms = _Pages(layout), Forms(layout, tries)
     app = Starlette(
         routes=[
-            Route("/", pages.fleet),
+            Route("/", pages.overview),
+            Route("/incidents", pages.incidents),
             Route("/calendar", pages.calendar),
             Route("/alerts", pages.alerts),
             Route("/health", pages.health),
@@ -71,12 +73,20 @@ class _Pages:
         self.files = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
         self.marks = {name: f'"{hashlib.sha256(file).hexdigest()[:20]}"' for name, file in self.files.items()}
 
-    def fleet(self, request: Request) -> Response:
-        """The numbers."""
+    def overview(self, request: Request) -> Response:
+        """How everything stands, and the numbers."""
         return self._layout.page(
             request,
-            "fleet.html",
-            lambda tx: fleet_page(tx, self.state.settings, request.query_params, self.state.clock()),
+            "overview.html",
+            lambda tx: overview_page(tx, self.state.settings, request.query_params, self.state.clock()),
+        )
+
+    def incidents(self, request: Request) -> Response:
+        """What needs somebody."""
+        return self._layout.page(
+            request,
+            "incidents.html",
+            lambda tx: incidents_page(tx, self.state.settings, request.query_params, self.state.clock()),
         )
 
     def calendar(self, request: Request) -> Response:

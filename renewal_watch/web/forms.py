@@ -139,7 +139,7 @@ def _is_encrypted(request: Request) -> bool:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises HTTPException for what is none, or too large."""
+    """The fields of a form; the incidents that were ticked by commas. Raises HTTPException for what is none, or too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise HTTPException(415, "Only the forms of the pages are taken.")
     body = b""
@@ -152,7 +152,9 @@ async def _form(request: Request) -> dict[str, str]:
         log.info("a form was broken off by the browser")
         raise HTTPException(400, "The form was broken off.") from None
     try:
-        fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=50)
-        return {name: value.replace("\0", "\ufffd") for name, value in fields}
+        fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=250)
+        ticked = ",".join(value for name, value in fields if name == "incident")
+        given = {name: value.replace("\0", "\ufffd") for name, value in fields}
+        return given | ({"incident": ticked} if ticked else {})
     except ValueError:
         raise HTTPException(400, "The form cannot be read.") from None

@@ -19,7 +19,7 @@ from renewal_watch.text import REDACTOR
 from renewal_watch.web import endpoint, security
 from renewal_watch.web.gate import Visitor
 from renewal_watch.web.pages import frame as pages_frame
-from renewal_watch.web.pages import words
+from renewal_watch.web.pages import incidents, words
 from renewal_watch.web.pages.alerts import SEVERITIES, STATES
 from renewal_watch.web.pages.fleet import AUTO, SHOWS, WITHIN
 from renewal_watch.web.pages.frame import Frame
@@ -30,7 +30,7 @@ from renewal_watch.web.state import State
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).resolve().parent
-NAV = {"/": "Fleet", "/calendar": "Calendar", "/alerts": "Alerts", "/health": "Health"}
+NAV = {"/": "Overview", "/incidents": "Incidents", "/calendar": "Calendar", "/alerts": "Alerts", "/health": "Health"}
 
 
 class Layout:
@@ -55,6 +55,8 @@ class Layout:
             AUTO=AUTO,
             ALERT_STATES=STATES,
             SEVERITIES=SEVERITIES,
+            INCIDENT_STATES=incidents.SHOWN_STATES,
+            INCIDENT_SEVERITIES=incidents.SHOWN_SEVERITIES,
             LENGTHS=LENGTHS,
             count=words.count,
             many=words.many,

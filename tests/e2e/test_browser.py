@@ -33,6 +33,7 @@ PATHS = {
     "second page": "/?page=2&auto=on",
     "filtered": "/?country=US&status=suspended",
     "nothing found": "/?search=nothing-like-that",
+    "incidents": "/incidents",
     "calendar": "/calendar",
     "alerts": "/alerts",
     "number": "/numbers/production/phone-2",
@@ -195,14 +196,20 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_stands(browser
         assert order[:7] == [
             "Skip to the content",
             "renewal-watch",
-            "Fleet",
+            "Overview",
+            order[3],
             "Calendar",
-            order[4],
+            "Alerts",
             "Health",
-            "Log in",
         ]
-        assert order[4].startswith("Alerts")
-        assert order[7:10] == ["1 overdue", "1 missing", "1 suspended"]
+        assert order[3].startswith("Incidents")
+        assert order[7] == "Log in"
+        assert [one.split("\n")[0] for one in order[8:12]] == ["Service", "Open incidents", "Lost within 7 days", "Renewing"]
+        page.get_by_role("searchbox").focus()
+        order = ["search"]
+        for _ in range(6):
+            page.keyboard.press("Tab")
+            order.append(page.evaluate("document.activeElement.name || ''"))
         names = ["search", "show", "within", "status", "auto", "environment"]
         assert [name for name in order if name in names] == names[: len([name for name in order if name in names])]
         focused = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
@@ -233,15 +240,14 @@ def test_a_slash_goes_to_the_search_and_is_only_a_slash_within_it(browser: Brows
 def test_a_screen_reader_is_told_what_things_are(browser: Browser, served: Visitor) -> None:
     with looking(browser, served.base) as seen:
         page = seen.go("/")
-        assert re.match(r"\(\d+\) Fleet · renewal-watch", page.title())
-        expect(page.get_by_role("heading", level=1)).to_have_text("Fleet")
+        assert re.match(r"\(\d+\) Overview · renewal-watch", page.title())
+        expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
         expect(page.get_by_role("region", name="The watch needs attention")).to_be_visible()
         expect(page.get_by_role("navigation", name="Pages", exact=True)).to_be_visible()
-        expect(page.get_by_role("columnheader", name="Renews")).to_have_attribute("aria-sort", "ascending")
         row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="+15550000002"))
         expect(row).to_contain_text("4 days overdue")
         expect(row).to_contain_text("suspended")
-        expect(page.get_by_role("link", name="Fleet", exact=True)).to_have_attribute("aria-current", "page")
+        expect(page.get_by_role("link", name="Overview", exact=True)).to_have_attribute("aria-current", "page")
 
 
 def test_a_phone_still_has_rows_and_cells(browser: Browser, served: Visitor) -> None:

@@ -271,10 +271,10 @@ def test_incidents_that_are_not_shown_are_counted(watched: Watched) -> None:
         assert count_incidents(tx, Wanted(severities=[Severity.warning])).total() == 1
         assert count_incidents(tx, Wanted(environment="nowhere")).total() == 0
     assert counts == {("open", Severity.critical): 5, ("open", Severity.warning): 1}
-    lines = incident_lines(found, counts, "UTC")
+    lines = incident_lines(found, counts, T0, "UTC")
     assert lines[-3:] == [
         "… and 4 more, less urgent; narrow it, or see --json",
         "",
         "6 open (5 critical, 1 warning)",
     ]
-    assert open_lines(found, counts, "UTC")[-1] == "… and 4 more: renewal-watch incidents"
+    assert open_lines(found, counts, T0, "UTC")[-1] == "… and 4 more: renewal-watch incidents"

@@ -53,7 +53,7 @@ def test_every_place_counts_the_one_number_that_is_overdue(watched: Watched) -> 
     assert "'overdue'=1;" in checked
 
     with pages(watched, clock) as visitor:
-        assert "1 overdue 1 missing" in visitor.text("/")
+        assert "1 overdue" in visitor.text("/")
         assert "1 number overdue ; 2 numbers whose day has passed and that are not overdue" in visitor.text("/calendar")
         page = visitor.get("/api/v1/status").json()
         assert page["counts"]["overdue"] == 1

@@ -469,7 +469,7 @@ def test_the_wheel_has_templates_and_static_files() -> None:
     files = {
         path.name for folder in ("templates", "static") for path in (root / "renewal_watch/web" / folder).iterdir()
     }
-    assert files >= {"base.html", "fleet.html", "style.css", "script.js", "icon.svg"}
+    assert files >= {"base.html", "overview.html", "style.css", "script.js", "icon.svg"}
     ignored = (root / ".gitignore").read_text()
     assert "static" not in ignored
     assert "templates" not in ignored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,9 +12,9 @@ from sqlalchemy import delete, insert, select
 
 from renewal_watch.account import judge, turn
 from renewal_watch.account.turn import Background, Renews, Subject
-from renewal_watch.database.schema import readings
+from renewal_watch.database.schema import environments, readings
 from renewal_watch.database.transaction import Transaction, chunks
-from renewal_watch.model.account import CONTENTS, Reading, Release
+from renewal_watch.model.account import CONTENTS, Balance, Reading, Release
 from renewal_watch.model.tracking import Known
 from renewal_watch.provider import users as provider_users
 from renewal_watch.store import fleet_sums
@@ -51,6 +51,18 @@ def readings_of(tx: Transaction, environment_id: int, *names: str) -> dict[str, 
     if names:
         query = query.where(readings.c.name.in_(names))
     return {row.name: _reading(row) for row in tx.connection.execute(query)}
+
+
+def balances_of(tx: Transaction, names: Collection[str]) -> dict[str, Balance]:
+    """What each of these environments was last read to have, by name."""
+    query = (
+        select(readings, environments.c.name.label("environment"))
+        .join(environments, environments.c.id == readings.c.environment_id)
+        .where(readings.c.name == "balance", environments.c.name.in_(names))
+        .order_by(environments.c.name)
+    )
+    found = {row.environment: _reading(row).content for row in tx.connection.execute(query)}
+    return {name: balance for name, balance in found.items() if isinstance(balance, Balance)}
 
 
 def keep_reading(tx: Transaction, environment_id: int, one: Reading) -> None:

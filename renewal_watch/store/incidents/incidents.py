@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, case, exists, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal_column, or_, select
 
 from renewal_watch.alerts import facts_json
 from renewal_watch.database.instants import write_instant
@@ -25,12 +25,12 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.values import duration
 from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.numbers import number_ids
-from renewal_watch.store.selections import OPEN
+from renewal_watch.store.selections import FOLDED, OPEN
 
 _INCIDENT = (  # the columns of an incident, in the order in which they are written
     *("id", "name", "environment_id", "number_id", "topic", "alert_id", "kind", "severity", "rank", "opened_at"),
     *("resolved_at", "notified_at", "reminded", "suppressed", "suppressor", "acked_at", "acked_by", "acked_rank"),
-    *("urgent_at", "escalated_at"),
+    *("acked_until", "urgent_at", "escalated_at"),
 )
 
 
@@ -38,22 +38,14 @@ def incidents_of(
     tx: Transaction, number: Known | None = None, of: Collection[str] | None = None
 ) -> dict[Key, Incident]:
     """Everything that was found and still holds, or what of it is about one number, or some environments."""
-    return _incidents(tx, *([] if number is None else [incidents.c.number_id == number.pk]), of=of)
+    return open_incidents(tx, *([] if number is None else [incidents.c.number_id == number.pk]), of=of)
 
 
 def due_incidents(tx: Transaction, active: Sequence[Silence], way: Routing, now: datetime) -> dict[Key, Incident]:
     """The few of all incidents that time may have made due, or that nothing hides any more; see ``routing``.
 
-    A number that is missing is told as missing: what else is about it waits.
+    What is folded into a missing number waits.
     """
-    gone = incidents.alias()  # the number's absence
-    is_waiting = exists().where(
-        incidents.c.topic != "presence",
-        gone.c.topic == "presence",
-        gone.c.resolved_at.is_(None),
-        gone.c.environment_id == incidents.c.environment_id,
-        gone.c.number_id == incidents.c.number_id,
-    )
     lapses_still = and_(
         incidents.c.suppressor == suppression.LAPSE,
         incidents.c.kind.in_(suppression.LAPSING),
@@ -67,6 +59,7 @@ def due_incidents(tx: Transaction, active: Sequence[Silence], way: Routing, now:
     ]
     is_open = and_(incidents.c.suppressor.is_(None), incidents.c.acked_at.is_(None))
     ways = [and_(is_open, incidents.c.notified_at.is_(None)), and_(incidents.c.suppressor.in_(ended), ~lapses_still)]
+    ways.append(incidents.c.acked_until <= now)
     for severity in Severity:
         interval = way.reminders.interval(severity)
         if interval is not None:
@@ -77,15 +70,18 @@ def due_incidents(tx: Transaction, active: Sequence[Silence], way: Routing, now:
     if way.escalates:
         is_old = incidents.c.urgent_at <= now - duration(way.escalation.after)
         ways.append(and_(is_open, incidents.c.escalated_at.is_(None), is_old))
-    return _incidents(tx, or_(*ways), ~is_waiting)
+    return open_incidents(tx, or_(*ways), ~FOLDED)
 
 
-def _incidents(tx: Transaction, *conditions: Any, of: Collection[str] | None = None) -> dict[Key, Incident]:
+def open_incidents(
+    tx: Transaction, *conditions: ColumnElement[bool], of: Collection[str] | None = None
+) -> dict[Key, Incident]:
+    """What holds and fits all conditions, on the tables of incidents, environments and numbers; the oldest first."""
     found = {}
     for row in _by_key(tx, incidents, OPEN, *conditions, of=of, first=(incidents.c.opened_at, incidents.c.alert_id)):
         ack = None
         if row.acked_at is not None:
-            ack = Acknowledgement(at=row.acked_at, by=row.acked_by, rank=row.acked_rank)
+            ack = Acknowledgement(at=row.acked_at, by=row.acked_by, rank=row.acked_rank, until=row.acked_until)
         found[_key(row)] = Incident(
             id=row.id,
             name=row.name,
@@ -119,7 +115,7 @@ def unanswered(tx: Transaction) -> dict[Severity, int]:
     """How many incidents are neither acknowledged nor hidden, by severity."""
     query = (
         select(incidents.c.severity, func.count())
-        .where(OPEN, incidents.c.acked_at.is_(None), incidents.c.suppressed.is_(None))
+        .where(OPEN, ~FOLDED, incidents.c.acked_at.is_(None), incidents.c.suppressed.is_(None))
         .group_by(incidents.c.severity)
     )
     return {Severity(severity): count for severity, count in tx.connection.execute(query)}
@@ -200,9 +196,7 @@ def _row(ids: tuple[int, int], key: Key, one: Incident, resolved_at: datetime | 
         one.reminded,
         one.suppressed,
         one.suppressor,
-        _text(ack.at if ack else None),
-        ack.by if ack else None,
-        ack.rank if ack else None,
+        *((_text(ack.at), ack.by, ack.rank, _text(ack.until)) if ack else (None, None, None, None)),
         _text(one.urgent_at),
         _text(one.escalated_at),
     )
@@ -275,12 +269,15 @@ def facts_of_alerts(tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[Fact
 def key_of_alert(tx: Transaction, alert_id: int) -> tuple[Key, Incident] | None:
     """The open incident that an alert is about, None when it is resolved or there is no such alert."""
     is_its = incidents.c.id.in_(select(alerts.c.incident_id).where(alerts.c.id == alert_id))
-    return next(iter(_incidents(tx, is_its).items()), None)
+    return next(iter(open_incidents(tx, is_its).items()), None)
 
 
-def acknowledge_incidents(tx: Transaction, those: Mapping[Key, Incident], by: str, now: datetime) -> None:
-    """Somebody looks after these incidents: no reminders until they get worse, or end."""
-    keep_incidents(tx, {key: replace(one, ack=Acknowledgement(now, by, one.rank)) for key, one in those.items()}, now)
+def acknowledge_incidents(
+    tx: Transaction, those: Mapping[Key, Incident], by: str, now: datetime, until: datetime | None = None
+) -> None:
+    """Somebody looks after these incidents: no reminders until they get worse, end, or until then."""
+    acked = {key: replace(one, ack=Acknowledgement(now, by, one.rank, until)) for key, one in those.items()}
+    keep_incidents(tx, acked, now)
 
 
 def take_back_acknowledgements(tx: Transaction, those: Mapping[Key, Incident], now: datetime) -> None:

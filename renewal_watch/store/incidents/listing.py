@@ -6,18 +6,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from renewal_watch.alerts import facts_json
 from renewal_watch.database.schema import alerts, environments, incidents, numbers
-from renewal_watch.database.transaction import Transaction
-from renewal_watch.model.alerts import Severity
+from renewal_watch.database.transaction import Transaction, chunks
+from renewal_watch.model.alerts import Incident, Key, Mark, Severity
 from renewal_watch.model.facts import Words, Written
+from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.store.incidents.incidents import open_incidents
 from renewal_watch.store.numbers import numbers_by_id
-from renewal_watch.store.selections import OPEN
+from renewal_watch.store.selections import AT_RISK, FOLDED, OPEN
 
 State = Literal["open", "acknowledged", "suppressed", "resolved"]
 STATES: tuple[State, ...] = get_args(State)
@@ -27,12 +29,26 @@ MOST = 1000  # that are shown at once
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which incidents are asked for; empty means whatever."""
+    """Which incidents are asked for; empty means whatever.
+
+    ``with_folded``: also what else is about a number that is missing, which its own incident stands for. ``kinds`` may end
+    with a star, ``names`` are those of incidents.
+    """
 
     states: Sequence[State] = UNRESOLVED
     severities: Sequence[Severity] = ()
     kinds: Sequence[str] = ()
     environment: str = ""
+    ids: Sequence[int] = ()
+    names: Sequence[str] = ()
+    with_folded: bool = False
+
+
+class Folded(NamedTuple):
+    """What a missing number's incident stands for: its kind, and what it is in two or three words."""
+
+    kind: str
+    brief: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +68,19 @@ class Listed:
     opened_at: datetime
     resolved_at: datetime | None
     notified_at: datetime | None
-    reminders: int
+    notifications: int  # the reminders included
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    acknowledged_until: datetime | None
     suppressed: str | None
     alert_id: int
+    folded: Sequence[Folded] = ()  # what else was found about a number that is missing
 
 
-def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None = MOST) -> list[Listed]:
+def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None = MOST, skip: int = 0) -> list[Listed]:
     """Incidents, most urgent first: what nobody has acknowledged, then by severity and age; resolved ones last, newest first.
 
-    ``today`` is an ordinal; days in the words are counted from it. No more than ``most`` are given.
+    ``today`` is an ordinal; days in the words are counted from it. No more than ``most`` are given, after ``skip``.
     """
     query = (
         select(incidents, environments.c.name.label("environment"), numbers.c.provider_id, numbers.c.renews_on)
@@ -75,9 +93,11 @@ def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None
         .order_by(incidents.c.acked_at.is_not(None), incidents.c.suppressor.is_not(None), incidents.c.severity.desc())
         .order_by(incidents.c.rank.desc(), incidents.c.opened_at, incidents.c.id)
         .limit(most)
+        .offset(skip)
     )
     rows = tx.connection.execute(query).all()
     seen = numbers_by_id(tx, {row.number_id for row in rows if row.number_id and row.resolved_at is None})
+    folded = _folded(tx, [row.number_id for row in rows if row.topic == "presence" and row.resolved_at is None])
     return [
         Listed(
             id=row.id,
@@ -93,14 +113,47 @@ def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None
             opened_at=row.opened_at,
             resolved_at=row.resolved_at,
             notified_at=row.notified_at,
-            reminders=row.reminded,
+            notifications=row.reminded + (row.notified_at is not None),
             acknowledged_at=row.acked_at,
             acknowledged_by=row.acked_by,
+            acknowledged_until=row.acked_until,
             suppressed=row.suppressed,
             alert_id=row.alert_id,
+            folded=folded.get(row.number_id, ()) if row.topic == "presence" else (),
         )
         for row in rows
     ]
+
+
+def _folded(tx: Transaction, ids: Sequence[int]) -> dict[int, list[Folded]]:
+    """What else is open about these numbers, which are missing; by their ids."""
+    found: dict[int, list[Folded]] = {}
+    columns = (incidents.c.number_id, incidents.c.kind, alerts.c.facts)
+    query = select(*columns).outerjoin(alerts, alerts.c.id == incidents.c.alert_id).where(OPEN, FOLDED)
+    for chunk in chunks(ids):
+        those = query.where(incidents.c.number_id.in_(chunk)).order_by(incidents.c.opened_at, incidents.c.id)
+        for number_id, kind, text in tx.connection.execute(those):
+            facts = facts_json.decode(text)
+            brief = (facts and facts.brief()) or ROWS.get(kind, UNKNOWN).group
+            found.setdefault(number_id, []).append(Folded(kind, brief))
+    return found
+
+
+def marks_of(tx: Transaction, ids: Sequence[int] | None = None) -> dict[int, Mark]:
+    """The numbers that need somebody, by their ids: what is open about them and more than information; of these, or all."""
+    query = select(incidents.c.number_id, incidents.c.severity, incidents.c.kind).where(AT_RISK)
+    found: dict[int, Mark] = {}
+    for chunk in [None] if ids is None else chunks(ids):
+        those = query if chunk is None else query.where(incidents.c.number_id.in_(chunk))
+        for number_id, severity, kind in tx.connection.execute(those.order_by(incidents.c.opened_at, incidents.c.id)):
+            before = found.get(number_id, Mark(Severity.info, ()))
+            found[number_id] = Mark(max(before.severity, Severity(severity)), (*before.kinds, kind))
+    return found
+
+
+def wanted_incidents(tx: Transaction, wanted: Wanted) -> dict[Key, Incident]:
+    """The same as they are acted on; resolved ones are never among them."""
+    return open_incidents(tx, *_conditions(wanted))
 
 
 def count_incidents(tx: Transaction, wanted: Wanted) -> Counter[tuple[State, Severity]]:
@@ -117,8 +170,20 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     yield or_(*(_IN[state] for state in wanted.states))
     if wanted.severities:
         yield incidents.c.severity.in_([int(one) for one in wanted.severities])
+    if not wanted.with_folded:
+        yield or_(incidents.c.resolved_at.is_not(None), ~FOLDED)
     if wanted.kinds:
-        yield incidents.c.kind.in_(wanted.kinds)
+        yield or_(
+            *(
+                incidents.c.kind.startswith(kind[:-1], autoescape=True)
+                if kind.endswith("*")
+                else incidents.c.kind == kind
+                for kind in wanted.kinds
+            )
+        )
+    for column, values in ((incidents.c.id, wanted.ids), (incidents.c.name, wanted.names)):
+        if values:
+            yield column.in_(values)
     if wanted.environment:
         yield environments.c.name == wanted.environment
 

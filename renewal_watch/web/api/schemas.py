@@ -131,7 +131,7 @@ class Incident(Struct):
     """Something that was found, until it is resolved"""
 
     id: Count
-    name: Annotated[str, Meta(description="The key of the alert that opened it, the same until it is resolved")]
+    key: Annotated[str, Meta(description="That of the alert that opened it, the same until it is resolved")]
     state: Literal["open", "acknowledged", "suppressed", "resolved"]
     kind: Annotated[str, Meta(description="Of its last alert")]
     severity: Literal["info", "warning", "critical"]
@@ -141,14 +141,17 @@ class Incident(Struct):
     topic: str
     headline: Annotated[str, Meta(description="In the words of today")]
     text: str
+    todo: Annotated[str, Meta(description="What to do, in a few words; empty where there is nothing to do")]
     opened_at: Instant
     resolved_at: Instant | None
-    notified_at: Annotated[Instant | None, Meta(description="When somebody was last notified")]
-    reminders: Count
+    last_notified_at: Annotated[Instant | None, Meta(description="When somebody was last notified")]
+    notifications: Annotated[Count, Meta(description="How often somebody was notified, the reminders included")]
     acknowledged_at: Instant | None
     acknowledged_by: str | None
+    acknowledged_until: Annotated[Instant | None, Meta(description="When the acknowledgement runs out by itself")]
     suppressed: Annotated[str | None, Meta(description="Why nobody is notified now")]
     alert_id: Annotated[Count, Meta(description="Its last alert")]
+    folded: Annotated[list[str], Meta(description="Kinds of what else is open about a number that is missing")]
 
 
 class Incidents(Struct):

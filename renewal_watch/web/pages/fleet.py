@@ -15,6 +15,7 @@ from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet, fleet_sums
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.fleet import Query
+from renewal_watch.store.incidents.listing import marks_of
 from renewal_watch.text import printable
 from renewal_watch.web.pages.frame import Params
 from renewal_watch.web.pages.lines import Line, line_of
@@ -50,7 +51,6 @@ class FleetPage:
     sort_links: Mapping[str, str]
     environments: Sequence[str]
     statuses: Sequence[str]
-    counts: Sequence[tuple[str, int, str, str]]  # what, how many, link, tone
     is_filtered: bool
     is_empty: bool  # no number was ever seen
     day: date | None
@@ -68,7 +68,7 @@ def asked(params: Params) -> Query:
         "renews_on": _day(params.get("day", "")),
         "overdue": show == "overdue",
         "show": "present" if show in ("", "overdue") else show,
-        "order": params.get("sort") or "renewal",
+        "order": params.get("sort") or "risk",
         "descending": params.get("way") == "down",
         "page": 1 if page is None else page,
     }
@@ -103,11 +103,14 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
     today = renewal_day.today(now, settings.timezone)
     found = fleet.page(tx, query, names, today, sandbox=settings.with_sandbox)
     policies = {one.name: settings.policy(one) for one in settings.environments}
+    marks = marks_of(tx, [one.known.pk for one in found.rows])
     lines = [
-        line_of(rows.row(one.environment, one.known, one.number, policies[one.environment], now)) for one in found.rows
+        line_of(
+            rows.row(one.environment, one.known, one.number, policies[one.environment], now, marks.get(one.known.pk))
+        )
+        for one in found.rows
     ]
     kept = {key: value for key, value in params.items() if value and key in _KEYS}
-    counts = fleet_sums.counts(tx, names, today, sandbox=settings.with_sandbox)
     first = (query.page - 1) * query.per_page
     is_last = first + len(lines) >= found.total and not found.is_more
     return FleetPage(
@@ -123,7 +126,6 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
         sort_links={name: _sort_link(name, query, kept) for name in COLUMNS},
         environments=names if len(names) > 1 else [],
         statuses=fleet_sums.statuses(tx),
-        counts=[_count(what, count) for what, count in counts.items() if count],
         is_filtered=bool(kept.keys() - {"sort", "way", "page"}),
         is_empty=not lines and not any(watch.has_baseline for _, watch, _ in environment_states(tx)),
         day=query.renews_on,
@@ -146,10 +148,4 @@ def _aria_sort(name: str, query: Query) -> str:
 
 def _sort_link(name: str, query: Query, kept: Mapping[str, str]) -> str:
     turns = name == query.order and not query.descending
-    return link("/", kept, sort=None if name == "renewal" else name, way="down" if turns else None, page=None)
-
-
-def _count(what: str, count: int) -> tuple[str, int, str, str]:
-    if what in ("overdue", "missing"):
-        return what, count, link("/", {}, show=what), "bad"
-    return what, count, link("/", {}, status=what), "mind"
+    return link("/", kept, sort=name, way="down" if turns else None, page=None)

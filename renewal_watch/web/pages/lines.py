@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from renewal_watch.alerts.phrases import money, who
+from renewal_watch.model.alerts import Severity
 from renewal_watch.reports import rows
 from renewal_watch.reports.rows import Row
 from renewal_watch.text import plain, printable
@@ -25,10 +26,14 @@ class Line:
     status_tone: str
     left: str
     left_tone: str
+    tone: str  # of the whole line: what is open about the number
     renews_on: date | None
     auto: str
     cost: str
     notes: Sequence[str]
+
+
+_TONES = {Severity.critical: "bad", Severity.warning: "mind"}
 
 
 def line_of(row: Row) -> Line:
@@ -44,6 +49,7 @@ def line_of(row: Row) -> Line:
         status_tone="ok" if status == "active" else "mind",
         left=Words.left(row.days_left),
         left_tone=_left_tone(row.days_left, is_lost=lost),
+        tone=_TONES.get(row.severity, ""),
         renews_on=row.renews_on,
         auto={True: "on", False: "off", None: "not stated"}[number.auto_renewal],
         cost="" if number.cost is None else money(number.cost, number.currency),

@@ -53,6 +53,14 @@ class Words:
         exact = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         return Markup('<time datetime="{}">{:%d %b %Y, %H:%M}</time>').format(exact, at.astimezone(self.zone))
 
+    def brief(self, at: datetime) -> Markup:
+        """``12:00`` of today, ``23 Nov`` of this year, ``23 Nov 2025`` of another; with the exact time as a title."""
+        local = at.astimezone(self.zone)
+        exact = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        is_today, is_this_year = local.date() == self.today, local.year == self.today.year
+        said = f"{local:%H:%M}" if is_today else f"{local:%d %b}" if is_this_year else f"{local:%d %b %Y}"
+        return Markup('<time datetime="{}" title="{:%d %b %Y, %H:%M}">{}</time>').format(exact, local, said)
+
     def ago(self, at: datetime | str | None) -> Markup:
         """``3 h 2 min ago``, ``in 5 min``; with the exact time as a title."""
         if at is None:

@@ -1,0 +1,111 @@
+"""Incidents as a list: what needs somebody, with who looks after it; several are acknowledged at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from renewal_watch.database.transaction import Transaction
+from renewal_watch.errors import UsageError
+from renewal_watch.model import renewal_day
+from renewal_watch.model.alerts import Severity
+from renewal_watch.reports.incidents import before, counted, todo
+from renewal_watch.settings.whole import Settings
+from renewal_watch.store.incidents.listing import (
+    STATES,
+    UNRESOLVED,
+    Listed,
+    Wanted,
+    count_incidents,
+    list_incidents,
+)
+from renewal_watch.text import plain, printable
+from renewal_watch.web.pages.fleet import whole
+from renewal_watch.web.pages.frame import Params
+from renewal_watch.web.pages.words import link, number_path
+
+PER_PAGE = 50
+FIRST = 15  # on the overview
+SHOWN_STATES: dict[str, str] = {"": "not resolved"} | {state: state for state in STATES}
+SHOWN_SEVERITIES: dict[str, str] = {"": "any"} | {one.name: one.name for one in reversed(Severity)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentsPage:
+    """One page of incidents, most urgent first. ``said`` counts all that fit by state and severity."""
+
+    incidents: Sequence[Mapping[str, Any]]
+    said: str
+    total: int
+    query: Mapping[str, str]
+    environments: Sequence[str]
+    page: int
+    previous: str
+    following: str
+
+
+def wanted(params: Mapping[str, str]) -> Wanted:
+    """The incidents that an address or form asks for. Raises UsageError for a state or severity that is none."""
+    state, severity = params.get("state", ""), params.get("severity", "")
+    for name, value, known in (("state", state, SHOWN_STATES), ("severity", severity, SHOWN_SEVERITIES)):
+        if value not in known:
+            msg = f"{name}: {printable(value, 40)!r} is not known; it is one of: {', '.join(filter(None, known))}"
+            raise UsageError(msg)
+    kind = params.get("kind", "")[:60]
+    return Wanted(
+        states=[one for one in STATES if one == state] or UNRESOLVED,
+        severities=[Severity[severity]] if severity else (),
+        kinds=[kind] if kind else (),
+        environment=params.get("environment", ""),
+    )
+
+
+def incidents_page(tx: Transaction, settings: Settings, params: Params, now: datetime) -> IncidentsPage:
+    """The incidents that are asked for. Raises UsageError."""
+    asked = wanted(params)
+    page = whole(params, "page") or 1
+    today = renewal_day.today(now, settings.timezone)
+    found = list_incidents(tx, today, asked, most=PER_PAGE + 1, skip=(page - 1) * PER_PAGE)
+    counts = count_incidents(tx, asked)
+    kept = {key: params[key] for key in ("state", "severity", "kind", "environment") if params.get(key)}
+    names = [one.name for one in settings.environments]
+    return IncidentsPage(
+        incidents=incidents_of(found[:PER_PAGE]),
+        said=counted(counts),
+        total=counts.total(),
+        query=kept,
+        environments=names if len(names) > 1 else [],
+        page=page,
+        previous=link("/incidents", kept, page=page - 1 if page > 2 else None) if page > 1 else "",  # noqa: PLR2004
+        following=link("/incidents", kept, page=page + 1) if len(found) > PER_PAGE else "",
+    )
+
+
+def incidents_of(found: Sequence[Listed]) -> list[dict[str, Any]]:
+    """Incidents as a template lays them out."""
+    return [
+        {
+            "id": one.id,
+            "severity": one.severity.name,
+            "state": one.state,
+            "headline": plain(one.words[0], 200),
+            "was": plain(before(one), 200),
+            "path": one.number_id and number_path(one.environment, one.number_id),
+            "environment": one.environment,
+            "kind": one.kind,
+            "todo": todo(one),
+            "text": printable(one.words[1], 2000),
+            "opened_at": one.opened_at,
+            "notified_at": one.notified_at,
+            "notifications": one.notifications,
+            "by": printable(one.acknowledged_by or "", 80),
+            "acknowledged_at": one.acknowledged_at,
+            "until": one.acknowledged_until,
+            "suppressed": printable(one.suppressed or "", 300),
+            "resolved_at": one.resolved_at,
+            "alert_id": one.alert_id,
+        }
+        for one in found
+    ]
