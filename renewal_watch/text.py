@@ -95,6 +95,11 @@ def printable(value: object, longest: int = _LONGEST) -> str:
 
 
 @lru_cache(1000)  # most values come again: environments, kinds, days, prices
+def cut(text: str, longest: int) -> str:
+    """``text``, or its beginning and an ellipsis."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def harmless(value: str, format_: str, longest: int = _LONGEST) -> str:
     """``value`` as neither text, ``markdown`` nor ``html`` reads more than text in it: one line, no markup, mention, link.
 

@@ -40,7 +40,7 @@ class AsFound(Around, frozen=True):
     at: datetime
 
     def words(self, headline: str, text: str) -> Words:
-        return headline, f"(as found at {instant(self.at)}) {text}"
+        return headline, f"{text} (as found at {instant(self.at)})"
 
 
 class Reminder(Around, frozen=True):
@@ -53,14 +53,13 @@ class Reminder(Around, frozen=True):
     is_critical: bool
 
     def words(self, headline: str, text: str) -> Words:
-        last = ""
-        if self.count == self.most:
-            last = " (the last one, then weekly while it holds)" if self.is_critical else " (the last one)"
-        elif self.count > self.most:
-            last = " (weekly while it holds)"
-        return f"reminder: {headline}", (
-            f"Reminder {self.count}{last}, last notified at {instant(self.told_at)}: {_ended(text)}{_todo(self.alert_id)}"
-        )
+        count = f"reminder {self.count} of {self.most}"
+        if self.count > self.most:
+            count = f"reminder {self.count}, weekly while it holds"
+        elif self.count == self.most:
+            count += ", then weekly while it holds" if self.is_critical else ", the last one"
+        said = f"{_ended(text)} ({count}; last notified at {instant(self.told_at)}.){_todo(self.alert_id)}"
+        return f"{headline} ({count.partition(',')[0]})", said
 
 
 class Escalation(Around, frozen=True):
@@ -71,9 +70,10 @@ class Escalation(Around, frozen=True):
     alert_id: int
 
     def words(self, headline: str, text: str) -> Words:
-        return f"nobody acted: {headline}", (
-            f"Notified at {instant(self.since)} and neither acknowledged nor resolved for {span(self.now - self.since)}: "
-            f"{_ended(text)}{_todo(self.alert_id)}"
+        length = span(self.now - self.since)
+        return f"{headline} (nobody acted for {length})", (
+            f"{_ended(text)} (Notified at {instant(self.since)} and neither acknowledged nor resolved for {length}.)"
+            f"{_todo(self.alert_id)}"
         )
 
 

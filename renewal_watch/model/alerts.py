@@ -107,13 +107,37 @@ class Flap(NamedTuple):
     worst: Severity = Severity.info  # of these changes
 
 
+class Course(NamedTuple):
+    """The incident of an alert that was written at ``at``: when it opened, and when it was resolved."""
+
+    at: datetime
+    opened_at: datetime
+    resolved_at: datetime | None
+
+    @property
+    def opens(self) -> bool:
+        """Whether the alert opened it."""
+        return self.at == self.opened_at
+
+    @property
+    def closes(self) -> bool:
+        """Whether the alert says that it is over."""
+        return self.at == self.resolved_at
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was resolved after the alert."""
+        return self.resolved_at is not None and self.at < self.resolved_at
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """A fact worth telling. ``key`` names it for ever: the same key is never written twice.
 
     ``facts`` are what happened and ``around`` what is added to their words, in this order. ``topic`` names the incident that
     the alert opens or, with ``ends``, closes; an alert without topic is about nothing that lasts. ``nature`` says why it
-    is told now. ``channels`` are given where it is for these and no others, whatever they usually take. ``about`` is the
+    is told now. ``kept`` are its facts as they are kept and ``course`` is that of its incident, of an alert that is
+    delivered. ``channels`` are given where it is for these and no others, whatever they usually take. ``about`` is the
     number as it was judged, and ``said_by`` the key of an alert of the same batch that says the same to those who are told
     of it; they are not kept.
     """
@@ -133,6 +157,8 @@ class Alert:
     channels: tuple[str, ...] | None = None
     about: PhoneNumber | None = field(default=None, repr=False)
     said_by: str | None = None
+    kept: str | None = field(default=None, repr=False)
+    course: Course | None = None
 
     @property
     def words(self) -> Words:

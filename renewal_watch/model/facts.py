@@ -32,10 +32,15 @@ class Written(Facts, frozen=True):
 
     headline: str
     text: str
+    short: str = ""
 
     def words(self) -> Words:
         """As they are."""
         return self.headline, self.text
+
+    def brief(self) -> str:
+        """As it is."""
+        return self.short
 
 
 class Around(msgspec.Struct, frozen=True):

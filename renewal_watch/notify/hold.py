@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ from renewal_watch.notify.routing import CAP_CRITICAL, CAP_WINDOW
 from renewal_watch.schedule import calendar as schedule_times
 from renewal_watch.schedule import quiet_hours
 from renewal_watch.settings.channel import Channel
+
+AWAY = timedelta(minutes=10)  # a message that was tried for so long goes with all that wait
 
 
 class Waiting(NamedTuple):
@@ -80,10 +82,13 @@ def gathers(
 ) -> tuple[list[Waiting], str]:
     """The messages that go as one with the first of them, and the words that say why.
 
-    Those are the ones that were held back when they were found; and all that wait, when the cap leaves room for one.
-    A hook is told each by itself.
+    Those are the ones that were held back when they were found; all that wait, when the cap leaves room for one; and what
+    waited while the channel was away, so that its first word is how things are now. A hook is told each by itself.
     """
     first = waiting[0]
+    if not (first.is_fresh or first.at_once or channel.is_hook) and now - first.created_at >= AWAY:
+        others = [one for one in waiting if not one.at_once and hold(channel, one, zone, sent, now) is None]
+        return [first, *others[1:]], f"gathered while {channel.name} was away" if len(others) > 1 else ""
     if first.at_once or not first.is_fresh:
         return [first], ""
     if channel.is_hook:

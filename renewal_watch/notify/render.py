@@ -13,11 +13,14 @@ from typing import NamedTuple
 from renewal_watch.alerts.phrases import instant
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Written
-from renewal_watch.model.kinds import ROWS, UNKNOWN
-from renewal_watch.text import unmarked
+from renewal_watch.notify import subject
+from renewal_watch.notify.fold import fold
+from renewal_watch.text import cut, unmarked
 
 _OLD_NEWS = timedelta(seconds=20)  # less than the first back-off: what a younger message may have overtaken says so
-_BRIEF = 72  # characters of a headline in a subject
+MOST = 10  # alerts of a message that are shown, the most urgent ones, where there are more than
+FEW_MORE = 5  # beyond that; the others are counted
+_BRIEF = 72  # characters of an alert of which no more is shown
 _TITLE = 250  # bytes of a title that stands above the body
 _ESCAPES = "&<>\"'"
 
@@ -48,19 +51,19 @@ def render(
     ``own`` holds the user's words for some alerts, by their keys. A digest stands above the alerts that came with it.
     """
     own = own or {}
-    sheets = [alert for alert in alerts if alert.kind == "digest.sent"]
-    digest = max(sheets, key=lambda alert: alert.key, default=None)
-    ordered = sorted((alert for alert in alerts if alert not in sheets), key=urgency)
+    folded = fold(alerts)
+    digest = folded.digest
+    ordered = sorted(folded.current, key=urgency)
     dress = _DRESS[form]
     is_late = now - created_at >= _OLD_NEWS and not any(word in note for word in ("held back", "gathered"))
     late = f"found {instant(created_at)}, delivered late" if is_late else ""
-    said = _cut("; ".join(filter(None, (late, note))), 300)
+    said = cut("; ".join(filter(None, (late, note))), 300)
     footer = dress("text", f"message {message_id}")
     if said:
         long = "".join((dress("text", said), "" if form == "html" else "\n", footer))
         footer = long if _size(long) <= body_limit // 3 else footer
     room = body_limit - _size(footer) - 2
-    title = _title([digest] if digest else ordered, own)
+    title = _title([digest] if digest else ordered, own) if digest or ordered else folded.title
     if title_limit:
         title = _fit(title, title_limit)
     else:  # in a short message the title says most; the body must keep room to count the rest
@@ -68,6 +71,11 @@ def render(
             title = unmarked(title).replace("*", "∗")
         title = _fit(title, min(_TITLE, max(room - 2, 0) // 2))
         room -= _size(title) + 2
+    past = [dress("text", line) for line in folded.past]
+    if past and 3 * _size("\n".join(past)) < room:
+        room -= _size("\n".join(past)) + 1
+    elif ordered or digest:
+        past = []
     if digest is None:
         body = _body(ordered, room, form, own)
     else:
@@ -77,15 +85,16 @@ def render(
         if words is None or _size(above) + _size(below) + 1 > room:
             above = _sheet(digest.text, room - _size(below) - 1, dress)
         body = "\n".join(filter(None, (above, below)))
+    body = "\n".join(filter(None, (body, *past)))
     body = body.removeprefix("<br/>")  # a heading stands apart from what is above it, and nothing is
     gap = "" if form == "html" else "\n\n"
     return Message(
         message_id=message_id,
         title=title,
         body=f"{body}{gap}{footer}" if body else footer,
-        severity=max(alert.severity for alert in alerts),
+        severity=max((alert.severity for alert in ([digest] if digest else []) + ordered), default=Severity.info),
         format=form,
-        about=([digest] if digest else ordered)[0].place,
+        about=([digest] if digest else ordered or list(alerts))[0].place,
     )
 
 
@@ -130,25 +139,13 @@ def urgency(alert: Alert) -> tuple[int, int, str, str, str]:
     return (-alert.severity, left, alert.kind, alert.number or "", alert.key)
 
 
-def _group(alert: Alert) -> str:
-    if alert.kind in ("renewal.upcoming", "renewal.due") and alert.severity > Severity.info:
-        return "expiring"
-    return ROWS.get(alert.kind, UNKNOWN).group
-
-
 def _title(ordered: Sequence[Alert], own: Mapping[str, Own]) -> str:
-    first = ordered[0]
-    subject = own.get(first.key, _BUILT_IN).subject
-    place = f"{first.environment}: "
-    if not first.environment or first.headline.startswith(first.environment) or first.kind == "canary.sent":
-        place = ""
-    head = subject or f"[{first.severity.name}] {place}{_cut(first.headline, _BRIEF)}"
-    if first.kind == "digest.sent":
-        return subject or f"[{first.headline.partition(':')[0]}] {first.headline.partition(': ')[2]}"
-    rest = Counter(_group(alert) for alert in ordered[1:])
-    if not rest:
-        return head
-    return f"{head}; and {', '.join(f'{count} {group}' for group, count in rest.most_common())}"
+    """The user's subject of the first, and how many others there are; else ours."""
+    written = own.get(ordered[0].key, _BUILT_IN).subject
+    if not written:
+        return subject.subject(ordered)
+    rest = Counter(subject.group_of(alert) for alert in ordered[1:])
+    return f"{written}; and {', '.join(f'{count} {group}' for group, count in rest.most_common())}" if rest else written
 
 
 _BUILT_IN = Own()
@@ -173,7 +170,8 @@ def _fitting(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, O
     sums: list[int] = []
     used = 0
     heading: Severity | None = None
-    for alert in ordered:
+    shown = ordered if len(ordered) <= MOST + FEW_MORE else ordered[:MOST]
+    for alert in shown:
         written = own.get(alert.key, _BUILT_IN).body
         line = dress("item", alert.text) if written is None else f"{written}<br/>" if form == "html" else written
         if alert.severity != heading:
@@ -185,7 +183,8 @@ def _fitting(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, O
         lines.append(line)
         sums.append(used)
     else:
-        return "\n".join(lines), len(lines)
+        if len(shown) == len(ordered):
+            return "\n".join(lines), len(lines)
     is_brief = 3 * _size(dress("text", _rest(ordered))) > room
     reserve = _size(dress("text", _rest(ordered, is_brief=is_brief))) + 1  # no part of them has a longer line
     fitting = bisect_right(sums, room - reserve + 1)
@@ -204,21 +203,15 @@ def _fitting(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, O
 
 
 def _rest(alerts: Sequence[Alert], *, is_brief: bool = False) -> str:
-    """How many more there are, in few words where there is little room."""
+    """How many more there are and what they are, in few words where there is little room."""
     if is_brief:
-        return f"… and {len(alerts)} more"
-    counts = Counter(alert.severity.name for alert in alerts)
-    said = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"… and {len(alerts)} more ({said}): renewal-watch alerts"
+        return f"… and {len(alerts):,} more"
+    return f"… and {len(alerts):,} more: {subject.counted(alerts)}; see renewal-watch incidents"
 
 
 def _size(text: str) -> int:
     """Bytes of ``text``, each character that HTML escapes counted as its longest escape."""
     return len(text.encode()) + 5 * sum(text.count(c) for c in _ESCAPES)
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _fit(text: str, room: int) -> str:

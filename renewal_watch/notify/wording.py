@@ -19,6 +19,7 @@ from renewal_watch.model.kinds import ROWS
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.notify.render import Own
 from renewal_watch.notify.routing import Routing
+from renewal_watch.notify.subject import brief
 from renewal_watch.notify.templates import Job, Words, faults_of, render
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.sections import Template
@@ -111,7 +112,9 @@ def _hidden(name: str, value: Value, number: str | None) -> Value:
 def mask(alert: Alert) -> Alert:
     """The built-in words as a channel is shown them that must not know whole numbers."""
     headline, text = alert.words
-    return replace(alert, facts=Written(masked(headline, alert.number), masked(text, alert.number)), around=())
+    said = (masked(one, alert.number) for one in (headline, text, brief(alert)))
+    number = alert.number and masked(alert.number, alert.number)
+    return replace(alert, facts=Written(*said), around=(), kept=None, number=number)
 
 
 def event(

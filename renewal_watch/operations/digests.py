@@ -17,6 +17,7 @@ from renewal_watch.model.facts import Written
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify import suppression
+from renewal_watch.notify.fold import fold
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import digest, rows
 from renewal_watch.schedule import calendar as schedule_times
@@ -25,7 +26,7 @@ from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.incidents.timers import fired_at, set_fired
-from renewal_watch.store.outbox.digests import put_digest, waits_for
+from renewal_watch.store.outbox.digests import put_digest, waiting_alerts, waits_for
 from renewal_watch.store.outbox.waiting import failing_channels, outbox_counts
 from renewal_watch.timed.reminders import current_incidents
 
@@ -86,9 +87,9 @@ def _send_digest(
             return 0
         since, at = times
         set_fired(tx, calendar, now)
-        changes = waits_for(tx, channel.name)
-        if state is None or not (changes or channel.digest_when_empty):
+        if state is None or not (channel.digest_when_empty or waits_for(tx, channel.name)):
             return 0
+        changes = fold(waiting_alerts(tx, channel.name), in_digest=True).news
         key = f"{channel.name}/{at.isoformat()} at {now.isoformat()}"
         report = Written(*digest.compose(state, changes, since))
         alert = service_facts.of_the_watch("digest.sent", Severity.info, key, report, channels=(channel.name,))

@@ -204,7 +204,12 @@ def test_the_keyboard_reaches_everything_in_the_order_in_which_it_stands(browser
         ]
         assert order[3].startswith("Incidents")
         assert order[7] == "Log in"
-        assert [one.split("\n")[0] for one in order[8:12]] == ["Service", "Open incidents", "Lost within 7 days", "Renewing"]
+        assert [one.split("\n")[0] for one in order[8:12]] == [
+            "Service",
+            "Open incidents",
+            "Lost within 7 days",
+            "Renewing",
+        ]
         page.get_by_role("searchbox").focus()
         order = ["search"]
         for _ in range(6):

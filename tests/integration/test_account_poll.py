@@ -484,7 +484,7 @@ def test_a_request_is_told_with_who_uses_the_number_reminded_of_and_over_when_ca
     assert told.text.endswith(" Used by: Front desk, Night line (2 agents).")
     assert FIRST in world.incidents()
     (again,) = world.turn(25)
-    assert "Used by: Front desk, Night line (2 agents). To stop the reminders:" in again.text
+    assert "Used by: Front desk, Night line (2 agents). (reminder 1 of 7;" in again.text
     assert "It renews in 11 days" in again.text, "with the days of today"
     world.account.releases[0] |= {"status": "cancelled", "resolved_at": "2026-11-24T14:00:00Z"}
     assert world.of_account() == ["release.closed info"]
@@ -636,7 +636,7 @@ def test_what_is_short_is_told_reminded_of_in_today_s_figures_and_ends(world: Wo
     assert "renewals to Sun 13 Dec 2026 need 84.00 USD, the balance is 61.20 USD." in told.text
     assert Key("production", "", "balance") in world.incidents()
     (reminder,) = world.turn(25)
-    assert reminder.text.startswith("Reminder 1")
+    assert "(reminder 1 of 7; last notified" in reminder.text
     assert "in 19 days" in reminder.text
     world.account.balance["balance"] = 84
     assert world.of_account() == ["funds.recovered info"]

@@ -414,7 +414,7 @@ def test_it_is_an_incident_like_others_reminded_of_until_somebody_knows(mine: Mi
     mine.now += DAY
     follow_up.run_once(mine.store, mine.way, {}, mine.now)
     (reminder,) = mine.take("other")
-    assert "Reminder 1" in reminder.alerts[0].text
+    assert "(reminder 1 of 7; last notified" in reminder.alerts[0].text
     with mine.store.transaction() as tx:
         known = incidents_of(tx)[MATTER]
         acknowledge_incidents(tx, {MATTER: known}, "ann", mine.now)

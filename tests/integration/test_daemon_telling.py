@@ -232,7 +232,7 @@ def test_time_is_followed_up_at_each_refresh(build: Build, world: World) -> None
     assert "silence 1 of ann" in str(hidden["hidden"])
     assert let_out["number_id"] == "phone-1"
     assert let_out["deliveries"]
-    assert (reminder["number_id"], "Reminder 1" in reminder["text"]) == ("phone-0", True)
+    assert (reminder["number_id"], "reminder 1 of " in reminder["text"]) == ("phone-0", True)
 
 
 def test_an_environment_that_the_provider_keeps_out_is_told_as_stale(build: Build, world: World) -> None:

@@ -733,7 +733,7 @@ def test_without_an_acknowledgement_it_is_told_again_and_with_it_not(run: Run, w
     clock.on(D + H)
     assert "ops-0: 1 sent" in run("send").output
     (message,) = world.messages
-    assert "Reminder 1, last notified at 2026-11-23 12:00 UTC" in message["message"]
+    assert "(reminder 1 of 7; last notified at 2026-11-23 12:00 UTC.)" in message["message"]
     assert "To stop the reminders: renewal-watch ack --alert 1" in message["message"]
     assert OPEN in message["message"]
     assert ENDING not in message["message"]
@@ -785,7 +785,7 @@ def test_taken_back_the_reminders_go_on_from_then(run: Run, clock: Clock) -> Non
     assert len(found(run, OPEN)) == 1
     clock.on(D + H)
     run("send")
-    assert found(run, OPEN)[-1]["text"].startswith("Reminder 1, last notified at 2026-11-26 12:00 UTC")
+    assert found(run, OPEN)[-1]["text"].count("(reminder 1 of 7; last notified at 2026-11-26 12:00 UTC.)") == 1
 
 
 def test_nothing_is_taken_back_that_nobody_acknowledged(run: Run) -> None:
@@ -827,7 +827,7 @@ def test_a_rejected_token_can_be_acknowledged(run: Run, world: World, clock: Clo
     clock.on(D + H)
     run("send")
     reminder = found(run, kind="watch.")[-1]
-    assert reminder["text"].startswith("Reminder 1")
+    assert "(reminder 1 of 7; last notified at " in reminder["text"]
     run("ack", "--alert", str(reminder["id"]))  # by whichever of its alerts is at hand
     world.fault = None
     run("poll", "--force")
@@ -841,7 +841,7 @@ def test_a_list_that_shrank_can_be_acknowledged_by_its_reminder(run: Run, world:
     clock.on(D + H)
     run("send")
     first, reminder = found(run, kind="watch.list_shrunk")
-    assert reminder["text"].startswith("Reminder 1")
+    assert "(reminder 1 of 7; last notified at " in reminder["text"]
     for one in (first, reminder):
         assert run("ack", "--alert", str(one["id"])).output.startswith("acknowledged: list (watch.list_shrunk); ")
 
@@ -857,7 +857,7 @@ def test_a_number_that_renewed_against_its_mark_can_be_acknowledged_by_its_remin
     clock.on(D + H)
     run("send")
     first, reminder = found(run, kind="lapse.renewed")
-    assert reminder["text"].startswith("Reminder 1")
+    assert "(reminder 1 of 7; last notified at " in reminder["text"]
     for one in (first, reminder):
         assert run("ack", "--alert", str(one["id"])).output.startswith("acknowledged: lapse (lapse.renewed); ")
 
@@ -880,7 +880,7 @@ def test_a_failing_channel_can_be_acknowledged_by_any_of_its_alerts(
     clock.on(D + H)
     run("send", code=1)
     (_, reminder) = found(run, kind="channel.failing")
-    assert reminder["text"].startswith("Reminder 1")
+    assert "(reminder 1 of 7; last notified at " in reminder["text"]
     for one in (alert, reminder):
         said = run("ack", "--alert", str(one["id"])).output
         assert said.startswith("acknowledged: channel dead (channel.failing); ")

@@ -347,9 +347,7 @@ def test_a_message_in_back_off_when_quiet_hours_begin_waits_for_their_end_under_
     world.now = at(7, day=24)
     again = world.claim()
     assert again is not None
-    assert (again.message_id, words(again), again.attempts) == (first.message_id, ["early"], 2)
-    world.sent(again)
-    assert [found for found, _ in world.offers()] == [["night"]]
+    assert (again.message_id, words(again), again.attempts) == (first.message_id, ["early", "night"], 2)
 
 
 def test_a_critical_message_in_back_off_is_tried_again_in_quiet_hours(world: World) -> None:
@@ -360,7 +358,7 @@ def test_a_critical_message_in_back_off_is_tried_again_in_quiet_hours(world: Wor
     assert world.offers(at(23, 1)) == [(["urgent"], "")]
 
 
-def test_a_held_message_that_failed_keeps_all_its_alerts_and_takes_no_more(world: World) -> None:
+def test_a_held_message_that_failed_for_long_takes_what_waits_and_names_what_was_tried(world: World) -> None:
     world.tell("one", when=at(23))
     world.tell("two", when=at(23, 30))
     world.now = at(7, day=24)
@@ -369,7 +367,28 @@ def test_a_held_message_that_failed_keeps_all_its_alerts_and_takes_no_more(world
     world.fail(first)
     world.tell("three", when=at(22, day=24))
     world.tell("four", when=at(23, day=24))
-    assert [found for found, _ in world.offers(at(7, day=25))] == [["one", "two"], ["four", "three"]]
+    ((found, why),) = world.offers(at(7, day=25))
+    assert (found, why) == (["four", "one", "three", "two"], "gathered while ops was away")
+
+
+def test_what_waited_while_a_channel_was_away_is_one_message_that_says_what_it_holds(world: World) -> None:
+    world.channel = OPS
+    tried = []
+    for hour, name in enumerate(["one", "two", "three"]):
+        world.tell(name, when=at(10 + hour))
+        if hour < 2:
+            claimed = world.claim()
+            assert claimed is not None
+            world.fail(claimed)
+            tried.append(claimed.message_id)
+    world.now = at(13)
+    last = world.claim()
+    assert last is not None
+    assert (last.message_id, words(last)) == (tried[0], ["one", "three", "two"])
+    assert world.claim() is None
+    assert last.note == "gathered while ops was away" if tried[0] == tried[1] else tried[1] in last.note
+    world.fail(last)
+    assert datetime.fromisoformat(world.column("give_up_at")[0]) >= at(12) + GIVE_UP_AFTER, "as long as the youngest"
 
 
 def test_the_days_of_trying_begin_with_the_first_try_however_long_a_message_was_held(world: World) -> None:

@@ -442,7 +442,7 @@ def test_reminders_and_the_escalation_come_at_their_instants(build: Build) -> No
     found = house.foretold(days=4)
     assert times(of(found, "status.changed")) == ["24 12:07:30", "25 12:07:30"]
     assert times(of(found, channel="boss")) == ["23 13:37:30"]
-    assert "Reminder 2 (the last one, then weekly while it holds)" in of(found)[-1].alerts[0].text
+    assert "(reminder 2 of 2, then weekly while it holds;" in of(found)[-1].alerts[0].text
 
 
 def test_what_is_hidden_is_shown_with_its_reason(build: Build) -> None:

@@ -153,11 +153,9 @@ def test_what_is_around_the_words_is_added_in_order() -> None:
             around.Reminder(2, 7, T0, 4, is_critical=True),
         ),
     )
-    assert alert.headline == "reminder: +15550000001 is overdue by 1 day"
-    assert alert.text.startswith(
-        "Reminder 2, last notified at 2026-11-23 12:00 UTC: +15550000001 (prod) is overdue by 1 day"
-    )
+    assert alert.headline == "+15550000001 is overdue by 1 day (reminder 2 of 7)"
+    assert alert.text.startswith("+15550000001 (prod) is overdue by 1 day")
     assert alert.text.endswith(
         "lost for good. Used by: Front desk (1 agent). [owner: Sales; labels: vip] "
-        "To stop the reminders: renewal-watch ack --alert 4"
+        "(reminder 2 of 7; last notified at 2026-11-23 12:00 UTC.) To stop the reminders: renewal-watch ack --alert 4"
     )

@@ -16,12 +16,13 @@ from rounds import few
 
 from renewal_watch.alerts import account_facts, list_facts, number_facts, phrases, renewal_facts
 from renewal_watch.alerts.notes import Unread
-from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.alerts import Alert, Course, Message, Severity
 from renewal_watch.model.facts import Facts, Number, Written
 from renewal_watch.model.kinds import KINDS
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.notify import render as notify_render
 
+H = timedelta(hours=1)
 ON = date(2026, 11, 26).toordinal()  # a Thursday
 
 
@@ -184,6 +185,15 @@ def test_kinds_of_faults_are_named_and_the_rest_counted() -> None:
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
+BAD = Severity.critical
+
+
+def suspended(number: str) -> Facts:
+    return number_facts.StatusChanged(
+        Number("phone-1", number, status="suspended"), "prod", before="active", left=5, on=740_000
+    )
+
+
 def alert(
     text: str = "a sentence",
     *,
@@ -193,9 +203,22 @@ def alert(
     headline: str = "a headline",
     environment: str = "prod",
     key: str = "k",
+    number: str | None = None,
+    topic: str = "",
+    course: Course | None = None,
+    facts: Facts | None = None,
 ) -> Alert:
     return Alert(
-        key=key, kind=kind, severity=severity, environment=environment, facts=Written(headline, text), days_left=left
+        key=key,
+        kind=kind,
+        severity=severity,
+        environment=environment,
+        facts=facts or Written(headline, text),
+        number_id=number,
+        number=number,
+        days_left=left,
+        topic=topic,
+        course=course,
     )
 
 
@@ -207,22 +230,19 @@ def render(*alerts: Alert, body: int = 10_000, title: int = 250, late: timedelta
 
 def test_all_alerts_are_one_message_the_most_urgent_first() -> None:
     message = render(
-        alert("later", left=10),
-        alert("in three days", severity=Severity.critical, left=3, headline="+1555 will be lost in 3 days"),
-        alert("blind", severity=Severity.critical, kind="watch.api_failing"),
-        alert(
-            "lost", severity=Severity.critical, left=-1, kind="renewal.overdue", headline="+1444 is overdue by 1 day"
-        ),
-        alert("soon", severity=Severity.warning, left=7),
-        alert("sooner", left=2),
+        alert("later", left=10, number="+1001"),
+        alert("in three days", severity=Severity.critical, left=3, number="+1555"),
+        alert("blind", severity=Severity.critical, kind="watch.api_failing", headline="prod: the API fails"),
+        alert("lost", severity=Severity.critical, left=-1, kind="renewal.overdue", number="+1444"),
+        alert("soon", severity=Severity.warning, left=7, number="+1002"),
+        alert("sooner", left=2, number="+1003"),
     )
     assert message.severity is Severity.critical
     assert message.body == (
         "CRITICAL\n• lost\n• in three days\n• blind\n\nWARNING\n• soon\n\nINFO\n• sooner\n• later\n\nmessage rw-0123456789"
     )
-    assert (
-        message.title
-        == "[critical] prod: +1444 is overdue by 1 day; and 2 expiring, 2 renewing soon, 1 about the service"
+    assert message.title == (
+        "[critical] prod: 4 need action: +1444 overdue, +1555 expiring, the API fails and 1 more; also 2 renewing soon"
     )
 
 
@@ -234,8 +254,21 @@ def test_all_alerts_are_one_message_the_most_urgent_first() -> None:
          "[info] prod: the API token is rejected"),
         ([alert(headline="channel ops is failing", kind="channel.failing", environment="")],
          "[info] channel ops is failing"),
-        ([alert(headline="a", left=1), alert(kind="renewal.due"), alert(kind="renewal.due")],
-         "[info] prod: a; and 2 due"),
+        ([alert(left=1, number="+1"), alert(kind="renewal.due", number="+2"), alert(kind="renewal.renewed", number="+3")],
+         "[info] prod: +1 renewing soon, +2 due, +3 renewed"),
+        ([alert(number=f"+{i}", kind="renewal.renewed" if i < 5 else "renewal.upcoming") for i in range(9)],
+         "[info] prod: 5 renewed, 4 renewing soon"),
+        ([alert(number="+1", kind="renewal.overdue", severity=BAD, left=-3),
+          alert(number="+1", severity=BAD, kind="status.changed", facts=suspended("+1"), left=5),
+          alert(number="+2", kind="renewal.overdue", severity=BAD)],
+         "[critical] prod: 2 numbers need action: +1 overdue and suspended, +2 overdue"),
+        ([alert(number="+1", kind="renewal.overdue", severity=BAD, left=-3, headline="+1 is overdue by 3 days"),
+          alert(number="+1", severity=BAD, kind="status.changed", facts=suspended("+1"), left=5)],
+         "[critical] prod: +1 is overdue by 3 days and suspended"),
+        ([alert(number="+1", kind="renewal.overdue", severity=BAD, left=-3), alert(number="+1", environment="b", severity=BAD)],
+         "[critical] 2 numbers need action: +1 overdue, +1 expiring"),
+        ([alert(number=f"+{i}", severity=BAD, left=1) for i in range(2000)],
+         "[critical] prod: 2,000 numbers need action: +0 expiring, +1 expiring, +10 expiring and 1,997 more"),
         ([alert(headline="x" * 100)], f"[info] prod: {'x' * 71}…"),
     ],
 )  # fmt: skip
@@ -245,8 +278,8 @@ def test_the_subject_alone_says_what_is_at_stake(alerts: list[Alert], title: str
 
 def test_every_kind_has_words_for_the_subject() -> None:
     for kind in sorted(set(KINDS) - {"digest.sent"}):
-        title = render(alert(left=0, severity=Severity.critical), alert(kind=kind)).title
-        assert re.fullmatch(r"\[critical\] prod: a headline; and 1 [a-z -]+", title), title
+        title = render(alert(left=0, severity=Severity.critical, number="+1"), alert(kind=kind, number="+2")).title
+        assert re.fullmatch(r"\[critical\] prod: a headline; also 1 [a-z -]+", title), title
 
 
 @pytest.mark.parametrize(("minutes", "said"), [(0, False), (0.3, False), (0.4, True), (6000, True)])
@@ -260,18 +293,15 @@ def test_what_does_not_fit_is_counted() -> None:
     many = [alert(f"sentence {i:04}", severity=Severity(i % 3), key=str(i)) for i in range(1000)]
     body = render(*many, body=2000).body
     told = body.count("•")
-    rest = re.search(r"… and (\d+) more([^)]*)\): renewal-watch alerts", body)
-    assert rest is not None
-    assert told > 30
-    assert told + int(rest[1]) == 1000
-    assert sum(map(int, re.findall(r"\d+", rest[2]))) == int(rest[1])
+    assert told == notify_render.MOST, "the ten worst"
+    assert "\n… and 990 more: 656 expiring, 334 renewing soon; see renewal-watch incidents\n" in body
     assert body.endswith("\n\nmessage rw-0123456789")
 
 
 def test_a_long_first_alert_is_cut_rather_than_left_out() -> None:
     body = render(alert("x" * 5000), alert("y"), body=500).body
     assert body.startswith("INFO\n• xxx")
-    assert "x…\n… and 1 more (1 info): renewal-watch alerts\n\nmessage" in body
+    assert "x…\n… and 1 more: 1 renewing soon; see renewal-watch incidents\n\nmessage" in body
     assert 490 <= notify_render._size(body) <= 500
     alone = render(alert("x" * 5000), body=500).body
     assert notify_render._size(alone) == 500
@@ -345,3 +375,51 @@ def test_the_test_message_is_marked_as_one() -> None:
     message = render(notify_render.test_alert("ops", T0))
     assert message.title == "[info] TEST of channel ops"
     assert "test message" in message.body
+
+
+# --- what is not news any more ----------------------------------------------------------------------------------------
+
+
+def told(text: str, at: int, opened: int, resolved: int | None = None, **more: Any) -> Alert:
+    """An alert of the hour ``at`` about an incident that was open from hour to hour."""
+    course = Course(T0 + at * H, T0 + opened * H, None if resolved is None else T0 + resolved * H)
+    return alert(text, key=text, course=course, **({"number": "+1", "topic": "renewal", "severity": BAD} | more))
+
+
+def test_of_one_incident_the_newest_alert_is_told_and_the_earlier_ones_are_a_line() -> None:
+    message = render(
+        told("lost in 1 day", 0, 0), told("lost today", 24, 0), told("overdue by 1", 48, 0), told("overdue by 2", 72, 0)
+    )
+    assert (
+        message.body
+        == "CRITICAL\n• overdue by 2\n3 earlier alerts about the same are superseded\n\nmessage rw-0123456789"
+    )
+
+
+def test_what_began_and_ended_before_it_was_sent_is_no_news() -> None:
+    ended = told("renewed", 9, 0, 9, kind="renewal.renewed", severity=Severity.info)
+    message = render(told("overdue", 0, 0, 9, kind="renewal.overdue"), ended, told("suspended", 0, 0, number="+2"))
+    assert message.body == "CRITICAL\n• suspended\nOver before this was sent: +1 overdue\n\nmessage rw-0123456789"
+    assert message.title == "[critical] prod: a headline"
+    alone = render(told("overdue", 0, 0, 9, kind="renewal.overdue"), ended)
+    assert alone.body == "Over before this was sent: +1 overdue\n\nmessage rw-0123456789"
+    assert (alone.title, alone.severity) == (
+        "[info] 1 incident began and ended before this could be sent",
+        Severity.info,
+    )
+
+
+def test_an_end_is_told_to_those_who_know_of_the_beginning() -> None:
+    reminder = told("overdue, reminder 2", 24, 0, 48, kind="renewal.overdue")
+    message = render(reminder, told("renewed", 48, 0, 48, kind="renewal.renewed", severity=Severity.info))
+    assert message.body.startswith("INFO\n• renewed\n1 earlier alert about the same is superseded")
+
+
+def test_an_alert_whose_incident_was_resolved_since_is_no_news() -> None:
+    assert "Over before this was sent: +1 overdue" in render(told("overdue", 0, 0, 5, kind="renewal.overdue")).body
+
+
+def test_changes_that_add_up_are_all_told() -> None:
+    body = render(*(told(f"lost {what}", at, 0, topic="capability") for at, what in enumerate(["sms", "voice"]))).body
+    assert "lost sms" in body
+    assert "lost voice" in body

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, not_, or_, select, update
 
 from renewal_watch.database.instants import write_instant
-from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, numbers
+from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents, numbers
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model import kinds
-from renewal_watch.model.alerts import Alert, Delivery, Severity
+from renewal_watch.model.alerts import Alert, Course, Delivery, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.notify import retry
 from renewal_watch.notify.hold import Waiting, gathers, hold
@@ -23,6 +24,7 @@ from renewal_watch.settings.channel import Channel
 from renewal_watch.store.leases import is_heard, is_orphaned
 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
+_IDS = 5  # of messages that went into another
 AT_ONCE = kinds.names(at_once=True)
 _DELIVERY = (
     "id",
@@ -122,11 +124,7 @@ def claim(tx: Transaction, channel: Channel, zone: str, now: datetime, instance:
     if row.attempts == 0:  # the days of trying begin when it is first let out
         values["give_up_at"] = now + retry.GIVE_UP_AFTER
     tx.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(**values))
-    told = tx.connection.execute(
-        ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
-        .where(delivery_alerts.c.delivery_id == row.id)
-        .order_by(alerts.c.id)
-    ).all()
+    told = tx.connection.execute(DELIVERED.where(delivery_alerts.c.delivery_id == row.id).order_by(alerts.c.id)).all()
     return Delivery(
         pk=row.id,
         message_id=row.message_id,
@@ -135,10 +133,18 @@ def claim(tx: Transaction, channel: Channel, zone: str, now: datetime, instance:
         leased_until=until,
         attempts=row.attempts + 1,
         created_at=row.created_at,
-        alerts=tuple(alert_of(one) for one in told),
+        alerts=tuple(in_course(one) for one in told),
         note="; ".join(filter(None, (row.note, why))),
         alert_ids=tuple(one.id for one in told),
     )
+
+
+def in_course(row: Any) -> Alert:
+    """The alert of a row, with what became of its incident."""
+    alert = alert_of(row)
+    if row.opened_at is None:
+        return alert
+    return replace(alert, course=Course(row.created_at, row.opened_at, row.resolved_at))
 
 
 def _together(
@@ -154,9 +160,12 @@ def _together(
     if start is None:
         return None
     together, why = gathers(channel, waiting[start:], zone, sent, now)
-    others = [one.pk for one in together[1:]]
+    others = {one.pk: one for one in together[1:]}
     if others:
-        gather(tx, rows[start].id, others)
+        tried = [row.message_id for row in rows if row.id in others and not others[row.id].is_fresh]
+        gather(tx, rows[start].id, list(others), tried)
+        rows = tx.connection.execute(select(deliveries).where(deliveries.c.id == rows[start].id)).all()
+        return rows[0], why
     return rows[start], why
 
 
@@ -210,15 +219,22 @@ def _under_way(tx: Transaction, channel: Channel, taken: ColumnElement[bool], no
     return [now] * tx.connection.execute(query).scalar_one()
 
 
-def gather(tx: Transaction, into: int, others: Sequence[int]) -> None:
-    """Put the alerts of messages that nobody was sent yet into one of them."""
+def gather(tx: Transaction, into: int, others: Sequence[int], tried: Sequence[str] = ()) -> None:
+    """Put the alerts of messages that nobody has into one of them; it is tried as long as the youngest would be.
+
+    ``tried`` are the ids of those that were: should one have arrived after all, the message says that it holds it.
+    """
     found: list[Any] = []
     for chunk in chunks([into, *others]):
-        query = select(deliveries.c.severity, deliveries.c.note).where(deliveries.c.id.in_(chunk))
+        query = select(deliveries.c.severity, deliveries.c.note, deliveries.c.give_up_at).where(
+            deliveries.c.id.in_(chunk)
+        )
         found += tx.connection.execute(query.order_by(deliveries.c.id))
-    notes = ",".join(dict.fromkeys(one.note for one in found if one.note is not None)) or None
+    held = [f"with what was {', '.join(tried[:_IDS])}{' …' if len(tried) > _IDS else ''}"] if tried else []
+    notes = ",".join(dict.fromkeys([*(one.note for one in found if one.note is not None), *held])) or None
     severity = max(one.severity for one in found)
-    tx.connection.execute(update(deliveries).where(deliveries.c.id == into).values(severity=severity, note=notes))
+    values = {"severity": severity, "note": notes, "give_up_at": max(one.give_up_at for one in found)}
+    tx.connection.execute(update(deliveries).where(deliveries.c.id == into).values(**values))
     for chunk in chunks(others):
         told = select(delivery_alerts.c.alert_id).where(delivery_alerts.c.delivery_id.in_(chunk)).distinct()
         ids = tx.connection.execute(told).scalars().all()
@@ -237,6 +253,13 @@ ALERTS = (
     .select_from(alerts)
     .outerjoin(environments, environments.c.id == alerts.c.environment_id)
     .outerjoin(numbers, numbers.c.id == alerts.c.number_id)
+)
+
+
+DELIVERED = (  # the alerts of deliveries, with what became of their incidents
+    ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
+    .outerjoin(incidents, incidents.c.id == alerts.c.incident_id)
+    .add_columns(incidents.c.opened_at, incidents.c.resolved_at)
 )
 
 
@@ -264,4 +287,6 @@ def alert_of(row: Any) -> Alert:
         number_id=row.provider_id,
         number=row.number or row.provider_id,
         days_left=row.days_left,
+        topic=row.topic or "",
+        kept=row.facts,
     )

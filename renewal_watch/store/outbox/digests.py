@@ -11,7 +11,7 @@ from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Alert
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.outbox.alerts import record_alerts
-from renewal_watch.store.outbox.deliveries import gather
+from renewal_watch.store.outbox.deliveries import DELIVERED, gather, in_course
 
 
 def put_digest(tx: Transaction, channel: str, alert: Alert, routing: Routing, now: datetime) -> None:
@@ -57,6 +57,15 @@ def _unseen(tx: Transaction, channel: str) -> list[int]:
             .order_by(deliveries.c.id)
         ).scalars()
     )
+
+
+def waiting_alerts(tx: Transaction, channel: str) -> list[Alert]:
+    """The alerts that were never offered to a channel, in the order in which they were found."""
+    found: dict[int, Alert] = {}
+    for chunk in chunks(_unseen(tx, channel)):
+        for row in tx.connection.execute(DELIVERED.where(delivery_alerts.c.delivery_id.in_(chunk))):
+            found[row.id] = in_course(row)
+    return [found[pk] for pk in sorted(found)]
 
 
 def waits_for(tx: Transaction, channel: str) -> int:

@@ -1,0 +1,91 @@
+"""The subject of a message: who needs action, by count and by name. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from renewal_watch.alerts import facts_json
+from renewal_watch.alerts.phrases import in_days
+from renewal_watch.model.alerts import Alert, Severity
+from renewal_watch.model.kinds import ROWS, UNKNOWN
+from renewal_watch.text import cut
+
+NAMED = 3  # of many
+_BRIEF = 72  # characters of one
+
+
+def subject(ordered: Sequence[Alert]) -> str:
+    """``[critical] production: 3 numbers need action: +49… overdue and suspended, …``; ``ordered`` is most urgent first."""
+    first = ordered[0]
+    if first.kind == "digest.sent":
+        return f"[{first.headline.partition(':')[0]}] {first.headline.partition(': ')[2]}"
+    places = {alert.environment for alert in ordered}
+    place = first.environment if len(places) == 1 and first.kind != "canary.sent" else ""
+    said = _said(ordered, place)
+    return f"[{first.severity.name}] {said if not place or said.startswith(place) else f'{place}: {said}'}"
+
+
+def _said(ordered: Sequence[Alert], place: str) -> str:
+    about = _by_subject(ordered)
+    needs = [those for those in about if those[0].severity > Severity.info]
+    if not needs:
+        named = about if len(about) <= NAMED else []
+        counts = ", ".join(f"{count:,} {group}" for group, count in Counter(map(group_of, ordered)).most_common())
+        return ", ".join(_named(those, place, whole=len(about) == 1) for those in named) or counts
+    rest = Counter(group_of(one) for those in about if those[0].severity == Severity.info for one in those)
+    also = f"; also {', '.join(f'{count:,} {group}' for group, count in rest.most_common())}" if rest else ""
+    if len(needs) == 1:
+        return _named(needs[0], place, whole=True) + also
+    are_numbers = all(those[0].number for those in needs)
+    more = f" and {len(needs) - NAMED:,} more" if len(needs) > NAMED else ""
+    names = ", ".join(_named(those, place, whole=False) for those in needs[:NAMED])
+    return f"{len(needs):,} {'numbers ' if are_numbers else ''}need action: {names}{more}{also}"
+
+
+def _by_subject(ordered: Iterable[Alert]) -> list[list[Alert]]:
+    """What is about one number together; the order stays."""
+    found: dict[tuple[str, str], list[Alert]] = {}
+    for alert in ordered:
+        found.setdefault((alert.environment, alert.number_id or alert.number or f"no number: {alert.key}"), []).append(
+            alert
+        )
+    return list(found.values())
+
+
+def _named(those: Sequence[Alert], place: str, *, whole: bool) -> str:
+    """One subject: ``+49… overdue and suspended``; with ``whole`` the headline of the first."""
+    first = those[0]
+    briefs = list(dict.fromkeys(brief(one) for one in those if one.severity == first.severity or whole))
+    if whole or not first.number:
+        head = first.headline if whole else first.headline.removeprefix(f"{place}: ")
+        return " and ".join([cut(head, _BRIEF), *(one for one in briefs if one != brief(first))])
+    return f"{first.number} {' and '.join(briefs)}"
+
+
+def brief(alert: Alert) -> str:
+    """What an alert says after a number's name, in two or three words."""
+    facts = facts_json.decode(alert.kept) or alert.facts
+    return facts.brief() or group_of(alert)
+
+
+def group_of(alert: Alert) -> str:
+    """How alerts that are alike are counted: ``renewing soon``."""
+    if alert.kind in ("renewal.upcoming", "renewal.due") and alert.severity > Severity.info:
+        return "expiring"
+    return ROWS.get(alert.kind, UNKNOWN).group
+
+
+def counted(alerts: Iterable[Alert], most: int = 6) -> str:
+    """How many of each kind, what is expiring by its day: ``3 will be lost in 1 day, 2 overdue``; the order stays."""
+    counts = Counter(_label(alert) for alert in alerts)
+    shown = [f"{count:,} {label}" for label, count in list(counts.items())[:most]]
+    others = sum(list(counts.values())[most:])
+    return ", ".join([*shown, *([f"{others:,} others"] if others else [])])
+
+
+def _label(alert: Alert) -> str:
+    group = group_of(alert)
+    if group == "expiring" and alert.days_left is not None:
+        return f"will be lost {in_days(alert.days_left)}"
+    return group
