@@ -1,4 +1,4 @@
-"""An acknowledgement may run out."""
+"""An acknowledgement may run out; what needs nobody is known in the outbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("incidents", sa.Column("acked_until", sa.String(27)))
+    op.add_column("deliveries", sa.Column("routine", sa.Boolean))
 
 
 def downgrade() -> None:

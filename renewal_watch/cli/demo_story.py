@@ -305,7 +305,7 @@ every = "1d"
         click.echo("\n".join("   " + line for line in tables.table(("ALERTS FOUND", ""), rows)))
         click.echo(
             f"\n   {self._polls} polls, {len(found)} alerts in {len(fates)} messages: "
-            f"{lost} lost, {twice} sent twice, {waiting} waiting for Monday's digest. Database: {size // 1024} KiB. Took {seconds:.1f} s."
+            f"{lost} lost, {twice} sent twice, {waiting} waiting for their time. Database: {size // 1024} KiB. Took {seconds:.1f} s."
         )
         cast = self.cast
         click.echo(

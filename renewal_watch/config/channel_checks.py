@@ -9,6 +9,7 @@ from typing import Any
 from renewal_watch.config.check_parts import hider_faults, pattern_faults, proxy_faults, texts, unknown, zone_fault
 from renewal_watch.model import selectors
 from renewal_watch.schedule import calendar, quiet_hours
+from renewal_watch.settings.channel import AT_ONCE
 from renewal_watch.settings.secrets import secret_forms, secret_key_faults
 from renewal_watch.settings.values import LONGEST, duration
 
@@ -21,6 +22,9 @@ def channel_faults(one: dict[str, Any], place: str, channels: set[str], zone: An
     windows = one.get("quiet_hours")
     if windows and (fault := quiet_hours.window_fault(texts(windows))):
         yield f"{place}.quiet_hours: {fault}"
+    routine = one.get("routine")
+    if isinstance(routine, str) and routine != AT_ONCE and (fault := calendar.calendar_fault(routine)):
+        yield f"{place}.routine: {fault}; or write: {AT_ONCE}"
     digest = one.get("digest")
     if isinstance(digest, str):
         if fault := calendar.calendar_fault(digest):
@@ -68,7 +72,7 @@ def way_faults(one: dict[str, Any], place: str, *, readable_by_others: bool) -> 
     if way != "url":
         yield from (
             f"{place}.{key}: a {way} is told each alert by itself, as JSON; leave it out"
-            for key in ("format", "digest", "digest_when_empty", "max_per_hour")
+            for key in ("format", "routine", "digest", "digest_when_empty", "max_per_hour")
             if key in one
         )
         timeout = one.get("timeout")

@@ -184,6 +184,7 @@ deliveries = Table(  # one message's fate on one channel
     Column("at_once", Boolean, nullable=False, server_default="0"),  # no quiet hours, digest or cap hold it back
     Column("note", _WORDS),
     Column("fallback_at", Instant),  # when it was also given to the channel that stands in
+    Column("routine", Boolean),  # it needs nobody; NULL is no
     Index("deliveries_due", "state", "channel", "next_attempt_at"),
 )
 delivery_alerts = Table(

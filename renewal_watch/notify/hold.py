@@ -25,6 +25,7 @@ class Waiting(NamedTuple):
     at_once: bool
     created_at: datetime
     is_fresh: bool  # never tried, so that nobody can have seen its id
+    is_routine: bool = False  # it needs nobody: charges to expect, renewals that worked
 
 
 class Hold(NamedTuple):
@@ -60,10 +61,14 @@ def _by_calendar(channel: Channel, message: Waiting, zone: str, now: datetime) -
     zone = channel.timezone or zone
     if channel.digest is not None and message.is_fresh:  # one that was tried is sent by itself
         return Hold(_next_digest(now, channel.digest, zone), "it comes with the digest")
+    if message.is_routine and message.is_fresh and channel.routine_at is not None:
+        until = _next_digest(message.created_at, channel.routine_at, zone)
+        if until > now:
+            return Hold(until, "what needs nobody comes once a day")
     if channel.quiet_hours:
-        until = _quiet_until(now, channel.quiet_hours, zone)
-        if until is not None:
-            return Hold(until, f"quiet hours {', '.join(channel.quiet_hours)} {zone}")
+        ends = _quiet_until(now, channel.quiet_hours, zone)
+        if ends is not None:
+            return Hold(ends, f"quiet hours {', '.join(channel.quiet_hours)} {zone}")
     return None
 
 

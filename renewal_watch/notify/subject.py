@@ -57,9 +57,8 @@ def _named(those: Sequence[Alert], place: str, *, whole: bool) -> str:
     """One subject: ``+49… overdue and suspended``; with ``whole`` the headline of the first."""
     first = those[0]
     briefs = list(dict.fromkeys(brief(one) for one in those if one.severity == first.severity or whole))
-    if whole or not first.number:
-        head = first.headline if whole else first.headline.removeprefix(f"{place}: ")
-        return " and ".join([cut(head, _BRIEF), *(one for one in briefs if one != brief(first))])
+    if not first.number or (whole and len(briefs) == 1):
+        return cut(first.headline if whole else first.headline.removeprefix(f"{place}: "), _BRIEF)
     return f"{first.number} {' and '.join(briefs)}"
 
 

@@ -12,6 +12,8 @@ from renewal_watch.model.policy import Name
 from renewal_watch.settings.secrets import address, has_secret, read_secret, signing_key
 from renewal_watch.settings.values import Duration, Section
 
+AT_ONCE = "at once"
+
 
 class Channel(Section, frozen=True):
     """``[[channels]]``: one Apprise URL, command or webhook; what it is told, when, and in which form."""
@@ -43,6 +45,7 @@ class Channel(Section, frozen=True):
     timezone: str | None = None
     quiet_hours: tuple[str, ...] = ()
     critical_at_once: bool = True
+    routine: str = "daily 09:00"
     digest: str | None = None
     digest_when_empty: bool = False
     max_per_hour: Annotated[int, Meta(ge=1, le=10_000)] = 30
@@ -61,6 +64,11 @@ class Channel(Section, frozen=True):
     def is_choosy(self) -> bool:
         """Whether it may be told of the beginning of something and not of its end."""
         return self.min_severity != "info" or self.kinds != ("*",)
+
+    @property
+    def routine_at(self) -> str | None:
+        """When what needs nobody is told; None: at once, as hooks are of everything."""
+        return None if self.routine == AT_ONCE or self.is_hook else self.routine
 
     @property
     def is_hook(self) -> bool:

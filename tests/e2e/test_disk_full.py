@@ -62,4 +62,4 @@ def test_a_full_disk_loses_and_repeats_nothing(tmp_path: Path) -> None:
     assert "well: 0" in done.stdout, done.stdout + done.stderr
     assert "the database is sound" in done.stdout
     assert len(world.messages) == 1
-    assert "and 59 with a status change" in str(world.messages[0]["title"])
+    assert "60 numbers need action: " in str(world.messages[0]["title"])

@@ -35,12 +35,13 @@ from renewal_watch.store.maintenance import integrity
 from renewal_watch.store.outbox.alerts import list_alerts, record_alerts
 from renewal_watch.store.outbox.deliveries import LEASE, claim
 from renewal_watch.store.outbox.settling import release_claim, retry_deliveries, settle_failed, settle_sent
-from renewal_watch.store.outbox.waiting import held_deliveries, next_due, outbox_counts
+from renewal_watch.store.outbox.waiting import held_deliveries, next_due, outbox_counts, overdue_deliveries
 
 pytestmark = BOTH
 
-OPS = Channel(name="ops")
-QUIET = Channel(name="ops", quiet_hours=("22:00-07:00",))
+NOW = "at once"
+OPS = Channel(name="ops", routine=NOW)
+QUIET = Channel(name="ops", routine=NOW, quiet_hours=("22:00-07:00",))
 INFO, WARNING, CRITICAL = Severity
 
 
@@ -202,12 +203,68 @@ def test_what_was_found_before_the_quiet_hours_and_did_not_get_out_is_not_called
 def test_what_is_critical_passes_the_quiet_hours_unless_it_is_not_to(
     world: World, at_once: bool, severity: Severity, goes: bool
 ) -> None:
-    world.channel = Channel(name="ops", quiet_hours=("22:00-07:00",), critical_at_once=at_once)
+    world.channel = Channel(name="ops", routine=NOW, quiet_hours=("22:00-07:00",), critical_at_once=at_once)
     world.tell("held", when=at(22, 30))
     world.tell("urgent", severity=severity, when=at(23))
     assert world.offers() == ([(["urgent"], "")] if goes else [])
     rest = ["held"] if goes else ["held", "urgent"]
     assert world.offers(at(7, day=24)) == [(rest, "held back: quiet hours 22:00-07:00 UTC")]
+
+
+def test_what_needs_nobody_comes_once_a_day_as_one_message(world: World) -> None:
+    world.channel = Channel(name="ops", quiet_hours=("22:00-07:00",))
+    world.tell("one", severity=INFO, when=at(10))
+    assert world.offers(at(21)) == []
+    world.tell("two", severity=INFO, when=at(23))
+    world.tell("urgent", severity=CRITICAL, when=at(23, 30))
+    assert world.offers() == [(["urgent"], "")]
+    world.tell("three", severity=WARNING, when=at(8, day=24))
+    assert world.offers() == [(["three"], "")]
+    assert world.offers(at(8, 59, day=24)) == []
+    assert world.offers(at(9, day=24)) == [(["one", "two"], "held back: what needs nobody comes once a day")]
+    world.tell("four", severity=INFO, when=at(9, day=24))
+    assert world.due() == at(9, day=25)
+
+
+def test_what_needs_nobody_comes_when_the_channel_says(world: World) -> None:
+    world.channel = Channel(name="ops", routine="weekly mon 08:00", timezone="Europe/Berlin")
+    world.tell("one", severity=INFO, when=at(10))
+    assert world.due() == at(7, day=30)
+    world.channel = OPS
+    assert world.due() == at(10)
+
+
+def test_the_end_of_what_somebody_was_told_of_is_no_routine(world: World) -> None:
+    world.channel = Channel(name="ops")
+
+    def about(key: str, severity: Severity, *, ends: bool = False) -> Alert:
+        return Alert(
+            key=key,
+            kind="status.changed",
+            severity=severity,
+            environment="production",
+            facts=Written(f"{key} happened", f"{key} happened."),
+            topic="status",
+            ends=ends,
+        )
+
+    for hour, alert, told in (
+        (13, about("began", CRITICAL), [(["began"], "")]),
+        (14, about("over", INFO, ends=True), [(["over"], "")]),
+        (15, about("over again", INFO, ends=True), []),  # of which nobody knew
+    ):
+        with world.store.transaction() as tx:
+            record_alerts(tx, [alert], world.way, at(hour))
+        assert world.offers(at(hour)) == told
+
+
+def test_messages_that_wait_for_their_time_are_not_overdue_and_those_after_it_are(world: World) -> None:
+    world.channel = Channel(name="ops")
+    world.tell("one", severity=INFO, when=at(10))
+    world.tell("two", severity=INFO, when=at(8, day=25))
+    with world.store.transaction() as tx:
+        for now, late in ((at(8, 59, day=24), {}), (at(9, 10, day=24), {}), (at(9, 30, day=24), {"ops": 1})):
+            assert overdue_deliveries(tx, [world.channel], "UTC", now, None) == late
 
 
 def test_a_critical_alert_takes_the_others_of_its_poll_with_it(world: World) -> None:

@@ -576,7 +576,7 @@ FORMS = {"both": {}, "dated": {"counted": False}, "counted": {"dated": False}}
 
 
 def test_numbers_with_auto_renewal_renew_on_their_day_with_date_or_countdown_or_both(build: Build) -> None:
-    house = build(more="[renewals]\nauto_renewal_warn_days = [5]\n")
+    house = build(more="[renewals]\nauto_renewal_warn_days = [5]\n", channels=f'{CHAT}routine = "at once"\n')
     for name, form in FORMS.items():
         house.has(name, 1, auto_renewal=True, **form)
     house.settle()

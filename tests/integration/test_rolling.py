@@ -140,7 +140,7 @@ def test_the_pages_of_this_release_show_the_next_ones_database(tmp_path: Path) -
 def test_a_database_that_becomes_the_next_ones_goes_on_under_this_release(tmp_path: Path) -> None:
     """Statements that were prepared before are used after it."""
     path = tmp_path / "watch.db"
-    channel = Channel(name="ops", url="json://127.0.0.1:1/")
+    channel = Channel(name="ops", url="json://127.0.0.1:1/", routine="at once")
     environment = Environment(name="production", base_url="http://127.0.0.1:1/api/v1", token="talq_x")
     way = Routing(channels=(channel,))
     now = T0

@@ -92,10 +92,17 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
             max(one.alert.severity for one in those),
             now,
             at_once=any(one.alert.kind in AT_ONCE for one in those),
+            routine=all(_is_routine(one) for one in those),
         )
     keep_incidents(tx, made.incidents, now, situation.incidents, made.brief)
     keep_flaps(tx, made.flaps)
     return len(fresh) + record_alerts(tx, made.more, routing, now)
+
+
+def _is_routine(one: Decision) -> bool:
+    """Whether an alert needs nobody and ends nothing that somebody was told of."""
+    is_end = one.alert.ends and one.incident_id != 0
+    return one.alert.severity == Severity.info and not is_end and one.alert.channels is None
 
 
 def _new_incident_ids(tx: Transaction, found: Sequence[Alert]) -> dict[str, int]:

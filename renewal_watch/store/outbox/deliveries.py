@@ -48,9 +48,10 @@ def put_in_outbox(
     now: datetime,
     *,
     at_once: bool = False,
+    routine: bool = False,
     note: str | None = None,
 ) -> int:
-    """Put one delivery of several alerts in; its id."""
+    """Put one delivery of several alerts in; its id. ``routine``: none of them needs anybody."""
     made = tx.connection.execute(
         insert(deliveries).values(
             message_id=f"rw-{secrets.token_hex(5)}",
@@ -61,6 +62,7 @@ def put_in_outbox(
             give_up_at=now + retry.GIVE_UP_AFTER,
             severity=int(severity),
             at_once=at_once,
+            routine=routine,
             note=note,
         )
     )
@@ -265,8 +267,9 @@ DELIVERED = (  # the alerts of deliveries, with what became of their incidents
 
 def still_waits(row: Any) -> Waiting:
     """What decides on how long a pending delivery waits."""
+    is_fresh = row.attempts == 0 and row.last_error is None
     return Waiting(
-        row.id, Severity(row.severity), bool(row.at_once), row.created_at, row.attempts == 0 and row.last_error is None
+        row.id, Severity(row.severity), bool(row.at_once), row.created_at, is_fresh, is_routine=bool(row.routine)
     )
 
 

@@ -87,6 +87,10 @@ def overdue_deliveries(
         deliveries.c.channel,
         deliveries.c.severity,
         deliveries.c.at_once,
+        deliveries.c.routine,
+        case((deliveries.c.routine, deliveries.c.created_at)).label(
+            "found_at"
+        ),  # its time follows from when it was found
         (deliveries.c.attempts > 0).label("attempts"),
         func.min(deliveries.c.last_error).label("last_error"),
         func.max(deliveries.c.created_at, type_=deliveries.c.created_at.type).label("created_at"),
@@ -95,7 +99,7 @@ def overdue_deliveries(
     query = (
         select(*alike, func.count().label("many"))
         .where(deliveries.c.state == "pending", deliveries.c.give_up_at <= limit + retry.GIVE_UP_AFTER)
-        .group_by(*alike[:4], deliveries.c.last_error.is_(None))
+        .group_by(*alike[:6], deliveries.c.last_error.is_(None))
     )
     found: dict[str, int] = {}
     for row in tx.connection.execute(query):
