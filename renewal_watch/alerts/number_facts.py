@@ -189,6 +189,9 @@ class AutoRenewalOff(OfNumber, frozen=True):
             f"If nobody meant it, switch auto-renewal on in {DASHBOARD}."
         )
 
+    def brief(self) -> str:
+        return "auto-renewal off"
+
 
 class AutoRenewalOn(OfNumber, frozen=True):
     """Auto-renewal was switched on; ``lapses``: the number is meant to go."""
@@ -211,6 +214,9 @@ class AutoRenewalOn(OfNumber, frozen=True):
             f"{self.place}: auto-renewal is on, it was off before; {what_comes(self.number, self.left, self.on)} for "
             f"{cost(self.number)}. {todo}."
         )
+
+    def brief(self) -> str:
+        return "auto-renewal on"
 
 
 class PriceChanged(OfNumber, frozen=True):
@@ -238,6 +244,9 @@ class PriceChanged(OfNumber, frozen=True):
             f"{self.place}: {'; '.join(said)}. Make sure that the balance covers it. {facts(self.number, self.left, self.on)}",
         )
 
+    def brief(self) -> str:
+        return f"costs {cost(self.number)}"
+
 
 class Capabilities(OfNumber, frozen=True):
     """Voice, SMS or the like came or went."""
@@ -247,11 +256,13 @@ class Capabilities(OfNumber, frozen=True):
     on: int | None
     lost: bool
 
-    def words(self) -> Words:
+    def brief(self) -> str:
         what = ", ".join({"sms": "SMS", "mms": "MMS", "whatsapp": "WhatsApp"}.get(name, name) for name in self.names)
-        verb = "lost" if self.lost else "gained"
+        return f"{'lost' if self.lost else 'gained'} {what}"
+
+    def words(self) -> Words:
         todo = f"Callers may be affected: ask in {DASHBOARD}." if self.lost else "Nothing to do."
         return (
-            f"{self.name} {verb} {what}",
-            f"{self.place} {verb} {what}. {todo} {facts(self.number, self.left, self.on)}",
+            f"{self.name} {self.brief()}",
+            f"{self.place} {self.brief()}. {todo} {facts(self.number, self.left, self.on)}",
         )

@@ -23,7 +23,7 @@ from renewal_watch import __version__
 from renewal_watch.cli import completing, contents
 from renewal_watch.cli.plugin import unknown_for
 from renewal_watch.clock import Clock, utc_now
-from renewal_watch.errors import ConfigError, RenewalWatchError, UsageError
+from renewal_watch.errors import CannotServe, ConfigError, RenewalWatchError, UsageError
 
 if TYPE_CHECKING:
     from renewal_watch.database.store import Store
@@ -46,6 +46,18 @@ def text(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
             msg = f"{name}: it is empty"
             raise UsageError(msg)
     return value
+
+
+def need_pages() -> None:
+    """Raises CannotServe where what the pages need is not installed."""
+    import importlib.util
+
+    missing = [
+        name for name in ("starlette", "uvicorn", "jinja2", "itsdangerous") if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        msg = f"the pages need {', '.join(missing)}; install them with: pip install 'renewal-watch[web]'"
+        raise CannotServe(msg)
 
 
 ENVIRONMENT = click.option(

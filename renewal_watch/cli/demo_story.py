@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from renewal_watch.alerts.phrases import instant, span
 from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.cli.demo_printing import Printer
 from renewal_watch.config.loading import load
 from renewal_watch.database.store import Store
+from renewal_watch.model.kinds import ROWS
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import account_poll, dispatch, poll, turn
 from renewal_watch.provider.opening import open_provider
@@ -39,14 +42,13 @@ from renewal_watch.provider.simulator import (
     release_request,
 )
 from renewal_watch.reports import tables
+from renewal_watch.settings.sections import Web
 from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.outbox.alerts import list_alerts
 
 DAYS = 45
 STEP = timedelta(hours=6)
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a made-up Monday
-BREATH_S = 0.04  # between two messages on a terminal, so that the eye can follow
-_COLOURS = {"CRITICAL": "red", "WARNING": "yellow", "INFO": "green"}
 
 
 @dataclass(slots=True)
@@ -85,28 +87,30 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the terminal for the story."""
 
 
-def run(*, seed: int, numbers: int) -> None:
-    """Tell the story on standard output."""
+def run(*, seed: int, numbers: int, is_fast: bool, port: int | None) -> None:
+    """Tell the story on standard output; then, with a ``port``, serve the pages of its last day until Ctrl-C."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="renewal-watch-demo-")))
-        _Story(folder, stack, seed=seed, numbers=numbers).tell()
+        story = _Story(folder, stack, seed=seed, numbers=numbers, is_fast=is_fast)
+        story.tell()
+        if port is not None:
+            story.show_pages(port)
 
 
 class _Story:
-    def __init__(self, folder: Path, stack: ExitStack, *, seed: int, numbers: int) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, seed: int, numbers: int, is_fast: bool = True) -> None:
         self.now = START
+        self.printer = Printer(START, is_fast=is_fast)
         fleet = made_up_fleet(numbers, seed, START.date())
         self.account = made_up_account(fleet, START)
         self.requests: list[dict[str, Any]] = []
         self.charges = [charge("topup-1", START)]
         self.account.releases, self.account.history = self.requests, self.charges
         self.provider = Provider(now=lambda: self.now, fleet=fleet, account=self.account)
-        self.receivers = {name: Receiver(name, self._print_message) for name in ("chat", "pager", "office")}
+        self.receivers = {name: Receiver(name, self._arrived) for name in ("chat", "pager", "office")}
         self.cast = _cast(self.provider.fleet)
         self.folder = folder
-        self._day = -1
         self._polls = 0
-        self._digests = 0
         server = Server(self.provider)
         stack.enter_context(server)
         stack.callback(server.shutdown)
@@ -159,10 +163,10 @@ every = "1d"
         """Every step of the calendar, then the count."""
         began = time.monotonic()
         click.secho("renewal-watch demo", bold=True)
-        click.echo(
-            f"{len(self.provider.fleet)} simulated numbers over real HTTP, {DAYS} simulated days, a poll every 6 hours.\n"
-            "What you see is what three channels receive: chat takes everything, pager only what is critical, office a\n"
-            "digest on Mondays (the first one is shown whole)."
+        self.printer.text(
+            f"{len(self.provider.fleet)} simulated numbers over real HTTP, {DAYS} simulated days, a poll every 6 hours. What "
+            "you see is what three channels receive: chat takes everything, pager only what is critical, office a digest on "
+            "Mondays (the first one is shown whole). Reminders, and what another channel has shown, are one line."
         )
         environment = self.settings.environments[0]
         source = open_provider(environment, time.sleep)
@@ -194,6 +198,25 @@ every = "1d"
             for outlet in self.outlets:
                 dispatch.run_once(self.store, outlet, self.routing, lambda: self.now)
 
+    def show_pages(self, port: int) -> None:
+        """Serve the pages; their clock begins where the story ends."""
+        from renewal_watch.web.serve import serve  # an extra, which the story itself does without
+
+        began = time.monotonic()
+        ends = self.now
+
+        def clock() -> datetime:
+            return ends + timedelta(seconds=time.monotonic() - began)
+
+        settings = msgspec.structs.replace(self.settings, web=Web(listen=f"127.0.0.1:{port}"))
+        serve(settings, clock, lambda line: click.secho(f"   {line} (Ctrl-C ends it)", bold=True))
+
+    def _arrived(self, channel: str, text: str) -> None:
+        self.printer.message(self.now, channel, text)
+
+    def _aside(self, text: str) -> None:
+        self.printer.aside(self.now, text)
+
     # --- what happens ---
 
     def _live(self, day: float) -> None:
@@ -215,7 +238,7 @@ every = "1d"
             self._aside("the pager's service is back")
             self.receivers["pager"].down = False
         elif day == 24.5:  # noqa: PLR2004
-            self._aside("somebody acknowledges the overdue number: the reminders stop")
+            self._aside(f"somebody acknowledges {cast['unpaid'].number}: its reminders stop")
             self._acknowledge(cast["unpaid"])
         elif day == 27:  # noqa: PLR2004
             self._aside("the unpaid number is paid by hand: " + cast["unpaid"].number)
@@ -225,6 +248,7 @@ every = "1d"
             self._aside("the provider suspends " + cast["suspended"].number)
             cast["suspended"].status = "suspended"
         elif day == 35:  # noqa: PLR2004
+            self._aside("and makes it active again: " + cast["suspended"].number)
             cast["suspended"].status = "active"
 
     def _live_account(self, day: float) -> None:
@@ -249,47 +273,6 @@ every = "1d"
             mine = {key: one for key, one in incidents_of(tx).items() if key.number_id == rented.id}
             acknowledge_incidents(tx, mine, "demo", self.now)
 
-    # --- what is printed ---
-
-    def _date(self) -> None:
-        day = (self.now - START).days
-        if day != self._day:
-            self._day = day
-            click.secho(f"\n── day {day + 1} · {self.now:%a %d %b} ".ljust(100, "─"), fg="cyan")
-
-    def _aside(self, text: str) -> None:
-        self._date()
-        click.secho(f"   ({text})", dim=True, italic=True)
-
-    def _print_message(self, channel: str, text: str) -> None:
-        self._date()
-        title, *lines = text.splitlines()
-        click.echo(f" {self.now:%H:%M} {click.style(channel, bold=True)} ◂ {click.style(title, bold=True)}")
-        colour, quiet = None, 0
-        if channel == "office":
-            self._print_digest(lines)
-            return
-        for line in lines:
-            if line in _COLOURS:
-                colour = _COLOURS[line]
-            elif line.startswith("•") and colour == "green" and "renew" in line:
-                quiet += 1  # good news and charges to expect: the title has said it
-            elif line.startswith(("•", "…")):
-                click.secho(f"         {line}", fg=colour)
-            elif line.startswith("found "):
-                click.secho(f"         {line}", dim=True)
-        if quiet:
-            click.secho(f"         • {quiet} for information", fg="green", dim=True)
-        if sys.stdout.isatty():
-            time.sleep(BREATH_S)
-
-    def _print_digest(self, lines: list[str]) -> None:
-        """The first one up to what was found, which the chat has shown; of the others the title has said enough."""
-        if not self._digests:
-            for line in lines[: next(i for i, line in enumerate(lines) if line.startswith("FOUND SINCE"))]:
-                click.secho(f"         {line}", dim=True)
-        self._digests += 1
-
     def _sum_up(self, seconds: float) -> None:
         with self.store.transaction() as tx:
             found = list_alerts(tx)
@@ -300,18 +283,22 @@ every = "1d"
         waiting = sum(1 for one in fates.values() if one["state"] == "pending")
         twice = sum(1 for count in received.values() if count > 1)
         size = sum(one.stat().st_size for one in self.folder.glob("*.db"))
-        click.secho("\n── what happened ".ljust(100, "─"), fg="cyan")
-        rows = [(kind, count) for kind, count in sorted(kinds.items())]
-        click.echo("\n".join("   " + line for line in tables.table(("ALERTS FOUND", ""), rows)))
-        click.echo(
-            f"\n   {self._polls} polls, {len(found)} alerts in {len(fates)} messages: "
+        self.printer.rule("what happened")
+        rows = [(count, ROWS[kind].group, kind) for kind, count in sorted(kinds.items())]
+        click.echo("\n".join("   " + line for line in tables.table(("ALERTS", "", "KIND"), rows)))
+        click.echo()
+        self.printer.text(
+            f"{self._polls} polls, {len(found)} alerts in {len(fates)} messages: "
             f"{lost} lost, {twice} sent twice, {waiting} waiting for their time. Database: {size // 1024} KiB. Took {seconds:.1f} s."
         )
         cast = self.cast
-        click.echo(
-            f"   Saved: {cast['saved'].number} (warned 14 and 7 days ahead) and {cast['unpaid'].number} (overdue, then paid).\n"
-            f"   Lost, with {span(timedelta(days=14))} of warning: {cast['lapsed'].number}.\n"
-            f"   The story ends at {instant(self.now)}. To watch your own numbers: renewal-watch init config.toml"
+        self.printer.text(
+            f"Saved: {cast['saved'].number} (warned 14 and 7 days ahead) and {cast['unpaid'].number} (overdue, then paid). "
+            f"Lost, with {span(timedelta(days=14))} of warning: {cast['lapsed'].number}."
+        )
+        self.printer.text(
+            f"The story ends at {instant(self.now)}. To look at it as pages: renewal-watch demo --web. To watch your own "
+            "numbers: renewal-watch init config.toml"
         )
         if lost or twice:
             msg = "a message was lost or sent twice; please report this"

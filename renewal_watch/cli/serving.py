@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -11,19 +10,14 @@ from pathlib import Path
 import click
 
 from renewal_watch.cli import base
-from renewal_watch.errors import CannotServe, UsageError
-
-_NEEDED = ("starlette", "uvicorn", "jinja2", "itsdangerous")
+from renewal_watch.errors import UsageError
 
 
 @base.cli.group(invoke_without_command=True)
 @click.pass_context
 def web(ctx: click.Context) -> None:
     """Serve the pages and what other programs read: fleet, calendar, alerts, health, metrics. SIGTERM ends it."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        msg = f"the pages need {', '.join(missing)}; install them with: pip install 'renewal-watch[web]'"
-        raise CannotServe(msg)
+    base.need_pages()
     if ctx.invoked_subcommand:
         return
     from renewal_watch.web.serve import serve

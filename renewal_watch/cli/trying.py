@@ -24,11 +24,18 @@ if TYPE_CHECKING:
 @base.cli.command()
 @click.option("--seed", type=int, default=7, show_default=True, help="Another fleet, another story.")
 @click.option("--numbers", type=click.IntRange(12, 500), default=40, show_default=True, help="How many.")
-def demo(seed: int, numbers: int) -> None:
+@click.option("--fast", is_flag=True, help="As fast as it goes, also on a terminal.")
+@click.option("--web", "with_pages", is_flag=True, help="Then serve the pages of the last day, until Ctrl-C.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=9280, show_default=True, help="Of the pages; 0: a free one."
+)
+def demo(seed: int, numbers: int, fast: bool, with_pages: bool, port: int) -> None:  # noqa: FBT001
     """Show 45 simulated days of a made-up fleet in a few seconds. Needs no configuration, leaves nothing behind."""
+    if with_pages:
+        base.need_pages()
     from renewal_watch.cli.demo_story import run
 
-    run(seed=seed, numbers=numbers)
+    run(seed=seed, numbers=numbers, is_fast=fast, port=port if with_pages else None)
 
 
 @base.cli.command()

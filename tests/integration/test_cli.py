@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import commands
 import msgspec
 import pytest
+import requests
 from click.testing import Result
 from commands import Run
 from conftest import T0
@@ -346,6 +348,31 @@ def test_the_demo_tells_its_story_and_leaves_nothing(tmp_path: Path, monkeypatch
     for word in ("renewal.overdue", "watch.stale", "channel.failing", "number.missing", ": 0 lost, 0 sent twice"):
         assert word in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_is_as_wide_as_the_terminal_and_tells_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")
+    told = commands.call(None, "demo", "--numbers", "12").output
+    assert max(map(len, told.splitlines())) <= 72
+    whole = re.sub(r"\s+", " ", told)
+    assert "(somebody acknowledges +" in whole
+    assert len(re.findall(r"pager ◂ \[critical\] production: \+\d+ is missing", whole)) > 1
+    assert whole.count("complete lists in a row came without it") == 1, "by the chat, and no reminder repeats it"
+
+
+def test_the_demo_serves_the_pages_of_its_last_day() -> None:
+    command = [sys.executable, "-m", "renewal_watch", "demo", "--web", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = next(line for line in process.stdout if "the pages are at" in line)
+            page = requests.get(line.split()[4], timeout=10).text
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest = process.stdout.read() if process.stdout else ""
+    assert process.wait(10) == 0, rest
+    assert "What needs somebody" in page
+    assert "15 Apr 2026" in page
 
 
 def test_no_secret_reaches_a_child_s_arguments_or_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
