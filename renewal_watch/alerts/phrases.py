@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from renewal_watch.model import renewal_day
 from renewal_watch.model.facts import Number
@@ -40,9 +43,31 @@ def day(ordinal: int) -> str:
     return f"{date.fromordinal(ordinal):%a %d %b %Y}"
 
 
-def instant(at: datetime) -> str:
-    """``2026-11-26 10:00 UTC``, or ``never`` said by the caller."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+_ZONE: ContextVar[str] = ContextVar("zone", default="UTC")  # of the times that people read
+
+
+@contextmanager
+def in_zone(name: str) -> Iterator[None]:
+    """Say times in this zone; the machine's own is nobody's, and JSON is in UTC."""
+    before = _ZONE.set(name)
+    try:
+        yield
+    finally:
+        _ZONE.reset(before)
+
+
+def instant(at: datetime | None) -> str:
+    """``2026-11-26 10:00 UTC``, in the zone that is spoken in; ``never`` for None."""
+    if at is None:
+        return "never"
+    local = at.astimezone(zone_of(_ZONE.get()))
+    return f"{local:%Y-%m-%d %H:%M} {local.tzname()}"
+
+
+@lru_cache(maxsize=16)
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of a name."""
+    return ZoneInfo(name)
 
 
 def span(length: timedelta) -> str:

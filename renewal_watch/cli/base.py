@@ -239,6 +239,7 @@ def settings(ctx: click.Context, *, complains: bool = True) -> Settings:
 
     Files of ``environments_dir`` that cannot be used are named on standard error, unless who asks does so itself.
     """
+    from renewal_watch.alerts.phrases import in_zone
     from renewal_watch.config.loading import find, load
 
     found = load(find(ctx.obj.config_path))
@@ -248,6 +249,7 @@ def settings(ctx: click.Context, *, complains: bool = True) -> Settings:
         if len(found.broken) > _COMPLAINTS:
             more = f"{len(found.broken) - _COMPLAINTS} more files; see: renewal-watch config check"
             click.echo(f"renewal-watch: left out as well are {more}", err=True)
+    ctx.with_resource(in_zone(found.timezone))
     return found
 
 

@@ -21,7 +21,7 @@ from renewal_watch.model.policy import Match, Policy
 from renewal_watch.model.selectors import Subject
 from renewal_watch.model.tracking import Known
 from renewal_watch.notify.routing import Routing
-from renewal_watch.reports import rows, tables
+from renewal_watch.reports import rows
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states, id_of_environment
 from renewal_watch.store.incidents.audit import note_action
@@ -244,7 +244,7 @@ def silence(
     what = f" of kinds {', '.join(kinds)}" if kinds else ""
     of = "" if numbers is None else f" about {numbers} of the present numbers"
     said = (
-        f"silence {pk}: alerts{what}{of} are hidden until {tables.when(ends_at)}; "
+        f"silence {pk}: alerts{what}{of} are hidden until {phrases.instant(ends_at)}; "
         f"end it with: renewal-watch silence end {pk}"
     )
     return Silenced(pk, numbers, said)

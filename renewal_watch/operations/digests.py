@@ -8,6 +8,7 @@ from datetime import datetime
 
 from renewal_watch.account import judge
 from renewal_watch.alerts import service_facts
+from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import turn
@@ -91,7 +92,8 @@ def _send_digest(
             return 0
         changes = fold(waiting_alerts(tx, channel.name), in_digest=True).news
         key = f"{channel.name}/{at.isoformat()} at {now.isoformat()}"
-        report = Written(*digest.compose(state, changes, since))
+        with in_zone(way.zone):
+            report = Written(*digest.compose(state, changes, since))
         alert = service_facts.of_the_watch("digest.sent", Severity.info, key, report, channels=(channel.name,))
         put_digest(tx, channel.name, alert, way, now)
     return 1

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.channels.limits import Limits
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ChannelError, HeldUp, StoreError
@@ -92,7 +93,7 @@ def run_once(
         else:
             try:
                 shown = _shown(store, outlet, delivery, routing)
-                failed_by = _send(store, outlet, delivery, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+                failed_by = _send(store, outlet, delivery, shown, routing.zone, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
             except HeldUp:
                 outlet.unsent.append(delivery)
                 _give_back(store, outlet)
@@ -182,13 +183,15 @@ def _send(
     outlet: Outlet,
     delivery: Delivery,
     show: _Show,
+    zone: str,
     clock: Callable[[], datetime],
     age: Callable[[], float],
 ) -> _Failed | None:
     """Why the message was not delivered, None if it was. Raises HeldUp, or StoreError, when it was not even tried."""
 
     def render(limits: Limits) -> Message:
-        message = show(limits, clock())
+        with in_zone(zone):
+            message = show(limits, clock())
         if age() > CLAIM_IS_OLD.total_seconds() or not _is_ours(store, delivery, clock()):
             msg = "the claim is too old"
             raise HeldUp(msg)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from renewal_watch.alerts.phrases import instant
 from renewal_watch.notify.hold import Hold
-from renewal_watch.reports.tables import JSON, TONES, toned, when
+from renewal_watch.reports.tables import JSON, TONES, toned
 from renewal_watch.text import plain
 
 
@@ -14,8 +15,8 @@ def history_lines(changes: Sequence[Mapping[str, JSON]]) -> list[str]:
     """Each change of one number with the polls between which it happened."""
     lines = []
     for change in changes:
-        between = f"between {when(change['not_yet_at'])} and {when(change['seen_at'])}"
-        lines.append(f"{between if change['not_yet_at'] else when(change['seen_at'])}: {change['what']}")
+        between = f"between {instant(change['not_yet_at'])} and {instant(change['seen_at'])}"
+        lines.append(f"{between if change['not_yet_at'] else instant(change['seen_at'])}: {change['what']}")
         lines.extend(
             f"    {plain(name)}: {changed_value(field, 'before')} → {changed_value(field, 'now')}"
             for name, field in change["fields"].items()
@@ -41,19 +42,21 @@ def alert_lines(found: Sequence[Mapping[str, JSON]]) -> list[str]:
     lines = []
     for alert in found:
         tone = TONES.get(alert["severity"])
-        lines.append(toned(f"{alert['id']}  {when(alert['created_at'])}  {alert['severity']}  {alert['kind']}", tone))
+        lines.append(
+            toned(f"{alert['id']}  {instant(alert['created_at'])}  {alert['severity']}  {alert['kind']}", tone)
+        )
         lines.append(f"    {alert['text']}")
         for one in alert["deliveries"]:
             if one["state"] == "sent":
-                fate = f"sent {when(one['sent_at'])}"
+                fate = f"sent {instant(one['sent_at'])}"
             elif one["state"] == "failed":
                 fate = f"FAILED after {one['attempts']} attempts: {plain(one['last_error'])}"
             elif one["leased_until"]:
-                fate = f"being sent; if its sender died it is tried again after {when(one['leased_until'])}"
+                fate = f"being sent; if its sender died it is tried again after {instant(one['leased_until'])}"
             elif one["held_until"]:
-                fate = f"waits until {when(one['held_until'])}: {one['held_why']}"
+                fate = f"waits until {instant(one['held_until'])}: {one['held_why']}"
             elif one["attempts"]:
-                fate = f"waiting, {one['attempts']} attempts, next {when(one['next_attempt_at'])}: {plain(one['last_error'] or '')}"
+                fate = f"waiting, {one['attempts']} attempts, next {instant(one['next_attempt_at'])}: {plain(one['last_error'] or '')}"
             else:
                 fate = "waiting for its first attempt"
             line = f"    {one['channel']}: {fate} ({one['message_id']})"

@@ -21,7 +21,7 @@ from renewal_watch.model.numbers import DAY_S, PhoneNumber
 from renewal_watch.model.policy import Policy, Silence
 from renewal_watch.model.tracking import Watch
 from renewal_watch.reports.rows import Row, matched
-from renewal_watch.reports.tables import since as missing_since
+from renewal_watch.reports.tables import missing_since
 from renewal_watch.text import plain
 
 SOON_DAYS = 7
@@ -158,7 +158,7 @@ def _trouble(state: State) -> list[str]:
 def _needs(row: Row) -> str:
     who = f"{phrases.who(row.number)} ({row.environment})"
     if row.known.missing_at is not None:
-        return f"{who} is missing since {missing_since(row.known)}"
+        return f"{who} is missing since {instant(missing_since(row.known))}"
     if row.days_left is not None and row.days_left < 0:
         ago = phrases.days(-row.days_left)
         if row.known.is_overdue(row.days_left):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from renewal_watch.alerts import account_facts, phrases, release_facts
+from renewal_watch.alerts.phrases import instant
 from renewal_watch.detect import renewals
 from renewal_watch.model.account import Release
 from renewal_watch.model.alerts import Incident, Key
@@ -17,7 +18,7 @@ from renewal_watch.model.tracking import Known, Watch
 from renewal_watch.notify.incidents import escalates_at, reminds_at
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports.rows import Row
-from renewal_watch.reports.tables import JSON, since, when
+from renewal_watch.reports.tables import JSON, missing_since
 from renewal_watch.text import plain
 
 
@@ -42,7 +43,7 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective, faults: Seq
     ]
     if watch.last_error:
         lines.append(
-            f"The last poll failed: {plain(watch.last_error, 500)}. Everything here is as last known at {when(watch.last_success_at)}."
+            f"The last poll failed: {plain(watch.last_error, 500)}. Everything here is as last known at {instant(watch.last_success_at)}."
         )
     if known.is_sandbox and not policy.include_sandbox:
         return [*lines, "It is a sandbox number: kept in the history, left out of alerts (include_sandbox = false)."]
@@ -50,7 +51,10 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective, faults: Seq
         there = known.absence.moved_to
         return [*lines, f"It moved to {there}, which lists it; see: renewal-watch explain {who} --environment {there}"]
     if known.missing_at is not None:
-        return [*lines, f"It is missing since {since(known)} and not watched until it returns to the list."]
+        return [
+            *lines,
+            f"It is missing since {instant(missing_since(known))} and not watched until it returns to the list.",
+        ]
     if known.absence is not None:
         lines.append(
             f"It was not in the last list ({known.absence.polls} of {policy.missing_after_polls} polls until it counts as missing); "
@@ -145,15 +149,15 @@ def explain_telling(one: Telling, way: Routing) -> list[str]:
     for silence in one.silences:
         why = f": {plain(silence.comment)}" if silence.comment else ""
         kinds = f" (kinds {', '.join(silence.kinds)})" if silence.kinds else ""
-        lines.append(f"Silence {silence.pk} of {plain(silence.author)} until {when(silence.ends_at)}{kinds}{why}.")
+        lines.append(f"Silence {silence.pk} of {plain(silence.author)} until {instant(silence.ends_at)}{kinds}{why}.")
     for key, incident in one.incidents.items():
         state = _state(incident, way, one.hides.get(key))
         lines.append(
-            f"Open since {when(incident.opened_at)}: {key.topic} ({incident.kind}, {incident.severity.name}); {state}."
+            f"Open since {instant(incident.opened_at)}: {key.topic} ({incident.kind}, {incident.severity.name}); {state}."
         )
     for action in list(one.actions)[:10]:
         comment = f": {plain(action['comment'])}" if action["comment"] else ""
-        lines.append(f"{when(action['at'])} {plain(action['author'])} did: {action['verb']}{comment}.")
+        lines.append(f"{instant(action['at'])} {plain(action['author'])} did: {action['verb']}{comment}.")
     lines.append(f"Channels for it: {', '.join(one.channels) or 'none; nobody is told'}.")
     return lines
 
@@ -174,18 +178,16 @@ def _state(incident: Incident, way: Routing, hidden: str | None) -> str:
     if incident.suppressed is not None:
         return f"hidden: {plain(incident.suppressed, 300)}"
     if incident.ack is not None:
-        until = f" or at {when(incident.ack.until)}" if incident.ack.until else ""
-        return (
-            f"acknowledged by {plain(incident.ack.by)} at {when(incident.ack.at)}; told again if it gets worse{until}"
-        )
-    said = [f"last notified at {when(incident.notified_at)}"]
+        until = f" or at {instant(incident.ack.until)}" if incident.ack.until else ""
+        return f"acknowledged by {plain(incident.ack.by)} at {instant(incident.ack.at)}; told again if it gets worse{until}"
+    said = [f"last notified at {instant(incident.notified_at)}"]
     at = reminds_at(incident, way)
     if hidden is not None:
         return f"{said[0]}; hidden now: {plain(hidden, 300)}"
-    said.append(f"told again at {when(at)}" if at else "no further reminder")
+    said.append(f"told again at {instant(at)}" if at else "no further reminder")
     at = escalates_at(incident, way)
-    said += [f"escalated at {when(at)} if nobody acts"] * bool(at)
-    said += [f"escalated at {when(incident.escalated_at)}"] * bool(incident.escalated_at)
+    said += [f"escalated at {instant(at)} if nobody acts"] * bool(at)
+    said += [f"escalated at {instant(incident.escalated_at)}"] * bool(incident.escalated_at)
     return ", ".join(said)
 
 
@@ -194,4 +196,4 @@ def _next_overdue(known: Known) -> str:
     if cycle is None or cycle.overdue_at is None:
         return "It is overdue; the next poll tells it."
     at = datetime.fromtimestamp(renewals.overdue_repeat_at(cycle.overdue_at, cycle.overdue_told), UTC)
-    return f"It is overdue and was told {cycle.overdue_told} times; told again at {when(at)} unless it renews."
+    return f"It is overdue and was told {cycle.overdue_told} times; told again at {instant(at)} unless it renews."

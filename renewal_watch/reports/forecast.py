@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from renewal_watch.alerts import phrases
+from renewal_watch.alerts.phrases import instant
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.reports.tables import Line, toned, when
 from renewal_watch.settings.whole import Settings
@@ -166,7 +167,10 @@ class Forecast:
             told += ["", "No number has a coming renewal."]
         for one in self.environments:
             if one.since is not None and any(not m.is_known for m in self.months if m.place.environment == one.name):
-                told += ["", f"{one.name}: what renewed was seen from {when(one.since)} to {when(one.until)} only."]
+                told += [
+                    "",
+                    f"{one.name}: what renewed was seen from {instant(one.since)} to {instant(one.until)} only.",
+                ]
         apart = [f"{phrases.numbers(self.undated)} without a renewal day"] * bool(self.undated)
         apart += [f"{phrases.numbers(self.lapsing)} meant to expire"] * bool(self.lapsing)
         return told + ["", f"Not counted: {', '.join(apart)}."] * bool(apart)

@@ -14,7 +14,7 @@ from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Policy
 from renewal_watch.model.tracking import Known
-from renewal_watch.reports.tables import DIGITS, JSON, Line, Tone, aligned, since, texts, toned
+from renewal_watch.reports.tables import DIGITS, JSON, Line, Tone, aligned, missing_since, texts, toned, when
 from renewal_watch.text import plain, printable
 
 _SHOWN = frozenset({"renewal.overdue", "status.changed", "number.missing"})  # other columns say them
@@ -57,7 +57,7 @@ class Row:
             "auto_renewal": number.auto_renewal,
             "monthly_renewal_cost": None if number.monthly_renewal_cost is None else f"{number.monthly_renewal_cost:f}",
             "currency": number.currency,
-            "missing_since": since(self.known),
+            "missing_since": when(missing_since(self.known)),
             "is_sandbox": bool(self.known.is_sandbox),
             "disagreement": self.disagreement,
         }
@@ -138,7 +138,7 @@ def notes(one: Row) -> list[str]:
     if one.known.absence is not None and one.known.absence.moved_to:
         notes.append(f"moved to {one.known.absence.moved_to}")
     elif one.known.missing_at is not None:
-        notes.append(f"missing since {since(one.known)}")
+        notes.append(f"missing since {phrases.instant(missing_since(one.known))}")
     elif one.known.absence is not None:
         notes.append("not in the last list")
     if one.known.is_overdue(one.days_left):

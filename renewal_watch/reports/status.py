@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from renewal_watch.alerts import phrases
-from renewal_watch.alerts.phrases import orphaned
+from renewal_watch.alerts.phrases import instant, orphaned
 from renewal_watch.detect import failures
 from renewal_watch.model.daemons import Instance
 from renewal_watch.model.policy import Policy
@@ -48,13 +48,18 @@ def instance_lines(found: Sequence[Instance]) -> list[str]:
     """The daemons that share the database, one a line."""
     lines = []
     for one in found:
-        did = f"{one.polled} polls and {one.sent} messages since {when(one.started_at)}"
+        did = f"{one.polled} polls and {one.sent} messages since {instant(one.started_at)}"
         holds = [*one.holds, *([f"{one.messages} message{'s' * (one.messages != 1)}"] if one.messages else [])]
         at = f"; at work on {', '.join(holds[:5])}{', …' if len(holds) > 5 else ''}" if holds else ""  # noqa: PLR2004
         name = f"daemon on {plain(one.host)} (process {one.pid}, {one.version})"
-        gone = "" if one.is_alive else f"NOT HEARD OF since {when(one.seen_at)}; "
+        gone = "" if one.is_alive else f"NOT HEARD OF since {instant(one.seen_at)}; "
         lines.append(toned(f"{name}: {gone}{did}{at}", "bad" if gone else None))
     return lines
+
+
+def _said(at: str | None) -> str:
+    """An instant of JSON, for people."""
+    return instant(None if at is None else datetime.fromisoformat(at))
 
 
 def status_lines(
@@ -67,17 +72,17 @@ def status_lines(
     """The watch's own health for a terminal."""
     lines = []
     for one in environments:
-        polled = f"last good poll {one['last_success_at']}" if one["last_success_at"] else "never read"
+        polled = f"last good poll {_said(one['last_success_at'])}" if one["last_success_at"] else "never read"
         mark = "STALE, " if one["stale"] else ""
         lines.append(
             toned(f"{one['name']}: {phrases.numbers(one['numbers'])}, {mark}{polled}", "bad" if mark else None)
         )
         if one["last_error"]:
-            failed = f"  the last poll ({one['last_poll_at']}) failed: {plain(one['last_error'], 500)}"
+            failed = f"  the last poll ({_said(one['last_poll_at'])}) failed: {plain(one['last_error'], 500)}"
             lines.append(Line(failed, "bad"))
         lines += [Line(f"  {flaw}", "mind") for flaw in one["flaws"]]
     if outbox["pending"] or outbox["failed"]:
-        waiting = f", the oldest since {when(outbox['oldest_pending_at'])}" if outbox["pending"] else ""
+        waiting = f", the oldest since {instant(outbox['oldest_pending_at'])}" if outbox["pending"] else ""
         text = (
             f"outbox: {outbox['pending']} waiting{waiting}; {outbox['failed']} failed (renewal-watch alerts --failed)"
         )

@@ -97,6 +97,6 @@ def toned(line: str, tone: Tone | None) -> str:
     return line if tone is None else Line(line, tone)
 
 
-def since(known: Known) -> str | None:
+def missing_since(known: Known) -> datetime | None:
     """When a missing number was found missing."""
-    return None if known.missing_at is None else when(datetime.fromtimestamp(known.missing_at, UTC))
+    return None if known.missing_at is None else datetime.fromtimestamp(known.missing_at, UTC)

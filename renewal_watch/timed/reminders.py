@@ -38,6 +38,11 @@ Again = tuple[Key, Incident, Current | None]  # an incident as it stands now, No
 
 def remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
     """Reminders, escalations, and what was hidden and is not any more."""
+    with phrases.in_zone(way.zone):
+        return _remind(tx, way, policies, now)
+
+
+def _remind(tx: Transaction, way: Routing, policies: Mapping[str, Policy], now: datetime) -> int:
     active = [silence for silence in list_silences(tx) if silence.is_active(now)]
     found = due_incidents(tx, active, way, now)
     if not found:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.errors import StoreError
 from renewal_watch.reports import tables
 from renewal_watch.text import REDACTOR
@@ -66,7 +67,7 @@ class _Endpoint:
             if operation.name == "openapi":
                 said: Any = document(names, needs_login=self.state.needs_login_to_read)
             else:
-                with self.state.reading() as tx:
+                with in_zone(self.state.settings.timezone), self.state.reading() as tx:
                     asked = Asked(
                         tx=tx,
                         settings=self.state.settings,

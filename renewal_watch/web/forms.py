@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
+from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.text import REDACTOR
 from renewal_watch.web import actions, security
@@ -104,7 +105,7 @@ class Forms:
         now = self._state.clock()
         is_bad = False
         try:
-            with self._state.writing() as tx:
+            with in_zone(self._state.settings.timezone), self._state.writing() as tx:
                 said = deed(self._state, tx, form, author, now)
         except (UsageError, StoreError) as error:
             said, is_bad = str(error), True

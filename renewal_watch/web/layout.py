@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from renewal_watch import __version__
+from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.text import REDACTOR
 from renewal_watch.web import endpoint, security
@@ -68,10 +69,11 @@ class Layout:
     def page(self, request: Request, template: str, view: Callable[[Transaction], Any]) -> Response:
         """What the database says, then the page: no transaction is open while it is laid out."""
         now = self.state.clock()
-        with self.state.reading() as tx:
-            frame = pages_frame.frame(tx, self.state.settings, now)
-            seen = view(tx)
-        return self.shown(request, template, frame=frame, view=seen)
+        with in_zone(self.state.settings.timezone):
+            with self.state.reading() as tx:
+                frame = pages_frame.frame(tx, self.state.settings, now)
+                seen = view(tx)
+            return self.shown(request, template, frame=frame, view=seen)
 
     def shown(
         self, request: Request, template: str, *, status: int = 200, frame: Frame | None = None, **values: Any

@@ -772,7 +772,7 @@ def test_poll_explain_and_doctor(run: Any, world: World, tmp_path: Path) -> None
     said = run("explain", "phone-1").stdout
     assert "\nUsed by: Front desk, Night line (2 agents).\n" in said
     assert "\nIts release was requested at 2026-11-23 12:00 UTC (reason: No longer in use after the move)" in said
-    assert "\nOpen since 2026-11-23T12:00:00Z: release (release.requested, critical)" in said
+    assert "\nOpen since 2026-11-23 12:00 UTC: release (release.requested, critical)" in said
     assert "\nNo agent uses it.\n" in run("explain", "phone-2").stdout
     said = run("doctor").stdout
     assert (

@@ -11,9 +11,10 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import commands
 import pytest
@@ -208,7 +209,7 @@ def test_a_silence_says_how_many_numbers_it_is_about_now(
     configure(f'[inventory]\nfile = "{tmp_path}/numbers.csv"')
     for pk, (words, count, _) in enumerate(MATCHERS, 1):
         assert run("silence", "add", *words.split(), "--for", "4h").output == (
-            f"silence {pk}: alerts about {count} of the present numbers are hidden until 2026-11-23T16:00:00Z; end it with: "
+            f"silence {pk}: alerts about {count} of the present numbers are hidden until 2026-11-23 16:00 UTC; end it with: "
             f"renewal-watch silence end {pk}\n"
         ), words
     kept = {one["id"]: one["match"] for one in silences(run)}
@@ -356,7 +357,9 @@ def test_the_end_of_a_silence_is_meant_in_the_configured_zone(run: Run, path: Pa
     plain = path.read_text()
     for zone, words, ends_at in ENDS:
         path.write_text(f'timezone = "{zone}"\n{plain}')
-        assert f"hidden until {ends_at};" in run("silence", "add", "--all", *words.split()).output, (zone, words)
+        local = datetime.fromisoformat(ends_at).astimezone(ZoneInfo(zone))
+        said = run("silence", "add", "--all", *words.split()).output
+        assert f"hidden until {local:%Y-%m-%d %H:%M %Z};" in said, (zone, words)
     kept = {one["id"]: (one["starts_at"], one["ends_at"], one["active"]) for one in silences(run)}
     assert kept == {pk: ("2026-11-23T12:00:00Z", ends_at, True) for pk, (_, _, ends_at) in enumerate(ENDS, 1)}
 
@@ -500,9 +503,9 @@ def test_what_is_hidden_is_on_record_with_the_reason(run: Run, world: World) -> 
     assert "    nobody was told: silence 1 of dana until 2026-11-23 16:00 UTC\n" in shown
     assert "no channel takes this alert" not in shown
     explained = run("explain", QUIET).output
-    assert "Silence 1 of dana until 2026-11-23T16:00:00Z: the cellar is flooded." in explained
+    assert "Silence 1 of dana until 2026-11-23 16:00 UTC: the cellar is flooded." in explained
     assert (
-        "Open since 2026-11-23T12:00:00Z: status (status.changed, critical); hidden: silence 1 of dana until 2026-11-23 "
+        "Open since 2026-11-23 12:00 UTC: status (status.changed, critical); hidden: silence 1 of dana until 2026-11-23 "
         "16:00 UTC." in explained
     )
     assert "nobody was told: silence 1" in explained
@@ -633,8 +636,8 @@ def test_what_is_open_can_be_acknowledged_by_any_name(run: Run, words: tuple[str
         "acknowledged: status (status.changed); no reminder until it gets worse, or in its next cycle\n"
     )
     explained = reasons(run, OPEN)
-    assert "acknowledged by dana at 2026-11-23T12:00:00Z; told again if it gets worse." in explained
-    assert "2026-11-23T12:00:00Z dana did: ack: on it." in explained
+    assert "acknowledged by dana at 2026-11-23 12:00 UTC; told again if it gets worse." in explained
+    assert "2026-11-23 12:00 UTC dana did: ack: on it." in explained
 
 
 @pytest.mark.parametrize(
@@ -705,7 +708,7 @@ def test_an_acknowledgement_runs_out(run: Run, world: World, clock: Clock) -> No
     world.messages.clear()
     assert "in its next cycle, or at 2026-11-26 12:00 UTC" in run("ack", OPEN, ENDING, "--for", "3d").output
     assert "until 26 Nov 12:00" in run("incidents", "--acknowledged").output
-    assert "told again if it gets worse or at 2026-11-26T12:00:00Z." in reasons(run, OPEN)
+    assert "told again if it gets worse or at 2026-11-26 12:00 UTC." in reasons(run, OPEN)
     clock.on(3 * D - H)
     assert run("send").output == ""
     clock.on(H)
@@ -898,7 +901,7 @@ def test_a_number_can_be_marked_to_go_and_the_mark_taken_back(run: Run) -> None:
         "It is meant to expire (dana, 2026-11-23 12:00 UTC): renewal alerts are hidden, the final warning is sent."
         in explained
     )
-    assert "2026-11-23T12:00:00Z dana did: lapse: no longer used." in explained
+    assert "2026-11-23 12:00 UTC dana did: lapse: no longer used." in explained
     assert run("lapse", "0004", "--withdraw", "--author", "eve").output == (
         f"{ENDING} is to stay; what of its renewal was hidden and still holds is told\n"
     )
@@ -1068,12 +1071,12 @@ def test_explain_says_whose_it_is(run: Run, configure: Callable[..., None], tmp_
 def test_explain_says_what_is_open_and_when_it_is_told_again(run: Run, configure: Callable[..., None]) -> None:
     (line,) = of_open(run, OPEN)
     assert line == (
-        "Open since 2026-11-23T12:00:00Z: status (status.changed, critical); last notified at 2026-11-23T12:00:00Z, told again "
-        "at 2026-11-24T12:00:00Z."
+        "Open since 2026-11-23 12:00 UTC: status (status.changed, critical); last notified at 2026-11-23 12:00 UTC, told again "
+        "at 2026-11-24 12:00 UTC."
     )
     configure('[escalation]\nafter = "2h"\nchannels = ["ops-0"]\n[reminders]\ncritical_every = "6h"')
     assert of_open(run, OPEN)[0].endswith(
-        "told again at 2026-11-23T18:00:00Z, escalated at 2026-11-23T14:00:00Z if nobody acts."
+        "told again at 2026-11-23 18:00 UTC, escalated at 2026-11-23 14:00 UTC if nobody acts."
     )
 
 
@@ -1084,11 +1087,11 @@ def test_explain_says_that_it_was_escalated_and_that_reminders_are_over(
     configure('[escalation]\nafter = "2h"\nchannels = ["ops-0"]\n[reminders]\ncritical_every = "6h"\nmax_times = 1')
     clock.on(3 * H)
     run("send")
-    assert "escalated at 2026-11-23T15:00:00Z" in of_open(run, OPEN)[0]
+    assert "escalated at 2026-11-23 15:00 UTC" in of_open(run, OPEN)[0]
     assert "if nobody acts" not in of_open(run, OPEN)[0]
     clock.on(4 * H)
     run("send")
-    assert "last notified at 2026-11-23T19:00:00Z, told again at 2026-11-30T19:00:00Z" in of_open(run, OPEN)[0]
+    assert "last notified at 2026-11-23 19:00 UTC, told again at 2026-11-30 19:00 UTC" in of_open(run, OPEN)[0]
 
 
 @pytest.mark.parametrize(
@@ -1111,7 +1114,7 @@ def test_explain_shows_only_the_silences_that_hold_and_are_about_it(run: Run, cl
     run("silence", "add", "--country", "DE", "--for", "1d")
     run("silence", "add", "--country", "US", "--kind", "renewal.*", "--for", "2h")
     assert "Silence" not in reasons(run, "+4930222222").replace("Silence 1", "")
-    assert "Silence 2 of dana until 2026-11-23T14:00:00Z (kinds renewal.*)." in reasons(run, QUIET)
+    assert "Silence 2 of dana until 2026-11-23 14:00 UTC (kinds renewal.*)." in reasons(run, QUIET)
     clock.on(3 * H)
     assert "Silence" not in reasons(run, QUIET)
 
@@ -1124,7 +1127,7 @@ def test_explain_says_until_when_a_message_is_held_and_why(
     run("poll")
     assert world.messages == []
     explained = run("explain", QUIET).output
-    assert "2026-11-23T20:00:00Z: quiet hours mon 08:00-20:00 UTC" in explained
+    assert "2026-11-23 20:00 UTC: quiet hours mon 08:00-20:00 UTC" in explained
     assert "waits until" in explained
     assert "waits until" not in run("explain", ENDING).output
 
@@ -1149,7 +1152,7 @@ def test_what_was_done_is_explained_newest_first_and_not_without_end(run: Run, c
         clock.now = T0 + hour * H
         run("ack", OPEN, "--comment", f"time {hour}")
     did = [line for line in reasons(run, OPEN).splitlines() if " did: " in line]
-    assert did[0] == "2026-11-23T23:00:00Z dana did: ack: time 11."
+    assert did[0] == "2026-11-23 23:00 UTC dana did: ack: time 11."
     assert len(did) == 10
 
 
@@ -1301,3 +1304,22 @@ def test_status_ends_after_the_most_urgent_numbers_and_counts_the_others(run: Ru
     everything = run("status", "--all").output.splitlines()
     assert sum(line.startswith("+") for line in everything) == 45
     assert len(json.loads(run("status", "--json").output)["numbers"]) == 45
+
+
+def test_times_are_in_the_configured_zone_for_people_and_in_utc_in_json(
+    run: Run, world: World, clock: Clock, path: Path
+) -> None:
+    path.write_text(f'timezone = "Asia/Tokyo"\n{path.read_text()}')
+    run("ack", OPEN)
+    clock.on(D + H)
+    run("send")
+    told = "\n".join(one["message"] for one in world.messages)
+    assert "last notified at 2026-11-23 21:00 JST" in told
+    for words in (["explain", OPEN], ["alerts"], ["status"], ["history", OPEN], ["incidents"]):
+        said = run(*words).output
+        assert "21:00" in said, words
+        assert words == ["alerts"] or "UTC" not in said, (
+            words
+        )  # what was found before the zone was changed stays as it was
+        assert "Z " not in said, words
+    assert json.loads(run("incidents", "--json").output)[0]["opened_at"] == "2026-11-23T12:00:00Z"

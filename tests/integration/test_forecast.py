@@ -378,7 +378,7 @@ def test_a_terminal_tells_what_is_apart_and_what_is_not_known(watched: Watched) 
     text = "\n".join(watched.look(months=1).lines())
     assert "Oct 2026  no data" in text
     assert "to come only; 1 overdue; 1 without a price" in text
-    assert "production: what renewed was seen from 2026-11-22T12:00:00Z to 2026-11-22T12:00:00Z only." in text
+    assert "production: what renewed was seen from 2026-11-22 12:00 UTC to 2026-11-22 12:00 UTC only." in text
     assert "staging: its list was never read, its renewals are not known." in text
     assert "Not counted: 1 number without a renewal day." in text
 

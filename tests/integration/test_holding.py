@@ -643,7 +643,7 @@ def test_a_held_message_is_shown_as_pending_and_why(world: World) -> None:
         assert outbox_counts(tx)["pending"] == 2
     urgent, held = "\n".join(alerts.alert_lines(found)).split("number.added\n")[1:]
     assert "ops: waiting for its first attempt" in urgent
-    assert "ops: waits until 2026-11-24T07:00:00Z: quiet hours 22:00-07:00 UTC" in held
+    assert "ops: waits until 2026-11-24 07:00 UTC: quiet hours 22:00-07:00 UTC" in held
     world.offers(at(7, day=24))
     assert world.fates() == {"one": "sent", "urgent": "sent"}
     assert world.held() == {}
@@ -659,7 +659,7 @@ def test_a_message_in_back_off_that_is_held_is_shown_with_the_time_at_which_it_g
         found = list_alerts(tx)
         alerts.note_held(found, held_deliveries(tx, world.channel, world.zone, world.now))
     shown = "\n".join(alerts.alert_lines(found))
-    assert "2026-11-24T07:00:00Z" in shown
+    assert "2026-11-24 07:00 UTC" in shown
     assert "next 2026-11-23T22:00" not in shown
 
 

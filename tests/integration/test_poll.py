@@ -420,7 +420,7 @@ def test_a_rejected_token_is_tried_hourly_but_a_new_one_at_once(bench: Bench) ->
 def test_a_failed_poll_of_a_long_interval_is_repeated_within_the_hour(bench: Bench) -> None:
     daily = Environment(name="production", base_url=ENVIRONMENT.base_url, token="x", poll_every="1d", poll_jitter="0s")
     bench.source.next = ServerTrouble("down")
-    poll.run_once(bench.store, daily, bench.source, bench.policy, [], lambda: T0)
+    poll.run_once(bench.store, daily, bench.source, bench.policy, Routing(), lambda: T0)
     assert schedule_of(bench).next_poll_at == T0 + timedelta(hours=1)
 
 

@@ -108,7 +108,7 @@ def test_nothing_open_is_said(visitor: Visitor) -> None:
 
 def test_a_silence_and_its_end(visitor: Visitor, clock: Clock) -> None:
     done = visitor.do("silence", **NUMBER, length="1d", comment="moving house")
-    assert done.startswith("ok: silence 1: alerts about 1 of the present numbers are hidden until 2026-11-24T12:00:00Z")
+    assert done.startswith("ok: silence 1: alerts about 1 of the present numbers are hidden until 2026-11-24 12:00 UTC")
     assert "Silence 1 of web: Anna hides alerts until 24 Nov 2026, 12:00" in visitor.text(HERE)
     assert "moving house" in visitor.text("/alerts")
     assert visitor.do("end-silence", silence=1, back="/alerts").startswith("ok: silence 1 is over")

@@ -301,7 +301,7 @@ def test_sums_are_exact_and_have_every_number_that_will_be_charged_once(made: li
         (row(20, current_status=None), "+15550000001 (production) is without a status"),
         (
             row(20, missing_at=T0 - timedelta(hours=3)),
-            "+15550000001 (production) is missing since 2026-11-23T09:00:00Z",
+            "+15550000001 (production) is missing since 2026-11-23 09:00 UTC",
         ),
     ],
 )

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from renewal_watch.alerts import facts_json
 from renewal_watch.alerts.around import UsedBy, has_been_said
+from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.database.instants import write_instant
 from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents
 from renewal_watch.database.transaction import Transaction, chunks
@@ -50,6 +51,11 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
 
     Returns how many alerts are new.
     """
+    with in_zone(routing.zone):
+        return _record(tx, found, routing, now)
+
+
+def _record(tx: Transaction, found: Sequence[Alert], routing: Routing, now: datetime) -> int:
     if not found:
         return 0
     of = {alert.environment for alert in found}
@@ -96,7 +102,7 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
         )
     keep_incidents(tx, made.incidents, now, situation.incidents, made.brief)
     keep_flaps(tx, made.flaps)
-    return len(fresh) + record_alerts(tx, made.more, routing, now)
+    return len(fresh) + _record(tx, made.more, routing, now)
 
 
 def _is_routine(one: Decision) -> bool:
