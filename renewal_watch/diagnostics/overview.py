@@ -81,17 +81,8 @@ def overview(tx: Transaction, settings: Settings, now: datetime, environment: st
             unpriced += group.numbers
         else:
             costs[group.currency] = costs.get(group.currency, Decimal(0)) + group.amount
-    states = [one for one in environment_states(tx) if one[1].name in names]
-    seen = daemon_seen(tx, now)
     return Overview(
-        service=Service(
-            runs=None if seen is None else seen.is_there,
-            since=seen.since if seen and seen.is_there else None,
-            seen_at=seen and seen.at,
-            last_poll_at=max((watch.last_poll_at for _, watch, _ in states if watch.last_poll_at), default=None),
-            next_poll_at=min((at for _, _, schedule in states if (at := schedule.next_poll_at)), default=None),
-            unwell=[one.reason for one in health.daemon(tx, settings, now) if not one.ok],
-        ),
+        service=service_of(tx, settings, now, names),
         incidents=count_incidents(tx, Wanted(environment=environment)),
         overdue=fleet_sums.overdue_of(tx, names, today, sandbox=settings.with_sandbox),
         lost=lost,
@@ -99,7 +90,22 @@ def overview(tx: Transaction, settings: Settings, now: datetime, environment: st
         costs=costs,
         unpriced=unpriced,
         balances=balances_of(tx, names),
-        numbers=sum(watch.numbers for _, watch, _ in states),
+        numbers=sum(watch.numbers for _, watch, _ in environment_states(tx) if watch.name in names),
+    )
+
+
+def service_of(tx: Transaction, settings: Settings, now: datetime, names: Sequence[str] | None = None) -> Service:
+    """Whether somebody polls all environments, or these."""
+    wanted = [one.name for one in settings.environments] if names is None else names
+    states = [one for one in environment_states(tx) if one[1].name in wanted]
+    seen = daemon_seen(tx, now)
+    return Service(
+        runs=None if seen is None else seen.is_there,
+        since=seen.since if seen and seen.is_there else None,
+        seen_at=seen and seen.at,
+        last_poll_at=max((watch.last_poll_at for _, watch, _ in states if watch.last_poll_at), default=None),
+        next_poll_at=min((at for _, _, schedule in states if (at := schedule.next_poll_at)), default=None),
+        unwell=[one.reason for one in health.daemon(tx, settings, now) if not one.ok],
     )
 
 

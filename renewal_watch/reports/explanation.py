@@ -67,7 +67,8 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective, faults: Seq
         ]
     is_dated = number.renewal_on(policy.zone) == one.renews_on and (known.zero_at is None or one.disagreement)
     source = "its renewal_date" if is_dated else "the provider's countdown"
-    lines.append(f"{one.days_left} days left, by {source}; renewal day {phrases.day(one.renews_on.toordinal())}.")
+    left = f"{phrases.days(one.days_left)} left" if one.days_left >= 0 else f"{phrases.days(-one.days_left)} overdue"
+    lines.append(f"{left}, by {source}; renewal day {phrases.day(one.renews_on.toordinal())}.")
     if one.disagreement:
         lines.append(f"Note: {one.disagreement}.")
     if one.days_left < 0:

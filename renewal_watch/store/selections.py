@@ -28,6 +28,11 @@ AT_RISK = and_(  # incidents for which a number stands out of the fleet: more th
 )
 
 
+def fits_kind(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    """The rows whose kind is this one, or begins so where the pattern ends with a star."""
+    return column.startswith(pattern[:-1], autoescape=True) if pattern.endswith("*") else column == pattern
+
+
 def overdue(today: int) -> ColumnElement[bool]:
     """The numbers of which ``Known.is_overdue`` is true; ``today`` is an ordinal."""
     shown = select(cycles.c.number_id).where(cycles.c.overdue_told > 0)

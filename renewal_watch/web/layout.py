@@ -59,6 +59,7 @@ class Layout:
             INCIDENT_STATES=incidents.SHOWN_STATES,
             INCIDENT_SEVERITIES=incidents.SHOWN_SEVERITIES,
             LENGTHS=LENGTHS,
+            READINGS=words.READINGS,
             count=words.count,
             many=words.many,
             link=words.link,

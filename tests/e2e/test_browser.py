@@ -144,7 +144,7 @@ def test_axe_finds_nothing_on_any_page(browser: Browser, served: Visitor) -> Non
         for name, path in {
             **PATHS,
             "logged in: ": "",
-            **{f"logged in: {name}": PATHS[name] for name in ("number", "alerts")},
+            **{f"logged in: {name}": PATHS[name] for name in ("fleet", "incidents", "number", "alerts")},
         }.items():
             if not path:
                 seen.login()
@@ -314,12 +314,13 @@ def test_somebody_logs_in_acknowledges_silences_and_logs_out(browser: Browser, s
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("+15550000001")
-        page.get_by_label("Comment on the acknowledgement").fill("it is paid tomorrow")
+        page.get_by_label("Comment", exact=True).fill("it is paid tomorrow")
         page.get_by_role("button", name="Acknowledge: I look after it").click()
         expect(page.get_by_role("status")).to_contain_text("acknowledged: renewal (renewal.upcoming)")
         expect(page.get_by_text("acknowledged by web: Anna").first).to_be_visible()
         page.get_by_role("button", name="Take the acknowledgement back").click()
         expect(page.get_by_role("status")).to_contain_text("taken back")
+        page.get_by_text("Silence it, or say that it is meant to expire").click()
         page.get_by_label("Hide its alerts for").select_option("1 day")
         page.get_by_role("button", name="Silence").click()
         expect(page.get_by_role("status")).to_contain_text("are hidden until")
@@ -327,8 +328,10 @@ def test_somebody_logs_in_acknowledges_silences_and_logs_out(browser: Browser, s
         expect(page.get_by_role("status")).to_contain_text("is over")
         page.reload()
         expect(page.get_by_role("status")).to_have_count(0)
+        page.get_by_text("Silence it, or say that it is meant to expire").click()
         page.get_by_role("button", name="It is meant to expire").click()
         expect(page.get_by_role("status")).to_contain_text("is meant to expire on 2026-11-26")
+        page.get_by_text("Silence it, or say that it is to stay").click()
         page.get_by_role("button", name="It is to stay after all").click()
         expect(page.get_by_role("status")).to_contain_text("is to stay")
         page.get_by_role("button", name="Log out").click()

@@ -122,6 +122,7 @@ def test_alerts_json_has_the_documented_keys(run: Run) -> None:
         "environment",
         "number_id",
         "number",
+        "headline",
         "text",
         "hidden",
         "created_at",

@@ -19,7 +19,7 @@ from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.store.incidents.incidents import open_incidents
 from renewal_watch.store.numbers import numbers_by_id
-from renewal_watch.store.selections import AT_RISK, FOLDED, OPEN
+from renewal_watch.store.selections import AT_RISK, FOLDED, OPEN, fits_kind
 
 State = Literal["open", "acknowledged", "suppressed", "resolved"]
 STATES: tuple[State, ...] = get_args(State)
@@ -173,14 +173,7 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     if not wanted.with_folded:
         yield or_(incidents.c.resolved_at.is_not(None), ~FOLDED)
     if wanted.kinds:
-        yield or_(
-            *(
-                incidents.c.kind.startswith(kind[:-1], autoescape=True)
-                if kind.endswith("*")
-                else incidents.c.kind == kind
-                for kind in wanted.kinds
-            )
-        )
+        yield or_(*(fits_kind(incidents.c.kind, kind) for kind in wanted.kinds))
     for column, values in ((incidents.c.id, wanted.ids), (incidents.c.name, wanted.names)):
         if values:
             yield column.in_(values)

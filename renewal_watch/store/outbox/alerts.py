@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from renewal_watch.alerts import facts_json
 from renewal_watch.alerts.around import UsedBy, has_been_said
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.database.instants import write_instant
-from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents
+from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents, numbers
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Alert, Incident, Key, Severity
 from renewal_watch.model.facts import Written
@@ -28,6 +28,7 @@ from renewal_watch.store.incidents.incidents import flaps_of, keep_flaps, keep_i
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.numbers import number_ids, numbers_by_id
 from renewal_watch.store.outbox.deliveries import ALERTS, AT_ONCE, alert_of, place_of, put_each_in_outbox, put_in_outbox
+from renewal_watch.store.selections import fits_kind
 
 _ALERT = (  # the columns of a new alert, in the order in which they are written
     "id",
@@ -249,6 +250,7 @@ def list_alerts(
     states: Sequence[str] = (),
     kinds: Sequence[str] = (),
     environment: str = "",
+    search: str = "",
     number: Known | None = None,
     severity: Severity = Severity.info,
     before: int | None = None,
@@ -256,13 +258,18 @@ def list_alerts(
 ) -> list[dict[str, Any]]:
     """Alerts with the fate of their deliveries, newest first, as ``alerts --json`` prints them.
 
-    ``before`` is the id of an alert: only older ones. ``severity`` is the least that is wanted.
+    ``before`` is the id of an alert: only older ones. ``severity`` is the least that is wanted, ``search`` a part of a
+    number or id; a kind may end with a star.
     """
     query = ALERTS.order_by(alerts.c.id.desc()).limit(most)
     if before is not None:
         query = query.where(alerts.c.id < before)
     if kinds:
-        query = query.where(alerts.c.kind.in_(kinds))
+        query = query.where(or_(*(fits_kind(alerts.c.kind, kind) for kind in kinds)))
+    if search:
+        called = "".join(c for c in search if c not in " -()./")
+        by_id = numbers.c.provider_id.icontains(search, autoescape=True)
+        query = query.where(or_(numbers.c.number.contains(called, autoescape=True), by_id) if called else by_id)
     if environment:
         query = query.where(environments.c.name == environment)
     if severity > Severity.info:
@@ -305,6 +312,7 @@ def list_alerts(
                 "environment": alert.environment,
                 "number_id": alert.number_id,
                 "number": alert.number,
+                "headline": alert.headline,
                 "text": alert.text,
                 "hidden": row.hidden,
                 "created_at": row.created_at,

@@ -76,6 +76,7 @@ EXAMPLES: dict[str, Any] = {
         "environment": "production",
         "number_id": "phone-1",
         "number": "+15550000001",
+        "headline": "+15550000001 renews in 3 days",
         "text": "+15550000001 (production) renews in 3 days.",
         "hidden": None,
         "created_at": "2026-12-20T00:10:00Z",

@@ -171,6 +171,7 @@ class Alert(Struct):
     environment: str
     number_id: str | None
     number: str | None
+    headline: str
     text: str
     hidden: Annotated[str | None, Meta(description="Why nobody was notified")]
     created_at: Instant

@@ -32,6 +32,7 @@ class AlertsPage:
     """Alerts with the fate of every delivery, newest first."""
 
     alerts: Sequence[Mapping[str, Any]]
+    environments: Sequence[str]
     about: tuple[str, str] | None  # the number, and its page
     query: Mapping[str, str]
     following: str
@@ -58,9 +59,13 @@ def alerts_page(tx: Transaction, settings: Settings, params: Params, now: dateti
     if provider_id and about is None:
         msg = f"id: no number of {printable(environment, 40)!r} is known by {printable(provider_id, 60)!r}"
         raise UsageError(msg)
+    kind, search = params.get("kind", "")[:60], params.get("search", "").strip()[:60]
     found = list_alerts(
         tx,
         number=about and about.known,
+        kinds=[kind] if kind else [],
+        environment="" if about else environment,
+        search=search,
         states=[state] if state else [],
         severity=Severity[severity or "info"],
         before=before,
@@ -68,12 +73,13 @@ def alerts_page(tx: Transaction, settings: Settings, params: Params, now: dateti
     )
     shown = found[:ALERTS_PER_PAGE]
     reports_alerts.note_held(shown, explain.held(tx, settings, now))
-    given = {"state": state, "severity": severity}
+    given = {"state": state, "severity": severity, "kind": kind, "search": search, "environment": environment}
     if about is not None:
-        given |= {"environment": environment, "id": provider_id}
+        given |= {"id": provider_id}
     kept = {key: value for key, value in given.items() if value}
     return AlertsPage(
         alerts=alerts_of(shown),
+        environments=[one.name for one in settings.environments] if len(settings.environments) > 1 else [],
         about=about and (plain(who(about.number), 60), number_path(environment, provider_id)),
         query=kept,
         following=link("/alerts", kept, before=shown[-1]["id"]) if len(found) > ALERTS_PER_PAGE else "",
@@ -89,6 +95,8 @@ def alerts_of(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             **one,
+            "headline": plain(one["headline"], 200),
+            "fate": _fate(one),
             "lines": [printable(line, 2000) for line in one["text"].splitlines() if line.strip()],
             "number": one["number"] and plain(one["number"], 60),
             "path": one["number_id"] and number_path(one["environment"], one["number_id"]),
@@ -98,6 +106,24 @@ def alerts_of(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for one in found
     ]
+
+
+def _fate(one: Mapping[str, Any]) -> tuple[str, str]:
+    """What became of all deliveries together: a tone, and a few words."""
+    by_state: dict[str, list[str]] = {}
+    for delivery in one["deliveries"]:
+        by_state.setdefault(delivery["state"], []).append(delivery["channel"])
+    if one["hidden"]:
+        return "calm", "suppressed"
+    if not by_state:
+        return "calm", "no channel takes it"
+    said = {"sent": "sent to", "pending": "waits for", "failed": "failed for"}
+    parts = [
+        f"{words} {names[0] if len(names) == 1 else f'{len(names)} channels'}"
+        for state, words in said.items()
+        if (names := by_state.get(state))
+    ]
+    return "bad" if "failed" in by_state else "calm", ", ".join(parts)
 
 
 def _delivery(one: Mapping[str, Any]) -> dict[str, Any]:

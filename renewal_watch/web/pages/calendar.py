@@ -62,7 +62,8 @@ class CalendarPage:
     """Sixty days as weeks, with what is overdue now."""
 
     days: Sequence[Day]
-    weeks: Sequence[Sequence[Day | None]]
+    weeks: Sequence[Sequence[Day | None]]  # with what the last list says
+    later_weeks: Sequence[Sequence[Day | None]]  # in which there are repeats only
     overdue: int
     passed: int  # whose day has passed and that are not overdue: meant to expire, or no list since shows them
     undated: int
@@ -97,9 +98,12 @@ def calendar_page(tx: Transaction, settings: Settings, params: Params, now: date
     listed = list(days.values())
     padded: list[Day | None] = [None] * today.weekday() + [*listed]
     padded += [None] * (-len(padded) % 7)
+    weeks = [padded[start : start + 7] for start in range(0, len(padded), 7)]
+    known = 1 + max((place for place, week in enumerate(weeks) if any(d and d.numbers for d in week)), default=0)
     return CalendarPage(
         days=listed,
-        weeks=[padded[start : start + 7] for start in range(0, len(padded), 7)],
+        weeks=weeks[:known],
+        later_weeks=weeks[known:],
         overdue=overdue,
         passed=outside["past"] - overdue,
         undated=outside["undated"],

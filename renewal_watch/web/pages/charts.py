@@ -35,7 +35,7 @@ def days(bars: Sequence[Bar]) -> Markup:
     """A bar for each day: what renews, hatched what ends, outlined what comes again."""
     height, base, top = 150, 122, 14
     most = max((one.renewing + one.ending + one.again for one in bars), default=0) or 1
-    step = (_WIDTH - 40) / max(1, len(bars))
+    step = (_WIDTH - 44) / max(1, len(bars))
     parts = []
     for place, one in enumerate(bars):
         x = 40 + place * step
@@ -256,22 +256,27 @@ class Poll(NamedTuple):
     took_s: float
 
 
-def polls(found: Sequence[Poll]) -> Markup:
-    """A tick for each poll, the oldest first: a tall one for a good one, a low one with a foot for one that failed."""
-    step = 8
+def polls(found: Sequence[Poll], zone: tzinfo) -> Markup:
+    """A tick for each poll, the oldest first, with the times of the first and last: a tall one for a good one, a low one else."""
+    step = _WIDTH / max(1, len(found), 60)
     parts = []
     for place, one in enumerate(found):
         x = place * step + 2
-        said = f"{one.at:%d %b %H:%M} UTC: {'read' if one.is_good else 'failed'} in {one.took_s:.1f} s"
+        said = f"{one.at.astimezone(zone):%d %b %H:%M}: {'read' if one.is_good else 'failed'} in {one.took_s:.1f} s"
         top, tall = (2, 20) if one.is_good else (14, 8)
         parts.append(
-            Markup('<rect class="poll {}" x="{}" y="{}" width="5" height="{}"><title>{}</title></rect>').format(
-                "ok" if one.is_good else "bad", x, top, tall, said
-            )
+            Markup(
+                '<rect class="poll {}" x="{:.1f}" y="{}" width="{:.1f}" height="{}"><title>{}</title></rect>'
+            ).format("ok" if one.is_good else "bad", x, top, max(2.0, step - 4), tall, said)
         )
-    return Markup(
-        '<svg class="strip" viewBox="0 0 {} 24" width="{}" height="24" aria-hidden="true" focusable="false">{}</svg>'
-    ).format(max(1, len(found)) * step, max(1, len(found)) * step, Markup("").join(parts))
+    ends = [(0, "", found[0]), (len(found) * step, "end", found[-1])] if len(found) > 1 else []
+    parts += [
+        Markup('<text class="tick {}" x="{:.1f}" y="38">{:%d %b %H:%M}</text>').format(
+            anchor, x, one.at.astimezone(zone)
+        )
+        for x, anchor, one in ends
+    ]
+    return _svg(42, Markup("").join(parts))
 
 
 def _svg(height: int, inner: Markup) -> Markup:

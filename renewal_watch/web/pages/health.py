@@ -6,15 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from renewal_watch.database.sqlite import sqlite_path
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.diagnostics import health
+from renewal_watch.diagnostics.overview import service_of, service_said
 from renewal_watch.model.policy import Policy
+from renewal_watch.reports import status
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import environment_states, polls_of
 from renewal_watch.store.incidents.account import readings_of
+from renewal_watch.store.leases import list_instances
 from renewal_watch.store.outbox.waiting import failing_channels, orphaned_deliveries, outbox_counts
 from renewal_watch.text import plain
 from renewal_watch.web.pages import charts
@@ -27,6 +32,9 @@ class HealthPage:
     """How the service does."""
 
     checks: Sequence[Any]
+    service: Sequence[str]
+    daemons: Sequence[str]  # that share a server
+    database: str
     environments: Sequence[Mapping[str, Any]]
     channels: Sequence[Mapping[str, Any]]
     orphans: Mapping[str, int]
@@ -39,6 +47,9 @@ def health_page(tx: Transaction, settings: Settings, now: datetime) -> HealthPag
     faults = failing_channels(tx)
     return HealthPage(
         checks=health.examine(tx, settings, now).checks,
+        service=[service_said(service_of(tx, settings, now), now, settings.timezone)],
+        daemons=status.instance_lines(list_instances(tx, now)),
+        database=_database(tx, settings),
         environments=[_environment(tx, settings, one, watches.get(one.name), now) for one in settings.environments],
         channels=[
             {
@@ -52,6 +63,15 @@ def health_page(tx: Transaction, settings: Settings, now: datetime) -> HealthPag
         orphans=orphaned_deliveries(tx, [one.name for one in settings.channels]),
         outbox=outbox_counts(tx),
     )
+
+
+def _database(tx: Transaction, settings: Settings) -> str:
+    """Which engine, and how large a file is."""
+    if tx.is_postgresql:
+        return "PostgreSQL"
+    path = sqlite_path(settings.database_url)
+    size = path.stat().st_size if path is not None and path.exists() else 0
+    return f"SQLite, {size / 2**20:,.1f} MiB"
 
 
 def _takes(severity: str, kinds: Sequence[str], environments: Sequence[str] | None) -> str:
@@ -76,7 +96,10 @@ def _environment(
         "last_error": watch.last_error and plain(watch.last_error, 500),
         "next_poll_at": schedule.next_poll_at,
         "polls": lately[::-1],
-        "strip": charts.polls([charts.Poll(p["started_at"], p["outcome"] == "ok", p["took_s"]) for p in lately[::-1]]),
+        "strip": charts.polls(
+            [charts.Poll(p["started_at"], p["outcome"] == "ok", p["took_s"]) for p in lately[::-1]],
+            ZoneInfo(settings.timezone),
+        ),
         "readings": _readings(tx, key),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +17,11 @@ from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.fleet import Listed
 from renewal_watch.store.history import history_of
+from renewal_watch.store.incidents.listing import Wanted, list_incidents, marks_of
 from renewal_watch.text import plain, printable
 from renewal_watch.web.pages import charts
 from renewal_watch.web.pages.alerts import alerts_of
+from renewal_watch.web.pages.incidents import incidents_of
 from renewal_watch.web.pages.lines import Line, line_of, silence_of
 from renewal_watch.web.pages.words import Words
 
@@ -67,26 +69,16 @@ def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, 
         "Labels": plain(", ".join(found.record.labels)),
         "Note": plain(found.record.note),
     }
+    mine = Wanted(ids=[incident.id for incident in found.incidents.values()], with_folded=True)
     drawn = charts.lifeline(charts.stretches(history, now), now, words.zone)
     return NumberPage(
         number=plain(who(number), 60),
         environment=one.environment,
         provider_id=one.known.provider_id,
-        line=line_of(found.row),
+        line=line_of(replace(found.row, mark=marks_of(tx, [one.known.pk]).get(one.known.pk))),
         facts=[(name, value) for name, value in facts.items() if value],
-        reasons=found.lines,
-        incidents=[
-            {
-                "topic": key.topic,
-                "kind": incident.kind,
-                "severity": incident.severity.name,
-                "opened_at": incident.opened_at,
-                "alert_id": incident.alert_id,
-                "ack": incident.ack and {"by": printable(incident.ack.by, 80), "at": incident.ack.at},
-                "hidden": incident.suppressed and printable(incident.suppressed, 300),
-            }
-            for key, incident in found.incidents.items()
-        ],
+        reasons=found.lines[1:],  # the first says what the facts say
+        incidents=incidents_of(list_incidents(tx, words.today.toordinal(), mine)) if found.incidents else [],
         is_acknowledged=bool(found.incidents)
         and all(incident.ack is not None for incident in found.incidents.values()),
         is_lapsing=one.known.lapse is not None,

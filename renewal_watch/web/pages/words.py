@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -22,6 +23,14 @@ STATES = {  # of an alert's delivery: the mark beside the word, so that colour i
     "held": ("wait", "Queued"),
     "retrying": ("mind", "Trying again"),
     "waiting": ("wait", "Waiting"),
+}
+READINGS = {  # what is read beside the list
+    "agents": "Agents",
+    "balance": "Balance",
+    "cards": "Cards",
+    "charges": "Top-up charges",
+    "releases": "Release requests",
+    "topup": "Automatic top-up",
 }
 TONES = {"critical": "bad", "warning": "mind", "info": "calm"}  # by severity
 _SOON = timedelta(days=2)
@@ -122,4 +131,10 @@ def link(path: str, query: Mapping[str, Any], **changes: Any) -> str:
 
 def amounts(sums: Mapping[str, Decimal]) -> list[str]:
     """Each currency for itself, in the order of their names."""
-    return [money(amount, currency) for currency, amount in sorted(sums.items())]
+    return [grouped(money(amount, currency)) for currency, amount in sorted(sums.items())]
+
+
+def grouped(amount: str) -> str:
+    """``19,304.10 USD`` of ``19304.10 USD``."""
+    whole = re.match(r"-?\d+", amount)
+    return amount if whole is None else f"{int(whole[0]):,}{amount[whole.end() :]}"
