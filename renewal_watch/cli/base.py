@@ -67,6 +67,10 @@ ENVIRONMENT = click.option(
     shell_complete=completing.environments,
     help="Only this environment.",
 )
+OWNER = click.option("--owner", metavar="NAME", default="", callback=text, help="Only numbers of this owner.")
+LABEL = click.option(
+    "--label", metavar="LABEL", default="", callback=text, help="Only numbers with this label of the inventory."
+)
 NUMBER = click.argument("number", callback=text, shell_complete=completing.numbers)
 _WANTS_JSON = "renewal_watch.wants_json"  # in what the contexts of one call share
 _ERRORS = "renewal_watch.errors"
@@ -173,6 +177,10 @@ class Answer:
         """One line for a person."""
         if not self._as_json:
             show([line])
+
+    def warn(self, sentence: str) -> None:
+        """Something that was done and can hardly be meant."""
+        click.echo(click.style(f"warning: {sentence}", fg="yellow"), err=True)
 
     def fail(self, sentence: str) -> None:
         """Something did not work; the rest goes on."""

@@ -91,6 +91,7 @@ def silence() -> None:
 @base.JSON
 def silence_add(**given: Any) -> None:
     """Hide alerts about what matches every option given (of one repeated, any) until the end."""
+    from renewal_watch.diagnostics import hints
     from renewal_watch.model import selectors
     from renewal_watch.model.policy import Match
     from renewal_watch.operations import actions
@@ -116,6 +117,9 @@ def silence_add(**given: Any) -> None:
             done = actions.silence(tx, match, kinds, ends_at, _author(author), comment, now, numbers)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
+    for key, wanted in (("labels", match.labels), ("owners", match.owners)):
+        for hint in hints.strangers(key, wanted, way.inventory):
+            answer.warn(f"--{key[:-1]}: {hint}")
     answer.end(id=done.pk, ends_at=ends_at, numbers=done.numbers)
 
 

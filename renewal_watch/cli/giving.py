@@ -50,8 +50,17 @@ _BOM = click.option("--bom", is_flag=True, help="Begin CSV with the mark that te
 )
 @base.JSON
 @base.ENVIRONMENT
+@base.OWNER
+@base.LABEL
 @click.pass_context
-def forecast(ctx: click.Context, months: int, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
+def forecast(
+    ctx: click.Context,
+    months: int,
+    as_json: bool,  # noqa: FBT001
+    environment: str | None,
+    owner: str,
+    label: str,
+) -> None:
     """Show what renewals will cost by month, environment and currency, and how that compares with the month before.
 
     Prices are as last listed, currencies are never added up. What renewed already is read from the history; a month that
@@ -59,10 +68,13 @@ def forecast(ctx: click.Context, months: int, as_json: bool, environment: str | 
     """
     from renewal_watch.reports import tables
     from renewal_watch.reports.forecast import look
+    from renewal_watch.store.owned import owned_ids
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        found = look(tx, settings, base.now(ctx), months, environment=environment or "")
+        names = [one.name for one in settings.environments]
+        ids = owned_ids(tx, base.routing(settings), names, owner, label)
+        found = look(tx, settings, base.now(ctx), months, environment=environment or "", ids=ids)
     if as_json:
         click.echo(tables.dumps(found.as_json()))
     else:
@@ -93,6 +105,8 @@ def _table(command: Callable[..., None]) -> Callable[..., None]:
 @export.command()
 @_table
 @_AMOUNTS
+@base.OWNER
+@base.LABEL
 def numbers(ctx: click.Context, **asked: Any) -> None:
     """Every known number as it stands now, with its owner, labels and note."""
     _export(ctx, "numbers", **asked)
@@ -117,14 +131,25 @@ def alerts(ctx: click.Context, **asked: Any) -> None:
 @click.option("--by-day", is_flag=True, help="One event a day in place of one a number.")
 @_OUTPUT
 @base.ENVIRONMENT
+@base.OWNER
+@base.LABEL
 @click.pass_context
-def calendar(ctx: click.Context, by_day: bool, output: Path | None, environment: str | None) -> None:  # noqa: FBT001
+def calendar(
+    ctx: click.Context,
+    by_day: bool,  # noqa: FBT001
+    output: Path | None,
+    environment: str | None,
+    owner: str,
+    label: str,
+) -> None:
     """The renewal days as a calendar file (iCalendar). With more than 2,000 numbers it has one event a day."""
     from renewal_watch.reports import calendar
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.transaction() as tx:
-        text = calendar.calendar(tx, settings, base.now(ctx), by_day=by_day, environment=environment or "")
+        text = calendar.calendar(
+            tx, settings, base.now(ctx), by_day=by_day, environment=environment or "", owner=owner, label=label
+        )
     _give(output, [text], is_public=True)
 
 
@@ -137,12 +162,14 @@ def _export(
     *,
     bom: bool,
     amounts: str = "text",
+    owner: str = "",
+    label: str = "",
 ) -> None:
     from renewal_watch.reports import export as made
 
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.lasting() as tx:
-        rows = made.rows(what, tx, settings, base.now(ctx), environment=environment or "")
+        rows = made.rows(what, tx, settings, base.now(ctx), environment=environment or "", owner=owner, label=label)
         if amounts == "number" and form == "jsonl":
             rows = map(made.with_amounts, rows)
         _give(output, made.encoded(what, rows, "csv" if form == "csv" else "jsonl", bom=bom))

@@ -29,6 +29,8 @@ from renewal_watch.cli import base, completing
 )
 @base.JSON
 @base.ENVIRONMENT
+@base.OWNER
+@base.LABEL
 @click.pass_context
 def incidents(
     ctx: click.Context,
@@ -39,8 +41,12 @@ def incidents(
     kinds: tuple[str, ...],
     as_json: bool,  # noqa: FBT001
     environment: str | None,
+    owner: str,
+    label: str,
 ) -> None:
     """What needs somebody now: one row an incident, most urgent first, with who acknowledged it."""
+    from fnmatch import fnmatchcase
+
     from renewal_watch.errors import UsageError
     from renewal_watch.model import renewal_day
     from renewal_watch.model.alerts import Severity
@@ -48,23 +54,25 @@ def incidents(
     from renewal_watch.reports import incidents as reports_incidents
     from renewal_watch.reports import tables
     from renewal_watch.store.incidents.listing import MOST, STATES, UNRESOLVED, Wanted, count_incidents, list_incidents
+    from renewal_watch.store.owned import owned_ids
 
     settings = base.settings(ctx)
     if environment:
         settings.environment(environment)  # refused unless it is configured
-    if strange := [kind for kind in kinds if kind not in KINDS]:
+    if strange := [kind for kind in kinds if not any(fnmatchcase(one, kind) for one in KINDS)]:
         msg = f"--kind: {strange[0]} is no kind of alert; docs/alerts.md has them all"
         raise UsageError(msg)
     chosen = [state for state, wanted in (("open", is_open), ("acknowledged", acknowledged)) if wanted]
     states = STATES if everything else [state for state in UNRESOLVED if not chosen or state in chosen]
-    asked = Wanted(
-        states=states,
-        severities=[Severity[name] for name in severities],
-        kinds=kinds,
-        environment=environment or "",
-        with_folded=everything,
-    )
     with base.store(settings, write=False) as store, store.transaction() as tx:
+        asked = Wanted(
+            states=states,
+            severities=[Severity[name] for name in severities],
+            kinds=kinds,
+            environment=environment or "",
+            numbers=owned_ids(tx, base.routing(settings), [one.name for one in settings.environments], owner, label),
+            with_folded=everything,
+        )
         today = renewal_day.today(base.now(ctx), settings.timezone)
         found = list_incidents(tx, today, asked, most=None if as_json else MOST)
         counts = count_incidents(tx, asked)

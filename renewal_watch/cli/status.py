@@ -32,6 +32,8 @@ _NUMBERS = 30  # numbers of the fleet; the others are counted
 )
 @click.option("--all", "everything", is_flag=True, help="Every number, and not only the 30 most urgent ones.")
 @base.ENVIRONMENT
+@base.OWNER
+@base.LABEL
 @click.pass_context
 def status(
     ctx: click.Context,
@@ -40,6 +42,8 @@ def status(
     wanted: str | None,
     everything: bool,  # noqa: FBT001
     environment: str | None,
+    owner: str,
+    label: str,
 ) -> None:
     """Show how the service does, open incidents, and the fleet, most urgent first."""
     from renewal_watch.cli.spool import Spool
@@ -48,13 +52,15 @@ def status(
     from renewal_watch.reports import status, tables
     from renewal_watch.store import fleet
     from renewal_watch.store.incidents.listing import marks_of
+    from renewal_watch.store.owned import has_owners, owned_ids, record_of
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
     now = base.now(ctx)
     wanted = None if wanted is None else wanted.lower()
-    is_part = within is not None or wanted is not None
-    columns = reports_rows.Columns()
+    is_part = within is not None or wanted is not None or bool(owner or label)
+    way = base.routing(settings)
+    columns = reports_rows.Columns(with_owner=has_owners(way))
     with Spool() as rows:
         with base.store(settings, write=False) as store:
             seen = _look(store, settings, environment or "", now)
@@ -63,13 +69,18 @@ def status(
                 policy = settings.policy(one)
                 with store.transaction() as tx:  # one each: a poll that ends waits for no others
                     marks = marks_of(tx)
+                    owned = owned_ids(tx, way, [one.name], owner, label)
+                    meant = None if owned is None else frozenset(owned)
                     for listed in fleet.every(tx, [one.name]):
+                        if meant is not None and listed.known.pk not in meant:
+                            continue
+                        whose = record_of(way, one.name, listed.number).owner
                         row = reports_rows.row(
                             one.name, listed.known, listed.number, policy, now, marks.get(listed.known.pk)
                         )
                         is_left_out = within is not None and listed.known.is_sandbox and not policy.include_sandbox
                         if not is_left_out and row.is_within(within) and wanted in (None, row.number.status):
-                            rows.add(tables.dumps(row.as_json()) if as_json else columns.packed(row), row.rank())
+                            rows.add(tables.dumps(row.as_json()) if as_json else columns.packed(row, whose), row.rank())
         environments = [status.environment_json(seen.watch(one.name), settings.policy(one), now) for one in chosen]
         if as_json:
             base.show_pieces(tables.pieces(seen.document(environments, iter(rows))))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from renewal_watch.errors import ConfigError
@@ -18,15 +19,26 @@ _COUNTRY = re.compile("[A-Za-z]{2}")  # ISO 3166-1 alpha-2, as the API page has 
 
 def hints(settings: Settings, records: Mapping[str, Record]) -> list[str]:
     """A sentence for each; ``records`` are those of the inventory, by number."""
-    labels = {label.strip().lower() for one in records.values() for label in one.labels}
-    owners = {one.owner.strip().lower() for one in records.values()}
     return [
-        *(hint for rule in settings.rules for hint in _of_rule(rule, labels, owners)),
+        *(hint for rule in settings.rules for hint in _of_rule(rule, records)),
         *_twice(settings.environments),
     ]
 
 
-def _of_rule(rule: Rule, labels: set[str], owners: set[str]) -> Iterator[str]:
+def strangers(key: str, wanted: Iterable[str] | None, records: Mapping[str, Record]) -> Iterator[str]:
+    """What is wrong with ``labels`` or ``owners`` that no number of the inventory has."""
+    if not wanted:
+        return
+    have = [one.labels if key == "labels" else (one.owner,) for one in records.values()]
+    known = {each.strip().lower(): each.strip() for those in have for each in those if each}
+    for one in wanted:
+        if one.strip().lower() not in known:
+            near = difflib.get_close_matches(one.strip().lower(), known, 1)
+            meant = f"; did you mean {known[near[0]]!r}?" if near else ""
+            yield f"{one!r} fits nobody; no number of the inventory has it{meant}"
+
+
+def _of_rule(rule: Rule, records: Mapping[str, Record]) -> Iterator[str]:
     place = f"rules.{rule.name}.match"
     for country in rule.match.countries or ():
         if not _COUNTRY.fullmatch(country.strip()):
@@ -34,10 +46,8 @@ def _of_rule(rule: Rule, labels: set[str], owners: set[str]) -> Iterator[str]:
     for currency in rule.match.currencies or ():
         if not _CURRENCY.fullmatch(currency.strip()):
             yield f"{place}.currencies: {currency!r} fits no number; write the three letters of the currency, such as USD"
-    for key, wanted, known in (("labels", rule.match.labels, labels), ("owners", rule.match.owners, owners)):
-        for one in wanted or ():
-            if one.strip().lower() not in known:
-                yield f"{place}.{key}: {one!r} fits nobody; no number of the inventory has it"
+    for key, wanted in (("labels", rule.match.labels), ("owners", rule.match.owners)):
+        yield from (f"{place}.{key}: {hint}" for hint in strangers(key, wanted, records))
 
 
 def _twice(those: tuple[Environment, ...]) -> Iterator[str]:

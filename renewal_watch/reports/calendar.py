@@ -30,9 +30,18 @@ from renewal_watch.inventory.file import inventory_of
 from renewal_watch.model.policy import Record
 from renewal_watch.model.selectors import NOBODY, digits
 from renewal_watch.model.tracking import Watch
+from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.calendar_rows import FIRST, Renewal, counted, lapse_changes_by, last_change_of, renewals
 from renewal_watch.store.environments import environment_states
+from renewal_watch.store.owned import owned_ids
+from renewal_watch.store.renewals.calendar_rows import (
+    FIRST,
+    Renewal,
+    counted,
+    lapse_changes_by,
+    last_change_of,
+    renewals,
+)
 from renewal_watch.text import plain
 
 MOST = 2000  # events of single numbers: about 1 MB, the most that Google takes in a file (its help on importing events)
@@ -55,20 +64,28 @@ class _Entry:
 
 
 def calendar(
-    tx: Transaction, settings: Settings, now: datetime, *, by_day: bool = False, environment: str = ""
+    tx: Transaction,
+    settings: Settings,
+    now: datetime,
+    *,
+    by_day: bool = False,
+    environment: str = "",
+    owner: str = "",
+    label: str = "",
 ) -> bytes:
-    """The calendar of every environment, or of one. Raises UsageError for an environment that is not configured.
+    """The calendar of every environment, or of one; of one owner, one label. Raises UsageError for an unknown environment.
 
     More than ``MOST`` numbers are shown by day in any case, and the calendar's description says so.
     """
     those = [settings.environment(environment)] if environment else list(settings.environments)
     names = [one.name for one in those]
-    is_large = tx.connection.execute(counted(names)).scalar_one() > MOST
+    ids = owned_ids(tx, Routing.of(settings, inventory_of(settings).current()), names, owner, label)
+    is_large = counted(tx, names, ids) > MOST
     about = "When the numbers renew as the provider last listed them."  # no comma: some readers split at it
     if is_large and not by_day:
         about += f" One event a day for there are more than {MOST} numbers."
-    made = _made(settings, environment, about)
-    found = _by_day(tx, names) if by_day or is_large else _by_number(tx, names, settings)
+    made = _made(settings, ", ".join(filter(None, (environment, owner, label))), about)
+    found = _by_day(tx, names, ids) if by_day or is_large else _by_number(tx, names, settings, ids)
     is_empty = True
     for one in found:
         made.add_component(_event(one))
@@ -79,10 +96,12 @@ def calendar(
     return text
 
 
-def _by_number(tx: Transaction, names: Sequence[str], settings: Settings) -> Iterator[_Entry]:
+def _by_number(
+    tx: Transaction, names: Sequence[str], settings: Settings, ids: Sequence[int] | None
+) -> Iterator[_Entry]:
     inventory = inventory_of(settings).current()
     lapse_changes = lapse_changes_by(tx, actions.c.number_id)
-    for one in renewals(tx, names):
+    for one in renewals(tx, names, ids):
         yield _Entry(
             key=f"{one.environment}\n{one.provider_id}",
             on=date.fromordinal(one.renews_on),
@@ -120,11 +139,11 @@ def _lines(one: Renewal, inventory: Mapping[str, Record]) -> list[str]:
     return [f"{name}: {value}" for name, value in told.items() if value]
 
 
-def _by_day(tx: Transaction, names: Sequence[str]) -> Iterator[_Entry]:
-    ids = {watch.name: pk for pk, watch, _ in environment_states(tx) if watch.name in names}
+def _by_day(tx: Transaction, names: Sequence[str], ids: Sequence[int] | None) -> Iterator[_Entry]:
+    places = {watch.name: pk for pk, watch, _ in environment_states(tx) if watch.name in names}
     lapse_changes = lapse_changes_by(tx, actions.c.environment_id)
-    changed = {name: max(last_change_of(tx, pk), lapse_changes.get(pk, FIRST)) for name, pk in ids.items()}
-    for (renews_on, name), those in groupby(renewals(tx, names), lambda one: (one.renews_on, one.environment)):
+    changed = {name: max(last_change_of(tx, pk), lapse_changes.get(pk, FIRST)) for name, pk in places.items()}
+    for (renews_on, name), those in groupby(renewals(tx, names, ids), lambda one: (one.renews_on, one.environment)):
         on = date.fromordinal(renews_on)
         told = _Day()
         for one in those:

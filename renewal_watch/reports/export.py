@@ -23,7 +23,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import RenewalWatchError
 from renewal_watch.inventory.file import inventory_of
 from renewal_watch.model.policy import Policy, Record
-from renewal_watch.model.selectors import NOBODY, digits
+from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import alerts, explain, tables
 from renewal_watch.reports import rows as number_rows
 from renewal_watch.settings.whole import Settings
@@ -31,6 +31,7 @@ from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.history import events_of, poll_times
 from renewal_watch.store.outbox.alerts import list_alerts
+from renewal_watch.store.owned import owned_ids, record_of
 from renewal_watch.text import from_json, to_cell
 
 Row = dict[str, Any]
@@ -57,12 +58,22 @@ class Table(NamedTuple):
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def rows(what: What, tx: Transaction, settings: Settings, now: datetime, *, environment: str = "") -> Iterator[Row]:
-    """The rows of every environment, or of one. Raises UsageError for an environment that is not configured."""
+def rows(
+    what: What,
+    tx: Transaction,
+    settings: Settings,
+    now: datetime,
+    *,
+    environment: str = "",
+    owner: str = "",
+    label: str = "",
+) -> Iterator[Row]:
+    """The rows of every environment, or of one; numbers also of one owner, one label. Raises UsageError for an unknown one."""
     those = [settings.environment(environment)] if environment else settings.environments
     names = [one.name for one in those]
     if what == "numbers":
-        return _numbers(tx, settings, now, names)
+        way = Routing.of(settings, inventory_of(settings).current())
+        return _numbers(tx, settings, way, now, names, owned_ids(tx, way, names, owner, label))
     if what == "history":
         return _history(tx, names)
     return _alerts(tx, settings, now, environment)
@@ -83,13 +94,15 @@ def number_json(one: fleet.Listed, policy: Policy, record: Record, now: datetime
     }
 
 
-def _numbers(tx: Transaction, settings: Settings, now: datetime, names: Sequence[str]) -> Iterator[Row]:
+def _numbers(
+    tx: Transaction, settings: Settings, way: Routing, now: datetime, names: Sequence[str], ids: Sequence[int] | None
+) -> Iterator[Row]:
     """Every known number, those that are missing as well, in the order in which they were first seen."""
-    inventory = inventory_of(settings).current()
+    wanted = None if ids is None else frozenset(ids)
     policies = {name: settings.policy(settings.environment(name)) for name in names}
     for one in fleet.every(tx, names):
-        record = inventory.get(digits(one.number.number), NOBODY)
-        yield number_json(one, policies[one.environment], record, now)
+        if wanted is None or one.known.pk in wanted:
+            yield number_json(one, policies[one.environment], record_of(way, one.environment, one.number), now)
 
 
 def _history(tx: Transaction, names: Sequence[str]) -> Iterator[Row]:

@@ -28,7 +28,7 @@ from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet_sums
 from renewal_watch.store.environments import Seen, seen_of
 from renewal_watch.store.fleet_sums import Due
-from renewal_watch.store.past_renewals import Place, add_months, midnight, renewals_of
+from renewal_watch.store.renewals.past_renewals import Place, add_months, midnight, renewals_of
 from renewal_watch.text import plain
 
 _BAR = 24  # characters of the longest
@@ -191,8 +191,16 @@ class Forecast:
                 yield toned(f"{line}{_note(one)}".rstrip(), "faint" if is_past else None)
 
 
-def look(tx: Transaction, settings: Settings, now: datetime, months: int, *, environment: str = "") -> Forecast:
-    """The present month and those after it, ``months`` in all, and last month to compare with.
+def look(
+    tx: Transaction,
+    settings: Settings,
+    now: datetime,
+    months: int,
+    *,
+    environment: str = "",
+    ids: Sequence[int] | None = None,
+) -> Forecast:
+    """The present month and those after it, ``months`` in all, and last month to compare with; of ``ids`` if given.
 
     Raises UsageError for an environment that is not configured.
     """
@@ -204,11 +212,11 @@ def look(tx: Transaction, settings: Settings, now: datetime, months: int, *, env
     firsts = [add_months(last_month, step) for step in range(months + 1)]
     seen = seen_of(tx, names)
     table = _Table()
-    for (place, month, cost), count in renewals_of(tx, names, last_month, zone).items():
+    for (place, month, cost), count in renewals_of(tx, names, last_month, zone, ids).items():
         cell = table.at(month, place)
         cell.renewed = cell.renewed.plus(count, cost)
     undated = lapsing = 0
-    for due in fleet_sums.due(tx, names):
+    for due in fleet_sums.due(tx, names, ids=ids):
         undated += 0 if due.renews_on or due.is_lapsing else due.numbers
         lapsing += due.numbers if due.is_lapsing else 0
         if due.renews_on and not due.is_lapsing:

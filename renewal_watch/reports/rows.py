@@ -105,18 +105,21 @@ class Columns:
 
     _HEAD = ("NUMBER", "ENVIRONMENT", "STATUS", "DAYS", "RENEWS ON", "AUTO", "COST", "NOTE")
 
-    def __init__(self) -> None:
-        self._widths = [len(cell) for cell in self._HEAD]
+    def __init__(self, *, with_owner: bool = False) -> None:
+        self._with_owner = with_owner
+        self._head = (*self._HEAD[:-1], *["OWNER"] * with_owner, self._HEAD[-1])
+        self._widths = [len(cell) for cell in self._head]
 
-    def packed(self, one: Row) -> str:
-        """The row of a number as a text."""
-        cells = texts(_cells(one))
+    def packed(self, one: Row, owner: str = "") -> str:
+        """The row of a number as a text; ``owner`` is whose it is."""
+        *cells, note = texts(_cells(one))
+        cells += [*[plain(owner, 30)] * self._with_owner, note]
         self._widths = [max(known, len(cell)) for known, cell in zip(self._widths, cells, strict=True)]
         return json.dumps([_tone(one), cells])
 
     def title(self) -> Line:
         """The line above all rows."""
-        return Line(aligned(self._HEAD, self._widths), "head")
+        return Line(aligned(self._head, self._widths), "head")
 
     def line(self, packed: str) -> str:
         """A row that was packed, as wide as any."""

@@ -31,7 +31,7 @@ from renewal_watch.errors import UsageError
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.tracking import Absence, Cycle, Doubt, Known, Lapse
 from renewal_watch.provider.entries import read
-from renewal_watch.store.selections import AT_RISK, LAPSING, MISSING, overdue
+from renewal_watch.store.selections import AT_RISK, LAPSING, MISSING, among, overdue
 
 COUNTED = 10_000  # more rows than this that fit are "more than": counting them all would be a wait
 PER_PAGE = 50
@@ -116,14 +116,23 @@ _LISTED = (  # in the order of ``_listed``
 )
 
 
-def page(tx: Transaction, query: Query, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> Page:
+def page(
+    tx: Transaction,
+    query: Query,
+    those: Sequence[str],
+    today: int,
+    *,
+    sandbox: Sequence[str] = (),
+    ids: Sequence[int] | None = None,
+) -> Page:
     """The rows of one page of the environments ``those``; ``sandbox`` are those whose sandbox numbers are watched.
 
-    ``today`` is an ordinal.
+    ``today`` is an ordinal; ``ids`` leaves only these numbers.
 
     While the fleet stays as it is, its pages together show each number that fits exactly once.
     """
     where = _conditions(query, is_within(tx, _asked(query, those)), today, is_watched(tx, sandbox))
+    where += among(tx, numbers.c.id, ids)
     bounded = select(numbers.c.id).where(*where).limit(COUNTED + 1).subquery()
     total: int = tx.connection.execute(select(func.count()).select_from(bounded)).scalar_one()
     rows = _rows(tx, query, where) if total else []

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
 from renewal_watch.database.schema import NOT_ACTIVE, environments, incidents, numbers
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.store.fleet import ids_of, is_watched, is_within, money
-from renewal_watch.store.selections import LAPSING, MISSING, OPEN, overdue
+from renewal_watch.store.selections import LAPSING, MISSING, OPEN, among, overdue
 
 
 class Due(NamedTuple):
@@ -52,8 +52,18 @@ class Fact(NamedTuple):
     currency: str
 
 
-def due(tx: Transaction, those: Sequence[str], *, sandbox: Sequence[str] = (), until: int | None = None) -> list[Due]:
-    """Every present number that is watched, in groups of equal ones, the first to renew first; up to a day (an ordinal)."""
+def due(
+    tx: Transaction,
+    those: Sequence[str],
+    *,
+    sandbox: Sequence[str] = (),
+    until: int | None = None,
+    ids: Sequence[int] | None = None,
+) -> list[Due]:
+    """Every present number that is watched, in groups of equal ones, the first to renew first.
+
+    Up to the day ``until`` (an ordinal), of the numbers ``ids``, where they are given.
+    """
     names = {pk: name for name, pk in ids_of(tx, those).items()}
     columns = (
         numbers.c.environment_id,
@@ -67,7 +77,7 @@ def due(tx: Transaction, those: Sequence[str], *, sandbox: Sequence[str] = (), u
     query = (
         select(*columns, func.count())
         .where(is_within(tx, those), ~MISSING, is_watched(tx, sandbox))
-        .where(*([] if until is None else [numbers.c.renews_on <= until]))
+        .where(*([] if until is None else [numbers.c.renews_on <= until]), *among(tx, numbers.c.id, ids))
         .group_by(*columns)
         .order_by(numbers.c.renews_on.asc().nulls_first(), numbers.c.environment_id)
     )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ColumnElement, and_, cast, exists, func, literal, or_, select
 
 from renewal_watch.database.schema import absences, cycles, incidents, lapses, numbers
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Severity
 
 MISSING = numbers.c.id.in_(select(absences.c.number_id).where(absences.c.missing_at.is_not(None)))
@@ -37,3 +42,13 @@ def overdue(today: int) -> ColumnElement[bool]:
     """The numbers of which ``Known.is_overdue`` is true; ``today`` is an ordinal."""
     shown = select(cycles.c.number_id).where(cycles.c.overdue_told > 0)
     return and_(numbers.c.id.in_(shown), numbers.c.renews_on < today, ~LAPSING, ~MISSING)
+
+
+def among(tx: Transaction, column: ColumnElement[Any], ids: Sequence[int] | None) -> list[ColumnElement[bool]]:
+    """The condition that a column is one of many ids, more than a statement takes parameters; none for None."""
+    if ids is None:
+        return []
+    text = json.dumps(list(ids))
+    if tx.is_postgresql:
+        return [column.in_(select(cast(func.json_array_elements_text(cast(literal(text), JSON)), BigInteger)))]
+    return [column.in_(select(func.json_each(text).table_valued("value").c.value))]

@@ -26,19 +26,17 @@ Deed = Callable[[State, Transaction, Form, str, datetime], str]
 
 def acknowledge(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
     """Somebody looks after what is open about a number, after the incidents that were ticked, or all that fit."""
-    del state
     length = form.get("length", "")
     if length and length not in LENGTHS:
         msg = f"length: {printable(length, 20)!r} is not one of: {', '.join(LENGTHS)}"
         raise UsageError(msg)
     until = now + duration(length) if length else None
-    return actions.acknowledge(tx, _open(tx, form), author, _comment(form), now, until).said
+    return actions.acknowledge(tx, _open(state, tx, form), author, _comment(form), now, until).said
 
 
 def take_back(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
     """Nobody does after all."""
-    del state
-    return actions.take_back(tx, _open(tx, form), author, _comment(form), now).said
+    return actions.take_back(tx, _open(state, tx, form), author, _comment(form), now).said
 
 
 def lapse(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
@@ -101,13 +99,13 @@ def _number(tx: Transaction, form: Form) -> Listed:
     return found
 
 
-def _open(tx: Transaction, form: Form) -> actions.Open:
+def _open(state: State, tx: Transaction, form: Form) -> actions.Open:
     """What a form is about: a number, or incidents of a list."""
     if form.get("id"):
         one = _number(tx, form)
         return actions.open_about(tx, one.known, printable(one.known.number or one.known.provider_id, 60))
     if form.get("all"):
-        return actions.open_of(tx, wanted(form), "what fits")
+        return actions.open_of(tx, wanted(tx, state.settings, state.routing(), form), "what fits")
     if not form.get("incident"):
         msg = "tick the incidents first, one or more"
         raise UsageError(msg)

@@ -78,7 +78,9 @@ class _Pages:
         return self._layout.page(
             request,
             "overview.html",
-            lambda tx: overview_page(tx, self.state.settings, request.query_params, self.state.clock()),
+            lambda tx: overview_page(
+                tx, self.state.settings, self.state.routing(), request.query_params, self.state.clock()
+            ),
         )
 
     def incidents(self, request: Request) -> Response:
@@ -86,7 +88,9 @@ class _Pages:
         return self._layout.page(
             request,
             "incidents.html",
-            lambda tx: incidents_page(tx, self.state.settings, request.query_params, self.state.clock()),
+            lambda tx: incidents_page(
+                tx, self.state.settings, self.state.routing(), request.query_params, self.state.clock()
+            ),
         )
 
     def calendar(self, request: Request) -> Response:

@@ -73,7 +73,7 @@ class _Endpoint:
                         settings=self.state.settings,
                         now=self.state.clock(),
                         values=values,
-                        inventory=lambda: self.state.routing().inventory,
+                        routing=self.state.routing,
                     )
                     said = ANSWERS[operation.name](asked)
         except Refused as refused:

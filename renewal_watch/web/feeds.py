@@ -50,9 +50,9 @@ def routes(state: State) -> list[Route]:
         if not _is_secret(state, request.path_params["secret"]):
             raise HTTPException(404)
         by_day = request.query_params.get("by") == "day"
-        environment = request.query_params.get("environment", "")
+        of = {name: request.query_params.get(name, "") for name in ("environment", "owner", "label")}
         with state.reading() as tx:
-            text = reports_calendar.calendar(tx, state.settings, state.clock(), by_day=by_day, environment=environment)
+            text = reports_calendar.calendar(tx, state.settings, state.clock(), by_day=by_day, **of)
         # An unchanged fleet gives the same bytes, and clients ask several times a day.
         headers = {
             "ETag": f'"{hashlib.blake2b(text, digest_size=16).hexdigest()}"',

@@ -25,11 +25,11 @@ from renewal_watch.operations import poll
 from renewal_watch.reports import forecast
 from renewal_watch.reports.forecast import Forecast, Month, Sum
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store import past_renewals
 from renewal_watch.store.incidents.lapses import put_lapse
 from renewal_watch.store.maintenance import retention
 from renewal_watch.store.numbers import find_number
-from renewal_watch.store.past_renewals import Place
+from renewal_watch.store.renewals import past_renewals
+from renewal_watch.store.renewals.past_renewals import Place
 
 pytestmark = BOTH
 

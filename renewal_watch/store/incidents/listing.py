@@ -19,7 +19,7 @@ from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.store.incidents.incidents import open_incidents
 from renewal_watch.store.numbers import numbers_by_id
-from renewal_watch.store.selections import AT_RISK, FOLDED, OPEN, fits_kind
+from renewal_watch.store.selections import AT_RISK, FOLDED, OPEN, among, fits_kind
 
 State = Literal["open", "acknowledged", "suppressed", "resolved"]
 STATES: tuple[State, ...] = get_args(State)
@@ -32,7 +32,7 @@ class Wanted:
     """Which incidents are asked for; empty means whatever.
 
     ``with_folded``: also what else is about a number that is missing, which its own incident stands for. ``kinds`` may end
-    with a star, ``names`` are those of incidents.
+    with a star, ``names`` are those of incidents, ``numbers`` the ids of numbers.
     """
 
     states: Sequence[State] = UNRESOLVED
@@ -41,6 +41,7 @@ class Wanted:
     environment: str = ""
     ids: Sequence[int] = ()
     names: Sequence[str] = ()
+    numbers: Sequence[int] | None = None
     with_folded: bool = False
 
 
@@ -88,7 +89,7 @@ def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None
         .outerjoin(environments, environments.c.id == incidents.c.environment_id)
         .outerjoin(numbers, numbers.c.id == incidents.c.number_id)
         .outerjoin(alerts, alerts.c.id == incidents.c.alert_id)
-        .where(*_conditions(wanted))
+        .where(*_conditions(tx, wanted))
         .order_by(incidents.c.resolved_at.desc().nulls_first())
         .order_by(incidents.c.acked_at.is_not(None), incidents.c.suppressor.is_not(None), incidents.c.severity.desc())
         .order_by(incidents.c.rank.desc(), incidents.c.opened_at, incidents.c.id)
@@ -153,7 +154,7 @@ def marks_of(tx: Transaction, ids: Sequence[int] | None = None) -> dict[int, Mar
 
 def wanted_incidents(tx: Transaction, wanted: Wanted) -> dict[Key, Incident]:
     """The same as they are acted on; resolved ones are never among them."""
-    return open_incidents(tx, *_conditions(wanted))
+    return open_incidents(tx, *_conditions(tx, wanted))
 
 
 def count_incidents(tx: Transaction, wanted: Wanted) -> Counter[tuple[State, Severity]]:
@@ -161,12 +162,12 @@ def count_incidents(tx: Transaction, wanted: Wanted) -> Counter[tuple[State, Sev
     columns = (*(condition.label(state) for state, condition in _IN.items()), incidents.c.severity)
     query = select(*columns, func.count()).outerjoin(environments, environments.c.id == incidents.c.environment_id)
     found: Counter[tuple[State, Severity]] = Counter()
-    for *flags, severity, count in tx.connection.execute(query.where(*_conditions(wanted)).group_by(*columns)):
+    for *flags, severity, count in tx.connection.execute(query.where(*_conditions(tx, wanted)).group_by(*columns)):
         found[STATES[[bool(flag) for flag in flags].index(True)], Severity(severity)] += count
     return found
 
 
-def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+def _conditions(tx: Transaction, wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     yield or_(*(_IN[state] for state in wanted.states))
     if wanted.severities:
         yield incidents.c.severity.in_([int(one) for one in wanted.severities])
@@ -177,6 +178,7 @@ def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
     for column, values in ((incidents.c.id, wanted.ids), (incidents.c.name, wanted.names)):
         if values:
             yield column.in_(values)
+    yield from among(tx, incidents.c.number_id, wanted.numbers)
     if wanted.environment:
         yield environments.c.name == wanted.environment
 

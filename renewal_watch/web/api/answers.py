@@ -10,7 +10,6 @@ from typing import Any
 from renewal_watch.diagnostics import health
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Severity
-from renewal_watch.model.selectors import NOBODY, digits
 from renewal_watch.model.tracking import Watch
 from renewal_watch.reports import alerts, explain, export, forecast
 from renewal_watch.reports import status as reports_status
@@ -21,6 +20,7 @@ from renewal_watch.store.history import history_of
 from renewal_watch.store.incidents.listing import MOST, UNRESOLVED, Wanted, count_incidents, list_incidents
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.store.outbox.waiting import outbox_counts
+from renewal_watch.store.owned import record_of
 from renewal_watch.web.api.asked import Asked, Refused
 
 
@@ -42,8 +42,8 @@ def _status(asked: Asked) -> Any:
 
 
 def _numbers(asked: Asked) -> Any:
-    query = fleet.Query(**asked.values)
-    page = fleet.page(asked.tx, query, asked.names, asked.today, sandbox=asked.settings.with_sandbox)
+    query = fleet.Query(**{name: value for name, value in asked.values.items() if name not in ("owner", "label")})
+    page = fleet.page(asked.tx, query, asked.names, asked.today, sandbox=asked.settings.with_sandbox, ids=asked.owned)
     return {
         "numbers": _numbers_json(asked, page.rows),
         "total": page.total,
@@ -54,10 +54,10 @@ def _numbers(asked: Asked) -> Any:
 
 
 def _numbers_json(asked: Asked, those: Sequence[fleet.Listed]) -> list[Any]:
-    inventory = asked.inventory()
+    way = asked.routing()
     policies = {one.name: asked.settings.policy(one) for one in asked.settings.environments}
     return [
-        export.number_json(one, policies[one.environment], inventory.get(digits(one.number.number), NOBODY), asked.now)
+        export.number_json(one, policies[one.environment], record_of(way, one.environment, one.number), asked.now)
         for one in those
     ]
 
@@ -88,6 +88,7 @@ def _incidents(asked: Asked) -> Any:
         severities=[Severity[name] for name in values.get("severity", ())],
         kinds=values.get("kind", ()),
         environment=values.get("environment", ""),
+        numbers=asked.owned,
     )
     found = list_incidents(asked.tx, asked.today, wanted, most=values.get("limit", MOST))
     total = count_incidents(asked.tx, wanted).total()
@@ -114,7 +115,7 @@ def _calendar(asked: Asked) -> Any:
     until = asked.today + asked.values.get("days", 62)
     days: dict[tuple[int, str, str], dict[str, Any]] = {}
     undated = 0
-    for due in fleet_sums.due(asked.tx, asked.names, sandbox=asked.settings.with_sandbox):
+    for due in fleet_sums.due(asked.tx, asked.names, sandbox=asked.settings.with_sandbox, ids=asked.owned):
         if due.renews_on is None:
             undated += due.numbers
             continue
@@ -140,7 +141,9 @@ def _calendar(asked: Asked) -> Any:
 def _forecast(asked: Asked) -> Any:
     months = asked.values.get("months", 6)
     environment = asked.values.get("environment", "")
-    return forecast.look(asked.tx, asked.settings, asked.now, months, environment=environment).as_json()
+    return forecast.look(
+        asked.tx, asked.settings, asked.now, months, environment=environment, ids=asked.owned
+    ).as_json()
 
 
 def _health(asked: Asked) -> Any:

@@ -12,8 +12,9 @@ from starlette.requests import Request
 
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model import renewal_day
-from renewal_watch.model.policy import Record
+from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.owned import owned_ids
 from renewal_watch.web.api.schemas import Schema
 from renewal_watch.web.api.shapes import LONGEST_TEXT, Operation, Parameter
 
@@ -39,13 +40,19 @@ class Asked:
     settings: Settings
     now: datetime
     values: Values
-    inventory: Callable[[], Mapping[str, Record]]
+    routing: Callable[[], Routing]
 
     @property
     def names(self) -> list[str]:
         """The environments that are asked for."""
         wanted = self.values.get("environment")
         return [one.name for one in self.settings.environments if wanted in (None, one.name)]
+
+    @property
+    def owned(self) -> list[int] | None:
+        """The numbers of the owner and with the label that are asked for; None where neither is."""
+        owner, label = self.values.get("owner", ""), self.values.get("label", "")
+        return owned_ids(self.tx, self.routing(), self.names, owner, label) if owner or label else None
 
     @property
     def today(self) -> int:

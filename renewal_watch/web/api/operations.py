@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.kinds import KINDS
-from renewal_watch.store import fleet, past_renewals
+from renewal_watch.store import fleet
 from renewal_watch.store.incidents.listing import MOST, STATES
+from renewal_watch.store.renewals import past_renewals
 from renewal_watch.web.api.examples import EXAMPLES
 from renewal_watch.web.api.shapes import PREFIX, Operation, choice, choices, flag, integer, text_parameter
 
@@ -15,6 +16,8 @@ from renewal_watch.web.api.shapes import PREFIX, Operation, choice, choices, fla
 def operations(environments: Sequence[str]) -> list[Operation]:
     """All of them, for the environments of a configuration."""
     environment = choice("environment", environments, "Only this environment")
+    owner = text_parameter("owner", "Only numbers of this owner, as the inventory or a rule says", "Sales")
+    label = text_parameter("label", "Only numbers with this label of the inventory", "support")
     return [
         Operation(
             path=f"{PREFIX}/status",
@@ -50,6 +53,8 @@ def operations(environments: Sequence[str]) -> list[Operation]:
                 flag("descending", "The other way round"),
                 integer("page", 1, 1_000_000, "Which page", 1),
                 integer("per_page", 1, 1000, "Numbers on a page", fleet.PER_PAGE),
+                owner,
+                label,
             ],
         ),
         Operation(
@@ -76,6 +81,8 @@ def operations(environments: Sequence[str]) -> list[Operation]:
                 choices("state", STATES, "Only incidents in one of these states; all but resolved unless it is given"),
                 choices("severity", [one.name for one in Severity], "Only incidents of one of these severities"),
                 choices("kind", KINDS, "Only incidents whose last alert is of one of these kinds"),
+                owner,
+                label,
                 environment,
                 integer("limit", 1, MOST, "How many at most", MOST),
             ],
@@ -100,7 +107,7 @@ def operations(environments: Sequence[str]) -> list[Operation]:
             about="The renewal days with their counts and costs; what is overdue stands on its day.",
             schema="Calendar",
             example={"today": "2026-11-23", "days": [EXAMPLES["Day"]], "undated": 0},
-            parameters=[environment, integer("days", 1, 3660, "How far ahead", 62)],
+            parameters=[environment, owner, label, integer("days", 1, 3660, "How far ahead", 62)],
         ),
         Operation(
             path=f"{PREFIX}/forecast",
@@ -108,7 +115,12 @@ def operations(environments: Sequence[str]) -> list[Operation]:
             about="What renewals will cost by month, environment and currency, and the change against the month before.",
             schema="Forecast",
             example=EXAMPLES["Forecast"],
-            parameters=[environment, integer("months", 1, past_renewals.LONGEST, "How many, with the present one", 6)],
+            parameters=[
+                environment,
+                owner,
+                label,
+                integer("months", 1, past_renewals.LONGEST, "How many, with the present one", 6),
+            ],
         ),
         Operation(
             path=f"{PREFIX}/health",

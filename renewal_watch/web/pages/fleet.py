@@ -10,12 +10,14 @@ from typing import Any
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.model import renewal_day
+from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import rows
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet, fleet_sums
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.fleet import Query
 from renewal_watch.store.incidents.listing import marks_of
+from renewal_watch.store.owned import has_owners, owned_ids, record_of
 from renewal_watch.text import printable
 from renewal_watch.web.pages.frame import Params
 from renewal_watch.web.pages.lines import Line, line_of
@@ -50,6 +52,7 @@ class FleetPage:
     heads: Sequence[tuple[str, str, str]]  # column, title, aria-sort
     sort_links: Mapping[str, str]
     environments: Sequence[str]
+    with_owners: bool
     statuses: Sequence[str]
     is_filtered: bool
     is_empty: bool  # no number was ever seen
@@ -96,17 +99,19 @@ def _day(text: str) -> date | None:
         raise UsageError(msg) from None
 
 
-def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetime) -> FleetPage:
+def fleet_page(tx: Transaction, settings: Settings, way: Routing, params: Params, now: datetime) -> FleetPage:
     """The numbers that are asked for. Raises UsageError for a query that no page has."""
     query = asked(params)
     names = [one.name for one in settings.environments]
     today = renewal_day.today(now, settings.timezone)
-    found = fleet.page(tx, query, names, today, sandbox=settings.with_sandbox)
+    ids = owned_ids(tx, way, names, params.get("owner", "")[:100], params.get("label", "")[:100])
+    found = fleet.page(tx, query, names, today, sandbox=settings.with_sandbox, ids=ids)
     policies = {one.name: settings.policy(one) for one in settings.environments}
     marks = marks_of(tx, [one.known.pk for one in found.rows])
     lines = [
         line_of(
-            rows.row(one.environment, one.known, one.number, policies[one.environment], now, marks.get(one.known.pk))
+            rows.row(one.environment, one.known, one.number, policies[one.environment], now, marks.get(one.known.pk)),
+            record_of(way, one.environment, one.number).owner,
         )
         for one in found.rows
     ]
@@ -125,6 +130,7 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
         heads=[(name, title, _aria_sort(name, query)) for name, title in COLUMNS.items()],
         sort_links={name: _sort_link(name, query, kept) for name in COLUMNS},
         environments=names if len(names) > 1 else [],
+        with_owners=has_owners(way),
         statuses=fleet_sums.statuses(tx),
         is_filtered=bool(kept.keys() - {"sort", "way", "page"}),
         is_empty=not lines and not any(watch.has_baseline for _, watch, _ in environment_states(tx)),
@@ -135,7 +141,7 @@ def fleet_page(tx: Transaction, settings: Settings, params: Params, now: datetim
 _KEYS = frozenset(
     {
         *("search", "environment", "status", "country", "type", "currency", "auto", "within", "day"),
-        *("show", "sort", "way", "page"),
+        *("owner", "label", "show", "sort", "way", "page"),
     }
 )
 

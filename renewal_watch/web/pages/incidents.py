@@ -11,6 +11,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Severity
+from renewal_watch.notify.routing import Routing
 from renewal_watch.reports.incidents import before, counted, todo
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.listing import (
@@ -21,6 +22,7 @@ from renewal_watch.store.incidents.listing import (
     count_incidents,
     list_incidents,
 )
+from renewal_watch.store.owned import has_owners, owned_ids
 from renewal_watch.text import plain, printable
 from renewal_watch.web.pages.fleet import whole
 from renewal_watch.web.pages.frame import Params
@@ -41,12 +43,13 @@ class IncidentsPage:
     total: int
     query: Mapping[str, str]
     environments: Sequence[str]
+    with_owners: bool
     page: int
     previous: str
     following: str
 
 
-def wanted(params: Mapping[str, str]) -> Wanted:
+def wanted(tx: Transaction, settings: Settings, way: Routing, params: Mapping[str, str]) -> Wanted:
     """The incidents that an address or form asks for. Raises UsageError for a state or severity that is none."""
     state, severity = params.get("state", ""), params.get("severity", "")
     for name, value, known in (("state", state, SHOWN_STATES), ("severity", severity, SHOWN_SEVERITIES)):
@@ -59,17 +62,26 @@ def wanted(params: Mapping[str, str]) -> Wanted:
         severities=[Severity[severity]] if severity else (),
         kinds=[kind] if kind else (),
         environment=params.get("environment", ""),
+        numbers=owned_ids(
+            tx,
+            way,
+            [one.name for one in settings.environments],
+            params.get("owner", "")[:100],
+            params.get("label", "")[:100],
+        ),
     )
 
 
-def incidents_page(tx: Transaction, settings: Settings, params: Params, now: datetime) -> IncidentsPage:
+def incidents_page(tx: Transaction, settings: Settings, way: Routing, params: Params, now: datetime) -> IncidentsPage:
     """The incidents that are asked for. Raises UsageError."""
-    asked = wanted(params)
+    asked = wanted(tx, settings, way, params)
     page = whole(params, "page") or 1
     today = renewal_day.today(now, settings.timezone)
     found = list_incidents(tx, today, asked, most=PER_PAGE + 1, skip=(page - 1) * PER_PAGE)
     counts = count_incidents(tx, asked)
-    kept = {key: params[key] for key in ("state", "severity", "kind", "environment") if params.get(key)}
+    kept = {
+        key: params[key] for key in ("state", "severity", "kind", "environment", "owner", "label") if params.get(key)
+    }
     names = [one.name for one in settings.environments]
     return IncidentsPage(
         incidents=incidents_of(found[:PER_PAGE]),
@@ -77,6 +89,7 @@ def incidents_page(tx: Transaction, settings: Settings, params: Params, now: dat
         total=counts.total(),
         query=kept,
         environments=names if len(names) > 1 else [],
+        with_owners=bool(way.inventory) or has_owners(way),
         page=page,
         previous=link("/incidents", kept, page=page - 1 if page > 2 else None) if page > 1 else "",  # noqa: PLR2004
         following=link("/incidents", kept, page=page + 1) if len(found) > PER_PAGE else "",

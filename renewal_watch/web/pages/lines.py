@@ -22,6 +22,7 @@ class Line:
     path: str
     number: str
     environment: str
+    owner: str
     status: str
     status_tone: str
     left: str
@@ -36,8 +37,8 @@ class Line:
 _TONES = {Severity.critical: "bad", Severity.warning: "mind"}
 
 
-def line_of(row: Row) -> Line:
-    """A number as a line of a table."""
+def line_of(row: Row, owner: str = "") -> Line:
+    """A number as a line of a table; ``owner`` is whose it is."""
     number = row.number
     lost = not number.auto_renewal
     status = plain(number.status or "not stated", 40)
@@ -45,6 +46,7 @@ def line_of(row: Row) -> Line:
         path=number_path(row.environment, row.known.provider_id),
         number=plain(who(number), 40),
         environment=row.environment,
+        owner=plain(owner, 60),
         status=status,
         status_tone="ok" if status == "active" else "mind",
         left=Words.left(row.days_left),

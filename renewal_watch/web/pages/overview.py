@@ -12,6 +12,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import overview as figures
 from renewal_watch.diagnostics.overview import Overview
 from renewal_watch.model import renewal_day
+from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.listing import Wanted, list_incidents
 from renewal_watch.web.pages.fleet import FleetPage, fleet_page
@@ -41,9 +42,9 @@ class OverviewPage:
     fleet: FleetPage
 
 
-def overview_page(tx: Transaction, settings: Settings, params: Params, now: datetime) -> OverviewPage:
+def overview_page(tx: Transaction, settings: Settings, way: Routing, params: Params, now: datetime) -> OverviewPage:
     """How everything stands. Raises UsageError for a query that no page of the fleet has."""
-    fleet = fleet_page(tx, settings, params, now)
+    fleet = fleet_page(tx, settings, way, params, now)
     if fleet.query or fleet.is_empty:
         return OverviewPage(tiles=[], incidents=[], more_incidents=0, fleet=fleet)
     seen = figures.overview(tx, settings, now)

@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import case, func, select
 
 from renewal_watch.database.schema import absences, actions, changes, entries, environments, lapses, numbers, polls
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.store.selections import MISSING
+from renewal_watch.store.selections import MISSING, among
 from renewal_watch.text import plain
 
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)  # SEQUENCE counts seconds from here: 32 bits with a sign last until 2088
@@ -50,14 +50,15 @@ _PRESENT = (
 )
 
 
-def counted(names: Sequence[str]) -> Select[Any]:
-    """How many numbers of these environments a calendar may show."""
+def counted(tx: Transaction, names: Sequence[str], ids: Sequence[int] | None = None) -> int:
+    """How many numbers of these environments a calendar may show, of the numbers ``ids`` where they are given."""
     query = select(func.count()).select_from(numbers).join(environments, environments.c.id == numbers.c.environment_id)
-    return query.where(environments.c.name.in_(names), *_PRESENT)
+    query = query.where(environments.c.name.in_(names), *_PRESENT, *among(tx, numbers.c.id, ids))
+    return int(tx.connection.execute(query).scalar_one())
 
 
-def renewals(tx: Transaction, names: Sequence[str]) -> Iterator[Renewal]:
-    """By day and environment, those that end first, in the order in which they were first seen."""
+def renewals(tx: Transaction, names: Sequence[str], ids: Sequence[int] | None = None) -> Iterator[Renewal]:
+    """By day and environment, those that end first, in the order in which they were first seen; of ``ids`` if given."""
     latest = select(func.max(changes.c.poll_id)).where(changes.c.number_id == numbers.c.id).scalar_subquery()
     newest = case((latest > entries.c.poll_id, latest), else_=entries.c.poll_id)
     query = (
@@ -78,7 +79,7 @@ def renewals(tx: Transaction, names: Sequence[str]) -> Iterator[Renewal]:
         .join(entries, entries.c.number_id == numbers.c.id)
         .join(polls, polls.c.id == newest)
         .outerjoin(lapses, lapses.c.number_id == numbers.c.id)
-        .where(environments.c.name.in_(names), *_PRESENT)
+        .where(environments.c.name.in_(names), *_PRESENT, *among(tx, numbers.c.id, ids))
         .order_by(numbers.c.renews_on, environments.c.name, numbers.c.auto_renewal, numbers.c.id)
         .execution_options(yield_per=1000)
     )

@@ -20,6 +20,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import turn
 from renewal_watch.model import renewal_day
 from renewal_watch.model.numbers import PhoneNumber
+from renewal_watch.store.selections import among
 
 LONGEST = 36  # months
 EARLY = timedelta(days=turn.RENEWED_DAYS)  # a renewal may be seen so long before its day
@@ -92,9 +93,12 @@ def _fields(text: str) -> _Fields:
 
 
 def renewals_of(
-    tx: Transaction, names: Sequence[str], since: date, zone: ZoneInfo
+    tx: Transaction, names: Sequence[str], since: date, zone: ZoneInfo, ids: Sequence[int] | None = None
 ) -> Counter[tuple[Place, date, Decimal | None]]:
-    """How many renewals had their day in the month ``since`` or later, by place, first day of the month, and cost."""
+    """How many renewals had their day in the month ``since`` or later, by place, first day of the month, and cost.
+
+    Of the numbers ``ids``, where they are given.
+    """
     first = midnight(since, zone) - EARLY
     at = tx.connection.execute(select(polls.c.id, polls.c.started_at).where(polls.c.started_at >= first)).all()
     days = {poll_id: started_at.astimezone(zone).toordinal() for poll_id, started_at in at}
@@ -108,6 +112,7 @@ def renewals_of(
             ~numbers.c.is_sandbox,
             changes.c.fields.is_not(None),
             changes.c.poll_id >= min(days, default=0),
+            *among(tx, numbers.c.id, ids),
         )
         .order_by(changes.c.number_id, changes.c.poll_id.desc())
         .execution_options(yield_per=1000)
