@@ -21,7 +21,7 @@ from renewal_watch.database.revision import HEAD
 from renewal_watch.database.schema import metadata
 from renewal_watch.model.kinds import KINDS
 from renewal_watch.model.policy import Match, Rule
-from renewal_watch.notify import wording
+from renewal_watch.notify.message import wording
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment

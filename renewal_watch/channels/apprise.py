@@ -9,9 +9,10 @@ are off; ``optional=yes`` hides failures and ``retry=`` repeats half-delivered m
 attempt itself is judged; a URL with several targets fails as a whole after reaching some, so it is refused; where nothing left
 the process, or the service's own answer says no, nothing was delivered (``witness``).
 
-Parent and child speak lines of JSON:  {"url"} → {"body_limit", "title_limit", "html_as"} | {"fault"},
-then any number of  {"title", "body", "severity", "format"} → {} | {"error"} | {"late"}. Each question says by when (``ends``, on
-the system's monotonic clock) it must be answered: the child dies then by itself, should its parent have been killed meanwhile.
+Parent and child speak lines of JSON:  {"url"} → {"body_limit", "title_limit", "html_as", "is_mail"} | {"fault"},
+then any number of  {"title", "body", "severity", "format", "id", "plain"} → {} | {"error"} | {"late"}. Each question says by
+when (``ends``, on the system's monotonic clock) it must be answered: the child dies then by itself, should its parent have been
+killed meanwhile.
 A message also says by when it must have been read (``begins``): a parent that was paused on the way to its child may have lost
 its claim, so the child does not send.
 """
@@ -72,6 +73,8 @@ class AppriseChannel:
                 "body": message.body,
                 "severity": message.severity.name,
                 "format": message.format,
+                "id": message.message_id,
+                "plain": message.plain,
                 "thread": None if message.about is None else _thread(message.about),
                 "begins": begins,
             },
@@ -129,7 +132,10 @@ class AppriseChannel:
             self.close()
             raise ChannelError(REDACTOR.clean(str(answer["fault"])))
         self._limits = Limits(
-            body=int(answer["body_limit"]), title=int(answer["title_limit"]), html_as=str(answer["html_as"])
+            body=int(answer["body_limit"]),
+            title=int(answer["title_limit"]),
+            html_as=str(answer["html_as"]),
+            is_mail=bool(answer["is_mail"]),
         )
 
     def _ask(self, question: dict[str, Any], ends: float) -> dict[str, Any]:

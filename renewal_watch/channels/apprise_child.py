@@ -58,7 +58,8 @@ def _serve() -> None:
     if service.resolve_format("text").value == "markdown":
         body = body * 3 // 4  # room for a backslash before each mark, which Apprise adds where a service knows no text
     _die_at(None)
-    answer(body_limit=body, title_limit=title, html_as=service.resolve_format("html").value)
+    is_mail = scheme_of(url) in MAIL
+    answer(body_limit=body, title_limit=title, html_as=service.resolve_format("html").value, is_mail=is_mail)
     for line in sys.stdin:
         message = json.loads(line)
         if time.monotonic() > message["begins"]:
@@ -106,6 +107,7 @@ def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], ur
     witness.begin()
     if scheme_of(service.url()) in MAIL:
         service.headers |= {"Auto-Submitted": "auto-generated"} | threaded(message.get("thread"))
+        _compose_as_meant(message)
     outlet = apprise.Apprise(asset=asset)
     outlet.add(service)
     kind = {Severity.info.name: "info", Severity.warning.name: "warning", Severity.critical.name: "failure"}
@@ -123,6 +125,23 @@ def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], ur
     said = [entry.message for attempt in attempts for entry in attempt.logs if entry.level in ("WARNING", "ERROR")]
     told = "; ".join(said) or f"Apprise reports {result.status.name.lower()}"
     return plain(without_pieces(told, url), 300)  # in this order: what was made plain or cut is not found any more
+
+
+def _compose_as_meant(message: dict[str, Any]) -> None:
+    """Give all tries of a mail one Message-ID, and an HTML mail our own text beside it.
+
+    Apprise makes a new id for each try, so that a mail that arrived twice cannot be told, and a text of the tags.
+    """
+    from apprise.plugins.email import base as email  # noqa: PLC0415 (only the child pays for it)
+
+    def one_id(idstring: str | None = None, domain: str | None = None) -> str:
+        del idstring
+        return f"<{message['id']}@{domain or 'renewal-watch.invalid'}>"
+
+    ours: dict[str, Any] = {"make_msgid": one_id}
+    if message.get("plain"):
+        ours["convert_between"] = lambda *_args, **_more: message["plain"]
+    vars(email).update(ours)
 
 
 if __name__ == "__main__":

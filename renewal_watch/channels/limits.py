@@ -28,6 +28,7 @@ class Limits:
     body: int
     title: int
     html_as: str = "html"  # the format that HTML is shown in
+    is_mail: bool = False
 
 
 KEPT = re.compile(  # by Python, by those that make requests, and by who writes a time or a path

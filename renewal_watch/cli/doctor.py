@@ -26,7 +26,7 @@ from renewal_watch.diagnostics import health
 from renewal_watch.diagnostics.hints import hints
 from renewal_watch.errors import ApiError, ConfigError, NotOffered, RenewalWatchError
 from renewal_watch.inventory.file import checked
-from renewal_watch.notify.wording import template_faults
+from renewal_watch.notify.message.wording import template_faults
 from renewal_watch.operations import account_poll
 from renewal_watch.operations.heartbeat import calendar
 from renewal_watch.provider.base import CLOCK_OFF, SOON, Provider

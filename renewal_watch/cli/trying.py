@@ -105,7 +105,7 @@ def config_check(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     from renewal_watch.config.secret_checks import secret_faults
     from renewal_watch.diagnostics.hints import hints
     from renewal_watch.inventory.file import checked
-    from renewal_watch.notify.wording import template_faults
+    from renewal_watch.notify.message.wording import template_faults
 
     settings = base.settings(ctx, complains=False)
     of_files = [f"{one.place}: {fault}" for one in settings.broken for fault in one.faults]
@@ -207,7 +207,7 @@ def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  
 
 def _test_message(channel: Channel, message_id: str, now: datetime, limits: Limits) -> Message:
     """The marked alert as the channel is shown alerts."""
-    from renewal_watch.notify import render, wording
+    from renewal_watch.notify.message import render, wording
     from renewal_watch.notify.routing import Routing
 
     alert = render.test_alert(channel.name, now)

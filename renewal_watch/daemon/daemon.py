@@ -39,7 +39,7 @@ from renewal_watch.database.store import Store
 from renewal_watch.diagnostics import hints
 from renewal_watch.errors import ConfigError, StoreAway, StoreError
 from renewal_watch.inventory.file import inventory_of
-from renewal_watch.notify import wording
+from renewal_watch.notify.message import wording
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import Schedule
 from renewal_watch.systemd import Systemd

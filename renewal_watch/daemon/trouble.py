@@ -16,7 +16,7 @@ from renewal_watch.clock import utc_now
 from renewal_watch.errors import StoreError
 from renewal_watch.model.alerts import Message, Severity
 from renewal_watch.model.facts import Written
-from renewal_watch.notify import wording
+from renewal_watch.notify.message import wording
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 

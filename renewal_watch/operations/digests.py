@@ -18,7 +18,7 @@ from renewal_watch.model.facts import Written
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify import suppression
-from renewal_watch.notify.fold import fold
+from renewal_watch.notify.message.fold import fold
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import digest, rows
 from renewal_watch.schedule import calendar as schedule_times

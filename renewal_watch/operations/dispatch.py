@@ -21,9 +21,9 @@ from renewal_watch.channels.limits import Limits
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ChannelError, HeldUp, StoreError
 from renewal_watch.model.alerts import Delivery, Message
-from renewal_watch.notify import render as notify_render
-from renewal_watch.notify import wording
-from renewal_watch.notify.render import Own
+from renewal_watch.notify.message import render as notify_render
+from renewal_watch.notify.message import wording
+from renewal_watch.notify.message.render import Own
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.store.incidents.account import users_of
@@ -152,6 +152,7 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
             form=channel.format,
             note=note,
             own=own,
+            is_mail=limits.is_mail,
         )
 
     return show

@@ -21,7 +21,10 @@ from conftest import T0, Clock
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from watched import CHANNEL, Watched, one
 
+from renewal_watch.model.alerts import Alert, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.model.policy import Match
+from renewal_watch.notify.message import render as notify_render
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.incidents.silences import add_silence
 from renewal_watch.store.outbox.deliveries import claim
@@ -260,6 +263,34 @@ def test_a_phone_still_has_rows_and_cells(browser: Browser, served: Visitor) -> 
         page = seen.go("/")
         expect(page.get_by_role("rowheader", name="+15550000002")).to_be_visible()
         expect(page.get_by_role("cell", name="4 days overdue")).to_be_visible()
+
+
+def test_an_html_mail_is_read_on_a_phone_and_in_the_dark(browser: Browser) -> None:
+    def told(index: int, severity: Severity) -> Alert:
+        words = Written(
+            f"+4930555000{index} is overdue by 3 days", f"+4930555000{index} (production) is overdue: " + "a word " * 40
+        )
+        return Alert(
+            key=f"{index}", kind="renewal.overdue", severity=severity, environment="production", facts=words,
+            number_id=f"{index}", number=f"+4930555000{index}",
+        )  # fmt: skip
+
+    alerts = [told(index, severity) for index, severity in enumerate(Severity)]
+    mail = notify_render.render(
+        "rw-1", alerts, created_at=T0, now=T0, body_limit=30_000, title_limit=200, form="html", is_mail=True
+    )
+    for scheme in ("light", "dark"):
+        context = browser.new_context(viewport={"width": 360, "height": 700}, color_scheme=scheme)  # type: ignore[arg-type]
+        page = context.new_page()
+        page.set_content(mail.body)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert (
+            Axe()
+            .run(page, options={"runOnly": ["color-contrast", "document-title", "html-has-lang"]})
+            .response["violations"]
+            == []
+        )
+        context.close()
 
 
 # --- light and dark ---------------------------------------------------------------------------------------------------

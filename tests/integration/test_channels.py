@@ -24,8 +24,8 @@ from renewal_watch.channels.limits import Limits, url_fault, without_pieces
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Written
-from renewal_watch.notify import render as notify_render
-from renewal_watch.notify.render import MOST
+from renewal_watch.notify.message import render as notify_render
+from renewal_watch.notify.message.render import MOST
 from renewal_watch.settings.channel import Channel
 from renewal_watch.text import plain
 
@@ -730,7 +730,12 @@ def test_a_warning_and_its_end_are_one_thread(mail: SmtpReceiver, opened: Open) 
 
         def rendered(limits: Limits, alert: Alert = alert) -> Message:
             return notify_render.render(
-                "rw-1", [alert], created_at=T0, now=T0, body_limit=limits.body, title_limit=limits.title
+                f"rw-{alert.kind}-{alert.number_id}",
+                [alert],
+                created_at=T0,
+                now=T0,
+                body_limit=limits.body,
+                title_limit=limits.title,
             )
 
         opened(f"mailto://127.0.0.1:{mail.port}?mode=insecure&from=watch@a.test&to=ops@b.test").send(rendered)

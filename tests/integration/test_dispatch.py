@@ -21,7 +21,7 @@ from renewal_watch.database.store import Store
 from renewal_watch.errors import StoreError
 from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.model.facts import Written
-from renewal_watch.notify.render import MOST
+from renewal_watch.notify.message.render import MOST
 from renewal_watch.notify.retry import CHANNEL_FAILING_AFTER, GIVE_UP_AFTER
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch

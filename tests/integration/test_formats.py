@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from html import unescape
@@ -29,9 +29,9 @@ from renewal_watch.channels.limits import Limits
 from renewal_watch.config.loading import load
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Number, Written
-from renewal_watch.notify import render as notify_render
-from renewal_watch.notify import wording
-from renewal_watch.notify.render import MOST, Own
+from renewal_watch.notify.message import render as notify_render
+from renewal_watch.notify.message import wording
+from renewal_watch.notify.message.render import MOST, Own
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.sections import Template
@@ -615,3 +615,83 @@ def test_unmarked_is_what_markdown_shows() -> None:
     """The oracle of this file is the product's own; here is what it must do, by hand."""
     assert unmarked("prod_one (x) 1. a") == "prod＿one (x) 1. a"
     assert harmless("<b>*_x_*", "markdown") == "‹b›∗-x-∗"
+
+
+# --- mail as a page ---------------------------------------------------------------------------------------------------
+
+
+def mailed(alerts: list[Alert], own: Mapping[str, Own] | None = None, **more: Any) -> Callable[[Limits], Message]:
+    """A message of these alerts as HTML for whatever a service takes."""
+
+    def render(limits: Limits) -> Message:
+        given = {"message_id": "rw-0123456789", "created_at": T0, "now": T0} | more
+        message_id = str(given.pop("message_id"))
+        return notify_render.render(
+            message_id, alerts, body_limit=limits.body, title_limit=limits.title, form="html", own=own,
+            is_mail=limits.is_mail, **given,
+        )  # fmt: skip
+
+    return render
+
+
+def parts_of(mail: Any) -> dict[str, str]:
+    return {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
+
+
+def test_an_html_mail_is_a_table_with_the_text_beside_it(post: Post) -> None:
+    alerts = made_up(3, "+1555{i:07d} will be lost <soon> & for good.")
+    mail = post(mailed(alerts))
+    assert mail.get_content_type() == "multipart/alternative"
+    parts = parts_of(mail)
+    text = notify_render.render("rw-0123456789", alerts, created_at=T0, now=T0, body_limit=30_000, title_limit=200).body
+    assert [line.rstrip() for line in parts["text/plain"].rstrip().splitlines()] == text.splitlines()
+    page = parts["text/html"]
+    assert page.count("<tr>") == 3
+    assert "will be lost &lt;soon&gt; &amp; for good." in page
+    assert "message rw-0123456789" in page
+    assert 'class="critical"' in page
+    assert not re.search(r"https?://|<script|<img", page), "nothing is fetched"
+
+
+def test_an_html_mail_of_many_shows_the_ten_worst_and_counts_the_others(post: Post) -> None:
+    page = parts_of(post(mailed(made_up(400))))["text/html"]
+    assert page.count("<tr>") == MOST
+    assert "… and 390 more: 390 will be lost in 3 days; see renewal-watch incidents" in page
+
+
+def test_a_digest_by_mail_has_headings_and_lists(post: Post) -> None:
+    sheet = "RENEWS NEXT\n• +1 renews <today>\n• +2 renews\n\nMONITORING\n• fine\n\nFOUND SINCE 2026-11-23 12:00 UTC"
+    digest = Alert(
+        key="d", kind="digest.sent", severity=Severity.info, environment="", facts=Written("digest: 2 new", sheet)
+    )
+    page = parts_of(post(mailed([digest, *made_up(2)])))["text/html"]
+    assert page.count("<ul") == page.count("</ul>") == 2
+    assert "<li>+1 renews &lt;today&gt;</li>" in page
+    assert "Renews next</h2>" in page
+    assert page.index("Monitoring</h2>") < page.index("<tr>")
+
+
+def test_the_users_words_stand_in_the_table(post: Post) -> None:
+    alerts = made_up(2)
+    page = parts_of(post(mailed(alerts, {alerts[0].key: Own(None, "<b>MINE</b>")})))["text/html"]
+    assert page.count("<b>MINE</b>") == 1
+
+
+def test_all_tries_of_a_mail_have_one_message_id(post: Post) -> None:
+    alerts = made_up(1)
+    ids = [post(mailed(alerts))["Message-ID"], post(rendered(alerts, "text"))["Message-ID"]]
+    assert ids[0] == ids[1]
+    assert ids[0].startswith("<rw-0123456789@")
+    other = post(mailed(alerts, message_id="rw-9999999999"))
+    assert other["Message-ID"].startswith("<rw-9999999999@")
+    assert other["Auto-Submitted"] == "auto-generated"
+
+
+def test_an_html_mail_that_does_not_fit_is_that_of_a_chat() -> None:
+    alerts = made_up(5)
+    small = notify_render.render(
+        "rw-1", alerts, created_at=T0, now=T0, body_limit=900, title_limit=200, form="html", is_mail=True
+    )
+    assert "<table" not in small.body
+    assert small.plain == ""
+    assert len(small.body) <= 900

@@ -41,7 +41,7 @@ from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.model.policy import Policy, Record
-from renewal_watch.notify import wording
+from renewal_watch.notify.message import wording
 from renewal_watch.notify.retry import BACKOFF_LONGEST
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch, poll

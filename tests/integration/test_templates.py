@@ -19,8 +19,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rounds import few
 
-from renewal_watch.notify import templates
-from renewal_watch.notify.templates import BODY_LIMIT, FORMATS, SUBJECT_LIMIT, Job, Words, faults_of, render
+from renewal_watch.notify.message import templates
+from renewal_watch.notify.message.templates import BODY_LIMIT, FORMATS, SUBJECT_LIMIT, Job, Words, faults_of, render
 from renewal_watch.text import harmless
 
 VALUES: dict[str, Any] = {
@@ -380,7 +380,7 @@ def test_the_child_sees_no_secret_of_the_environment_and_is_confined(
     )
     assert one(GOOD) == Words(body=SAID)
     seen = (tmp_path / "seen").read_text()
-    assert "renewal_watch.notify.templates" in seen
+    assert "renewal_watch.notify.message.templates" in seen
     assert "CanarySecret42" not in seen
     assert "TALKOVER_TOKEN" not in seen
 
@@ -388,7 +388,7 @@ def test_the_child_sees_no_secret_of_the_environment_and_is_confined(
 def test_a_confined_process_opens_no_file_and_starts_no_other() -> None:
     tried = """
 import os, subprocess, sys
-from renewal_watch.notify.templates import _confine
+from renewal_watch.notify.message.templates import _confine
 _confine()
 for attempt in (lambda: open(os.devnull), lambda: subprocess.run([sys.executable, "-V"]), lambda: "a" * 2**30):
     try:
@@ -401,7 +401,7 @@ for attempt in (lambda: open(os.devnull), lambda: subprocess.run([sys.executable
 
 
 def test_the_parent_never_loads_jinja() -> None:
-    tried = "import sys, renewal_watch.notify.templates as t; t.render([]); sys.exit('jinja2' in sys.modules)"
+    tried = "import sys, renewal_watch.notify.message.templates as t; t.render([]); sys.exit('jinja2' in sys.modules)"
     subprocess.run([sys.executable, "-c", tried], check=True)
 
 

@@ -27,10 +27,10 @@ from renewal_watch.model.facts import Written
 from renewal_watch.model.kinds import KINDS, OWN
 from renewal_watch.model.numbers import Listing, PhoneNumber
 from renewal_watch.model.policy import Match, Policy, Record, Rule
-from renewal_watch.notify import wording
-from renewal_watch.notify.render import MOST
+from renewal_watch.notify.message import wording
+from renewal_watch.notify.message.render import MOST
+from renewal_watch.notify.message.templates import TIME_LIMIT_S
 from renewal_watch.notify.routing import Routing
-from renewal_watch.notify.templates import TIME_LIMIT_S
 from renewal_watch.operations import digests, dispatch, poll
 from renewal_watch.operations.dispatch import Outlet
 from renewal_watch.settings.channel import Channel

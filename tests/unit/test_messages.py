@@ -20,7 +20,7 @@ from renewal_watch.model.alerts import Alert, Course, Message, Severity
 from renewal_watch.model.facts import Facts, Number, Written
 from renewal_watch.model.kinds import KINDS
 from renewal_watch.model.numbers import PhoneNumber
-from renewal_watch.notify import render as notify_render
+from renewal_watch.notify.message import render as notify_render
 
 H = timedelta(hours=1)
 ON = date(2026, 11, 26).toordinal()  # a Thursday

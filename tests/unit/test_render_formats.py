@@ -19,8 +19,8 @@ from rounds import few
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.model.kinds import KINDS
-from renewal_watch.notify import render as notify_render
-from renewal_watch.notify.render import Own
+from renewal_watch.notify.message import render as notify_render
+from renewal_watch.notify.message.render import Own
 from renewal_watch.text import plain
 
 FORMS = ("text", "markdown", "html")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from renewal_watch.model.alerts import Alert, Key, Severity
-from renewal_watch.notify import subject
+from renewal_watch.notify.message import subject
 
 SOON_DAYS = 7  # of renewals that a digest lists by itself
 _STATES = frozenset(

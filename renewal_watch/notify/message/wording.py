@@ -17,10 +17,10 @@ from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.model.kinds import ROWS
 from renewal_watch.model.numbers import PhoneNumber
-from renewal_watch.notify.render import Own
+from renewal_watch.notify.message.render import Own
+from renewal_watch.notify.message.subject import brief
+from renewal_watch.notify.message.templates import Job, Words, faults_of, render
 from renewal_watch.notify.routing import Routing
-from renewal_watch.notify.subject import brief
-from renewal_watch.notify.templates import Job, Words, faults_of, render
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.sections import Template
 from renewal_watch.settings.whole import Settings

@@ -130,7 +130,7 @@ def _ask(jobs: Sequence[Job], ends: float) -> tuple[list[Words], str, bool]:
     )
     try:
         needed = {name: os.environ[name] for name in _NEEDED if name in os.environ}
-        child = children.start("renewal_watch.notify.templates", needed)
+        child = children.start("renewal_watch.notify.message.templates", needed)
     except OSError:
         return [], _NOT_STARTED, False
     with child:

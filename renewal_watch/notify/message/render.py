@@ -13,8 +13,8 @@ from typing import NamedTuple
 from renewal_watch.alerts.phrases import instant
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Written
-from renewal_watch.notify import subject
-from renewal_watch.notify.fold import fold
+from renewal_watch.notify.message import mail, subject
+from renewal_watch.notify.message.fold import fold
 from renewal_watch.text import cut, unmarked
 
 _OLD_NEWS = timedelta(seconds=20)  # less than the first back-off: what a younger message may have overtaken says so
@@ -43,12 +43,14 @@ def render(
     form: str = "text",
     note: str = "",
     own: Mapping[str, Own] | None = None,
+    is_mail: bool = False,
 ) -> Message:
     """One message, most urgent first, within the channel's limits; what does not fit is counted.
 
     Limits are in bytes of UTF-8 with room for HTML escapes, the strictest way that a service may count.
     A ``title_limit`` of 0 means that the service puts the title above the body. ``form`` is text, markdown or html;
     ``own`` holds the user's words for some alerts, by their keys. A digest stands above the alerts that came with it.
+    HTML by mail is a page with a table, and the text beside it; where it does not fit, it is that of a chat.
     """
     own = own or {}
     folded = fold(alerts)
@@ -88,10 +90,35 @@ def render(
     body = "\n".join(filter(None, (body, *past)))
     body = body.removeprefix("<br/>")  # a heading stands apart from what is above it, and nothing is
     gap = "" if form == "html" else "\n\n"
+    whole = f"{body}{gap}{footer}" if body else footer
+    plain = ""
+    if is_mail and form == "html":
+        shown = ordered if len(ordered) <= MOST + FEW_MORE else ordered[:MOST]
+        page = mail.page(
+            title,
+            shown,
+            {key: words for key, one in own.items() if (words := one.body) is not None},
+            sheet=digest.text if digest else "",
+            rest=_rest(ordered[len(shown) :]) if len(shown) < len(ordered) else "",
+            past=folded.past,
+            footer=[*([said] if said else []), f"message {message_id}"],
+        )
+        if _size(page) <= body_limit:
+            whole = page
+            plain = render(
+                message_id,
+                alerts,
+                created_at=created_at,
+                now=now,
+                body_limit=body_limit,
+                title_limit=title_limit,
+                note=note,
+            ).body
     return Message(
         message_id=message_id,
         title=title,
-        body=f"{body}{gap}{footer}" if body else footer,
+        body=whole,
+        plain=plain,
         severity=max((alert.severity for alert in ([digest] if digest else []) + ordered), default=Severity.info),
         format=form,
         about=([digest] if digest else ordered or list(alerts))[0].place,
