@@ -278,3 +278,22 @@ def consequence(fleet: int, soon: int) -> str:
     verb = "is" if fleet == 1 else "are"
     renew = f"{soon} of them {'renews' if soon == 1 else 'renew'} within 7 days"
     return f"{numbers(fleet)} {verb} not being watched; {renew}"
+
+
+class Idle(Facts, frozen=True):
+    """Numbers that no agent uses and that cost money each month; ``names`` are the dearest."""
+
+    at: str
+    count: int
+    names: tuple[str, ...]
+    sums: tuple[tuple[Decimal, str], ...]
+
+    def words(self) -> Words:
+        cost = " + ".join(money(amount, currency) for amount, currency in self.sums)
+        verb = "is" if self.count == 1 else "are"
+        named = [plain(one) for one in self.names]
+        return f"{self.at}: {numbers(self.count)} {verb} used by no agent", (
+            f"{self.at}: {numbers(self.count)} {verb} used by no agent and cost{'s' * (self.count == 1)} {cost} a month: "
+            f"{a_few(named, self.count)}. Release what is not needed in {DASHBOARD}, or say that it is meant to expire: "
+            f"renewal-watch lapse NUMBER. An agent whose text names a number counts as using it."
+        )

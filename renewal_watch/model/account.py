@@ -81,7 +81,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     told: Mapping[str, int] = {}
 
 
-Users = dict[str, tuple[str, ...]]  # names of agents by provider id, and by the number itself
+Users = dict[str, tuple[str, ...]]  # names of agents by provider id, and by the number itself; and by these:
+SILENT = "an agent that does not say its numbers"
+MENTIONED = "in a text: "  # and the digits of a number
 CONTENTS: dict[str, Any] = {
     "releases": tuple[Release, ...],
     "topup": TopUp,

@@ -151,6 +151,7 @@ ROWS: dict[str, Kind] = {
         todo="ask the provider at once unless it is meant",
     ),
     "release.closed": Kind(topic="release", group="not released after all", about="any", ends_with_number=True),
+    "number.idle": Kind(group="on numbers that nobody uses", about="list", todo="release them, or let them expire"),
     "funds.topup_off": Kind(group="on top-up switched off", about="account", todo="switch automatic top-up on"),
     "funds.topup_failed": Kind(group="on failed top-ups", about="account", todo="use another card, or top up by hand"),
     "funds.card_expiring": Kind(group="on expiring cards", about="account", todo="put in another card"),

@@ -13,11 +13,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from renewal_watch.account import judge
 from renewal_watch.account.turn import Background, Subject
+from renewal_watch.alerts import account_facts
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import (
@@ -32,6 +34,7 @@ from renewal_watch.errors import (
     Unforeseen,
 )
 from renewal_watch.model.account import Reading, Release
+from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify.routing import Routing
 from renewal_watch.provider.base import Answered
@@ -48,6 +51,7 @@ from renewal_watch.store.incidents.account import (
     to_be_paid,
     told_elsewhere_of,
 )
+from renewal_watch.store.incidents.idle import idle_numbers
 from renewal_watch.store.incidents.incidents import close_incidents
 from renewal_watch.store.outbox.alerts import record_alerts
 
@@ -138,6 +142,8 @@ def run_once(
                 of_token, told = judge.judge_token(environment.name, one, policy, now)
                 alerts, one = [*alerts, *of_token], msgspec.structs.replace(one, told=told)
             keep_reading(tx, environment_id, one)
+        if "agents" in fresh:
+            alerts = [*alerts, *_idle(tx, environment_id, environment.name, policy, now)]
         close_incidents(tx, found.ended, now)
         count = record_alerts(tx, alerts, routing, now)
     _log(environment.name, before, readings, count)
@@ -163,6 +169,24 @@ def learn_users(
             for one in readings.values():
                 keep_reading(tx, environment_id, one)
     _log(environment.name, before, readings, 0)
+
+
+def _idle(tx: Transaction, environment_id: int, name: str, policy: Policy, now: datetime) -> list[Alert]:
+    """Once a month, which numbers nobody uses: the same key is never told twice."""
+    found = idle_numbers(tx, environment_id, now, sandbox=policy.include_sandbox)
+    if found is None or not found.numbers:
+        return []
+    month = now.astimezone(ZoneInfo(policy.zone))
+    sums = tuple((amount, currency) for currency, amount in sorted(found.sums.items()))
+    return [
+        Alert(
+            key=f"{name}/number.idle/{month:%Y-%m}",
+            kind="number.idle",
+            severity=Severity.info,
+            environment=name,
+            facts=account_facts.Idle(name, found.numbers, found.names, sums),
+        )
+    ]
 
 
 def _ask(

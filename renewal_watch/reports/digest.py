@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +27,7 @@ from renewal_watch.text import plain
 SOON_DAYS = 7
 MONTH_DAYS = 30
 MISSED_DAYS = 30  # a missing number is looked for no longer
+LONG_ACKNOWLEDGED = timedelta(days=14)  # somebody said that they look after it, and it still holds
 LONGEST = 20  # items of a list; what does not fit is counted
 _ROOM = 1000  # rows that are kept before they are sorted
 
@@ -112,6 +113,8 @@ class State:
     lapses: Mapping[tuple[str, str], str] = field(default_factory=dict)
     outbox: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, tuple[datetime, str]] = field(default_factory=dict)
+    idle: int = 0  # numbers that no agent uses
+    idle_sums: Mapping[str, Decimal] = field(default_factory=dict)  # what they cost a month
 
 
 def compose(state: State, changes: int, since: datetime) -> tuple[str, str]:
@@ -135,6 +138,7 @@ def compose(state: State, changes: int, since: datetime) -> tuple[str, str]:
         "",
         "COST AHEAD",
         *_costs(summary.costs),
+        *_idle(state),
         "",
         "SILENCED",
         *_not_told(state, now),
@@ -191,6 +195,13 @@ def _costs(costs: Mapping[int, Cost]) -> list[str]:
     return lines
 
 
+def _idle(state: State) -> list[str]:
+    if not state.idle:
+        return []
+    sums = " + ".join(money(amount, currency) for currency, amount in sorted(state.idle_sums.items()))
+    return [f"• {numbers(state.idle)} used by no agent: {sums} a month"]
+
+
 def _not_told(state: State, now: datetime) -> list[str]:
     muted = sum(
         1
@@ -198,8 +209,10 @@ def _not_told(state: State, now: datetime) -> list[str]:
         if incident.suppressor is not None and incident.suppressor.by == "rule"
     )
     acked = sum(1 for incident in state.incidents.values() if incident.ack is not None)
+    long = sum(1 for one in state.incidents.values() if one.ack is not None and now - one.ack.at >= LONG_ACKNOWLEDGED)
     lines = [f"• rules mute {muted} that still hold"] * bool(muted)
-    lines += [f"• {acked} acknowledged and not ended"] * bool(acked)
+    of_long = f", {long} of them for more than {span(LONG_ACKNOWLEDGED)}: renewal-watch incidents --acknowledged"
+    lines += [f"• {acked} acknowledged and not ended{of_long if long else ''}"] * bool(acked)
     lines += [f"• {numbers(len(state.lapses))} meant to expire"] * bool(state.lapses)
     for silence in state.silences:
         hidden = sum(

@@ -28,6 +28,7 @@ from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet_sums
 from renewal_watch.store.environments import Seen, seen_of
 from renewal_watch.store.fleet_sums import Due
+from renewal_watch.store.incidents.idle import idle_of
 from renewal_watch.store.renewals.past_renewals import Place, add_months, midnight, renewals_of
 from renewal_watch.text import plain
 
@@ -133,6 +134,8 @@ class Forecast:
     months: tuple[Month, ...]
     undated: int = 0
     lapsing: int = 0
+    idle: int | None = None  # numbers that no agent uses; None where that is not known
+    idle_sums: tuple[tuple[str, Decimal], ...] = ()  # by currency, what they cost a month
 
     def as_json(self) -> dict[str, Any]:
         """The document of ``forecast --json``."""
@@ -147,6 +150,8 @@ class Forecast:
             "months": [one.as_json() for one in self.months],
             "undated": self.undated,
             "lapsing": self.lapsing,
+            "idle": self.idle,
+            "idle_costs": [{"currency": one, "amount": f"{amount:f}"} for one, amount in self.idle_sums],
         }
 
     def lines(self, *, is_ascii: bool = False) -> list[str]:
@@ -167,10 +172,11 @@ class Forecast:
             told += ["", "No number has a coming renewal."]
         for one in self.environments:
             if one.since is not None and any(not m.is_known for m in self.months if m.place.environment == one.name):
-                told += [
-                    "",
-                    f"{one.name}: what renewed was seen from {instant(one.since)} to {instant(one.until)} only.",
-                ]
+                seen = f"from {instant(one.since)} to {instant(one.until)}"
+                told += ["", f"{one.name}: what renewed was seen {seen} only."]
+        if self.idle:
+            sums = " + ".join(phrases.money(*one[::-1]) for one in self.idle_sums)
+            told += ["", f"In it: {phrases.numbers(self.idle)} used by no agent, {sums} a month."]
         apart = [f"{phrases.numbers(self.undated)} without a renewal day"] * bool(self.undated)
         apart += [f"{phrases.numbers(self.lapsing)} meant to expire"] * bool(self.lapsing)
         return told + ["", f"Not counted: {', '.join(apart)}."] * bool(apart)
@@ -222,6 +228,7 @@ def look(
         if due.renews_on and not due.is_lapsing:
             table.add(due, firsts[1:], today.toordinal())
     found = [_months(table, place, firsts, seen[place.environment], now, zone) for place in sorted(table.places)]
+    idle = idle_of(tx, settings, names, now) if ids is None else None
     return Forecast(
         as_of=now,
         timezone=settings.timezone,
@@ -230,6 +237,8 @@ def look(
         months=tuple(sorted((one for row in found for one in row), key=lambda one: (one.month, one.place[::-1]))),
         undated=undated,
         lapsing=lapsing,
+        idle=None if idle is None else idle.numbers,
+        idle_sums=() if idle is None else tuple(sorted(idle.sums.items())),
     )
 
 

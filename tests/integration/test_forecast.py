@@ -397,7 +397,17 @@ def test_an_empty_fleet_has_no_months(watched: Watched) -> None:
 def test_the_document_has_the_documented_keys(watched: Watched) -> None:
     watched.polls(T0, one(1, "2026-12-01"))
     said = watched.look(months=1).as_json()
-    assert set(said) == {"as_of", "timezone", "last_month", "environments", "months", "undated", "lapsing"}
+    assert set(said) == {
+        "as_of",
+        "timezone",
+        "last_month",
+        "environments",
+        "months",
+        "undated",
+        "lapsing",
+        "idle",
+        "idle_costs",
+    }
     keys = (
         "month environment currency numbers amount renewed ahead overdue if_renewed month_before change change_percent"
     )

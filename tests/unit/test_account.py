@@ -22,7 +22,7 @@ from renewal_watch.account import current, funds, judge
 from renewal_watch.account.turn import Background, Renews, Subject, explains
 from renewal_watch.alerts import account_facts
 from renewal_watch.detect.current import Current
-from renewal_watch.model.account import CONTENTS, Reading
+from renewal_watch.model.account import CONTENTS, MENTIONED, SILENT, Reading
 from renewal_watch.model.alerts import Alert, Key
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
@@ -636,12 +636,15 @@ def test_agents_are_found_by_the_numbers_they_name() -> None:
     rows = [
         {"id": "a-1", "name": "Front desk", "phone_numbers": [{"id": "phone-1", "number": "+15550000001"}]},
         {"id": "a-2", "name": "Night line", "phone_numbers": [{"id": "phone-1"}, "phone-2", None]},
-        {"id": "a-3", "phone_numbers": None},
+        {"id": "a-3", "phone_numbers": None, "prompt": "Transfer to +1 (555) 000-0009, room 12 or 2026-11-23."},
     ]
     assert talkover_account.content("agents", rows) == {
         "phone-1": ("Front desk", "Night line"),
         "+15550000001": ("Front desk",),
         "phone-2": ("Night line",),
+        SILENT: ("a-3",),
+        f"{MENTIONED}15550000009": ("a-3",),
+        f"{MENTIONED}20261123": ("a-3",),
     }
 
 

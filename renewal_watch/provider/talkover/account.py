@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
-from renewal_watch.model.account import Balance, Card, Charge, Release, TopUp, Users
+from renewal_watch.model.account import MENTIONED, SILENT, Balance, Card, Charge, Release, TopUp, Users
 from renewal_watch.model.numbers import LONGEST_PRICE
 from renewal_watch.provider.users import LONGEST, name_of, text_of
 from renewal_watch.text import plain
@@ -165,11 +165,27 @@ def _users(rows: Rows) -> Users:
     for row in rows:
         name = name_of(row)
         numbers = row.get("phone_numbers")
+        if not isinstance(numbers, list):
+            found.setdefault(SILENT, {})[name] = None
+        for called in _numbers_in({key: value for key, value in row.items() if key != "phone_numbers"}):
+            found.setdefault(f"{MENTIONED}{called}", {})[name] = None
         for one in numbers if isinstance(numbers, list) else []:
             keys = [one.get("id"), one.get("number")] if isinstance(one, dict) else [one]
             for key in filter(None, map(text_of, keys)):
                 found.setdefault(key, {})[name] = None
     return {key: tuple(names) for key, names in found.items()}
+
+
+def _numbers_in(value: object, depth: int = 0) -> Iterator[str]:
+    """The digits of what looks like a phone number in the texts of an agent: its prompt may transfer calls to one."""
+    if isinstance(value, str):
+        yield from (digits for one in _CALLED.findall(value) if 7 <= len(digits := re.sub(r"\D", "", one)) <= 15)  # noqa: PLR2004 (E.164)
+    elif isinstance(value, dict | list) and depth < 8:  # noqa: PLR2004 (no agent is nested so deep)
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _numbers_in(one, depth + 1)
+
+
+_CALLED = re.compile(r"\+?[0-9][0-9 ()./-]{5,22}[0-9]")
 
 
 def _flag(value: object) -> bool | None:

@@ -14,7 +14,7 @@ from renewal_watch.account import judge, turn
 from renewal_watch.account.turn import Background, Renews, Subject
 from renewal_watch.database.schema import environments, readings
 from renewal_watch.database.transaction import Transaction, chunks
-from renewal_watch.model.account import CONTENTS, Balance, Reading, Release
+from renewal_watch.model.account import CONTENTS, SILENT, Balance, Reading, Release
 from renewal_watch.model.tracking import Known
 from renewal_watch.provider import users as provider_users
 from renewal_watch.store import fleet_sums
@@ -201,7 +201,7 @@ def users_of(tx: Transaction, those: Iterable[Place]) -> dict[Place, tuple[str, 
     for chunk in chunks(list(ids.values())):
         places = ", ".join("?" * len(chunk))
         query = f"SELECT number_id, entry FROM entries WHERE number_id IN ({places}) AND entry LIKE '%\"agents\"%'"  # noqa: S608
-        own |= {number_id: _agents(entry) for number_id, entry in tx.rows(query, chunk)}
+        own |= {number_id: agents_in(entry) for number_id, entry in tx.rows(query, chunk)}
     found: dict[Place, tuple[str, ...]] = {}
     by_environment: dict[str, Mapping[str, tuple[str, ...]] | None] = {}
     for place, pk in ids.items():
@@ -214,12 +214,15 @@ def users_of(tx: Transaction, those: Iterable[Place]) -> dict[Place, tuple[str, 
             users = by_environment[environment]
             if users is None:
                 continue
+            if provider_id not in users and SILENT in users:
+                continue
             names = users.get(provider_id, ())
         found[place] = names
     return found
 
 
-def _agents(entry: str) -> tuple[str, ...] | None:
+def agents_in(entry: str) -> tuple[str, ...] | None:
+    """The agents that a number's own entry names; None where it does not say."""
     try:
         return provider_users.names_of(_ENTRY.decode(entry).agents)
     except msgspec.DecodeError:  # a number too large for it, somewhere in the entry

@@ -130,5 +130,7 @@ EXAMPLES: dict[str, Any] = {
         ],
         "undated": 0,
         "lapsing": 0,
+        "idle": 2,
+        "idle_costs": [{"currency": "USD", "amount": "2.00"}],
     },
 }

@@ -249,6 +249,15 @@ class Forecast(Struct):
     months: list[Month]
     undated: Count
     lapsing: Count
+    idle: Annotated[int | None, Meta(description="Numbers that no agent uses; null where that is not known")]
+    idle_costs: Annotated[list[Amount], Meta(description="What they cost a month")]
+
+
+class Amount(Struct):
+    """Money"""
+
+    currency: str
+    amount: str
 
 
 class Check(Struct):
