@@ -71,6 +71,22 @@ OWNER = click.option("--owner", metavar="NAME", default="", callback=text, help=
 LABEL = click.option(
     "--label", metavar="LABEL", default="", callback=text, help="Only numbers with this label of the inventory."
 )
+SEVERITIES = click.option(
+    "--severity",
+    "severities",
+    multiple=True,
+    type=click.Choice(["info", "warning", "critical"]),
+    help="Only open incidents of these severities.",
+)
+KINDS = click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    callback=text,
+    shell_complete=completing.kinds,
+    help="Only open incidents of these kinds, such as 'funds.*'.",
+)
 NUMBER = click.argument("number", callback=text, shell_complete=completing.numbers)
 _WANTS_JSON = "renewal_watch.wants_json"  # in what the contexts of one call share
 _ERRORS = "renewal_watch.errors"

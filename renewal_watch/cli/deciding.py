@@ -224,22 +224,8 @@ def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) 
     help="The incident of an alert, also one that is about no number.",
 )
 @click.option("--incident", "names", multiple=True, metavar="KEY", callback=base.text, help="An incident by its key.")
-@click.option(
-    "--kind",
-    "kinds",
-    multiple=True,
-    metavar="KIND",
-    callback=base.text,
-    shell_complete=completing.kinds,
-    help="All open incidents of a kind, such as 'funds.*'.",
-)
-@click.option(
-    "--severity",
-    "severities",
-    multiple=True,
-    type=click.Choice(["info", "warning", "critical"]),
-    help="All open incidents of a severity.",
-)
+@base.KINDS
+@base.SEVERITIES
 @click.option("--for", "length", metavar="TIME", help="For so long: 4h, 3d; then it is told again if it still holds.")
 @click.option("--withdraw", is_flag=True, help="Take it back: remind again.")
 @_AUTHOR

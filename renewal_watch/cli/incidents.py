@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import click
 
-from renewal_watch.cli import base, completing
+from renewal_watch.cli import base
 
 
 @base.cli.command()
 @click.option("--open", "is_open", is_flag=True, help="Only those that nobody acknowledged and nothing suppresses.")
 @click.option("--acknowledged", is_flag=True, help="Only those that somebody acknowledged.")
 @click.option("--all", "everything", is_flag=True, help="The resolved ones as well, newest first.")
-@click.option(
-    "--severity",
-    "severities",
-    multiple=True,
-    type=click.Choice(["info", "warning", "critical"]),
-    help="Only these; may be given several times.",
-)
-@click.option(
-    "--kind",
-    "kinds",
-    multiple=True,
-    metavar="KIND",
-    callback=base.text,
-    shell_complete=completing.kinds,
-    help="Only incidents whose last alert is of this kind; may be given several times.",
-)
+@base.SEVERITIES
+@base.KINDS
 @base.JSON
 @base.ENVIRONMENT
 @base.OWNER

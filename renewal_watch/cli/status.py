@@ -12,13 +12,16 @@ import click
 from renewal_watch.cli import base, completing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from renewal_watch.database.store import Store
+    from renewal_watch.database.transaction import Transaction
     from renewal_watch.diagnostics.overview import Overview
     from renewal_watch.model.daemons import Instance, Seen
     from renewal_watch.model.tracking import Watch
+    from renewal_watch.notify.routing import Routing
     from renewal_watch.settings.whole import Settings
+    from renewal_watch.store.fleet import Listed
 
 _INCIDENTS = 15  # open ones that are shown, and
 _NUMBERS = 30  # numbers of the fleet; the others are counted
@@ -50,9 +53,8 @@ def status(
     from renewal_watch.diagnostics import overview
     from renewal_watch.reports import rows as reports_rows
     from renewal_watch.reports import status, tables
-    from renewal_watch.store import fleet
     from renewal_watch.store.incidents.listing import marks_of
-    from renewal_watch.store.owned import has_owners, owned_ids, record_of
+    from renewal_watch.store.owned import has_owners, record_of
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
@@ -60,7 +62,8 @@ def status(
     wanted = None if wanted is None else wanted.lower()
     is_part = within is not None or wanted is not None or bool(owner or label)
     way = base.routing(settings)
-    columns = reports_rows.Columns(with_owner=has_owners(way))
+    with_owner = has_owners(way)
+    columns = reports_rows.Columns(with_owner=with_owner)
     with Spool() as rows:
         with base.store(settings, write=False) as store:
             seen = _look(store, settings, environment or "", now)
@@ -69,12 +72,8 @@ def status(
                 policy = settings.policy(one)
                 with store.transaction() as tx:  # one each: a poll that ends waits for no others
                     marks = marks_of(tx)
-                    owned = owned_ids(tx, way, [one.name], owner, label)
-                    meant = None if owned is None else frozenset(owned)
-                    for listed in fleet.every(tx, [one.name]):
-                        if meant is not None and listed.known.pk not in meant:
-                            continue
-                        whose = record_of(way, one.name, listed.number).owner
+                    for listed in _owned(tx, way, one.name, owner, label):
+                        whose = record_of(way, one.name, listed.number).owner if with_owner else ""
                         row = reports_rows.row(
                             one.name, listed.known, listed.number, policy, now, marks.get(listed.known.pk)
                         )
@@ -101,6 +100,16 @@ def status(
             click.echo("no numbers match")
         if len(rows) > _NUMBERS and not everything:
             click.echo(f"… and {len(rows) - _NUMBERS} more, less urgent: renewal-watch status --all")
+
+
+def _owned(tx: Transaction, way: Routing, name: str, owner: str, label: str) -> Iterator[Listed]:
+    """The numbers of an environment, or those of an owner and with a label, one at a time."""
+    from renewal_watch.store import fleet
+    from renewal_watch.store.owned import owned_ids
+
+    ids = owned_ids(tx, way, [name], owner, label)
+    wanted = None if ids is None else frozenset(ids)
+    return (one for one in fleet.every(tx, [name]) if wanted is None or one.known.pk in wanted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

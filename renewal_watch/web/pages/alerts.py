@@ -33,6 +33,7 @@ class AlertsPage:
 
     alerts: Sequence[Mapping[str, Any]]
     environments: Sequence[str]
+    with_owners: bool
     about: tuple[str, str] | None  # the number, and its page
     query: Mapping[str, str]
     following: str
@@ -80,6 +81,7 @@ def alerts_page(tx: Transaction, settings: Settings, params: Params, now: dateti
     return AlertsPage(
         alerts=alerts_of(shown),
         environments=[one.name for one in settings.environments] if len(settings.environments) > 1 else [],
+        with_owners=False,  # an alert is what was found then, whoever it belongs to now
         about=about and (plain(who(about.number), 60), number_path(environment, provider_id)),
         query=kept,
         following=link("/alerts", kept, before=shown[-1]["id"]) if len(found) > ALERTS_PER_PAGE else "",
