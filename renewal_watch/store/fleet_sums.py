@@ -113,9 +113,16 @@ def facts(tx: Transaction, those: Sequence[str]) -> Iterator[Fact]:
         yield fact._replace(is_missing=bool(row.is_missing), is_lapsing=bool(row.is_lapsing), cost=money(row.cost))
 
 
-def overdue_of(tx: Transaction, those: Sequence[str], today: int, *, sandbox: Sequence[str] = ()) -> int:
-    """How many numbers are overdue. ``today`` is an ordinal."""
-    where = [is_within(tx, those), is_watched(tx, sandbox), overdue(today)]
+def overdue_of(
+    tx: Transaction,
+    those: Sequence[str],
+    today: int,
+    *,
+    sandbox: Sequence[str] = (),
+    ids: Sequence[int] | None = None,
+) -> int:
+    """How many numbers are overdue, of ``ids`` where they are given. ``today`` is an ordinal."""
+    where = [is_within(tx, those), is_watched(tx, sandbox), overdue(today), *among(tx, numbers.c.id, ids)]
     return int(tx.connection.execute(select(func.count()).select_from(numbers).where(*where)).scalar_one())
 
 

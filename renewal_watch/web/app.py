@@ -98,7 +98,9 @@ class _Pages:
         return self._layout.page(
             request,
             "calendar.html",
-            lambda tx: calendar_page(tx, self.state.settings, request.query_params, self.state.clock()),
+            lambda tx: calendar_page(
+                tx, self.state.settings, self.state.routing(), request.query_params, self.state.clock()
+            ),
         )
 
     def alerts(self, request: Request) -> Response:

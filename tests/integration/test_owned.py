@@ -93,6 +93,8 @@ def test_pages_feeds_and_the_api_have_the_same(owned: tuple[Watched, list[str]])
         assert {it["owner"].lower() for it in numbers["numbers"]} == {"sales"}
         assert visitor.get("/api/v1/incidents?owner=Sales").json()["total"] == len(sales)
         assert visitor.get("/api/v1/incidents?label=vip").json()["total"] == 2
+        assert f"Within 7 days {len(sales)} numbers" in visitor.text("/calendar?owner=Sales")
+        assert 'name="owner" value="Sales"' in visitor.get("/calendar?owner=Sales").text
         days = visitor.get("/api/v1/calendar?owner=Sales").json()["days"]
         assert [day["numbers"] for day in days] == [len(sales)]
 

@@ -9,9 +9,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from renewal_watch.database.transaction import Transaction
+from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet_sums
 from renewal_watch.store.fleet_sums import Due
+from renewal_watch.store.owned import has_owners, owned_ids
 from renewal_watch.web.pages import charts
 from renewal_watch.web.pages.fleet import AHEAD
 from renewal_watch.web.pages.frame import Params
@@ -71,16 +73,19 @@ class CalendarPage:
     totals: Sequence[tuple[str, int, int, int, list[str]]]  # span, numbers, of them ending, again, costs
     chart: str
     environments: Sequence[str]
-    environment: str
+    with_owners: bool
+    query: Mapping[str, str]
 
 
-def calendar_page(tx: Transaction, settings: Settings, params: Params, now: datetime) -> CalendarPage:
+def calendar_page(tx: Transaction, settings: Settings, way: Routing, params: Params, now: datetime) -> CalendarPage:
     """The coming days with what renews and what it costs. Raises UsageError for an environment that is not configured."""
     names = [one.name for one in settings.environments]
     chosen = params.get("environment", "")
     today = Words.of(now, settings.timezone).today
     those = [settings.environment(chosen).name] if chosen else names
-    groups = fleet_sums.due(tx, those, sandbox=settings.with_sandbox)
+    query = {name: params.get(name, "")[:100] for name in ("environment", "owner", "label") if params.get(name)}
+    ids = owned_ids(tx, way, those, query.get("owner", ""), query.get("label", ""))
+    groups = fleet_sums.due(tx, those, sandbox=settings.with_sandbox, ids=ids)
     days = {today + timedelta(days=step): Day(today + timedelta(days=step)) for step in range(AHEAD + 1)}
     outside: Counter[str] = Counter()
     for one in groups:
@@ -94,7 +99,7 @@ def calendar_page(tx: Transaction, settings: Settings, params: Params, now: date
             outside["past" if on < today else "later"] += one.numbers
         if one.auto_renewal and not one.is_lapsing and on >= today:
             _put_again(days, on, one)
-    overdue = fleet_sums.overdue_of(tx, those, today.toordinal(), sandbox=settings.with_sandbox)
+    overdue = fleet_sums.overdue_of(tx, those, today.toordinal(), sandbox=settings.with_sandbox, ids=ids)
     listed = list(days.values())
     padded: list[Day | None] = [None] * today.weekday() + [*listed]
     padded += [None] * (-len(padded) % 7)
@@ -111,7 +116,8 @@ def calendar_page(tx: Transaction, settings: Settings, params: Params, now: date
         totals=[_total(f"{length} days", listed[: length + 1]) for length in (7, 30, AHEAD)],
         chart=charts.days([charts.Bar(d.on, d.renewing, d.ending + d.lapsing, d.again, d.path) for d in listed]),
         environments=names if len(names) > 1 else [],
-        environment=chosen,
+        with_owners=has_owners(way),
+        query=query,
     )
 
 
