@@ -73,7 +73,7 @@ class AppriseChannel:
                 "body": message.body,
                 "severity": message.severity.name,
                 "format": message.format,
-                "id": message.message_id,
+                "id": f"{message.message_id}.{message.size}",
                 "plain": message.plain,
                 "thread": None if message.about is None else _thread(message.about),
                 "begins": begins,

@@ -43,6 +43,7 @@ def history(ctx: click.Context, number: str, as_json: bool, environment: str | N
 @click.pass_context
 def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str | None) -> None:  # noqa: FBT001
     """Give back the list as it was known at a time, unknown fields included."""
+    from renewal_watch.alerts import phrases
     from renewal_watch.reports import tables
     from renewal_watch.store.environments import environment_states
     from renewal_watch.store.history import snapshot_at
@@ -62,13 +63,21 @@ def snapshot(ctx: click.Context, at: str | None, as_json: bool, environment: str
         click.echo(tables.dumps(found))
         return
     for one_list in found:
-        polled = f"as of the poll at {one_list['polled_at']}" if one_list["polled_at"] else "was not polled yet"
-        click.echo(f"{one_list['environment']}: {len(one_list['numbers'])} numbers, {polled}")
+        at = one_list["polled_at"]
+        polled = f"as of the poll at {phrases.instant(datetime.fromisoformat(at))}" if at else "was not polled yet"
+        click.echo(f"{one_list['environment']}: {phrases.numbers(len(one_list['numbers']))}, {polled}")
         fields = ("number", "current_status", "days_until_monthly_renewal", "renewal_date", "auto_renewal", "id")
         if not one_list["numbers"]:
             continue
-        rows = [[plain(entry.get(field), 40) for field in fields] for entry in one_list["numbers"]]
-        base.show(tables.table(("NUMBER", "STATUS", "DAYS", "RENEWAL", "AUTO", "ID"), rows))
+        said = {True: "on", False: "off"}
+        rows = [
+            [
+                plain(said.get(value, value) if isinstance(value := entry.get(field), bool) else value, 40)
+                for field in fields
+            ]
+            for entry in one_list["numbers"]
+        ]
+        base.show(tables.table(("NUMBER", "STATUS", "DAYS", "RENEWS ON", "AUTO", "ID"), rows))
 
 
 @base.cli.group(invoke_without_command=True)

@@ -12,13 +12,14 @@ from renewal_watch.cli import base, completing
 from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from renewal_watch.database.transaction import Transaction
+    from renewal_watch.model.alerts import Incident, Key
     from renewal_watch.model.policy import Match
     from renewal_watch.operations.actions import Open
     from renewal_watch.settings.whole import Settings
-    from renewal_watch.store.incidents.listing import Wanted
+    from renewal_watch.store.incidents.listing import State, Wanted
 
 
 def _author(given: str | None) -> str:
@@ -270,10 +271,10 @@ def ack(
         kinds=kinds,
         environment=environment or "",
         names=names,
-        with_folded=bool(numbers),
+        with_folded=bool(numbers or alert_ids),
     )
     with base.store(settings, write=True) as store, store.transaction() as tx:
-        parts = _meant(tx, wanted, numbers, alert_ids, environment)
+        parts = _meant(tx, wanted, numbers, alert_ids, environment, "acknowledged" if withdraw else "open")
         found = actions.together(parts)
         if withdraw:
             done = actions.take_back(tx, found, _author(author), comment, now)
@@ -289,29 +290,45 @@ def ack(
 
 
 def _meant(
-    tx: Transaction, wanted: Wanted, numbers: Sequence[str], alert_ids: Sequence[int], environment: str | None
+    tx: Transaction,
+    wanted: Wanted,
+    numbers: Sequence[str],
+    alert_ids: Sequence[int],
+    environment: str | None,
+    state: State,
 ) -> list[Open]:
-    """What is open of each that is named, narrowed by what else is wanted. Raises UsageError for a number that is not known."""
+    """What is open of each that is named, narrowed by what else is wanted. Raises UsageError for a number that is not known.
+
+    Of what is not named one by one only what is in ``state``: what a silence hides, nobody has seen yet.
+    """
+    from dataclasses import replace
+
     from renewal_watch.model.selectors import is_number
     from renewal_watch.operations import actions
     from renewal_watch.store.incidents.listing import wanted_incidents
     from renewal_watch.store.numbers import find_number
 
-    parts = [actions.open_of_alert(tx, one) for one in alert_ids]
+    narrowed = wanted_incidents(tx, replace(wanted, names=()))
+    parts = [_within(actions.open_of_alert(tx, one), narrowed) for one in alert_ids]
+    if wanted.names:
+        parts.append(actions.open_of(tx, replace(wanted, with_folded=True), "the incident"))
     patterns = [one for one in numbers if one.endswith("*")]
     if strange := [one for one in patterns if not is_number(one)]:
         msg = f"NUMBER: {strange[0]!r} is not the beginning of a number and a star; write it like '+4930*'"
         raise UsageError(msg)
-    if patterns or not (numbers or alert_ids):
-        parts.append(actions.open_of(tx, wanted, f"number {' or '.join(patterns)}" if patterns else "that", patterns))
-    narrowed = wanted_incidents(tx, wanted)
+    if patterns or not (numbers or alert_ids or wanted.names):
+        of_state = replace(wanted, states=(state,), names=())
+        parts.append(actions.open_of(tx, of_state, f"number {' or '.join(patterns)}" if patterns else "that", patterns))
     for one in numbers:
         if one not in patterns:
             about = actions.open_about(tx, find_number(tx, one, environment)[2], one)
-            parts.append(
-                about._replace(incidents={key: its for key, its in about.incidents.items() if key in narrowed})
-            )
+            parts.append(_within(about, narrowed))
     return parts
+
+
+def _within(one: Open, wanted: Mapping[Key, Incident]) -> Open:
+    """What of it is wanted."""
+    return one._replace(incidents={key: its for key, its in one.incidents.items() if key in wanted})
 
 
 @base.cli.command()

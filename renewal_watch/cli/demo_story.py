@@ -237,7 +237,7 @@ every = "1d"
         elif day == 22:  # noqa: PLR2004
             self._aside("the pager's service is back")
             self.receivers["pager"].down = False
-        elif day == 24.5:  # noqa: PLR2004
+        elif day == 24.75:  # noqa: PLR2004
             self._aside(f"somebody acknowledges {cast['unpaid'].number}: its reminders stop")
             self._acknowledge(cast["unpaid"])
         elif day == 27:  # noqa: PLR2004

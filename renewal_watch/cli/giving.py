@@ -73,7 +73,9 @@ def forecast(
     settings = base.settings(ctx)
     with base.store(settings, write=False) as store, store.transaction() as tx:
         names = [one.name for one in settings.environments]
-        ids = owned_ids(tx, base.routing(settings), names, owner, label)
+        way = base.routing(settings)
+        base.warn_of_strangers(way, owner, label)
+        ids = owned_ids(tx, way, names, owner, label)
         found = look(tx, settings, base.now(ctx), months, environment=environment or "", ids=ids)
     if as_json:
         click.echo(tables.dumps(found.as_json()))
@@ -146,6 +148,7 @@ def calendar(
     from renewal_watch.reports import calendar
 
     settings = base.settings(ctx)
+    base.warn_of_strangers(base.routing(settings), owner, label)
     with base.store(settings, write=False) as store, store.transaction() as tx:
         text = calendar.calendar(
             tx, settings, base.now(ctx), by_day=by_day, environment=environment or "", owner=owner, label=label
@@ -168,6 +171,7 @@ def _export(
     from renewal_watch.reports import export as made
 
     settings = base.settings(ctx)
+    base.warn_of_strangers(base.routing(settings), owner, label)
     with base.store(settings, write=False) as store, store.lasting() as tx:
         rows = made.rows(what, tx, settings, base.now(ctx), environment=environment or "", owner=owner, label=label)
         if amounts == "number" and form == "jsonl":

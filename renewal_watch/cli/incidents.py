@@ -50,13 +50,15 @@ def incidents(
         raise UsageError(msg)
     chosen = [state for state, wanted in (("open", is_open), ("acknowledged", acknowledged)) if wanted]
     states = STATES if everything else [state for state in UNRESOLVED if not chosen or state in chosen]
+    way = base.routing(settings)
+    base.warn_of_strangers(way, owner, label)
     with base.store(settings, write=False) as store, store.transaction() as tx:
         asked = Wanted(
             states=states,
             severities=[Severity[name] for name in severities],
             kinds=kinds,
             environment=environment or "",
-            numbers=owned_ids(tx, base.routing(settings), [one.name for one in settings.environments], owner, label),
+            numbers=owned_ids(tx, way, [one.name for one in settings.environments], owner, label),
             with_folded=everything,
         )
         today = renewal_day.today(base.now(ctx), settings.timezone)

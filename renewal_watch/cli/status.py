@@ -60,14 +60,15 @@ def status(
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
     now = base.now(ctx)
     wanted = None if wanted is None else wanted.lower()
-    is_part = within is not None or wanted is not None or bool(owner or label)
+    is_part = within is not None or wanted is not None
     way = base.routing(settings)
+    base.warn_of_strangers(way, owner, label)
     with_owner = has_owners(way)
     columns = reports_rows.Columns(with_owner=with_owner)
     with Spool() as rows:
         with base.store(settings, write=False) as store:
             seen = _look(store, settings, environment or "", now)
-            open_now = [] if as_json or is_part else _open_incidents(store, settings, environment or "", now)
+            open_now = [] if as_json or is_part else _open_incidents(store, settings, way, ctx.params, now)
             for one in chosen:
                 policy = settings.policy(one)
                 with store.transaction() as tx:  # one each: a poll that ends waits for no others
@@ -84,7 +85,7 @@ def status(
         if as_json:
             base.show_pieces(tables.pieces(seen.document(environments, iter(rows))))
             return
-        if is_part:
+        if is_part or owner or label:  # the figures are of the whole account
             base.show([tables.toned(reason, "bad") for reason in seen.overview.service.unwell])
         else:
             base.show(overview.overview_lines(seen.overview, now, settings.timezone))
@@ -96,7 +97,7 @@ def status(
         if rows:
             shown = rows if everything else itertools.islice(rows, _NUMBERS)
             base.show(itertools.chain(["", columns.title()], map(columns.line, shown)))
-        elif is_part:
+        elif is_part or owner or label:
             click.echo("no numbers match")
         if len(rows) > _NUMBERS and not everything:
             click.echo(f"… and {len(rows) - _NUMBERS} more, less urgent: renewal-watch status --all")
@@ -166,12 +167,18 @@ def _look(store: Store, settings: Settings, environment: str, now: datetime) -> 
         )
 
 
-def _open_incidents(store: Store, settings: Settings, environment: str, now: datetime) -> list[str]:
+def _open_incidents(
+    store: Store, settings: Settings, way: Routing, given: Mapping[str, Any], now: datetime
+) -> list[str]:
+    """The most urgent ones, of the environment, owner and label that are ``given``."""
     from renewal_watch.model import renewal_day
     from renewal_watch.reports import incidents
     from renewal_watch.store.incidents.listing import Wanted, count_incidents, list_incidents
+    from renewal_watch.store.owned import owned_ids
 
-    asked = Wanted(environment=environment)
     with store.transaction() as tx:
+        names = [one.name for one in settings.environments]
+        ids = owned_ids(tx, way, names, given["owner"], given["label"])
+        asked = Wanted(environment=given["environment"] or "", numbers=ids)
         found = list_incidents(tx, renewal_day.today(now, settings.timezone), asked, most=_INCIDENTS)
         return incidents.open_lines(found, count_incidents(tx, asked), now, settings.timezone)

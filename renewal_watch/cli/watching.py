@@ -71,6 +71,7 @@ def run(ctx: click.Context) -> None:
 @click.pass_context
 def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool, as_json: bool) -> None:  # noqa: FBT001
     """Poll every environment once, now, then send everything that is due. For cron and timers."""
+    from renewal_watch.alerts import phrases
     from renewal_watch.operations.heartbeat import Heartbeats
 
     settings, clock = base.settings(ctx), base.clock(ctx)
@@ -89,7 +90,8 @@ def poll(ctx: click.Context, environment: str | None, no_send: bool, force: bool
                 answer.fail(f"{one.name}: {polled.error}")
             else:
                 answer.say(
-                    f"{one.name}: {polled.numbers} numbers, {polled.changed} changed, {polled.alerts} new alerts"
+                    f"{one.name}: {phrases.numbers(polled.numbers or 0)}, {polled.changed} changed, "
+                    f"{polled.alerts} new {'alert' if polled.alerts == 1 else 'alerts'}"
                 )
             environments.append(_polled_json(polled))
         now = _turn(settings, store, clock)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from renewal_watch.alerts.phrases import money, numbers, span
+from renewal_watch.alerts.phrases import a_few, money, numbers, span
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import health
 from renewal_watch.model import renewal_day
@@ -39,6 +39,7 @@ class Service:
     seen_at: datetime | None = None
     last_poll_at: datetime | None = None
     next_poll_at: datetime | None = None
+    failing: Sequence[str] = ()  # environments whose last poll failed
     unwell: Sequence[str] = ()
 
 
@@ -105,6 +106,7 @@ def service_of(tx: Transaction, settings: Settings, now: datetime, names: Sequen
         seen_at=seen and seen.at,
         last_poll_at=max((watch.last_poll_at for _, watch, _ in states if watch.last_poll_at), default=None),
         next_poll_at=min((at for _, _, schedule in states if (at := schedule.next_poll_at)), default=None),
+        failing=[watch.name for _, watch, _ in states if watch.last_error],
         unwell=[one.reason for one in health.daemon(tx, settings, now) if not one.ok],
     )
 
@@ -132,7 +134,12 @@ def overview_json(one: Overview) -> dict[str, Any]:
 def overview_lines(one: Overview, now: datetime, zone: str) -> list[str]:
     """The first lines of ``status``."""
     tone: Tone | None = "bad" if one.lost[1] or one.overdue else "mind" if one.lost[LOST[-1]] else None
-    lines = [toned(f"service    {service_said(one.service, now, zone)}", "bad" if one.service.unwell else None)]
+    lines = [
+        toned(
+            f"service    {service_said(one.service, now, zone)}",
+            "bad" if one.service.unwell or one.service.failing else None,
+        )
+    ]
     urgent = one.incidents.get(("open", Severity.critical), 0)
     waiting = urgent or one.incidents.get(("open", Severity.warning), 0)
     lines.append(toned(f"incidents  {counted(one.incidents)}", "bad" if urgent else "mind" if waiting else None))
@@ -148,14 +155,15 @@ def service_said(one: Service, now: datetime, zone: str) -> str:
     if not parts and one.runs:
         parts.append(f"running for {span(now - one.since)}" if one.since else "running")
     elif not parts:
-        parts.append("no daemon runs here; polls come from elsewhere, such as a timer")
+        parts.append("no daemon runs here; it is polled by a timer or by hand")
     local = ZoneInfo(zone)
     polled = "never polled"
     if one.last_poll_at:
         polled = f"last poll {one.last_poll_at.astimezone(local):%Y-%m-%d %H:%M} ({span(max(now - one.last_poll_at, now - now))} ago)"
     if one.runs and one.next_poll_at:
         polled += f", next in {span(one.next_poll_at - now)}" if one.next_poll_at > now else ", the next one is due now"
-    return "; ".join([*parts, polled])
+    failed = [f"the last poll failed of {a_few([plain(name, 40) for name in one.failing])}"] if one.failing else []
+    return "; ".join([*parts, polled, *failed])
 
 
 def lost_said(one: Overview) -> str:

@@ -194,6 +194,7 @@ class Message:
     severity: Severity
     format: str = "text"
     about: Key | None = None  # its gravest incident: mails about the same one stand in one thread
+    size: int = 1  # alerts in it: one that grew while its channel was away is another mail
     plain: str = ""  # of an HTML mail: the same as text, which stands beside it
 
 

@@ -26,6 +26,7 @@ class Waiting(NamedTuple):
     created_at: datetime
     is_fresh: bool  # never tried, so that nobody can have seen its id
     is_routine: bool = False  # it needs nobody: charges to expect, renewals that worked
+    tried_at: datetime | None = None  # for the first time
 
 
 class Hold(NamedTuple):
@@ -82,6 +83,11 @@ def _quiet_until(now: datetime, windows: tuple[str, ...], zone: str) -> datetime
     return quiet_hours.quiet_until(now, windows, zone)
 
 
+def is_away(channel: Channel, message: Waiting, now: datetime) -> bool:
+    """Whether a message has been tried for so long that all that waits goes with it."""
+    return not (message.at_once or channel.is_hook) and message.tried_at is not None and now - message.tried_at >= AWAY
+
+
 def gathers(
     channel: Channel, waiting: Sequence[Waiting], zone: str, sent: Sequence[datetime], now: datetime
 ) -> tuple[list[Waiting], str]:
@@ -91,9 +97,9 @@ def gathers(
     waited while the channel was away, so that its first word is how things are now. A hook is told each by itself.
     """
     first = waiting[0]
-    if not (first.is_fresh or first.at_once or channel.is_hook) and now - first.created_at >= AWAY:
+    if is_away(channel, first, now):
         others = [one for one in waiting if not one.at_once and hold(channel, one, zone, sent, now) is None]
-        return [first, *others[1:]], f"gathered while {channel.name} was away" if len(others) > 1 else ""
+        return [first, *others[1:]], f"in one, for {channel.name} was away" if len(others) > 1 else ""
     if first.at_once or not first.is_fresh:
         return [first], ""
     if channel.is_hook:

@@ -35,6 +35,7 @@ def incident_of(
     if not is_kept(alert, old, hidden, routing):
         return None
     is_new = alert.nature in ("new", "repeat") or old is None
+    is_first = old is None
     old = old or _opened(alert_id, alert, fresh_id, now)
     bad = rank(alert) if is_new else max(rank(alert), old.rank)
     is_worse = bad > old.rank
@@ -49,13 +50,20 @@ def incident_of(
         severity=alert.severity,
         rank=bad,
         notified_at=old.notified_at if hidden else now,
-        reminded=old.reminded + 1 if alert.nature in ("reminder", "repeat") else 0 if is_worse else old.reminded,
+        reminded=_reminded(alert, old, is_first=is_first, is_worse=is_worse),
         suppressed=hidden.why if hidden else None,
         suppressor=hidden.suppressor if hidden else None,
         ack=ack,
         urgent_at=_urgent_since(alert, old, hidden, now, is_worse=is_worse or ack is not old.ack),
         escalated_at=old.escalated_at if is_urgent and not is_worse else None,
     )
+
+
+def _reminded(alert: Alert, old: Incident, *, is_first: bool, is_worse: bool) -> int:
+    """How many reminders there were; the first alert is none, whatever its nature."""
+    if alert.nature in ("reminder", "repeat") and not is_first:
+        return old.reminded + 1
+    return 0 if is_worse else old.reminded
 
 
 def _opened(alert_id: int, alert: Alert, fresh_id: int, now: datetime) -> Incident:

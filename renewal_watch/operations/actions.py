@@ -120,8 +120,8 @@ def acknowledge(
     _something(one)
     acknowledge_incidents(tx, one.incidents, author, now, until)
     _note(tx, "ack", one.incidents, author, comment, now)
-    end = "or in its next cycle" if until is None else f"in its next cycle, or at {phrases.instant(until)}"
-    return Answered(one.incidents, f"acknowledged: {_called(one.incidents)}; no reminder until it gets worse, {end}")
+    end = "before its next cycle" if until is None else f"before its next cycle or {phrases.instant(until)}"
+    return Answered(one.incidents, f"acknowledged: {_called(one.incidents)}; no reminder {end}, unless it gets worse")
 
 
 def take_back(tx: Transaction, one: Open, author: str, comment: str, now: datetime) -> Answered:

@@ -97,7 +97,7 @@ def _ahead(
     if cycle is None:
         lines.append("Nothing has been told in this cycle: no threshold is reached yet.")
     elif threshold is not None:
-        lines.append(f"Told in this cycle: the threshold of {phrases.days(threshold)}; it is not told again.")
+        lines.append(f"Told in this cycle: the threshold of {phrases.days(threshold)}.")
     elif cycle.overdue_told:
         lines.append(f"Told in this cycle: overdue, {cycle.overdue_told} times.")
     told = 10_000 if threshold is None else threshold
@@ -152,7 +152,8 @@ def explain_telling(one: Telling, way: Routing) -> list[str]:
         kinds = f" (kinds {', '.join(silence.kinds)})" if silence.kinds else ""
         lines.append(f"Silence {silence.pk} of {plain(silence.author)} until {instant(silence.ends_at)}{kinds}{why}.")
     for key, incident in one.incidents.items():
-        state = _state(incident, way, one.hides.get(key))
+        is_folded = key.topic != "presence" and key._replace(topic="presence") in one.incidents
+        state = "waits, for it is told as missing" if is_folded else _state(incident, way, one.hides.get(key))
         lines.append(
             f"Open since {instant(incident.opened_at)}: {key.topic} ({incident.kind}, {incident.severity.name}); {state}."
         )

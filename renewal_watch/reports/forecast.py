@@ -344,6 +344,7 @@ def _note(one: Month) -> str:
     told += [f"{unpriced} without a price"] * bool(unpriced)
     if one.if_renewed.numbers:
         told.append(
-            f"{_money(one.if_renewed.amount)} more if {one.if_renewed.numbers} without auto-renewal are renewed"
+            f"{_money(one.if_renewed.amount)} more if {phrases.numbers(one.if_renewed.numbers)} without auto-renewal "
+            f"{'is' if one.if_renewed.numbers == 1 else 'are'} renewed"
         )
     return f"  {'; '.join(told)}" if told else ""

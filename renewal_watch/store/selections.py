@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, and_, cast, exists, func, literal, or_, select
+from sqlalchemy import JSON, BigInteger, ColumnElement, and_, cast, exists, func, literal, select
 
 from renewal_watch.database.schema import absences, cycles, incidents, lapses, numbers
 from renewal_watch.database.transaction import Transaction
+from renewal_watch.model import kinds
 from renewal_watch.model.alerts import Severity
 
 MISSING = numbers.c.id.in_(select(absences.c.number_id).where(absences.c.missing_at.is_not(None)))
@@ -21,15 +22,20 @@ FOLDED = exists().where(  # a number that is missing is one incident: what else 
     incidents.c.topic != "presence",
     _GONE.c.topic == "presence",
     _GONE.c.resolved_at.is_(None),
+    _GONE.c.suppressor.is_(None),  # what nobody is told stands for nothing
     _GONE.c.environment_id == incidents.c.environment_id,
     _GONE.c.number_id == incidents.c.number_id,
 )
 
+LAPSED = and_(  # what is meant so
+    incidents.c.kind.in_(kinds.names(hidden_by_lapse=True)),
+    incidents.c.number_id.in_(select(lapses.c.number_id)),
+)
 AT_RISK = and_(  # incidents for which a number stands out of the fleet: more than information, and not meant so
     OPEN,
     incidents.c.number_id != 0,
     incidents.c.severity > int(Severity.info),
-    or_(incidents.c.suppressor.is_(None), incidents.c.suppressor != "lapse"),
+    ~LAPSED,
 )
 
 

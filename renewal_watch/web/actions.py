@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from renewal_watch.database.transaction import Transaction
@@ -105,7 +106,8 @@ def _open(state: State, tx: Transaction, form: Form) -> actions.Open:
         one = _number(tx, form)
         return actions.open_about(tx, one.known, printable(one.known.number or one.known.provider_id, 60))
     if form.get("all"):
-        return actions.open_of(tx, wanted(tx, state.settings, state.routing(), form), "what fits")
+        asked = wanted(tx, state.settings, state.routing(), form)
+        return actions.open_of(tx, asked if form.get("state") else replace(asked, states=("open",)), "what fits")
     if not form.get("incident"):
         msg = "tick the incidents first, one or more"
         raise UsageError(msg)

@@ -768,7 +768,7 @@ def test_the_first_alerts_of_all_name_the_agents_already(run: Any, world: World,
 def test_poll_explain_and_doctor(run: Any, world: World, tmp_path: Path) -> None:
     world.account.releases = [release_request(world.provider.fleet[0], T0)]
     polled = run("poll")
-    assert (polled.exit_code, polled.stdout) == (0, "production: 2 numbers, 2 changed, 1 new alerts\n")
+    assert (polled.exit_code, polled.stdout) == (0, "production: 2 numbers, 2 changed, 1 new alert\n")
     said = run("explain", "phone-1").stdout
     assert "\nUsed by: Front desk, Night line (2 agents).\n" in said
     assert "\nIts release was requested at 2026-11-23 12:00 UTC (reason: No longer in use after the move)" in said

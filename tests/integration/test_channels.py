@@ -643,7 +643,7 @@ def test_a_thousand_alerts_are_one_message_within_the_limit_with_the_rest_counte
     assert text.index("CRITICAL") < text.index("WARNING"), "most urgent first"
     told = text.count("• ")
     assert told == MOST
-    assert "… and 990 more: 990 will be lost in 3 days; see renewal-watch incidents" in text
+    assert "… and 990 more: 990 will be lost in 3 days; see renewal-watch alerts" in text
     assert text.splitlines()[-1] == "message rw-0123456789"
     assert not any(escape in text for escape in ("&nbsp;", "&#", "<br", "\\"))
     first = shown(request.json) if "attachments" not in request.json else request.json["attachments"][0]["title"]

@@ -179,7 +179,7 @@ def test_explain_says_why_and_what_comes_next(run: Run) -> None:
     run("poll")
     lost = run("explain", "phone-2").output
     assert "2 days left, by the provider's countdown" in lost
-    assert "Told in this cycle: the threshold of 3 days; it is not told again." in lost
+    assert "Told in this cycle: the threshold of 3 days." in lost
     assert "Next: the threshold of 1 day, on" in lost
     assert "ops-0: sent" in lost
     assert "It is overdue and was told 1 times; told again at" in run("explain", "phone-1").output

@@ -494,7 +494,7 @@ def test_names_and_comments_reach_no_terminal_as_codes(run: Run, world: World) -
 def test_what_is_hidden_is_on_record_with_the_reason(run: Run, world: World) -> None:
     run("silence", "add", "--number", "+1555*", "--for", "4h", "--comment", "the cellar is flooded")
     world.entries[PLAIN] |= {"current_status": "suspended"}
-    assert "1 new alerts" in run("poll").output
+    assert "1 new alert" in run("poll").output
     assert world.messages == []
     (alert,) = found(run, QUIET)
     assert (alert["kind"], alert["severity"], alert["deliveries"]) == ("status.changed", "critical", [])
@@ -633,7 +633,7 @@ def test_that_it_will_end_is_told_a_day_before_if_it_hides_what_is_critical(
 def test_what_is_open_can_be_acknowledged_by_any_name(run: Run, words: tuple[str, ...]) -> None:
     assert found(run, OPEN)[0]["id"] == 1
     assert run("ack", *words, "--comment", "on it").output == (
-        "acknowledged: status (status.changed); no reminder until it gets worse, or in its next cycle\n"
+        "acknowledged: status (status.changed); no reminder before its next cycle, unless it gets worse\n"
     )
     explained = reasons(run, OPEN)
     assert "acknowledged by dana at 2026-11-23 12:00 UTC; told again if it gets worse." in explained
@@ -706,7 +706,10 @@ def test_one_is_acknowledged_by_its_key(run: Run) -> None:
 def test_an_acknowledgement_runs_out(run: Run, world: World, clock: Clock) -> None:
     run("send")
     world.messages.clear()
-    assert "in its next cycle, or at 2026-11-26 12:00 UTC" in run("ack", OPEN, ENDING, "--for", "3d").output
+    assert (
+        "before its next cycle or 2026-11-26 12:00 UTC, unless it gets worse"
+        in run("ack", OPEN, ENDING, "--for", "3d").output
+    )
     assert "until 26 Nov 12:00" in run("incidents", "--acknowledged").output
     assert "told again if it gets worse or at 2026-11-26 12:00 UTC." in reasons(run, OPEN)
     clock.on(3 * D - H)
@@ -1323,3 +1326,29 @@ def test_times_are_in_the_configured_zone_for_people_and_in_utc_in_json(
         )  # what was found before the zone was changed stays as it was
         assert "Z " not in said, words
     assert json.loads(run("incidents", "--json").output)[0]["opened_at"] == "2026-11-23T12:00:00Z"
+
+
+def test_of_what_is_not_named_only_what_is_open_is_acknowledged(run: Run, clock: Clock) -> None:
+    run("ack", OPEN, "--comment", "mine")
+    clock.on(H)
+    assert run("ack", "--environment", "production", "--for", "1h").output.startswith("acknowledged: renewal (")
+    (kept,) = [it for it in json.loads(run("incidents", "--json").output) if it["number"] == OPEN]
+    assert (kept["acknowledged_at"], kept["acknowledged_until"]) == ("2026-11-23T12:00:00Z", None)
+
+
+@pytest.mark.parametrize("words", [("--alert", "1", "--severity", "info"), ("--alert", "1", "--kind", "watch.*")])
+def test_an_alert_is_narrowed_like_others(run: Run, words: tuple[str, ...]) -> None:
+    assert "nothing is open about alert 1" in refused(run, "ack", *words)
+
+
+def test_a_number_that_is_meant_to_expire_needs_nobody(run: Run) -> None:
+    run("lapse", ENDING)
+    listed = json.loads(run("incidents", "--json").output)
+    (it,) = [it for it in listed if it["number"] == ENDING]
+    assert (it["state"], it["suppressed"]) == ("suppressed", "it is meant to expire")
+    assert "incidents  1 open (1 critical), 1 suppressed" in run("status").output.splitlines()
+
+
+def test_a_label_or_owner_that_fits_nobody_is_warned_of(run: Run) -> None:
+    for words in (("incidents", "--label", "suport"), ("status", "--owner", "Ana"), ("forecast", "--label", "x")):
+        assert "fits nobody; no number of the inventory has it" in run(*words).stderr

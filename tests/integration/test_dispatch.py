@@ -139,10 +139,10 @@ def test_all_alerts_of_a_poll_are_one_message_that_carries_its_id(world: World) 
     (request,) = world.web.requests
     (row,) = world.rows()
     assert request.json["message"].count("• ") == MOST
-    assert "… and 30 more: 30 expiring; see renewal-watch incidents" in request.json["message"]
+    assert "… and 30 more: 30 expiring; see renewal-watch alerts" in request.json["message"]
     assert request.json["message"].endswith(f"message {row['message_id']}")
     assert request.json["title"] == (
-        "[warning] production: 40 need action: many 1 renews in 3 days, many 10 renews in 3 days, "
+        "[warning] production: 40 need action: many 1 renews in 3 days; many 10 renews in 3 days; "
         "many 11 renews in 3 days and 37 more"
     )
 

@@ -357,7 +357,7 @@ def test_a_terminal_shows_bars_to_the_scale_of_their_currency(watched: Watched) 
         "  production",
         "    Oct 2026  0.00                   0",
         "    Nov 2026  1.00            +1.00  1  ████████████",
-        "    Dec 2026  2.00  +1.00 (+100.0%)  2  ████████████████████████  1.00 more if 1 without auto-renewal are renewed",
+        "    Dec 2026  2.00  +1.00 (+100.0%)  2  ████████████████████████  1.00 more if 1 number without auto-renewal is renewed",
     ]
 
 

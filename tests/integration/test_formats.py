@@ -575,7 +575,7 @@ def test_hundreds_of_alerts_are_one_message_within_the_limit_with_the_rest_count
     assert units(whole[chat]()) <= LIMITS[chat]
     told = sum(line.startswith(("• ", "- ")) for line in read.lines)
     assert told == MOST
-    rest = f"… and {800 - told} more: {800 - told} will be lost in 3 days; see renewal-watch incidents"
+    rest = f"… and {800 - told} more: {800 - told} will be lost in 3 days; see renewal-watch alerts"
     assert read.lines[-3:] == [rest, "found 2026-11-23 12:00 UTC, delivered late", ID]
 
 
@@ -595,7 +595,7 @@ def test_hundreds_of_alerts_in_the_users_words_are_within_the_limit_as_well(send
     assert units(text) <= LIMITS[chat]
     told = read.text.count("MINE")
     assert told == MOST
-    assert "… and 2,990 more: 2,990 will be lost in 3 days; see renewal-watch incidents" in squeezed(read.text)
+    assert "… and 2,990 more: 2,990 will be lost in 3 days; see renewal-watch alerts" in squeezed(read.text)
     assert read.lines[-1].endswith(ID)
 
 
@@ -607,7 +607,7 @@ def test_one_alert_that_is_too_long_by_itself_is_cut_within_the_limit(send: Send
     read = READ[chat](sent)
     text = sent["attachments"][0]["text"] if chat == "slack" else read.text if chat == "telegram" else sent["content"]
     assert units(text) <= LIMITS[chat]
-    assert "… and 1 more: 1 will be lost in 3 days; see renewal-watch incidents" in read.text
+    assert "… and 1 more: 1 will be lost in 3 days; see renewal-watch alerts" in read.text
     assert read.lines[-1] == ID
 
 
@@ -656,7 +656,7 @@ def test_an_html_mail_is_a_table_with_the_text_beside_it(post: Post) -> None:
 def test_an_html_mail_of_many_shows_the_ten_worst_and_counts_the_others(post: Post) -> None:
     page = parts_of(post(mailed(made_up(400))))["text/html"]
     assert page.count("<tr>") == MOST
-    assert "… and 390 more: 390 will be lost in 3 days; see renewal-watch incidents" in page
+    assert "… and 390 more: 390 will be lost in 3 days; see renewal-watch alerts" in page
 
 
 def test_a_digest_by_mail_has_headings_and_lists(post: Post) -> None:
@@ -681,9 +681,9 @@ def test_all_tries_of_a_mail_have_one_message_id(post: Post) -> None:
     alerts = made_up(1)
     ids = [post(mailed(alerts))["Message-ID"], post(rendered(alerts, "text"))["Message-ID"]]
     assert ids[0] == ids[1]
-    assert ids[0].startswith("<rw-0123456789@")
+    assert ids[0].startswith("<rw-0123456789.1@")
     other = post(mailed(alerts, message_id="rw-9999999999"))
-    assert other["Message-ID"].startswith("<rw-9999999999@")
+    assert other["Message-ID"].startswith("<rw-9999999999.1@")
     assert other["Auto-Submitted"] == "auto-generated"
 
 

@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 from made_up import emptied
 from receivers import Answer, HttpReceiver, http_receiver
 from rounds import few
+from sqlalchemy import update
 
 from renewal_watch.channels.apprise import AppriseChannel
+from renewal_watch.database.schema import deliveries
 from renewal_watch.database.store import Store
 from renewal_watch.model.alerts import Alert, Delivery, Severity
 from renewal_watch.model.facts import Written
@@ -425,7 +427,7 @@ def test_a_held_message_that_failed_for_long_takes_what_waits_and_names_what_was
     world.tell("three", when=at(22, day=24))
     world.tell("four", when=at(23, day=24))
     ((found, why),) = world.offers(at(7, day=25))
-    assert (found, why) == (["four", "one", "three", "two"], "gathered while ops was away")
+    assert (found, why) == (["four", "one", "three", "two"], "in one, for ops was away")
 
 
 def test_what_waited_while_a_channel_was_away_is_one_message_that_says_what_it_holds(world: World) -> None:
@@ -443,7 +445,7 @@ def test_what_waited_while_a_channel_was_away_is_one_message_that_says_what_it_h
     assert last is not None
     assert (last.message_id, words(last)) == (tried[0], ["one", "three", "two"])
     assert world.claim() is None
-    assert last.note == "gathered while ops was away" if tried[0] == tried[1] else tried[1] in last.note
+    assert last.note == "in one, for ops was away" if tried[0] == tried[1] else tried[1] in last.note
     world.fail(last)
     assert datetime.fromisoformat(world.column("give_up_at")[0]) >= at(12) + GIVE_UP_AFTER, "as long as the youngest"
 
@@ -890,3 +892,65 @@ def test_two_dispatchers_let_out_a_night_as_one_message(
         store.close()
     assert len(web.requests) == 1
     assert all(f"n{count} happened" in web.requests[0].json["message"] for count in range(8))
+
+
+# --- what waited while a channel was away: what an attack found -------------------------------------------------------
+
+
+def test_what_is_gathered_is_tried_for_three_days_from_when_it_was_let_out(world: World) -> None:
+    world.channel = OPS
+    world.tell("old", when=at(10))
+    first = world.claim()
+    assert first is not None
+    world.fail(first)
+    world.tell("young", when=at(9, day=26))  # near the end of the old one's days
+    world.now = at(9, 30, day=26)
+    again = world.claim()
+    assert again is not None
+    assert words(again) == ["old", "young"]
+    assert datetime.fromisoformat(world.column("give_up_at")[0]) == world.now + GIVE_UP_AFTER
+
+
+def test_what_is_in_back_off_goes_with_it(world: World) -> None:
+    world.channel = OPS
+    world.tell("one", when=at(10))
+    first = world.claim()
+    assert first is not None
+    world.fail(first)
+    world.tell("two", when=at(10, 11))
+    with world.store.transaction() as tx:
+        later = update(deliveries).where(deliveries.c.id != first.pk)
+        tx.connection.execute(later.values(attempts=3, last_error="down", next_attempt_at=at(10, 40)))
+    gathered = world.claim()
+    assert gathered is not None
+    assert words(gathered) == ["one", "two"]
+    assert "in one, for ops was away" in gathered.note
+
+
+def test_the_ids_of_what_was_tried_are_few_and_stand_once(world: World) -> None:
+    world.channel = OPS
+    tried = []
+    for hour in range(8):
+        world.tell(f"alert {hour}", when=at(10 + hour))
+        claimed = world.claim()
+        assert claimed is not None
+        world.fail(claimed)
+        tried.append(claimed.message_id)
+        while (more := world.claim()) is not None:
+            world.fail(more)
+    assert len(set(tried)) == 1, "always in the first"
+    assert all((note or "").count("with what was") <= 1 for note in world.column("note"))
+
+
+def test_what_a_fallback_has_is_not_gathered_with_what_it_has_not(world: World) -> None:
+    world.channel = Channel(name="ops", routine=NOW, fallback="alt")
+    world.tell("one", when=at(10))
+    first = world.claim()
+    assert first is not None
+    world.fail(first)
+    with world.store.transaction() as tx:
+        tx.connection.execute(update(deliveries).values(fallback_at=at(10, 31)))
+    world.tell("two", when=at(11))
+    world.now = at(11, 5)
+    offered = [found for found, _ in world.offers()]
+    assert sorted(offered) == [["one"], ["two"]]

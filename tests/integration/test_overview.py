@@ -145,7 +145,7 @@ def test_fifteen_problems_are_seen_at_once_in_status_with_what_to_do(story: Watc
             .startswith(f"{todo}; since ")
         )
     assert lines[:5] == [
-        "service    no daemon runs here; polls come from elsewhere, such as a timer; last poll 2026-11-23 12:00 (less than a minute ago)",
+        "service    no daemon runs here; it is polled by a timer or by hand; last poll 2026-11-23 12:00 (less than a minute ago)",
         "incidents  15 open (10 critical, 5 warning)",
         "expiring   lost within 1 day: 1, within 7 days: 2, within 14 days: 3; overdue: 1",
         "renewing   43 numbers within 30 days: 111.00 USD",
@@ -240,9 +240,7 @@ def test_several_incidents_are_acknowledged_on_the_page(story: Watched, visitor:
     chosen = ["production: the top-up failed", "+15550000006 is suspended"]
     ticked = ",".join(ids[one] for one in chosen)
     said = visitor.do("acknowledge", incident=ticked, length="3d", comment="called them")
-    assert said.startswith(
-        "ok: acknowledged: 2 incidents; no reminder until it gets worse, in its next cycle, or at 2026-11-26"
-    )
+    assert said.startswith("ok: acknowledged: 2 incidents; no reminder before its next cycle or 2026-11-26")
     assert acknowledged(story) == set(chosen)
     text = visitor.text("/incidents?state=acknowledged")
     assert "acknowledged by web: Anna less than a minute ago until 26 Nov" in text

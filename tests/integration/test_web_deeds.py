@@ -85,7 +85,7 @@ def test_who_is_not_logged_in_sees_no_buttons(stranger: Visitor) -> None:
 
 def test_an_acknowledgement_and_its_end(visitor: Visitor) -> None:
     assert visitor.do("acknowledge", **NUMBER, comment="it is paid <b>tomorrow</b>") == (
-        "ok: acknowledged: renewal (renewal.upcoming); no reminder until it gets worse, or in its next cycle"
+        "ok: acknowledged: renewal (renewal.upcoming); no reminder before its next cycle, unless it gets worse"
     )
     ack = incident(visitor).ack
     assert ack

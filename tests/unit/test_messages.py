@@ -242,7 +242,7 @@ def test_all_alerts_are_one_message_the_most_urgent_first() -> None:
         "CRITICAL\n• lost\n• in three days\n• blind\n\nWARNING\n• soon\n\nINFO\n• sooner\n• later\n\nmessage rw-0123456789"
     )
     assert message.title == (
-        "[critical] prod: 4 need action: +1444 overdue, +1555 expiring, the API fails and 1 more; also 2 renewing soon"
+        "[critical] prod: 4 need action: +1444 overdue; +1555 expiring; the API fails and 1 more; also 2 renewing soon"
     )
 
 
@@ -294,14 +294,14 @@ def test_what_does_not_fit_is_counted() -> None:
     body = render(*many, body=2000).body
     told = body.count("•")
     assert told == notify_render.MOST, "the ten worst"
-    assert "\n… and 990 more: 656 expiring, 334 renewing soon; see renewal-watch incidents\n" in body
+    assert "\n… and 990 more: 656 expiring, 334 renewing soon; see renewal-watch alerts\n" in body
     assert body.endswith("\n\nmessage rw-0123456789")
 
 
 def test_a_long_first_alert_is_cut_rather_than_left_out() -> None:
     body = render(alert("x" * 5000), alert("y"), body=500).body
     assert body.startswith("INFO\n• xxx")
-    assert "x…\n… and 1 more: 1 renewing soon; see renewal-watch incidents\n\nmessage" in body
+    assert "x…\n… and 1 more: 1 renewing soon; see renewal-watch alerts\n\nmessage" in body
     assert 490 <= notify_render._size(body) <= 500
     alone = render(alert("x" * 5000), body=500).body
     assert notify_render._size(alone) == 500
@@ -399,10 +399,13 @@ def test_of_one_incident_the_newest_alert_is_told_and_the_earlier_ones_are_a_lin
 def test_what_began_and_ended_before_it_was_sent_is_no_news() -> None:
     ended = told("renewed", 9, 0, 9, kind="renewal.renewed", severity=Severity.info)
     message = render(told("overdue", 0, 0, 9, kind="renewal.overdue"), ended, told("suspended", 0, 0, number="+2"))
-    assert message.body == "CRITICAL\n• suspended\nOver before this was sent: +1 overdue\n\nmessage rw-0123456789"
+    assert (
+        message.body
+        == "CRITICAL\n• suspended\nOver before this was sent: +1 overdue, then renewed\n\nmessage rw-0123456789"
+    )
     assert message.title == "[critical] prod: a headline"
     alone = render(told("overdue", 0, 0, 9, kind="renewal.overdue"), ended)
-    assert alone.body == "Over before this was sent: +1 overdue\n\nmessage rw-0123456789"
+    assert alone.body == "Over before this was sent: +1 overdue, then renewed\n\nmessage rw-0123456789"
     assert (alone.title, alone.severity) == (
         "[info] 1 incident began and ended before this could be sent",
         Severity.info,
@@ -423,3 +426,35 @@ def test_changes_that_add_up_are_all_told() -> None:
     body = render(*(told(f"lost {what}", at, 0, topic="capability") for at, what in enumerate(["sms", "voice"]))).body
     assert "lost sms" in body
     assert "lost voice" in body
+
+
+def test_an_end_that_needs_action_is_news() -> None:
+    off = told("auto-renewal off", 0, 0, 2, kind="auto_renewal.off", severity=Severity.warning)
+    on = told("meant to expire, but on", 2, 0, 2, kind="auto_renewal.on", severity=Severity.warning)
+    assert render(off, on).body.startswith("WARNING\n• meant to expire, but on")
+
+
+def test_the_end_of_one_incident_is_not_superseded_by_the_next() -> None:
+    ended = told("renewed", 5, 0, 5, kind="renewal.renewed", severity=Severity.info)  # it began in an earlier message
+    message = render(ended, told("auto-renewal is off", 6, 6, kind="auto_renewal.off", severity=Severity.warning))
+    assert "• renewed" in message.body
+    assert "• auto-renewal is off" in message.body
+
+
+def test_what_an_api_says_is_not_superseded_by_another_fault_of_it() -> None:
+    rejected = told("the token is rejected", 0, 0, kind="watch.token_rejected", topic="api", number=None)
+    body = render(rejected, told("nothing known since", 9, 0, kind="watch.stale", topic="api", number=None)).body
+    assert "the token is rejected" in body
+    assert "nothing known since" in body
+
+
+def test_what_is_over_keeps_within_the_limit() -> None:
+    over = [told(f"overdue {i}", 0, 0, 5, kind="renewal.overdue", number=f"+1555000{i:04}") for i in range(9)]
+    message = render(*over, body=120)
+    assert notify_render._size(message.body) <= 120
+
+
+def test_routine_that_was_followed_by_its_renewal_is_told_by_that() -> None:
+    expected = alert("renews in 3 days", number="+1", topic="renewal", left=3, key="a")
+    renewed = alert("renewed", number="+1", topic="renewal", kind="renewal.renewed", key="b")
+    assert render(expected, renewed).body.startswith("INFO\n• renewed\n1 earlier alert")

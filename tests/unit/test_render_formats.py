@@ -211,14 +211,14 @@ def test_words_that_do_not_fit_give_way_to_a_part_of_the_built_in_ones(form: str
     assert lines[1].startswith("• a sentence a sentence")
     assert lines[1].endswith("…")
     assert "<i>" not in message.body, "half of a markup breaks the whole"
-    assert lines[2:] == ["… and 1 more: 1 renewing soon; see renewal-watch incidents", ID]
+    assert lines[2:] == ["… and 1 more: 1 renewing soon; see renewal-watch alerts", ID]
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_long_words_of_one_alert_leave_the_others_counted(form: str) -> None:
     first, second = alert("first", severity=Severity.critical), alert("second")
     message = render(first, second, form=form, body=600, own={"second": Own(None, "x" * 4000)})
-    assert seen(message) == ["CRITICAL", "• first", "… and 1 more: 1 renewing soon; see renewal-watch incidents", ID]
+    assert seen(message) == ["CRITICAL", "• first", "… and 1 more: 1 renewing soon; see renewal-watch alerts", ID]
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_a_digest_that_does_not_fit_is_cut_and_says_so_and_its_alerts_are_counte
     assert "… (cut: renewal-watch status shows all)" in lines
     told = sum(line.startswith("• sentence") for line in lines)
     assert told == notify_render.MOST
-    assert "… and 90 more: 90 renewing soon; see renewal-watch incidents" in lines
+    assert "… and 90 more: 90 renewing soon; see renewal-watch alerts" in lines
     assert lines[-1] == ID
 
 

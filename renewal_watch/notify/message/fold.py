@@ -6,27 +6,26 @@ A message may have waited: for a digest, for quiet hours, for a channel that was
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from renewal_watch.model.alerts import Alert, Key, Severity
 from renewal_watch.notify.message import subject
 
 SOON_DAYS = 7  # of renewals that a digest lists by itself
-_STATES = frozenset(
-    {"renewal", "status", "presence", "api", "balance"}
-)  # topics whose last alert says all of the earlier
+_STATES = frozenset({"renewal", "status", "presence", "balance"})  # topics whose last alert says all of the earlier
 _NAMED = 3  # of what is over
 
 
 class Folded(NamedTuple):
-    """A message's alerts: ``current`` ones, and those that began and ended before it was sent.
+    """A message's alerts: ``current`` ones, and the gravest and the last of what began and ended before it was sent.
 
-    ``superseded`` counts what a later one of the same says as well.
+    ``superseded`` counts what a later one of the same incident says as well.
     """
 
     digest: Alert | None
     current: list[Alert]
-    over: list[Alert]
+    over: list[tuple[Alert, Alert]]
     superseded: int
 
     @property
@@ -47,7 +46,7 @@ class Folded(NamedTuple):
             earlier = _many(self.superseded, "earlier alert")
             lines.append(f"{earlier} about the same {'is' if self.superseded == 1 else 'are'} superseded")
         if self.over:
-            names = [f"{one.number} {subject.brief(one)}" if one.number else one.headline for one in self.over[:_NAMED]]
+            names = [_ended(began, last) for began, last in self.over[:_NAMED]]
             more = f" and {len(self.over) - _NAMED} more" if len(self.over) > _NAMED else ""
             lines.append(f"Over before this was sent: {', '.join(names)}{more}")
         return lines
@@ -55,34 +54,50 @@ class Folded(NamedTuple):
 
 def fold(alerts: Sequence[Alert], *, in_digest: bool = False) -> Folded:
     """The alerts of a message, in the order in which they were found; ``in_digest`` before the digest is among them."""
-    sheets = [alert for alert in alerts if alert.kind == "digest.sent"]
-    digest = max(sheets, key=lambda alert: alert.key, default=None)
-    groups: dict[Key, list[Alert]] = {}
+    digest = max((one for one in alerts if one.kind == "digest.sent"), key=lambda one: one.key, default=None)
+    groups: dict[tuple[Key, datetime | None], list[Alert]] = {}  # by incident
     current: list[Alert] = []
     for alert in alerts:
         if alert.kind == "digest.sent" or ((in_digest or digest is not None) and _is_in_digest(alert)):
             continue
         if alert.topic.partition(" ")[0] in _STATES:
-            groups.setdefault(alert.place, []).append(alert)
+            groups.setdefault((alert.place, alert.course and alert.course.opened_at), []).append(alert)
         else:
             current.append(alert)
-    over: list[Alert] = []
+    over: list[tuple[Alert, Alert]] = []
     superseded = 0
     for those in groups.values():
         last = those[-1]
-        began = next((one for one in those if one.course and one.course.opens), None)
-        if last.course is not None and (last.course.is_over or (last.course.closes and began is not None)):
-            over.append(max(those, key=lambda one: one.severity))
+        if last.course is None:  # of no incident: what was to be expected, and what came of it
+            kept = [one for one in those if one is last or not _is_expected(one)]
+        elif last.course.is_over or (last.course.closes and last.severity == Severity.info and _begins(those)):
+            over.append((max(those, key=lambda one: one.severity), last))
+            continue
         else:
-            current.append(last)
-            superseded += len(those) - 1
+            kept = [last]
+        current += kept
+        superseded += len(those) - len(kept)
     return Folded(digest, current, over, superseded)
+
+
+def _begins(those: Sequence[Alert]) -> bool:
+    """Whether the alert that opened the incident is among them: nobody was told of it before."""
+    return any(one.course is not None and one.course.opens for one in those)
+
+
+def _ended(began: Alert, last: Alert) -> str:
+    """What is over, and how it ended where that is known."""
+    name = f"{began.number} {subject.brief(began)}" if began.number else began.headline
+    return f"{name}, then {subject.brief(last)}" if last is not began and last.number else name
+
+
+def _is_expected(alert: Alert) -> bool:
+    return alert.kind in ("renewal.upcoming", "renewal.due") and alert.severity == Severity.info
 
 
 def _is_in_digest(alert: Alert) -> bool:
     """Whether the digest itself says it: a renewal to expect within a week; what came of an older one is said apart."""
-    is_expected = alert.kind in ("renewal.upcoming", "renewal.due") and alert.severity == Severity.info
-    return is_expected and alert.days_left is not None and alert.days_left <= SOON_DAYS
+    return _is_expected(alert) and alert.days_left is not None and alert.days_left <= SOON_DAYS
 
 
 def _many(count: int, noun: str) -> str:

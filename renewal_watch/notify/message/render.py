@@ -76,8 +76,8 @@ def render(
     past = [dress("text", line) for line in folded.past]
     if past and 3 * _size("\n".join(past)) < room:
         room -= _size("\n".join(past)) + 1
-    elif ordered or digest:
-        past = []
+    else:
+        past = [] if ordered or digest else [dress("text", _fit(" ".join(folded.past), max(room - 10, 0)))]
     if digest is None:
         body = _body(ordered, room, form, own)
     else:
@@ -119,6 +119,7 @@ def render(
         title=title,
         body=whole,
         plain=plain,
+        size=len(alerts),
         severity=max((alert.severity for alert in ([digest] if digest else []) + ordered), default=Severity.info),
         format=form,
         about=([digest] if digest else ordered or list(alerts))[0].place,
@@ -233,7 +234,8 @@ def _rest(alerts: Sequence[Alert], *, is_brief: bool = False) -> str:
     """How many more there are and what they are, in few words where there is little room."""
     if is_brief:
         return f"… and {len(alerts):,} more"
-    return f"… and {len(alerts):,} more: {subject.counted(alerts)}; see renewal-watch incidents"
+    where = "incidents" if all(alert.course for alert in alerts) else "alerts"  # a mere event opens none
+    return f"… and {len(alerts):,} more: {subject.counted(alerts)}; see renewal-watch {where}"
 
 
 def _size(text: str) -> int:

@@ -31,16 +31,26 @@ def _said(ordered: Sequence[Alert], place: str) -> str:
     needs = [those for those in about if those[0].severity > Severity.info]
     if not needs:
         named = about if len(about) <= NAMED else []
-        counts = ", ".join(f"{count:,} {group}" for group, count in Counter(map(group_of, ordered)).most_common())
-        return ", ".join(_named(those, place, whole=len(about) == 1) for those in named) or counts
-    rest = Counter(group_of(one) for those in about if those[0].severity == Severity.info for one in those)
-    also = f"; also {', '.join(f'{count:,} {group}' for group, count in rest.most_common())}" if rest else ""
+        return ", ".join(_named(those, place, whole=len(about) == 1) for those in named) or _counts(ordered, place)
+    rest = _counts([one for those in about if those[0].severity == Severity.info for one in those], place)
+    also = f"; also {rest}" if rest else ""
     if len(needs) == 1:
         return _named(needs[0], place, whole=True) + also
     are_numbers = all(those[0].number for those in needs)
     more = f" and {len(needs) - NAMED:,} more" if len(needs) > NAMED else ""
-    names = ", ".join(_named(those, place, whole=False) for those in needs[:NAMED])
+    between = ", " if are_numbers else "; "  # a headline may have commas of its own
+    names = between.join(_named(those, place, whole=False) for those in needs[:NAMED])
     return f"{len(needs):,} {'numbers ' if are_numbers else ''}need action: {names}{more}{also}"
+
+
+def _counts(alerts: Sequence[Alert], place: str) -> str:
+    """How many of each group; what is about no number and the only one of its group by its headline."""
+    groups = Counter(map(group_of, alerts))
+    alone = {group_of(one): one for one in alerts if not one.number and groups[group_of(one)] == 1}
+    return ", ".join(
+        cut(alone[group].headline.removeprefix(f"{place}: "), _BRIEF) if group in alone else f"{count:,} {group}"
+        for group, count in groups.most_common()
+    )
 
 
 def _by_subject(ordered: Iterable[Alert]) -> list[list[Alert]]:

@@ -25,7 +25,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.values import duration
 from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.numbers import number_ids
-from renewal_watch.store.selections import FOLDED, OPEN
+from renewal_watch.store.selections import FOLDED, LAPSED, OPEN
 
 _INCIDENT = (  # the columns of an incident, in the order in which they are written
     *("id", "name", "environment_id", "number_id", "topic", "alert_id", "kind", "severity", "rank", "opened_at"),
@@ -59,7 +59,7 @@ def due_incidents(tx: Transaction, active: Sequence[Silence], way: Routing, now:
     ]
     is_open = and_(incidents.c.suppressor.is_(None), incidents.c.acked_at.is_(None))
     ways = [and_(is_open, incidents.c.notified_at.is_(None)), and_(incidents.c.suppressor.in_(ended), ~lapses_still)]
-    ways.append(incidents.c.acked_until <= now)
+    ways.append(and_(incidents.c.acked_until <= now, incidents.c.acked_until > incidents.c.acked_at))
     for severity in Severity:
         interval = way.reminders.interval(severity)
         if interval is not None:
@@ -81,7 +81,10 @@ def open_incidents(
     for row in _by_key(tx, incidents, OPEN, *conditions, of=of, first=(incidents.c.opened_at, incidents.c.alert_id)):
         ack = None
         if row.acked_at is not None:
-            ack = Acknowledgement(at=row.acked_at, by=row.acked_by, rank=row.acked_rank, until=row.acked_until)
+            until = (
+                row.acked_until if row.acked_until and row.acked_until > row.acked_at else None
+            )  # of another release
+            ack = Acknowledgement(at=row.acked_at, by=row.acked_by, rank=row.acked_rank, until=until)
         found[_key(row)] = Incident(
             id=row.id,
             name=row.name,
@@ -115,7 +118,7 @@ def unanswered(tx: Transaction) -> dict[Severity, int]:
     """How many incidents are neither acknowledged nor hidden, by severity."""
     query = (
         select(incidents.c.severity, func.count())
-        .where(OPEN, ~FOLDED, incidents.c.acked_at.is_(None), incidents.c.suppressed.is_(None))
+        .where(OPEN, ~FOLDED, incidents.c.acked_at.is_(None), incidents.c.suppressed.is_(None), ~LAPSED)
         .group_by(incidents.c.severity)
     )
     return {Severity(severity): count for severity, count in tx.connection.execute(query)}
@@ -127,7 +130,9 @@ def incident_counts(tx: Transaction, names: Collection[str]) -> list[tuple[str, 
     state = case((incidents.c.acked_at.is_not(None), "acknowledged"), (by_people, "hidden"), else_="open")
     columns = (environments.c.name, incidents.c.kind, incidents.c.severity, state)
     query = select(*columns, func.count()).outerjoin(environments, environments.c.id == incidents.c.environment_id)
-    query = query.where(OPEN, or_(incidents.c.environment_id == 0, environments.c.name.in_(names))).group_by(*columns)
+    query = query.where(OPEN, ~FOLDED, or_(incidents.c.environment_id == 0, environments.c.name.in_(names))).group_by(
+        *columns
+    )
     return [(name or "", kind, Severity(worst), said, n) for name, kind, worst, said, n in tx.connection.execute(query)]
 
 

@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple, get_args
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from renewal_watch.alerts import facts_json
+from renewal_watch.alerts.phrases import days
+from renewal_watch.alerts.renewal_facts import Ahead
 from renewal_watch.database.schema import alerts, environments, incidents, numbers
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Incident, Key, Mark, Severity
@@ -19,7 +21,7 @@ from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.store.incidents.incidents import open_incidents
 from renewal_watch.store.numbers import numbers_by_id
-from renewal_watch.store.selections import AT_RISK, FOLDED, OPEN, among, fits_kind
+from renewal_watch.store.selections import AT_RISK, FOLDED, LAPSED, OPEN, among, fits_kind
 
 State = Literal["open", "acknowledged", "suppressed", "resolved"]
 STATES: tuple[State, ...] = get_args(State)
@@ -85,13 +87,14 @@ def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None
     """
     query = (
         select(incidents, environments.c.name.label("environment"), numbers.c.provider_id, numbers.c.renews_on)
-        .add_columns(numbers.c.number, alerts.c.headline, alerts.c.text, alerts.c.facts)
+        .add_columns(numbers.c.number, alerts.c.headline, alerts.c.text, alerts.c.facts, LAPSED.label("is_lapsed"))
         .outerjoin(environments, environments.c.id == incidents.c.environment_id)
         .outerjoin(numbers, numbers.c.id == incidents.c.number_id)
         .outerjoin(alerts, alerts.c.id == incidents.c.alert_id)
         .where(*_conditions(tx, wanted))
         .order_by(incidents.c.resolved_at.desc().nulls_first())
-        .order_by(incidents.c.acked_at.is_not(None), incidents.c.suppressor.is_not(None), incidents.c.severity.desc())
+        .order_by(incidents.c.acked_at.is_not(None), or_(incidents.c.suppressor.is_not(None), LAPSED))
+        .order_by(incidents.c.severity.desc())
         .order_by(incidents.c.rank.desc(), incidents.c.opened_at, incidents.c.id)
         .limit(most)
         .offset(skip)
@@ -103,7 +106,7 @@ def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None
         Listed(
             id=row.id,
             name=row.name,
-            state=_state(row.resolved_at, row.acked_at, row.suppressor),
+            state=_state(row.resolved_at, row.acked_at, row.suppressor or ("lapse" if row.is_lapsed else None)),
             kind=row.kind,
             severity=Severity(row.severity),
             environment=row.environment or "",
@@ -118,7 +121,8 @@ def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None
             acknowledged_at=row.acked_at,
             acknowledged_by=row.acked_by,
             acknowledged_until=row.acked_until,
-            suppressed=row.suppressed,
+            suppressed=row.suppressed
+            or ("it is meant to expire" if row.is_lapsed and row.resolved_at is None else None),
             alert_id=row.alert_id,
             folded=folded.get(row.number_id, ()) if row.topic == "presence" else (),
         )
@@ -184,9 +188,9 @@ def _conditions(tx: Transaction, wanted: Wanted) -> Iterator[ColumnElement[bool]
 
 
 _IN: dict[State, ColumnElement[bool]] = {  # in the order of ``STATES``
-    "open": and_(OPEN, incidents.c.acked_at.is_(None), incidents.c.suppressor.is_(None)),
+    "open": and_(OPEN, incidents.c.acked_at.is_(None), incidents.c.suppressor.is_(None), ~LAPSED),
     "acknowledged": and_(OPEN, incidents.c.acked_at.is_not(None)),
-    "suppressed": and_(OPEN, incidents.c.acked_at.is_(None), incidents.c.suppressor.is_not(None)),
+    "suppressed": and_(OPEN, incidents.c.acked_at.is_(None), or_(incidents.c.suppressor.is_not(None), LAPSED)),
     "resolved": incidents.c.resolved_at.is_not(None),
 }
 
@@ -205,4 +209,7 @@ def _words(row: Any, number: PhoneNumber | None, today: int) -> Words:
     if row.resolved_at is not None:
         return facts.words()
     left = None if row.renews_on is None else row.renews_on - today
+    if left is not None and left < 0 and isinstance(facts, Ahead):
+        gone = f"had its renewal day {days(-left)} ago; no list since shows what came of it"
+        return f"{facts.name} {gone.partition(';')[0]}", f"{facts.place} {gone}."
     return (facts_json.today(facts, number, row.environment or "", left, row.renews_on) or facts).words()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from renewal_watch.model import kinds
 from renewal_watch.model.alerts import Alert, Course, Delivery, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.notify import retry
-from renewal_watch.notify.hold import Waiting, gathers, hold
+from renewal_watch.notify.hold import Waiting, gathers, hold, is_away
 from renewal_watch.notify.routing import CAP_WINDOW
 from renewal_watch.notify.suppression import Decision
 from renewal_watch.settings.channel import Channel
@@ -25,6 +26,8 @@ from renewal_watch.store.leases import is_heard, is_orphaned
 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
 _IDS = 5  # of messages that went into another
+_WITH = "with what was "
+_ID = re.compile(r"rw-[0-9a-f]+")
 AT_ONCE = kinds.names(at_once=True)
 _DELIVERY = (
     "id",
@@ -161,14 +164,31 @@ def _together(
     start = next((place for place, one in enumerate(waiting) if hold(channel, one, zone, sent, now) is None), None)
     if start is None:
         return None
+    first = rows[start]
+    if is_away(channel, waiting[start], now):  # what is in back-off goes with it
+        rows = [first, *_others(tx, channel, taken, first)]
+        waiting, start = [still_waits(row) for row in rows], 0
     together, why = gathers(channel, waiting[start:], zone, sent, now)
     others = {one.pk: one for one in together[1:]}
     if others:
         tried = [row.message_id for row in rows if row.id in others and not others[row.id].is_fresh]
-        gather(tx, rows[start].id, list(others), tried)
+        gather(tx, rows[start].id, list(others), now, tried)
         rows = tx.connection.execute(select(deliveries).where(deliveries.c.id == rows[start].id)).all()
         return rows[0], why
     return rows[start], why
+
+
+def _others(tx: Transaction, channel: Channel, taken: ColumnElement[bool], first: Any) -> list[Any]:
+    """What else waits for a channel, also what is in back-off; what a fallback has of it is alike."""
+    has_fallback = deliveries.c.fallback_at.is_not(None)
+    query = select(deliveries).where(
+        deliveries.c.state == "pending",
+        deliveries.c.channel == channel.name,
+        deliveries.c.id != first.id,
+        ~taken,
+        has_fallback if first.fallback_at is not None else ~has_fallback,
+    )
+    return list(tx.connection.execute(query.order_by(deliveries.c.created_at, deliveries.c.id)).all())
 
 
 def _alone(tx: Transaction, due: Any, channel: Channel, zone: str, now: datetime) -> tuple[Any, str] | None:
@@ -221,21 +241,26 @@ def _under_way(tx: Transaction, channel: Channel, taken: ColumnElement[bool], no
     return [now] * tx.connection.execute(query).scalar_one()
 
 
-def gather(tx: Transaction, into: int, others: Sequence[int], tried: Sequence[str] = ()) -> None:
+def gather(tx: Transaction, into: int, others: Sequence[int], now: datetime, tried: Sequence[str] = ()) -> None:
     """Put the alerts of messages that nobody has into one of them; it is tried as long as the youngest would be.
 
     ``tried`` are the ids of those that were: should one have arrived after all, the message says that it holds it.
     """
     found: list[Any] = []
     for chunk in chunks([into, *others]):
-        query = select(deliveries.c.severity, deliveries.c.note, deliveries.c.give_up_at).where(
+        query = select(deliveries.c.severity, deliveries.c.note, deliveries.c.give_up_at, deliveries.c.attempts).where(
             deliveries.c.id.in_(chunk)
         )
         found += tx.connection.execute(query.order_by(deliveries.c.id))
-    held = [f"with what was {', '.join(tried[:_IDS])}{' …' if len(tried) > _IDS else ''}"] if tried else []
-    notes = ",".join(dict.fromkeys([*(one.note for one in found if one.note is not None), *held])) or None
+    old = [one.note for one in found if one.note is not None]
+    names = list(
+        dict.fromkeys([*(name for note in old if note.startswith(_WITH) for name in _ID.findall(note)), *tried])
+    )
+    held = [f"{_WITH}{', '.join(names[:_IDS])}{' …' if len(names) > _IDS else ''}"] if names else []
+    notes = ",".join(dict.fromkeys([*(note for note in old if not note.startswith(_WITH)), *held])) or None
     severity = max(one.severity for one in found)
-    values = {"severity": severity, "note": notes, "give_up_at": max(one.give_up_at for one in found)}
+    give_up = max(one.give_up_at if one.attempts else now + retry.GIVE_UP_AFTER for one in found)
+    values = {"severity": severity, "note": notes, "give_up_at": give_up}
     tx.connection.execute(update(deliveries).where(deliveries.c.id == into).values(**values))
     for chunk in chunks(others):
         told = select(delivery_alerts.c.alert_id).where(delivery_alerts.c.delivery_id.in_(chunk)).distinct()
@@ -269,7 +294,13 @@ def still_waits(row: Any) -> Waiting:
     """What decides on how long a pending delivery waits."""
     is_fresh = row.attempts == 0 and row.last_error is None
     return Waiting(
-        row.id, Severity(row.severity), bool(row.at_once), row.created_at, is_fresh, is_routine=bool(row.routine)
+        row.id,
+        Severity(row.severity),
+        bool(row.at_once),
+        row.created_at,
+        is_fresh,
+        is_routine=bool(row.routine),
+        tried_at=None if is_fresh else row.give_up_at - retry.GIVE_UP_AFTER,
     )
 
 

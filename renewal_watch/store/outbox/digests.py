@@ -21,7 +21,7 @@ def put_digest(tx: Transaction, channel: str, alert: Alert, routing: Routing, no
         pk = tx.connection.execute(
             select(func.max(deliveries.c.id)).where(deliveries.c.channel == channel, deliveries.c.at_once)
         ).scalar_one()
-        gather(tx, pk, waiting)
+        gather(tx, pk, waiting, now)
         _drop_older_digests(tx, pk)
 
 

@@ -92,6 +92,7 @@ def overdue_deliveries(
             "found_at"
         ),  # its time follows from when it was found
         (deliveries.c.attempts > 0).label("attempts"),
+        func.min(deliveries.c.give_up_at, type_=deliveries.c.give_up_at.type).label("give_up_at"),
         func.min(deliveries.c.last_error).label("last_error"),
         func.max(deliveries.c.created_at, type_=deliveries.c.created_at.type).label("created_at"),
         func.max(deliveries.c.id).label("id"),

@@ -19,7 +19,7 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import environment_states, polls_of
 from renewal_watch.store.incidents.account import readings_of
-from renewal_watch.store.leases import list_instances
+from renewal_watch.store.leases import daemon_seen, list_instances
 from renewal_watch.store.outbox.waiting import failing_channels, orphaned_deliveries, outbox_counts
 from renewal_watch.text import plain
 from renewal_watch.web.pages import charts
@@ -94,7 +94,7 @@ def _environment(
         "watch": watch,
         "is_stale": failures.is_stale(watch, policy, now) or watch.last_success_at is None,
         "last_error": watch.last_error and plain(watch.last_error, 500),
-        "next_poll_at": schedule.next_poll_at,
+        "next_poll_at": schedule.next_poll_at if daemon_seen(tx, now) else None,
         "polls": lately[::-1],
         "strip": charts.polls(
             [charts.Poll(p["started_at"], p["outcome"] == "ok", p["took_s"]) for p in lately[::-1]],

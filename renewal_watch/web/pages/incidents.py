@@ -86,7 +86,7 @@ def incidents_page(tx: Transaction, settings: Settings, way: Routing, params: Pa
     return IncidentsPage(
         incidents=incidents_of(found[:PER_PAGE]),
         said=counted(counts),
-        total=counts.total(),
+        total=sum(count for (state, _), count in counts.items() if state == (params.get("state") or "open")),
         query=kept,
         environments=names if len(names) > 1 else [],
         with_owners=bool(way.inventory) or has_owners(way),

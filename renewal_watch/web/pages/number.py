@@ -41,6 +41,7 @@ class NumberPage:
     facts: Sequence[tuple[str, str]]
     reasons: Sequence[str]
     incidents: Sequence[Mapping[str, Any]]
+    is_missing: bool
     is_acknowledged: bool
     is_lapsing: bool
     silences: Sequence[Mapping[str, Any]]
@@ -69,7 +70,7 @@ def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, 
         "Labels": plain(", ".join(found.record.labels)),
         "Note": plain(found.record.note),
     }
-    mine = Wanted(ids=[incident.id for incident in found.incidents.values()], with_folded=True)
+    mine = Wanted(ids=[incident.id for incident in found.incidents.values()])
     drawn = charts.lifeline(charts.stretches(history, now), now, words.zone)
     return NumberPage(
         number=plain(who(number), 60),
@@ -79,6 +80,7 @@ def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, 
         facts=[(name, value) for name, value in facts.items() if value],
         reasons=found.lines[1:],  # the first says what the facts say
         incidents=incidents_of(list_incidents(tx, words.today.toordinal(), mine)) if found.incidents else [],
+        is_missing=one.known.missing_at is not None,
         is_acknowledged=bool(found.incidents)
         and all(incident.ack is not None for incident in found.incidents.values()),
         is_lapsing=one.known.lapse is not None,

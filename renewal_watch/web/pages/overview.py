@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from renewal_watch.alerts.phrases import span
+from renewal_watch.alerts.phrases import a_few, span
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import overview as figures
 from renewal_watch.diagnostics.overview import Overview
@@ -15,6 +15,7 @@ from renewal_watch.model import renewal_day
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.listing import Wanted, list_incidents
+from renewal_watch.text import plain
 from renewal_watch.web.pages.fleet import FleetPage, fleet_page
 from renewal_watch.web.pages.frame import Params
 from renewal_watch.web.pages.incidents import FIRST, incidents_of
@@ -66,7 +67,13 @@ def _service(seen: Overview, now: datetime) -> Tile:
         return Tile(name="Service", figure="failing", about=about, tone="bad", path="/health")
     if one.runs and one.since:
         about.insert(0, f"for {span(now - one.since)}")
-    return Tile(name="Service", figure="running" if one.runs else "by timer", about=about, tone="ok", path="/health")
+    if one.failing:
+        about.append(f"failed: {a_few([plain(name, 40) for name in one.failing])}")
+        return Tile(name="Service", figure="polls failing", about=about, tone="mind", path="/health")
+    if one.runs is None:
+        about.append("by a timer or by hand")
+        return Tile(name="Service", figure="no daemon", about=about, tone="calm", path="/health")
+    return Tile(name="Service", figure="running", about=about, tone="ok", path="/health")
 
 
 def _incidents(seen: Overview) -> Tile:
