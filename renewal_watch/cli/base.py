@@ -67,10 +67,6 @@ ENVIRONMENT = click.option(
     shell_complete=completing.environments,
     help="Only this environment.",
 )
-OWNER = click.option("--owner", metavar="NAME", default="", callback=text, help="Only numbers of this owner.")
-LABEL = click.option(
-    "--label", metavar="LABEL", default="", callback=text, help="Only numbers with this label of the inventory."
-)
 SEVERITIES = click.option(
     "--severity",
     "severities",
@@ -324,18 +320,6 @@ def routing(settings: Settings, inventory: Inventory | None = None) -> Routing:
     from renewal_watch.notify.routing import Routing
 
     return Routing.of(settings, (inventory or inventory_of(settings)).current())
-
-
-def warn_of_strangers(way: Routing, owner: str, label: str) -> None:
-    """Say where no number can have this owner or label: nothing found would look like health."""
-    from renewal_watch.diagnostics.hints import strangers
-
-    known = [one.owner for one in way.inventory.values()] + [rule.owner or "" for rule in way.rules]
-    if owner.strip().casefold() not in map(str.casefold, known):
-        for hint in strangers("owners", [owner] if owner else None, way.inventory):
-            click.echo(click.style(f"warning: --owner: {hint}", fg="yellow"), err=True)
-    for hint in strangers("labels", [label] if label else None, way.inventory):
-        click.echo(click.style(f"warning: --label: {hint}", fg="yellow"), err=True)
 
 
 def instant(text: str, zone: str, option: str = "--at") -> datetime:

@@ -65,7 +65,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Decide": {
         "ack": Entry(
-            "deciding",
+            "acknowledging",
             "Say that you look after it: no reminders until its next cycle, or until it gets worse.",
         ),
         "lapse": Entry(

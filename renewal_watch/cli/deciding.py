@@ -12,17 +12,11 @@ from renewal_watch.cli import base, completing
 from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from renewal_watch.database.transaction import Transaction
-    from renewal_watch.model.alerts import Incident, Key
     from renewal_watch.model.policy import Match
-    from renewal_watch.operations.actions import Open
     from renewal_watch.settings.whole import Settings
-    from renewal_watch.store.incidents.listing import State, Wanted
 
 
-def _author(given: str | None) -> str:
+def who(given: str | None) -> str:
     """Who does it: as given, else who called sudo, else the user."""
     import getpass
 
@@ -32,8 +26,8 @@ def _author(given: str | None) -> str:
         return f"user {os.getuid()}"
 
 
-_AUTHOR = click.option("--author", metavar="NAME", callback=base.text, help="Default: the user who calls.")
-_COMMENT = click.option("--comment", default="", metavar="TEXT", callback=base.text, help="Why.")
+AUTHOR = click.option("--author", metavar="NAME", callback=base.text, help="Default: the user who calls.")
+COMMENT = click.option("--comment", default="", metavar="TEXT", callback=base.text, help="Why.")
 
 
 @base.cli.group()
@@ -87,8 +81,8 @@ def silence() -> None:
 @click.option("--all", "everything", is_flag=True, help="All numbers.")
 @click.option("--for", "length", metavar="TIME", help="How long: 4h, 2d.")
 @click.option("--until", metavar="TIME", help="Such as 2026-11-30 (its end) or 2026-11-30T18:00.")
-@_AUTHOR
-@_COMMENT
+@AUTHOR
+@COMMENT
 @base.JSON
 def silence_add(**given: Any) -> None:
     """Hide alerts about what matches every option given (of one repeated, any) until the end."""
@@ -110,12 +104,12 @@ def silence_add(**given: Any) -> None:
     if selectors.is_about_the_watch(kinds) and selectors.names_numbers(match):
         msg = f"--kind: {', '.join(kinds)} is about the service itself, not about numbers; narrow it by --environment only"
         raise UsageError(msg)
-    ends_at = _end(length, until, settings.timezone, now)
+    ends_at = end_of(length, until, settings.timezone, now)
     way = base.routing(settings)
     with base.store(settings, write=True) as store:
         numbers = actions.about(store, way, match, kinds)
         with store.transaction() as tx:
-            done = actions.silence(tx, match, kinds, ends_at, _author(author), comment, now, numbers)
+            done = actions.silence(tx, match, kinds, ends_at, who(author), comment, now, numbers)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
     for key, wanted in (("labels", match.labels), ("owners", match.owners)):
@@ -151,7 +145,7 @@ def _match(wanted: dict[str, Any], kinds: tuple[str, ...], settings: Settings) -
         raise UsageError(msg) from None
 
 
-def _end(length: str | None, until: str | None, zone: str, now: datetime) -> datetime:
+def end_of(length: str | None, until: str | None, zone: str, now: datetime) -> datetime:
     """When a silence ends. Raises UsageError."""
     import re
 
@@ -200,7 +194,7 @@ def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  
 
 @silence.command("end")
 @click.argument("pk", metavar="ID", type=click.IntRange(1, 2**63 - 1))
-@_AUTHOR
+@AUTHOR
 @base.JSON
 @click.pass_context
 def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) -> None:  # noqa: FBT001
@@ -208,134 +202,17 @@ def silence_end(ctx: click.Context, pk: int, author: str | None, as_json: bool) 
     from renewal_watch.operations import actions
 
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
-        said = actions.end_silence(tx, pk, _author(author), base.now(ctx))
+        said = actions.end_silence(tx, pk, who(author), base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(said)
     answer.end(id=pk)
 
 
 @base.cli.command()
-@click.argument("numbers", nargs=-1, metavar="[NUMBER]...", callback=base.text, shell_complete=completing.numbers)
-@click.option(
-    "--alert",
-    "alert_ids",
-    multiple=True,
-    type=click.IntRange(1, 2**63 - 1),
-    metavar="ID",
-    help="The incident of an alert, also one that is about no number.",
-)
-@click.option("--incident", "names", multiple=True, metavar="KEY", callback=base.text, help="An incident by its key.")
-@base.KINDS
-@base.SEVERITIES
-@click.option("--for", "length", metavar="TIME", help="For so long: 4h, 3d; then it is told again if it still holds.")
-@click.option("--withdraw", is_flag=True, help="Take it back: remind again.")
-@_AUTHOR
-@_COMMENT
-@base.ENVIRONMENT
-@base.JSON
-@click.pass_context
-def ack(
-    ctx: click.Context,
-    numbers: tuple[str, ...],
-    alert_ids: tuple[int, ...],
-    names: tuple[str, ...],
-    kinds: tuple[str, ...],
-    severities: tuple[str, ...],
-    length: str | None,
-    withdraw: bool,  # noqa: FBT001
-    author: str | None,
-    comment: str,
-    environment: str | None,
-    as_json: bool,  # noqa: FBT001
-) -> None:
-    """Say that you look after it: no reminders until its next cycle, or until it gets worse.
-
-    NUMBER may be the beginning of many and a star: '+4930*'. With --kind, --severity or --environment alone, all that is
-    open and fits.
-    """
-    if not any((numbers, alert_ids, names, kinds, severities, environment)):
-        msg = "name a NUMBER, --alert ID, --incident KEY, or what all is to fit: --kind, --severity, --environment"
-        raise UsageError(msg)
-    if length is not None and withdraw:
-        msg = "--for belongs to an acknowledgement, not to --withdraw"
-        raise UsageError(msg)
-    from renewal_watch.model.alerts import Severity
-    from renewal_watch.operations import actions
-    from renewal_watch.store.incidents.listing import Wanted
-
-    settings = base.settings(ctx)
-    now = base.now(ctx)
-    until = None if length is None else _end(length, None, settings.timezone, now)
-    wanted = Wanted(
-        severities=[Severity[one] for one in severities],
-        kinds=kinds,
-        environment=environment or "",
-        names=names,
-        with_folded=bool(numbers or alert_ids),
-    )
-    with base.store(settings, write=True) as store, store.transaction() as tx:
-        parts = _meant(tx, wanted, numbers, alert_ids, environment, "acknowledged" if withdraw else "open")
-        found = actions.together(parts)
-        if withdraw:
-            done = actions.take_back(tx, found, _author(author), comment, now)
-        else:
-            done = actions.acknowledge(tx, found, _author(author), comment, now, until)
-    answer = base.Answer(ctx, as_json=as_json)
-    answer.say(done.said)
-    for part in parts:
-        if not part.incidents:
-            answer.say(f"nothing is open about {part.called}")
-    answered = done.as_json()
-    answer.end(acknowledged=not withdraw, until=until, incidents=answered, matters=answered)  # the last is the old name
-
-
-def _meant(
-    tx: Transaction,
-    wanted: Wanted,
-    numbers: Sequence[str],
-    alert_ids: Sequence[int],
-    environment: str | None,
-    state: State,
-) -> list[Open]:
-    """What is open of each that is named, narrowed by what else is wanted. Raises UsageError for a number that is not known.
-
-    Of what is not named one by one only what is in ``state``: what a silence hides, nobody has seen yet.
-    """
-    from dataclasses import replace
-
-    from renewal_watch.model.selectors import is_number
-    from renewal_watch.operations import actions
-    from renewal_watch.store.incidents.listing import wanted_incidents
-    from renewal_watch.store.numbers import find_number
-
-    narrowed = wanted_incidents(tx, replace(wanted, names=()))
-    parts = [_within(actions.open_of_alert(tx, one), narrowed) for one in alert_ids]
-    if wanted.names:
-        parts.append(actions.open_of(tx, replace(wanted, with_folded=True), "the incident"))
-    patterns = [one for one in numbers if one.endswith("*")]
-    if strange := [one for one in patterns if not is_number(one)]:
-        msg = f"NUMBER: {strange[0]!r} is not the beginning of a number and a star; write it like '+4930*'"
-        raise UsageError(msg)
-    if patterns or not (numbers or alert_ids or wanted.names):
-        of_state = replace(wanted, states=(state,), names=())
-        parts.append(actions.open_of(tx, of_state, f"number {' or '.join(patterns)}" if patterns else "that", patterns))
-    for one in numbers:
-        if one not in patterns:
-            about = actions.open_about(tx, find_number(tx, one, environment)[2], one)
-            parts.append(_within(about, narrowed))
-    return parts
-
-
-def _within(one: Open, wanted: Mapping[Key, Incident]) -> Open:
-    """What of it is wanted."""
-    return one._replace(incidents={key: its for key, its in one.incidents.items() if key in wanted})
-
-
-@base.cli.command()
 @base.NUMBER
 @click.option("--withdraw", is_flag=True, help="Take it back: the number is to stay.")
-@_AUTHOR
-@_COMMENT
+@AUTHOR
+@COMMENT
 @base.ENVIRONMENT
 @base.JSON
 @click.pass_context
@@ -358,7 +235,7 @@ def lapse(
         name, _, known = find_number(tx, number, environment)
         policy = settings.policy(settings.environment(name))
         do = actions.keep if withdraw else actions.lapse
-        done = do(tx, name, known, policy, _author(author), comment, base.now(ctx))
+        done = do(tx, name, known, policy, who(author), comment, base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(done.said)
     if done.mind:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from renewal_watch.cli import base
+from renewal_watch.cli import base, owned
 from renewal_watch.errors import ConfigError, RenewalWatchError
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ _BOM = click.option("--bom", is_flag=True, help="Begin CSV with the mark that te
 )
 @base.JSON
 @base.ENVIRONMENT
-@base.OWNER
-@base.LABEL
+@owned.OWNER
+@owned.LABEL
 @click.pass_context
 def forecast(
     ctx: click.Context,
@@ -74,7 +74,7 @@ def forecast(
     with base.store(settings, write=False) as store, store.transaction() as tx:
         names = [one.name for one in settings.environments]
         way = base.routing(settings)
-        base.warn_of_strangers(way, owner, label)
+        owned.warn_of_strangers(way, owner, label)
         ids = owned_ids(tx, way, names, owner, label)
         found = look(tx, settings, base.now(ctx), months, environment=environment or "", ids=ids)
     if as_json:
@@ -107,8 +107,8 @@ def _table(command: Callable[..., None]) -> Callable[..., None]:
 @export.command()
 @_table
 @_AMOUNTS
-@base.OWNER
-@base.LABEL
+@owned.OWNER
+@owned.LABEL
 def numbers(ctx: click.Context, **asked: Any) -> None:
     """Every known number as it stands now, with its owner, labels and note."""
     _export(ctx, "numbers", **asked)
@@ -133,8 +133,8 @@ def alerts(ctx: click.Context, **asked: Any) -> None:
 @click.option("--by-day", is_flag=True, help="One event a day in place of one a number.")
 @_OUTPUT
 @base.ENVIRONMENT
-@base.OWNER
-@base.LABEL
+@owned.OWNER
+@owned.LABEL
 @click.pass_context
 def calendar(
     ctx: click.Context,
@@ -148,7 +148,7 @@ def calendar(
     from renewal_watch.reports import calendar
 
     settings = base.settings(ctx)
-    base.warn_of_strangers(base.routing(settings), owner, label)
+    owned.warn_of_strangers(base.routing(settings), owner, label)
     with base.store(settings, write=False) as store, store.transaction() as tx:
         text = calendar.calendar(
             tx, settings, base.now(ctx), by_day=by_day, environment=environment or "", owner=owner, label=label
@@ -171,7 +171,7 @@ def _export(
     from renewal_watch.reports import export as made
 
     settings = base.settings(ctx)
-    base.warn_of_strangers(base.routing(settings), owner, label)
+    owned.warn_of_strangers(base.routing(settings), owner, label)
     with base.store(settings, write=False) as store, store.lasting() as tx:
         rows = made.rows(what, tx, settings, base.now(ctx), environment=environment or "", owner=owner, label=label)
         if amounts == "number" and form == "jsonl":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from renewal_watch.cli import base
+from renewal_watch.cli import base, owned
 
 
 @base.cli.command()
@@ -15,8 +15,8 @@ from renewal_watch.cli import base
 @base.KINDS
 @base.JSON
 @base.ENVIRONMENT
-@base.OWNER
-@base.LABEL
+@owned.OWNER
+@owned.LABEL
 @click.pass_context
 def incidents(
     ctx: click.Context,
@@ -51,7 +51,7 @@ def incidents(
     chosen = [state for state, wanted in (("open", is_open), ("acknowledged", acknowledged)) if wanted]
     states = STATES if everything else [state for state in UNRESOLVED if not chosen or state in chosen]
     way = base.routing(settings)
-    base.warn_of_strangers(way, owner, label)
+    owned.warn_of_strangers(way, owner, label)
     with base.store(settings, write=False) as store, store.transaction() as tx:
         asked = Wanted(
             states=states,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from renewal_watch.cli import base, completing
+from renewal_watch.cli import base, completing, owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,8 +35,8 @@ _NUMBERS = 30  # numbers of the fleet; the others are counted
 )
 @click.option("--all", "everything", is_flag=True, help="Every number, and not only the 30 most urgent ones.")
 @base.ENVIRONMENT
-@base.OWNER
-@base.LABEL
+@owned.OWNER
+@owned.LABEL
 @click.pass_context
 def status(
     ctx: click.Context,
@@ -62,7 +62,7 @@ def status(
     wanted = None if wanted is None else wanted.lower()
     is_part = within is not None or wanted is not None
     way = base.routing(settings)
-    base.warn_of_strangers(way, owner, label)
+    owned.warn_of_strangers(way, owner, label)
     with_owner = has_owners(way)
     columns = reports_rows.Columns(with_owner=with_owner)
     with Spool() as rows:

@@ -14,7 +14,7 @@ from renewal_watch.alerts.phrases import instant
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.notify.message import mail, subject
-from renewal_watch.notify.message.fold import fold
+from renewal_watch.notify.message.fold import Folded, fold
 from renewal_watch.text import cut, unmarked
 
 _OLD_NEWS = timedelta(seconds=20)  # less than the first back-off: what a younger message may have overtaken says so
@@ -73,47 +73,25 @@ def render(
             title = unmarked(title).replace("*", "∗")
         title = _fit(title, min(_TITLE, max(room - 2, 0) // 2))
         room -= _size(title) + 2
-    past = [dress("text", line) for line in folded.past]
-    if past and 3 * _size("\n".join(past)) < room:
-        room -= _size("\n".join(past)) + 1
-    else:
-        past = [] if ordered or digest else [dress("text", _fit(" ".join(folded.past), max(room - 10, 0)))]
-    if digest is None:
-        body = _body(ordered, room, form, own)
-    else:
-        words = own.get(digest.key, _BUILT_IN).body
-        above = _sheet(digest.text, room, dress) if words is None else words
-        below = _body(ordered, max(room - _size(above) - 1, room // 2), form, own)
-        if words is None or _size(above) + _size(below) + 1 > room:
-            above = _sheet(digest.text, room - _size(below) - 1, dress)
-        body = "\n".join(filter(None, (above, below)))
+    past, room = _past(folded, room, dress, is_alone=not (ordered or digest))
+    body = _body(ordered, room, form, own) if digest is None else _with_digest(digest, ordered, room, form, own)
     body = "\n".join(filter(None, (body, *past)))
     body = body.removeprefix("<br/>")  # a heading stands apart from what is above it, and nothing is
     gap = "" if form == "html" else "\n\n"
     whole = f"{body}{gap}{footer}" if body else footer
     plain = ""
-    if is_mail and form == "html":
-        shown = ordered if len(ordered) <= MOST + FEW_MORE else ordered[:MOST]
-        page = mail.page(
-            title,
-            shown,
-            {key: words for key, one in own.items() if (words := one.body) is not None},
-            sheet=digest.text if digest else "",
-            rest=_rest(ordered[len(shown) :]) if len(shown) < len(ordered) else "",
-            past=folded.past,
-            footer=[*([said] if said else []), f"message {message_id}"],
-        )
-        if _size(page) <= body_limit:
-            whole = page
-            plain = render(
-                message_id,
-                alerts,
-                created_at=created_at,
-                now=now,
-                body_limit=body_limit,
-                title_limit=title_limit,
-                note=note,
-            ).body
+    page = _page(title, folded, ordered, own, [*([said] if said else []), f"message {message_id}"]) if is_mail else ""
+    if page and form == "html" and _size(page) <= body_limit:
+        plain = render(
+            message_id,
+            alerts,
+            created_at=created_at,
+            now=now,
+            body_limit=body_limit,
+            title_limit=title_limit,
+            note=note,
+        ).body
+        whole = page
     return Message(
         message_id=message_id,
         title=title,
@@ -123,6 +101,40 @@ def render(
         severity=max((alert.severity for alert in ([digest] if digest else []) + ordered), default=Severity.info),
         format=form,
         about=([digest] if digest else ordered or list(alerts))[0].place,
+    )
+
+
+def _past(folded: Folded, room: int, dress: Callable[[str, str], str], *, is_alone: bool) -> tuple[list[str], int]:
+    """The lines about what is no news, and the room that they leave; cut where there is nothing else to say."""
+    past = [dress("text", line) for line in folded.past]
+    size = _size("\n".join(past)) + 1
+    if past and 3 * size < room:
+        return past, room - size
+    return ([dress("text", _fit(" ".join(folded.past), max(room - 10, 0)))] if is_alone else []), room
+
+
+def _with_digest(digest: Alert, ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, Own]) -> str:
+    """A digest above the alerts that came with it; they have half of the room at the least."""
+    dress = _DRESS[form]
+    words = own.get(digest.key, _BUILT_IN).body
+    above = _sheet(digest.text, room, dress) if words is None else words
+    below = _body(ordered, max(room - _size(above) - 1, room // 2), form, own)
+    if words is None or _size(above) + _size(below) + 1 > room:
+        above = _sheet(digest.text, room - _size(below) - 1, dress)
+    return "\n".join(filter(None, (above, below)))
+
+
+def _page(title: str, folded: Folded, ordered: Sequence[Alert], own: Mapping[str, Own], footer: Sequence[str]) -> str:
+    """The message as an HTML mail."""
+    shown = ordered if len(ordered) <= MOST + FEW_MORE else ordered[:MOST]
+    return mail.page(
+        title,
+        shown,
+        {key: words for key, one in own.items() if (words := one.body) is not None},
+        sheet=folded.digest.text if folded.digest else "",
+        rest=_rest(ordered[len(shown) :]) if len(shown) < len(ordered) else "",
+        past=folded.past,
+        footer=footer,
     )
 
 
