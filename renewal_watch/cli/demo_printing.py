@@ -63,7 +63,7 @@ class Printer:
             elif line.startswith(("•", "…")) and not self._is_known(line, title) and colour != "green":
                 self._wrapped(line, "         ", "           ", fg=colour)
                 told += 1
-            elif line.startswith(("found ", "gathered ", "Over before")) or "superseded" in line:
+            elif line.startswith("Over before") or any(word in line for word in ("superseded", "delivered late")):
                 self._wrapped(line, "         ", "         ", dim=True)
         self._pause(PACE_S if told else GLANCE_S)
 

@@ -389,7 +389,8 @@ def test_the_note_on_a_template_stands_beside_the_note_on_the_message(world: Wor
     world.now = T0.replace(hour=23, minute=1)
     ((_, body),) = world.told()
     assert body.splitlines()[-2] == (
-        "held back: quiet hours 00:00-23:00 UTC; in built-in words, for a template failed: body, line 1: 'nmber' is undefined"
+        "found 2026-11-23 13:00 UTC; held back: quiet hours 00:00-23:00 UTC; "
+        "in built-in words, for a template failed: body, line 1: 'nmber' is undefined"
     )
 
 

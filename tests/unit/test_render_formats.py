@@ -231,6 +231,7 @@ def test_long_words_of_one_alert_leave_the_others_counted(form: str) -> None:
         ("", timedelta(0), []),
         ("", timedelta(hours=2), ["found 2026-11-23 12:00 UTC, delivered late"]),
         ("held back: quiet hours", timedelta(0), ["held back: quiet hours"]),
+        ("held back: quiet hours", timedelta(hours=9), ["found 2026-11-23 12:00 UTC; held back: quiet hours"]),
         ("n" * 1000, timedelta(0), ["n" * 299 + "…"]),
     ],
 )
@@ -238,6 +239,13 @@ def test_a_note_says_why_a_message_comes_now_and_an_old_one_that_it_is_late(
     form: str, note: str, late: timedelta, said: list[str]
 ) -> None:
     assert seen(render(alert("one"), form=form, note=note, late=late)) == ["INFO", "• one", *said, ID]
+
+
+def test_of_several_that_were_held_back_the_first_says_since_when() -> None:
+    lines = seen(
+        render(alert("one"), alert("two"), form="text", note="held back: quiet hours", late=timedelta(hours=9))
+    )
+    assert lines[-2] == "first found 2026-11-23 12:00 UTC; held back: quiet hours"
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,7 @@ def render(
     digest = folded.digest
     ordered = sorted(folded.current, key=urgency)
     dress = _DRESS[form]
-    is_late = now - created_at >= _OLD_NEWS and not any(word in note for word in ("held back", "gathered"))
-    late = f"found {instant(created_at)}, delivered late" if is_late else ""
-    said = cut("; ".join(filter(None, (late, note))), 300)
+    said = cut("; ".join(filter(None, (_age(created_at, now, note, len(alerts)), note))), 300)
     footer = dress("text", f"message {message_id}")
     if said:
         long = "".join((dress("text", said), "" if form == "html" else "\n", footer))
@@ -102,6 +100,15 @@ def render(
         format=form,
         about=([digest] if digest else ordered or list(alerts))[0].place,
     )
+
+
+def _age(created_at: datetime, now: datetime, note: str, size: int) -> str:
+    """When its words were true, where that is a while ago: "today" may be yesterday."""
+    if now - created_at < _OLD_NEWS:
+        return ""
+    if any(word in note for word in ("held back", "gathered")):
+        return f"{'first ' if size > 1 else ''}found {instant(created_at)}"
+    return f"found {instant(created_at)}, delivered late"
 
 
 def _past(folded: Folded, room: int, dress: Callable[[str, str], str], *, is_alone: bool) -> tuple[list[str], int]:
