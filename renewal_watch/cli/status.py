@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from renewal_watch.database.store import Store
-    from renewal_watch.database.transaction import Transaction
     from renewal_watch.diagnostics.overview import Overview
     from renewal_watch.model.daemons import Instance, Seen
     from renewal_watch.model.tracking import Watch
     from renewal_watch.notify.routing import Routing
+    from renewal_watch.reports.rows import Row
     from renewal_watch.settings.whole import Settings
-    from renewal_watch.store.fleet import Listed
 
 _INCIDENTS = 15  # open ones that are shown, and
 _NUMBERS = 30  # numbers of the fleet; the others are counted
@@ -50,45 +49,28 @@ def status(
 ) -> None:
     """Show how the service does, open incidents, and the fleet, most urgent first."""
     from renewal_watch.cli.spool import Spool
-    from renewal_watch.diagnostics import overview
     from renewal_watch.reports import rows as reports_rows
     from renewal_watch.reports import status, tables
-    from renewal_watch.store.incidents.listing import marks_of
-    from renewal_watch.store.owned import has_owners, record_of
+    from renewal_watch.store.owned import has_owners
 
     settings = base.settings(ctx)
     chosen = [settings.environment(environment)] if environment else list(settings.environments)
     now = base.now(ctx)
-    wanted = None if wanted is None else wanted.lower()
-    is_part = within is not None or wanted is not None
+    asked = _Asked(within, None if wanted is None else wanted.lower(), owner, label)
     way = base.routing(settings)
     owned.warn_of_strangers(way, owner, label)
-    with_owner = has_owners(way)
-    columns = reports_rows.Columns(with_owner=with_owner)
+    columns = reports_rows.Columns(with_owner=has_owners(way))
     with Spool() as rows:
         with base.store(settings, write=False) as store:
             seen = _look(store, settings, environment or "", now)
-            open_now = [] if as_json or is_part else _open_incidents(store, settings, way, ctx.params, now)
-            for one in chosen:
-                policy = settings.policy(one)
-                with store.transaction() as tx:  # one each: a poll that ends waits for no others
-                    marks = marks_of(tx)
-                    for listed in _owned(tx, way, one.name, owner, label):
-                        whose = record_of(way, one.name, listed.number).owner if with_owner else ""
-                        row = reports_rows.row(
-                            one.name, listed.known, listed.number, policy, now, marks.get(listed.known.pk)
-                        )
-                        is_left_out = within is not None and listed.known.is_sandbox and not policy.include_sandbox
-                        if not is_left_out and row.is_within(within) and wanted in (None, row.number.status):
-                            rows.add(tables.dumps(row.as_json()) if as_json else columns.packed(row, whose), row.rank())
+            open_now = [] if as_json or asked.picks else _open_incidents(store, settings, way, ctx.params, now)
+            for whose, row in _rows(store, settings, way, [one.name for one in chosen], asked, now):
+                rows.add(tables.dumps(row.as_json()) if as_json else columns.packed(row, whose), row.rank())
         environments = [status.environment_json(seen.watch(one.name), settings.policy(one), now) for one in chosen]
         if as_json:
             base.show_pieces(tables.pieces(seen.document(environments, iter(rows))))
             return
-        if is_part or owner or label:  # the figures are of the whole account
-            base.show([tables.toned(reason, "bad") for reason in seen.overview.service.unwell])
-        else:
-            base.show(overview.overview_lines(seen.overview, now, settings.timezone))
+        base.show(seen.service_lines(settings.timezone, now, is_whole=not asked.is_part))
         base.show(open_now)
         base.show([*([""] if open_now else []), *status.instance_lines(seen.instances)])
         base.show(status.status_lines(environments, seen.outbox, seen.orphans, seen.faults, now))
@@ -97,20 +79,53 @@ def status(
         if rows:
             shown = rows if everything else itertools.islice(rows, _NUMBERS)
             base.show(itertools.chain(["", columns.title()], map(columns.line, shown)))
-        elif is_part or owner or label:
+        elif asked.is_part:
             click.echo("no numbers match")
         if len(rows) > _NUMBERS and not everything:
             click.echo(f"… and {len(rows) - _NUMBERS} more, less urgent: renewal-watch status --all")
 
 
-def _owned(tx: Transaction, way: Routing, name: str, owner: str, label: str) -> Iterator[Listed]:
-    """The numbers of an environment, or those of an owner and with a label, one at a time."""
-    from renewal_watch.store import fleet
-    from renewal_watch.store.owned import owned_ids
+class _Asked(NamedTuple):
+    """Which numbers are wanted."""
 
-    ids = owned_ids(tx, way, [name], owner, label)
-    wanted = None if ids is None else frozenset(ids)
-    return (one for one in fleet.every(tx, [name]) if wanted is None or one.known.pk in wanted)
+    within: int | None
+    status: str | None
+    owner: str
+    label: str
+
+    @property
+    def is_part(self) -> bool:
+        """Whether some of the numbers may be left out."""
+        return self.picks or bool(self.owner or self.label)
+
+    @property
+    def picks(self) -> bool:
+        """Whether it asks for numbers that are so, and no longer for how all stands."""
+        return self.within is not None or self.status is not None
+
+
+def _rows(
+    store: Store, settings: Settings, way: Routing, names: Sequence[str], asked: _Asked, now: datetime
+) -> Iterator[tuple[str, Row]]:
+    """The wanted numbers of the environments, each with its owner, one at a time."""
+    from renewal_watch.reports import rows
+    from renewal_watch.store import fleet
+    from renewal_watch.store.incidents.listing import marks_of
+    from renewal_watch.store.owned import owned_ids, record_of
+
+    for name in names:
+        policy = settings.policy(settings.environment(name))
+        with store.transaction() as tx:  # one each: a poll that ends waits for no others
+            marks = marks_of(tx)
+            ids = owned_ids(tx, way, [name], asked.owner, asked.label)
+            wanted = None if ids is None else frozenset(ids)
+            for one in fleet.every(tx, [name]):
+                if wanted is not None and one.known.pk not in wanted:
+                    continue
+                row = rows.row(name, one.known, one.number, policy, now, marks.get(one.known.pk))
+                is_left_out = asked.within is not None and one.known.is_sandbox and not policy.include_sandbox
+                if not is_left_out and row.is_within(asked.within) and asked.status in (None, row.number.status):
+                    yield record_of(way, name, one.number).owner, row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +145,15 @@ class _Seen:
         from renewal_watch.model.tracking import Watch
 
         return self.watches.get(name, Watch(name=name))
+
+    def service_lines(self, timezone: str, now: datetime, *, is_whole: bool) -> Sequence[str]:
+        """The overview; of a part only what makes the service unwell, for the figures are of the whole account."""
+        from renewal_watch.diagnostics import overview
+        from renewal_watch.reports import tables
+
+        if is_whole:
+            return overview.overview_lines(self.overview, now, timezone)
+        return [tables.toned(reason, "bad") for reason in self.overview.service.unwell]
 
     def document(self, environments: Sequence[Any], numbers: Any) -> dict[str, Any]:
         """What ``--json`` gives."""
