@@ -960,7 +960,7 @@ def test_status_shows_the_daemons_and_what_each_is_at(world: World) -> None:
         found = list_instances(tx, world.now)
     assert [one.is_alive for one in found] == [False, True]
     gone, living = status.instance_lines(found)
-    noon = "2026-11-23T12:00:00Z"
+    noon = "2026-11-23 12:00 UTC"
     assert gone.startswith(
         f"daemon on host-a (process 1, 1.0): NOT HEARD OF since {noon}; 0 polls and 0 messages since"
     )
