@@ -83,12 +83,16 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     """``1.00 USD``, ``1500 JPY``, ``1.234 KWD``: at least as many decimals as the currency has, never rounded."""
     if amount is None or not amount.is_finite():
         return "an unknown amount"
-    name = plain(currency or "")
+    return f"{figure(amount, currency)} {plain(currency or '')}".rstrip()
+
+
+def figure(amount: Decimal, currency: str | None) -> str:
+    """``1.00``, ``1500``: a finite amount without the name of its currency, which stands above it."""
     if abs(amount.adjusted()) > _DIGITS:  # written out it could fill the memory
-        return f"{amount} {name}".rstrip()
+        return str(amount)
     whole, _, cents = f"{amount:f}".partition(".")
-    cents = cents.rstrip("0").ljust(_CENTS.get(name.upper(), 2), "0")
-    return f"{whole}{'.' * bool(cents)}{cents} {name}".rstrip()
+    cents = cents.rstrip("0").ljust(_CENTS.get(plain(currency or "").upper(), 2), "0")
+    return f"{whole}{'.' * bool(cents)}{cents}"
 
 
 def who(number: PhoneNumber | Number) -> str:

@@ -184,7 +184,7 @@ class Forecast:
     def _block(self, those: Sequence[Month], *, is_ascii: bool) -> Iterator[str]:
         """The months of one currency, environment by environment."""
         longest = max(one.shown or Decimal(0) for one in those)
-        wide = max(len(_money(one.shown)) for one in those)
+        wide = max(len(_shown(one)) for one in those)
         wide_change = max(len(_change(one)) for one in those)
         wide_count = max(len(str(one.total.numbers)) for one in those)
         for name, months in groupby(sorted(those, key=lambda one: one.place), lambda one: one.place.environment):
@@ -192,7 +192,7 @@ class Forecast:
             for one in months:
                 is_past = one.month == self.last_month
                 count = str(one.total.numbers if one.is_known else one.ahead.numbers or "")
-                line = f"    {one.month:%b %Y}  {_money(one.shown):>{wide}}  {_change(one):>{wide_change}}  {count:>{wide_count}}"
+                line = f"    {one.month:%b %Y}  {_shown(one):>{wide}}  {_change(one):>{wide_change}}  {count:>{wide_count}}"
                 line += f"  {_bar(one.shown, longest, is_ascii=is_ascii)}"
                 yield toned(f"{line}{_note(one)}".rstrip(), "faint" if is_past else None)
 
@@ -310,8 +310,8 @@ def _sum_json(one: Sum) -> dict[str, Any]:
     return {"numbers": one.numbers, "amount": _text(one.amount), "unpriced": one.unpriced}
 
 
-def _money(amount: Decimal | None) -> str:
-    return "no data" if amount is None else phrases.money(amount, None)
+def _shown(one: Month) -> str:
+    return "no data" if one.shown is None else phrases.figure(one.shown, one.place.currency)
 
 
 def _change(one: Month) -> str:
@@ -319,7 +319,7 @@ def _change(one: Month) -> str:
         return ""
     percent = "" if one.percent is None else f" ({one.percent:+}%)"
     sign = "+" if one.change >= 0 else "-"
-    return f"{sign}{phrases.money(abs(one.change), None)}{percent}"
+    return f"{sign}{phrases.figure(abs(one.change), one.place.currency)}{percent}"
 
 
 def _bar(amount: Decimal | None, longest: Decimal, *, is_ascii: bool) -> str:
@@ -344,7 +344,7 @@ def _note(one: Month) -> str:
     told += [f"{unpriced} without a price"] * bool(unpriced)
     if one.if_renewed.numbers:
         told.append(
-            f"{_money(one.if_renewed.amount)} more if {phrases.numbers(one.if_renewed.numbers)} without auto-renewal "
-            f"{'is' if one.if_renewed.numbers == 1 else 'are'} renewed"
+            f"{phrases.figure(one.if_renewed.amount, one.place.currency)} more if "
+            f"{phrases.numbers(one.if_renewed.numbers)} without auto-renewal {'is' if one.if_renewed.numbers == 1 else 'are'} renewed"
         )
     return f"  {'; '.join(told)}" if told else ""

@@ -361,6 +361,16 @@ def test_a_terminal_shows_bars_to_the_scale_of_their_currency(watched: Watched) 
     ]
 
 
+def test_an_amount_has_the_decimals_of_its_currency(watched: Watched) -> None:
+    yen = {"currency": "JPY", "monthly_renewal_cost": 150}
+    watched.polls(T0, one(1, "2026-12-28", **yen), one(2, "2026-12-28", auto_renewal=False, **yen))
+    line = next(line for line in watched.look(months=2).lines() if "Dec 2026" in line)
+    assert line.split() == [
+        *("Dec", "2026", "150", "1", "█" * 24, "150", "more", "if", "1", "number", "without", "auto-renewal"),
+        *("is", "renewed"),
+    ]
+
+
 def test_a_terminal_without_blocks_shows_signs(watched: Watched) -> None:
     watched.polls(T0, one(1, "2026-12-01"))
     text = "\n".join(watched.look().lines(is_ascii=True))
