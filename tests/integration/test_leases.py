@@ -1006,7 +1006,7 @@ def test_who_is_paused_within_a_transaction_holds_up_the_others_for_a_while_only
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server ends a transaction in which nothing happens; nothing of it is written."""
-    monkeypatch.setitem(engine._SESSION, "idle_in_transaction_session_timeout", "100ms")
+    monkeypatch.setitem(engine._SESSION, "idle_in_transaction_session_timeout", "1s")
     store = opened(path_of(world.store))
     world.join("a", "b")
 

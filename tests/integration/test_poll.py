@@ -102,14 +102,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_very_many_numbers_are_judged_for_longer_than_a_server_lets_others_be_idle(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(engine._SESSION, "idle_in_transaction_session_timeout", "50ms")
+    monkeypatch.setitem(engine._SESSION, "idle_in_transaction_session_timeout", "1s")
     bench.source.next = listing(entry("phone-1"), entry("phone-2"), entry("phone-3"))
 
     def polled() -> poll.Polled:
         store = opened(bench.path)
 
         def judged_slowly(verdict: Verdict) -> Verdict:
-            asked(bench.path, "SELECT 1 FROM pg_sleep(0.3)")
+            asked(bench.path, "SELECT 1 FROM pg_sleep(1.2)")
             return verdict
 
         return poll.run_once(
