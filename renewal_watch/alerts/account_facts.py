@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from renewal_watch.alerts.notes import Note, noted
-from renewal_watch.alerts.phrases import DASHBOARD, a_few, day, in_days, instant, money, numbers
+from renewal_watch.alerts.phrases import DASHBOARD, a_few, day, in_days, instant, money, numbers, sums
 from renewal_watch.model.account import Balance, Card, Charge, TopUp
 from renewal_watch.model.facts import Facts, Words
 from renewal_watch.text import plain
@@ -289,7 +289,7 @@ class Idle(Facts, frozen=True):
     sums: tuple[tuple[Decimal, str], ...]
 
     def words(self) -> Words:
-        cost = " + ".join(money(amount, currency) for amount, currency in self.sums)
+        cost = sums((currency, amount) for amount, currency in self.sums)
         verb = "is" if self.count == 1 else "are"
         named = [plain(one) for one in self.names]
         return f"{self.at}: {numbers(self.count)} {verb} used by no agent", (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime, timedelta
@@ -93,6 +93,11 @@ def figure(amount: Decimal, currency: str | None) -> str:
     whole, _, cents = f"{amount:f}".partition(".")
     cents = cents.rstrip("0").ljust(_CENTS.get(plain(currency or "").upper(), 2), "0")
     return f"{whole}{'.' * bool(cents)}{cents}"
+
+
+def sums(amounts: Iterable[tuple[str, Decimal]]) -> str:
+    """Amounts by their currency: ``12.00 EUR + 3.00 USD``."""
+    return " + ".join(money(amount, currency) for currency, amount in sorted(amounts))
 
 
 def who(number: PhoneNumber | Number) -> str:

@@ -63,7 +63,9 @@ def status(
     with Spool() as rows:
         with base.store(settings, write=False) as store:
             seen = _look(store, settings, environment or "", now)
-            open_now = [] if as_json or asked.picks else _open_incidents(store, settings, way, ctx.params, now)
+            open_now = (
+                [] if as_json or asked.picks else _open_incidents(store, settings, way, environment or "", asked, now)
+            )
             for whose, row in _rows(store, settings, way, [one.name for one in chosen], asked, now):
                 rows.add(tables.dumps(row.as_json()) if as_json else columns.packed(row, whose), row.rank())
         environments = [status.environment_json(seen.watch(one.name), settings.policy(one), now) for one in chosen]
@@ -192,9 +194,9 @@ def _look(store: Store, settings: Settings, environment: str, now: datetime) -> 
 
 
 def _open_incidents(
-    store: Store, settings: Settings, way: Routing, given: Mapping[str, Any], now: datetime
+    store: Store, settings: Settings, way: Routing, environment: str, asked: _Asked, now: datetime
 ) -> list[str]:
-    """The most urgent ones, of the environment, owner and label that are ``given``."""
+    """The most urgent ones of an environment, or of all, and of the owner and label that are asked for."""
     from renewal_watch.model import renewal_day
     from renewal_watch.reports import incidents
     from renewal_watch.store.incidents.listing import Wanted, count_incidents, list_incidents
@@ -202,7 +204,7 @@ def _open_incidents(
 
     with store.transaction() as tx:
         names = [one.name for one in settings.environments]
-        ids = owned_ids(tx, way, names, given["owner"], given["label"])
-        asked = Wanted(environment=given["environment"] or "", numbers=ids)
-        found = list_incidents(tx, renewal_day.today(now, settings.timezone), asked, most=_INCIDENTS)
-        return incidents.open_lines(found, count_incidents(tx, asked), now, settings.timezone)
+        ids = owned_ids(tx, way, names, asked.owner, asked.label)
+        wanted = Wanted(environment=environment, numbers=ids)
+        found = list_incidents(tx, renewal_day.today(now, settings.timezone), wanted, most=_INCIDENTS)
+        return incidents.open_lines(found, count_incidents(tx, wanted), now, settings.timezone)

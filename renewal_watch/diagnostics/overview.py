@@ -15,11 +15,12 @@ from renewal_watch.diagnostics import health
 from renewal_watch.model import renewal_day
 from renewal_watch.model.account import Balance
 from renewal_watch.model.alerts import Severity
+from renewal_watch.model.tracking import Watch
 from renewal_watch.reports.incidents import Counts, counted
 from renewal_watch.reports.tables import Tone, toned, when
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet_sums
-from renewal_watch.store.environments import environment_states
+from renewal_watch.store.environments import Schedule, environment_states
 from renewal_watch.store.incidents.account import balances_of
 from renewal_watch.store.incidents.listing import Wanted, count_incidents
 from renewal_watch.store.leases import daemon_seen
@@ -67,6 +68,7 @@ class Overview:
 def overview(tx: Transaction, settings: Settings, now: datetime, environment: str = "") -> Overview:
     """How everything stands now."""
     names = [environment] if environment else [one.name for one in settings.environments]
+    states = _states(tx, names)
     today = renewal_day.today(now, settings.timezone)
     lost = dict.fromkeys(LOST, 0)
     renewing, unpriced, costs = 0, 0, dict[str, Decimal]()
@@ -83,7 +85,7 @@ def overview(tx: Transaction, settings: Settings, now: datetime, environment: st
         else:
             costs[group.currency] = costs.get(group.currency, Decimal(0)) + group.amount
     return Overview(
-        service=service_of(tx, settings, now, names),
+        service=_service(tx, settings, now, states),
         incidents=count_incidents(tx, Wanted(environment=environment)),
         overdue=fleet_sums.overdue_of(tx, names, today, sandbox=settings.with_sandbox),
         lost=lost,
@@ -91,22 +93,29 @@ def overview(tx: Transaction, settings: Settings, now: datetime, environment: st
         costs=costs,
         unpriced=unpriced,
         balances=balances_of(tx, names),
-        numbers=sum(watch.numbers for _, watch, _ in environment_states(tx) if watch.name in names),
+        numbers=sum(watch.numbers for watch, _ in states),
     )
 
 
-def service_of(tx: Transaction, settings: Settings, now: datetime, names: Sequence[str] | None = None) -> Service:
-    """Whether somebody polls all environments, or these."""
-    wanted = [one.name for one in settings.environments] if names is None else names
-    states = [one for one in environment_states(tx) if one[1].name in wanted]
+def service_of(tx: Transaction, settings: Settings, now: datetime) -> Service:
+    """Whether somebody polls all environments."""
+    return _service(tx, settings, now, _states(tx, [one.name for one in settings.environments]))
+
+
+def _states(tx: Transaction, names: Sequence[str]) -> list[tuple[Watch, Schedule]]:
+    wanted = frozenset(names)
+    return [(watch, schedule) for _, watch, schedule in environment_states(tx) if watch.name in wanted]
+
+
+def _service(tx: Transaction, settings: Settings, now: datetime, states: Sequence[tuple[Watch, Schedule]]) -> Service:
     seen = daemon_seen(tx, now)
     return Service(
         runs=None if seen is None else seen.is_there,
         since=seen.since if seen and seen.is_there else None,
         seen_at=seen and seen.at,
-        last_poll_at=max((watch.last_poll_at for _, watch, _ in states if watch.last_poll_at), default=None),
-        next_poll_at=min((at for _, _, schedule in states if (at := schedule.next_poll_at)), default=None),
-        failing=[watch.name for _, watch, _ in states if watch.last_error],
+        last_poll_at=max((watch.last_poll_at for watch, _ in states if watch.last_poll_at), default=None),
+        next_poll_at=min((at for _, schedule in states if (at := schedule.next_poll_at)), default=None),
+        failing=[watch.name for watch, _ in states if watch.last_error],
         unwell=[one.reason for one in health.daemon(tx, settings, now) if not one.ok],
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
-from decimal import Decimal
 
 from renewal_watch.account import judge
 from renewal_watch.alerts import service_facts
@@ -26,7 +25,7 @@ from renewal_watch.schedule import calendar as schedule_times
 from renewal_watch.settings.channel import Channel
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states, id_of_environment
-from renewal_watch.store.incidents.idle import idle_numbers
+from renewal_watch.store.incidents.idle import Idle, idle_numbers, together
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.incidents.timers import fired_at, set_fired
 from renewal_watch.store.outbox.digests import put_digest, waiting_alerts, waits_for
@@ -163,7 +162,7 @@ def _state(store: Store, channel: Channel, way: Routing, policies: Mapping[str, 
         known = situation_of(tx, now, ["", *(watch.name for watch, _ in watches)])
         outbox, faults = outbox_counts(tx), failing_channels(tx)
     by_environment = _beside(known.incidents)
-    idle, idle_sums = 0, dict[str, Decimal]()
+    unused: list[Idle | None] = []
     beside: list[str] = []
     summary = digest.Summary(now)
     for watch, policy in watches:
@@ -173,13 +172,8 @@ def _state(store: Store, channel: Channel, way: Routing, policies: Mapping[str, 
             for one in fleet.every(tx, [watch.name]):
                 if turn.is_watched(one.known, policy) and _is_for(channel, watch.name, one.number, way):
                     summary.add(rows.row(watch.name, one.known, one.number, policy, now))
-            found = idle_numbers(tx, id_of_environment(tx, watch.name), now, sandbox=policy.include_sandbox)
-            if found is not None:
-                idle += found.numbers
-                currencies = {*idle_sums, *found.sums}
-                idle_sums = {
-                    one: idle_sums.get(one, Decimal(0)) + found.sums.get(one, Decimal(0)) for one in currencies
-                }
+            unused.append(idle_numbers(tx, id_of_environment(tx, watch.name), now, sandbox=policy.include_sandbox))
+    idle = together(unused)
     return digest.State(
         summary=summary,
         watches=watches,
@@ -189,6 +183,6 @@ def _state(store: Store, channel: Channel, way: Routing, policies: Mapping[str, 
         lapses=known.lapses,
         outbox=outbox,
         faults=faults,
-        idle=idle,
-        idle_sums=idle_sums,
+        idle=idle.numbers if idle else 0,
+        idle_sums=idle.sums if idle else {},
     )

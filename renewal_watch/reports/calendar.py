@@ -182,7 +182,7 @@ class _Day:
     @property
     def summary(self) -> str:
         """``12 numbers renew: 12.00 USD + 3.00 EUR; 2 end unless renewed``."""
-        costs = " + ".join(phrases.money(cost, currency) for currency, cost in sorted(self.costs.items()))
+        costs = phrases.sums(self.costs.items())
         renew = f"{phrases.numbers(self.renew)} {'renews' if self.renew == 1 else 'renew'}"
         end = f"{self.end if self.renew else phrases.numbers(self.end)} {'ends' if self.end == 1 else 'end'} unless renewed"
         return "; ".join(

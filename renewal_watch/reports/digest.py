@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from renewal_watch.alerts import phrases
-from renewal_watch.alerts.phrases import instant, money, numbers, span
+from renewal_watch.alerts.phrases import instant, money, numbers, span, sums
 from renewal_watch.detect import failures
 from renewal_watch.model.alerts import Incident, Key, Suppressor
 from renewal_watch.model.numbers import DAY_S, PhoneNumber
@@ -198,8 +198,7 @@ def _costs(costs: Mapping[int, Cost]) -> list[str]:
 def _idle(state: State) -> list[str]:
     if not state.idle:
         return []
-    sums = " + ".join(money(amount, currency) for currency, amount in sorted(state.idle_sums.items()))
-    return [f"• {numbers(state.idle)} used by no agent: {sums} a month"]
+    return [f"• {numbers(state.idle)} used by no agent: {sums(state.idle_sums.items())} a month"]
 
 
 def _not_told(state: State, now: datetime) -> list[str]:

@@ -175,8 +175,8 @@ class Forecast:
                 seen = f"from {instant(one.since)} to {instant(one.until)}"
                 told += ["", f"{one.name}: what renewed was seen {seen} only."]
         if self.idle:
-            sums = " + ".join(phrases.money(*one[::-1]) for one in self.idle_sums)
-            told += ["", f"In it: {phrases.numbers(self.idle)} used by no agent, {sums} a month."]
+            cost = phrases.sums(self.idle_sums)
+            told += ["", f"In it: {phrases.numbers(self.idle)} used by no agent, {cost} a month."]
         apart = [f"{phrases.numbers(self.undated)} without a renewal day"] * bool(self.undated)
         apart += [f"{phrases.numbers(self.lapsing)} meant to expire"] * bool(self.lapsing)
         return told + ["", f"Not counted: {', '.join(apart)}."] * bool(apart)

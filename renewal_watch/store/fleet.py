@@ -31,7 +31,7 @@ from renewal_watch.errors import UsageError
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.tracking import Absence, Cycle, Doubt, Known, Lapse
 from renewal_watch.provider.entries import read
-from renewal_watch.store.selections import AT_RISK, LAPSING, MISSING, among, overdue
+from renewal_watch.store.selections import AT_RISK, LAPSING, MISSING, among, called, overdue
 
 COUNTED = 10_000  # more rows than this that fit are "more than": counting them all would be a wait
 PER_PAGE = 50
@@ -201,10 +201,7 @@ def _conditions(
     if query.overdue:
         where.append(overdue(today))
     if search := query.search.strip():
-        digits = "".join(c for c in search if c not in " -()./")
-        by_number = numbers.c.number.contains(digits, autoescape=True) if digits else None
-        by_id = numbers.c.provider_id.icontains(search, autoescape=True)
-        where.append(by_id if by_number is None else or_(by_number, by_id))
+        where.append(called(search))
     return where
 
 

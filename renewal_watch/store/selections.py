@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ColumnElement, and_, cast, exists, func, literal, select
+from sqlalchemy import JSON, BigInteger, ColumnElement, and_, cast, exists, func, literal, or_, select
 
 from renewal_watch.database.schema import absences, cycles, incidents, lapses, numbers
 from renewal_watch.database.transaction import Transaction
@@ -42,6 +42,13 @@ AT_RISK = and_(  # incidents for which a number stands out of the fleet: more th
 def fits_kind(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     """The rows whose kind is this one, or begins so where the pattern ends with a star."""
     return column.startswith(pattern[:-1], autoescape=True) if pattern.endswith("*") else column == pattern
+
+
+def called(search: str) -> ColumnElement[bool]:
+    """The numbers that have this in their number, however its digits are set apart, or in their id."""
+    digits = "".join(c for c in search if c not in " -()./")
+    by_id = numbers.c.provider_id.icontains(search, autoescape=True)
+    return or_(numbers.c.number.contains(digits, autoescape=True), by_id) if digits else by_id
 
 
 def overdue(today: int) -> ColumnElement[bool]:

@@ -67,11 +67,12 @@ def idle_numbers(tx: Transaction, environment_id: int, now: datetime, *, sandbox
 def idle_of(tx: Transaction, settings: Settings, names: Sequence[str], now: datetime) -> Idle | None:
     """The same of several environments together; None where it is known of none of them."""
     ids = ids_of(tx, names)
-    found = [
-        one
-        for name, pk in ids.items()
-        if (one := idle_numbers(tx, pk, now, sandbox=name in settings.with_sandbox)) is not None
-    ]
+    return together([idle_numbers(tx, pk, now, sandbox=name in settings.with_sandbox) for name, pk in ids.items()])
+
+
+def together(those: Sequence[Idle | None]) -> Idle | None:
+    """Those of several environments; None where it is known of none of them."""
+    found = [one for one in those if one is not None]
     if not found:
         return None
     sums: dict[str, Decimal] = {}

@@ -13,7 +13,7 @@ from renewal_watch.alerts import facts_json
 from renewal_watch.alerts.around import UsedBy, has_been_said
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.database.instants import write_instant
-from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents, numbers
+from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Alert, Incident, Key, Severity
 from renewal_watch.model.facts import Written
@@ -28,7 +28,7 @@ from renewal_watch.store.incidents.incidents import flaps_of, keep_flaps, keep_i
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.numbers import number_ids, numbers_by_id
 from renewal_watch.store.outbox.deliveries import ALERTS, AT_ONCE, alert_of, place_of, put_each_in_outbox, put_in_outbox
-from renewal_watch.store.selections import fits_kind
+from renewal_watch.store.selections import called, fits_kind
 
 _ALERT = (  # the columns of a new alert, in the order in which they are written
     "id",
@@ -267,9 +267,7 @@ def list_alerts(
     if kinds:
         query = query.where(or_(*(fits_kind(alerts.c.kind, kind) for kind in kinds)))
     if search:
-        called = "".join(c for c in search if c not in " -()./")
-        by_id = numbers.c.provider_id.icontains(search, autoescape=True)
-        query = query.where(or_(numbers.c.number.contains(called, autoescape=True), by_id) if called else by_id)
+        query = query.where(called(search))
     if environment:
         query = query.where(environments.c.name == environment)
     if severity > Severity.info:
