@@ -82,7 +82,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         ),
         "doctor": Entry("trying", "Say what works and what to do about the rest."),
         "db": Entry("database", "Upgrade, check, back up, restore, copy and prune the database."),
-        "demo": Entry("trying", "Show 45 simulated days of a made-up fleet in a few seconds."),
+        "demo": Entry("trying", "Show 45 simulated days of a made-up fleet in half a minute."),
         "simulator": Entry("trying", "Serve a simulated provider on loopback, to try a configuration against."),
         "completion": Entry(
             "shell", "Print the script by which bash, zsh or fish completes commands, options, names and numbers."

@@ -1,4 +1,4 @@
-"""Forty-five days in a few seconds: the real parts, a simulated provider over HTTP, and two channels that print.
+"""Forty-five days in half a minute: the real parts, a simulated provider over HTTP, and three channels that print.
 
 What is printed is what the channels receive. The clock alone is made up: it jumps six hours at a time.
 """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--port", type=click.IntRange(0, 65535), default=9280, show_default=True, help="Of the pages; 0: a free one."
 )
 def demo(seed: int, numbers: int, fast: bool, with_pages: bool, port: int) -> None:  # noqa: FBT001
-    """Show 45 simulated days of a made-up fleet in a few seconds. Needs no configuration, leaves nothing behind."""
+    """Show 45 simulated days of a made-up fleet in half a minute. Needs no configuration, leaves nothing behind."""
     if with_pages:
         base.need_pages()
     from renewal_watch.cli.demo_story import run
