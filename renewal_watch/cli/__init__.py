@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
 
     from renewal_watch.cli.base import cli as group
 
-    for module in {entry.module for entry in contents.COMMANDS.values()}:
+    for module in dict.fromkeys(entry.module for entry in contents.COMMANDS.values()):
         importlib.import_module(f"{__name__}.{module}")
     return group
 

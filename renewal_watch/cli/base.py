@@ -169,8 +169,8 @@ def _told_as_json(ctx: click.Context) -> Iterator[None]:
 def _sentences(error: RenewalWatchError | click.UsageError) -> list[str]:
     from renewal_watch.text import REDACTOR
 
-    if isinstance(error, click.UsageError):
-        return [REDACTOR.clean(error.format_message())]
+    if isinstance(error, click.UsageError):  # its message may hold an argument that is no text
+        return [REDACTOR.clean(error.format_message()).encode("utf-8", "replace").decode()]
     return [REDACTOR.clean(line) for line in (error.faults if isinstance(error, ConfigError) else (str(error),))]
 
 

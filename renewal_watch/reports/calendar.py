@@ -19,7 +19,7 @@ from itertools import groupby
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from icalendar import Calendar, Event
+from icalendar import Calendar, Event, vText
 
 from renewal_watch import __version__
 from renewal_watch.alerts import phrases
@@ -236,9 +236,9 @@ def _made(settings: Settings, environment: str, about: str) -> Calendar:
     made.add("calscale", "GREGORIAN")
     made.add("method", "PUBLISH")
     for key in ("name", "x-wr-calname"):  # RFC 7986, and what came before it
-        made.add(key, name)
+        made.add(key, vText(name))  # by itself icalendar 7.3.0 writes these two as they are, commas and all
     for key in ("description", "x-wr-caldesc"):
-        made.add(key, about)
+        made.add(key, vText(about))
     made.add("x-wr-timezone", settings.timezone)
     made.add("refresh-interval", REFRESH, parameters={"VALUE": "DURATION"})
     made.add("x-published-ttl", f"PT{REFRESH.seconds // 3600}H")

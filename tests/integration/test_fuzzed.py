@@ -262,9 +262,12 @@ NO_TEXT = "\udcff"  # a byte that is not UTF-8, as Python reads it; as a path it
 
 
 def tree(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Every command with the words that call it."""
+    """Every command with the words that call it, in one order whatever this process has called before."""
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
             if name not in LASTING or words:
                 yield from tree(inner, (*words, name))
     if words and (not isinstance(command, click.Group) or command.invoke_without_command):

@@ -213,6 +213,13 @@ def test_the_summary_tells_what_will_be(watched: Watched, changes: dict[str, Any
     assert summaries(watched.events()) == [summary]
 
 
+def test_its_name_may_hold_what_has_a_meaning_in_the_format(watched: Watched) -> None:
+    """The library writes NAME as it stands; a line break in an owner's name was an AssertionError."""
+    text = watched.text(owner="a\nb", label="Söhne; Co, \\")
+    for key in (b"NAME", b"X-WR-CALNAME"):
+        assert key + ":Renewals: a\\nb\\, Söhne\\; Co\\, \\\\".encode() in lines(text)
+
+
 def test_what_does_not_renew_is_not_there(watched: Watched) -> None:
     watched.polls(
         T0, one(1, 3), one(2, None), one(3, 4, is_sandbox=True), one(4, 5), *(one(i, 30) for i in range(5, 12))
