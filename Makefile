@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Side by side, the long files first. What is compiled is kept, for the many processes of the tests.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: install demo test check unit campaign format bench lock service clean
+.PHONY: install demo test check unit campaign format messages bench lock service clean
 
 install: .venv/installed
 
@@ -36,6 +36,11 @@ campaign: install  # random kills, fuzzing and the like, for an hour; SEED=7 SIZ
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+messages: install  # brings every sentence into the catalogues of languages; what is new there has no translation yet
+	mkdir -p build
+	cd renewal_watch && ../$(BIN)/pybabel --quiet extract --mapping-file ../pyproject.toml --no-wrap --add-location file --sort-by-file --output-file ../build/messages.pot .
+	$(BIN)/pybabel --quiet update --input-file build/messages.pot --output-dir renewal_watch/locale --domain renewal_watch --no-wrap --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
 
 bench: install .venv/peer/installed
 	$(BIN)/python benchmarks/bench.py --peer .venv/peer/bin/urlwatch

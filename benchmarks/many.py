@@ -26,7 +26,7 @@ import fleet
 import server
 from sqlalchemy import func, select, update
 
-from renewal_watch.alerts.service_facts import of_the_watch
+from renewal_watch.alerts.facts.service_facts import of_the_watch
 from renewal_watch.config.loading import load
 from renewal_watch.database.schema import deliveries, environments, leases, polls
 from renewal_watch.database.store import Store

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from renewal_watch.account.turn import BALANCE, Renews, Turn
-from renewal_watch.alerts import account_facts
+from renewal_watch.alerts.facts import account_facts
 from renewal_watch.alerts.notes import Note
 from renewal_watch.detect.turn import CRITICAL_DAYS
 from renewal_watch.model.account import Balance, TopUp

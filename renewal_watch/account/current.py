@@ -8,7 +8,7 @@ from datetime import datetime
 from renewal_watch.account.handlers import HANDLERS, Again, Case
 from renewal_watch.account.judge import reading_of
 from renewal_watch.account.turn import UNREADABLE, USER_TOKEN, Background
-from renewal_watch.alerts import api_facts
+from renewal_watch.alerts.facts import api_facts
 from renewal_watch.alerts.notes import AsRead
 from renewal_watch.detect.current import Current
 from renewal_watch.errors import TokenRejected

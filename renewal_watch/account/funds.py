@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from renewal_watch.account.turn import AUTO, CARD, EARLIEST, LONG_AGO, PAYMENT, SCHEDULED, Turn
-from renewal_watch.alerts import account_facts
+from renewal_watch.alerts.facts import account_facts, topup_facts
 from renewal_watch.model.account import Card, Charge, TopUp
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.facts import Facts
@@ -24,16 +24,16 @@ def judge_topup(turn: Turn, before: TopUp | None, after: TopUp, told: dict[str, 
                 "funds.topup_off",
                 Severity.warning,
                 turn.once(topic),
-                account_facts.TopupOff(turn.at, topic, after),
+                topup_facts.TopupOff(turn.at, topic, after),
                 topic=topic,
                 repeats=before is None,
             )
             told[topic] = 1
         elif on and topic in told:
-            turn.end(topic, account_facts.TopupOn(turn.at, topic))
+            turn.end(topic, topup_facts.TopupOn(turn.at, topic))
             del told[topic]
     if AUTO in told and after.by_schedule and not was.by_schedule:
-        turn.end(AUTO, account_facts.TopupOn(turn.at, AUTO, by_other=True))
+        turn.end(AUTO, topup_facts.TopupOn(turn.at, AUTO, by_other=True))
         del told[AUTO]
 
 
@@ -53,7 +53,7 @@ def judge_charges(turn: Turn, before: Sequence[Charge] | None, after: Sequence[C
         oldest = next((one.at for one in before if one.at is not None), None) or EARLIEST
         fresh = [one for one in failed if one.id not in known and (one.at or turn.now) >= oldest]
     if fresh and fails:
-        facts: Facts = account_facts.TopupFailed(turn.at, fresh[-1], len(fresh) - 1)
+        facts: Facts = topup_facts.TopupFailed(turn.at, fresh[-1], len(fresh) - 1)
         repeats = PAYMENT in told or before is None
         key = turn.once(fresh[-1].id)
         turn.tell("funds.topup_failed", Severity.critical, key, facts, topic=PAYMENT, repeats=repeats)
@@ -63,10 +63,10 @@ def judge_charges(turn: Turn, before: Sequence[Charge] | None, after: Sequence[C
             "funds.topup_failed",
             Severity.info,
             turn.once(fresh[-1].id),
-            account_facts.TopupFailedOnce(turn.at, fresh[-1], len(fresh) - 1),
+            topup_facts.TopupFailedOnce(turn.at, fresh[-1], len(fresh) - 1),
         )
     if not fails and told.pop(PAYMENT, 0):
-        turn.end(PAYMENT, account_facts.TopupWorks(turn.at))
+        turn.end(PAYMENT, topup_facts.TopupWorks(turn.at))
 
 
 def _in_use(cards: Sequence[Card], settings: TopUp | None) -> Sequence[Card]:

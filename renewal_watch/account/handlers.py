@@ -11,7 +11,7 @@ from renewal_watch.account.balance import TopUpState, judge_balance, needs, shor
 from renewal_watch.account.funds import is_failing, judge_cards, judge_charges, judge_topup, last_day
 from renewal_watch.account.releases import judge_releases, release_asked
 from renewal_watch.account.turn import CARD, RELEASE, Background, Turn, explains
-from renewal_watch.alerts import account_facts
+from renewal_watch.alerts.facts import account_facts, topup_facts
 from renewal_watch.alerts.notes import Note
 from renewal_watch.detect import turn as detect_turn
 from renewal_watch.detect.current import Current
@@ -96,7 +96,7 @@ def _topup(turn: Turn, case: Case) -> None:
 
 def _topup_again(again: Again, case: Case) -> Current:
     key = again.key
-    return Current(facts=account_facts.TopupOff(key.environment, key.topic, case.content, again.note, still=True))
+    return Current(facts=topup_facts.TopupOff(key.environment, key.topic, case.content, again.note, still=True))
 
 
 def _charges(turn: Turn, case: Case) -> None:
@@ -108,7 +108,7 @@ def _charge_again(again: Again, case: Case) -> Current:
     charge = next((one for one in reversed(charges) if one.status == "failed"), None)
     if charge is None:
         return Current()
-    return Current(facts=account_facts.TopupFailed(again.key.environment, charge, 0, again.note))
+    return Current(facts=topup_facts.TopupFailed(again.key.environment, charge, 0, again.note))
 
 
 def _cards(turn: Turn, case: Case) -> None:

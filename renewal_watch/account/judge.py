@@ -8,7 +8,7 @@ from typing import Any
 
 from renewal_watch.account.handlers import HANDLERS, Case
 from renewal_watch.account.turn import CARD, RELEASE, TOPICS, UNREADABLE, USER_TOKEN, Background, Found, Turn, is_recent
-from renewal_watch.alerts import account_facts, api_facts
+from renewal_watch.alerts.facts import account_facts, api_facts
 from renewal_watch.errors import NotTheApi, TokenRejected
 from renewal_watch.model.account import Reading, Release
 from renewal_watch.model.alerts import Alert, Key, Severity

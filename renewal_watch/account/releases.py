@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from renewal_watch.account.turn import EARLIEST, RELEASE, Subject, Turn, is_recent
-from renewal_watch.alerts import release_facts
+from renewal_watch.alerts.facts import release_facts
 from renewal_watch.alerts.notes import Note
 from renewal_watch.detect import turn as detect_turn
 from renewal_watch.model import renewal_day

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from renewal_watch.alerts.account_facts import used_by
-from renewal_watch.alerts.phrases import instant, span
+from renewal_watch.alerts.phrases import instant, span, used_by
+from renewal_watch.alerts.reasons import Reason
+from renewal_watch.language import _, ngettext, pgettext
 from renewal_watch.model.alerts import Alert
-from renewal_watch.model.facts import Around, Facts, Words, Written
+from renewal_watch.model.facts import Around, Words, Written
 from renewal_watch.text import plain
 
 
@@ -28,9 +29,9 @@ class OwnedBy(Around, frozen=True):
     note: str
 
     def words(self, headline: str, text: str) -> Words:
-        said = [f"owner: {plain(self.owner)}"] * bool(self.owner)
-        said += [f"labels: {plain(', '.join(self.labels))}"] * bool(self.labels)
-        said += [f"note: {plain(self.note)}"] * bool(self.note)
+        said = [_("owner: {owner}", owner=plain(self.owner))] * bool(self.owner)
+        said += [_("labels: {labels}", labels=plain(", ".join(self.labels)))] * bool(self.labels)
+        said += [_("note: {note}", note=plain(self.note))] * bool(self.note)
         return headline, f"{text} [{'; '.join(said)}]" if said else text
 
 
@@ -40,7 +41,7 @@ class AsFound(Around, frozen=True):
     at: datetime
 
     def words(self, headline: str, text: str) -> Words:
-        return headline, f"{text} (as found at {instant(self.at)})"
+        return headline, _("{sentence} (as found at {at})", sentence=text, at=instant(self.at))
 
 
 class Reminder(Around, frozen=True):
@@ -53,13 +54,18 @@ class Reminder(Around, frozen=True):
     is_critical: bool
 
     def words(self, headline: str, text: str) -> Words:
-        count = f"reminder {self.count} of {self.most}"
+        values = {"count": self.count, "most": self.most, "at": instant(self.told_at)}
         if self.count > self.most:
-            count = f"reminder {self.count}, weekly while it holds"
+            short = _("reminder {count}", **values)
+            why = _("(reminder {count}, weekly while it holds; last notified at {at}.)", **values)
+        else:
+            short = _("reminder {count} of {most}", **values)
+            why = _("(reminder {count} of {most}; last notified at {at}.)", **values)
+        if self.count == self.most and self.is_critical:
+            why = _("(reminder {count} of {most}, then weekly while it holds; last notified at {at}.)", **values)
         elif self.count == self.most:
-            count += ", then weekly while it holds" if self.is_critical else ", the last one"
-        said = f"{_ended(text)} ({count}; last notified at {instant(self.told_at)}.){_todo(self.alert_id)}"
-        return f"{headline} ({count.partition(',')[0]})", said
+            why = _("(reminder {count} of {most}, the last one; last notified at {at}.)", **values)
+        return f"{headline} ({short})", f"{_ended(text)} {why} {_todo(self.alert_id)}"
 
 
 class Escalation(Around, frozen=True):
@@ -71,26 +77,29 @@ class Escalation(Around, frozen=True):
 
     def words(self, headline: str, text: str) -> Words:
         length = span(self.now - self.since)
-        return f"{headline} (nobody acted for {length})", (
-            f"{_ended(text)} (Notified at {instant(self.since)} and neither acknowledged nor resolved for {length}.)"
-            f"{_todo(self.alert_id)}"
+        why = _(
+            "(Notified at {at} and neither acknowledged nor resolved for {length}.)",
+            at=instant(self.since),
+            length=length,
         )
+        short = _("nobody acted for {length}", length=length)
+        return f"{headline} ({short})", f"{_ended(text)} {why} {_todo(self.alert_id)}"
 
 
 class Released(Around, frozen=True):
     """What was hidden and still holds when that ends."""
 
-    hidden: str
+    hidden: Reason
     since: datetime
     told_at: datetime | None
 
     def words(self, headline: str, text: str) -> Words:
+        why = self.hidden.words()
         if self.told_at:
-            return (
-                headline,
-                f"{text} (It was last notified at {instant(self.told_at)}, then suppressed: {self.hidden}.)",
-            )
-        return headline, f"{text} (It was found {instant(self.since)}, suppressed until now: {self.hidden}.)"
+            said = _("(It was last notified at {at}, then suppressed: {why}.)", at=instant(self.told_at), why=why)
+        else:
+            said = _("(It was found {at}, suppressed until now: {why}.)", at=instant(self.since), why=why)
+        return headline, f"{text} {said}"
 
 
 class Flapping(Around, frozen=True):
@@ -104,27 +113,41 @@ class Flapping(Around, frozen=True):
     within: timedelta
 
     def words(self, headline: str, text: str) -> Words:  # noqa: ARG002 (its own headline)
-        return f"{self.who}: {self.what} keeps changing", (
-            f"{self.who}{f' ({self.at})' * bool(self.at)}: {self.what} changed {self.times} times within {span(self.length)}. "
-            f"Now: {text} Further changes are kept in the history and not notified until it has stayed as it is for "
-            f"{span(self.within)}."
+        what = of_what(self.what)
+        said = ngettext(
+            "{who}: {what} changed {count} time within {length}. Now: {sentence}",
+            "{who}: {what} changed {count} times within {length}. Now: {sentence}",
+            self.times,
+            who=f"{self.who}{f' ({self.at})' * bool(self.at)}",
+            what=what,
+            length=span(self.length),
+            sentence=text,
         )
-
-
-class Settled(Facts, frozen=True):
-    """The end of ``Flapping``; ``now`` is the sentence of what still holds, None where all is well."""
-
-    who: str
-    at: str
-    what: str
-    within: timedelta
-    now: str | None
-
-    def words(self) -> Words:
-        state = f"What holds now: {self.now}" if self.now else "Nothing about it is open."
-        return f"{self.who}: {self.what} has settled", (
-            f"{self.who}{f' ({self.at})' * bool(self.at)}: {self.what} has not changed for {span(self.within)}. {state}"
+        further = _(
+            "Further changes are kept in the history and not notified until it has stayed as it is for {length}.",
+            length=span(self.within),
         )
+        return _("{who}: {what} keeps changing", who=self.who, what=what), f"{said} {further}"
+
+
+ANY = UsedBy | OwnedBy | AsFound | Reminder | Escalation | Released | Flapping
+
+
+def of_what(name: str) -> str:
+    """What goes to and fro, by the first word of a kind or by a topic."""
+    known = {
+        "status": pgettext("flapping", "status"),
+        "auto-renewal": pgettext("flapping", "auto-renewal"),
+        "price": pgettext("flapping", "price"),
+        "capability": pgettext("flapping", "capability"),
+        "presence": pgettext("flapping", "presence"),
+        "number": pgettext("flapping", "number"),
+        "renewal": pgettext("flapping", "renewal"),
+        "list": pgettext("flapping", "list"),
+        "api": pgettext("flapping", "api"),
+        "watch": pgettext("flapping", "watch"),
+    }
+    return known.get(name, name)
 
 
 def has_been_said(alert: Alert, what: type[Around]) -> bool:
@@ -139,4 +162,4 @@ def _ended(sentence: str) -> str:
 
 def _todo(alert_id: int) -> str:
     """The end of a sentence that is told until somebody acts; it names no number, for those may be masked."""
-    return f" To stop the reminders: renewal-watch ack --alert {alert_id}"
+    return _("To stop the reminders: {command}", command=f"renewal-watch ack --alert {alert_id}")

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import msgspec
 
-from renewal_watch.alerts.phrases import day, days, instant
+from renewal_watch.alerts.phrases import both, day, days, instant
+from renewal_watch.language import _
 from renewal_watch.model import renewal_day
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.renewal_day import Moment
@@ -19,7 +20,7 @@ class Unread(msgspec.Struct, frozen=True, tag=True):
 
     def words(self) -> str:
         """In round brackets, after a blank."""
-        return f" (as last known at {instant(self.since)}; the list could not be read since)"
+        return _(" (as last known at {at}; the list could not be read since)", at=instant(self.since))
 
 
 class Unlisted(msgspec.Struct, frozen=True, tag=True):
@@ -27,7 +28,7 @@ class Unlisted(msgspec.Struct, frozen=True, tag=True):
 
     def words(self) -> str:
         """In round brackets, after a blank."""
-        return " (as last known; it is not in the list now)"
+        return _(" (as last known; it is not in the list now)")
 
 
 class Unreadable(msgspec.Struct, frozen=True, tag=True):
@@ -35,7 +36,7 @@ class Unreadable(msgspec.Struct, frozen=True, tag=True):
 
     def words(self) -> str:
         """In round brackets, after a blank."""
-        return " (as last known; its entry in the list may be one that cannot be read now)"
+        return _(" (as last known; its entry in the list may be one that cannot be read now)")
 
 
 class Unstated(msgspec.Struct, frozen=True, tag=True):
@@ -43,7 +44,7 @@ class Unstated(msgspec.Struct, frozen=True, tag=True):
 
     def words(self) -> str:
         """In round brackets, after a blank."""
-        return " (as last known; the list does not state its renewal day any more)"
+        return _(" (as last known; the list does not state its renewal day any more)")
 
 
 class AsRead(msgspec.Struct, frozen=True, tag=True):
@@ -53,7 +54,7 @@ class AsRead(msgspec.Struct, frozen=True, tag=True):
 
     def words(self) -> str:
         """In round brackets, after a blank."""
-        return f" (as last read at {instant(self.at)})"
+        return _(" (as last read at {at})", at=instant(self.at))
 
 
 class Believed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -78,14 +79,16 @@ class Believed(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
     def sign(self) -> str:
         """Which sign counts, and what the other one says."""
-        date_said = "" if self.stated is None else f"its renewal_date is {day(self.stated)}"
-        count_said = "" if self.counted is None else f"its countdown stands at {days(self.countdown)}"
+        date_said = "" if self.stated is None else _("its renewal_date is {day}", day=day(self.stated))
+        count_said = "" if self.counted is None else _("its countdown stands at {days}", days=days(self.countdown))
         if self.stated is not None and abs(self.stated - self.on) <= renewal_day.WOBBLE_DAYS:
-            return f"by its renewal_date; {count_said}" if count_said else "by its renewal_date"
+            return "; ".join(filter(None, (_("by its renewal_date"), count_said)))
         if self.counted is not None and abs(self.counted - self.on) <= renewal_day.WOBBLE_DAYS:
-            return f"by its countdown; {date_said}" if date_said else "by its countdown"
-        said = " and ".join(filter(None, (count_said, date_said)))
-        return f"as first read; {said}, which moved on without a sign of a renewal"
+            return "; ".join(filter(None, (_("by its countdown"), date_said)))
+        return _(
+            "as first read; {signs}, which moved on without a sign of a renewal",
+            signs=both([one for one in (count_said, date_said) if one]),
+        )
 
 
 Note = Unread | Unlisted | Unreadable | Unstated | AsRead | Believed

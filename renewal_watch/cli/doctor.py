@@ -14,7 +14,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from renewal_watch.alerts import list_facts
+from renewal_watch.alerts.facts import list_facts
 from renewal_watch.alerts.phrases import instant, numbers, orphaned
 from renewal_watch.channels.senders import faults_of
 from renewal_watch.clock import Clock
@@ -191,8 +191,8 @@ def _provider(environment: Environment, account: Account, source: Provider, cloc
         yield Finding(ok=True, text=f"{environment.name}: token accepted, {numbers(len(listing.entries))}")
         if not listing.entries:
             yield Finding(ok=False, text=f"{environment.name}: {list_facts.empty_why(environment.query)}")
-        for flaw in flaws.unreadable(listing).values():
-            yield Finding(ok=False, text=f"{environment.name}: {flaw.text}")
+        for fault in flaws.unreadable(listing).values():
+            yield Finding(ok=False, text=f"{environment.name}: {fault.words()}")
         yield from _account(environment, account, source)
     if source.server_time is not None:
         off = abs((clock() - source.server_time).total_seconds())

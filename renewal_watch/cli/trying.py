@@ -207,20 +207,23 @@ def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  
 
 def _test_message(channel: Channel, message_id: str, now: datetime, limits: Limits) -> Message:
     """The marked alert as the channel is shown alerts."""
+    from renewal_watch.language import in_language
     from renewal_watch.notify.message import render, wording
     from renewal_watch.notify.routing import Routing
 
     alert = render.test_alert(channel.name, now)
-    if channel.is_hook:
-        return wording.event(
-            alert, channel, Routing(), message_id=message_id, alert_id=None, found_at=now, is_test=True
+    with in_language(channel.language):
+        if channel.is_hook:
+            return wording.event(
+                alert, channel, Routing(), message_id=message_id, alert_id=None, found_at=now, is_test=True
+            )
+        return render.render(
+            message_id,
+            [alert],
+            created_at=now,
+            now=now,
+            body_limit=limits.body,
+            title_limit=limits.title,
+            form=channel.format,
+            is_mail=limits.is_mail,
         )
-    return render.render(
-        message_id,
-        [alert],
-        created_at=now,
-        now=now,
-        body_limit=limits.body,
-        title_limit=limits.title,
-        form=channel.format,
-    )

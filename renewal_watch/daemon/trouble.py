@@ -9,14 +9,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
-from renewal_watch.alerts import service_facts
+from renewal_watch.alerts.facts import service_facts
+from renewal_watch.channels.limits import Limits
 from renewal_watch.channels.senders import sender_of
 from renewal_watch.clock import utc_now
 from renewal_watch.errors import StoreError
-from renewal_watch.model.alerts import Message, Severity
-from renewal_watch.model.facts import Written
+from renewal_watch.language import in_language
+from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.notify.message import wording
+from renewal_watch.notify.message.render import render
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
 
@@ -44,8 +47,7 @@ class Trouble:
             self.since = now if since is None else since
         if now - self.since >= BLIND_AFTER_S and not self.is_told:
             self.is_told = True
-            text = f"renewal-watch on {socket.gethostname()} watches nothing: {error}"
-            threading.Thread(target=self.tell_directly, args=(text,), name="direct", daemon=True).start()
+            threading.Thread(target=self.tell_directly, args=(str(error),), name="direct", daemon=True).start()
 
     def can_write(self) -> None:
         """The database does what it is asked again."""
@@ -63,28 +65,37 @@ class Trouble:
             self._complained_at = now
         log.log(logging.ERROR if is_new else logging.DEBUG, "%s", error)
 
-    def tell_directly(self, text: str) -> None:
+    def tell_directly(self, fault: str) -> None:
         """Tell every channel, whatever its settings say, without the database."""
         message_id = f"rw-{secrets.token_hex(5)}"
         try:
             now = self._clock()
         except StoreError:  # whose time it never read
             now = utc_now()
-        headline = "renewal-watch cannot write its database"
-        alert = service_facts.of_the_watch("watch.stale", Severity.critical, now.isoformat(), Written(headline, text))
+        facts = service_facts.DatabaseAway(socket.gethostname(), fault)
+        alert = service_facts.of_the_watch("watch.stale", Severity.critical, now.isoformat(), facts)
         for channel in self._channels():
             sender = sender_of(channel, lambda: now)
-            message = Message(
-                message_id=message_id,
-                title=f"[critical] {headline}",
-                body=f"CRITICAL\n• {text}\n\nmessage {message_id}",
-                severity=Severity.critical,
-            )
-            if channel.is_hook:
-                message = wording.event(alert, channel, Routing(), message_id=message_id, alert_id=None, found_at=now)
             try:
-                sender.send(lambda _, message=message: message)  # type: ignore[misc]
+                sender.send(partial(_shown, channel, alert, message_id, now))
             except Exception as error:  # noqa: BLE001 (the last resort must try every channel)
                 log.error("channel=%s could not be told directly: %s", channel.name, error)  # noqa: TRY400
             finally:
                 sender.close()
+
+
+def _shown(channel: Channel, alert: Alert, message_id: str, now: datetime, limits: Limits) -> Message:
+    """The alert as the channel is shown alerts."""
+    with in_language(channel.language):
+        if channel.is_hook:
+            return wording.event(alert, channel, Routing(), message_id=message_id, alert_id=None, found_at=now)
+        return render(
+            message_id,
+            [alert],
+            created_at=now,
+            now=now,
+            body_limit=limits.body,
+            title_limit=limits.title,
+            form=channel.format,
+            is_mail=limits.is_mail,
+        )

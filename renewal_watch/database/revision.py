@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HEAD = "0007"
+HEAD = "0008"
 LEAST = "0006"  # the oldest release that can use this schema beside this one: a new schema only adds to the last
 
 

@@ -162,6 +162,8 @@ alerts = Table(  # the unique columns are Alert.key; 0 where an alert is about n
     Column("hidden", _WORDS),  # why nobody was told, null for an alert that went into the outbox
     Column("incident_id", _NUMBER),  # the incident that it opened, or is about
     Column("facts", _WORDS),  # what happened, in JSON; null where its words are all that is known
+    Column("around", _WORDS),  # what is added to its words, in JSON; null where that is not known
+    Column("reason", _WORDS),  # of ``hidden``, in JSON
     UniqueConstraint("number_id", "kind", "mark", "environment_id"),
 )
 deliveries = Table(  # one message's fate on one channel
@@ -246,6 +248,7 @@ incidents = Table(  # model.alerts.Incident: what was found and holds until reso
     Column("notified_at", Instant),
     Column("reminded", _NUMBER, nullable=False),
     Column("suppressed", _WORDS),
+    Column("reason", _WORDS),  # of ``suppressed``, in JSON
     Column("suppressor", _WORDS),
     Column("acked_at", Instant),
     Column("acked_by", _WORDS),

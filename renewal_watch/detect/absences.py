@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from renewal_watch.alerts import list_facts, number_facts
+from renewal_watch.alerts.facts import list_facts, number_facts
 from renewal_watch.alerts.notes import Unlisted, Unreadable
 from renewal_watch.alerts.phrases import FEW
 from renewal_watch.detect.compare import Comparison

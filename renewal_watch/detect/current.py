@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from renewal_watch.alerts import number_facts, renewal_facts
+from renewal_watch.alerts.facts import number_facts, renewal_facts
 from renewal_watch.alerts.notes import Note, Unlisted
 from renewal_watch.detect.failures import BLIND, blind_turn
 from renewal_watch.detect.turn import FLAW_KINDS, Turn, is_watched

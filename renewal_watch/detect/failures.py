@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from renewal_watch.alerts import api_facts
+from renewal_watch.alerts.facts import api_facts
 from renewal_watch.alerts.notes import Unread
 from renewal_watch.detect.absences import judge_blind
 from renewal_watch.detect.turn import Context, Turn, is_watched

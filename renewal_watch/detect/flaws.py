@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from renewal_watch.alerts import api_facts, list_facts
+from renewal_watch.alerts.facts import api_facts, list_facts
 from renewal_watch.alerts.notes import Believed
 from renewal_watch.alerts.phrases import FEW, who
+from renewal_watch.alerts.unreadable import EntriesSkipped, FieldUnreadable, Unreadable
 from renewal_watch.detect.turn import CLOCK, DAYS, EMPTY, FLAW_KINDS, SIGNS, Turn, is_watched
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Severity
@@ -22,14 +23,14 @@ CLOCK_LASTS = timedelta(days=1)  # a difference that lasts so long is no passing
 
 def judge_flaws(turn: Turn, fleet: Mapping[str, Known], listing: Listing, watch: Watch) -> Watch:
     """Tell what cannot be read, once for each kind of fault; numbers without a day, and contradictions, as they come."""
-    flaws = unreadable(listing)
-    if fresh := [flaw for kind, flaw in flaws.items() if kind not in watch.flaws]:
-        some = tuple(flaw.text for flaw in fresh[:FLAWS])
+    found = unreadable(listing)
+    flaws = {kind: Flaw(fault.count, fault.words()) for kind, fault in found.items()}
+    if fresh := [fault for kind, fault in found.items() if kind not in watch.flaws]:
         turn.tell(
             "data.invalid",
             Severity.warning,
             turn.once("list"),
-            list_facts.Invalid(turn.at, sum(flaw.entries for flaw in fresh), len(fresh), some),
+            list_facts.Invalid(turn.at, sum(one.count for one in fresh), len(fresh), tuple(fresh[:FLAWS])),
         )
     elif not flaws and any(kind not in FLAW_KINDS for kind in watch.flaws):
         turn.end("", "data")
@@ -112,17 +113,17 @@ def judge_dayless(turn: Turn, listing: Listing, fleet: Sequence[Known]) -> None:
         )
 
 
-def unreadable(listing: Listing) -> dict[str, Flaw]:
+def unreadable(listing: Listing) -> dict[str, Unreadable]:
     """What of the list cannot be read, by the kind of fault."""
-    found = {}
+    found: dict[str, Unreadable] = {}
     by_kind: dict[tuple[str, str], list[tuple[PhoneNumber, str]]] = {}
     for entry in listing.entries.values():
         for fault in entry.faults:
             by_kind.setdefault((fault.field, fault.form), []).append((entry.parsed, fault.shown))
     for (name, form), those in by_kind.items():
-        found[f"{name}: {form}"] = Flaw(len(those), list_facts.field_unreadable(name, form, those))
+        found[f"{name}: {form}"] = FieldUnreadable.of(name, form, those)
     if listing.invalid:
-        found["entry"] = Flaw(len(listing.invalid), list_facts.entries_skipped(listing.invalid))
+        found["entry"] = EntriesSkipped.of(listing.invalid)
     return found
 
 

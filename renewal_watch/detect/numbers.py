@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from renewal_watch.alerts import number_facts
+from renewal_watch.alerts.facts import number_facts
 from renewal_watch.detect.renewals import judge_renewal
 from renewal_watch.detect.turn import WOBBLE_DAYS, Turn, is_watched
 from renewal_watch.model.alerts import Severity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from renewal_watch.alerts import renewal_facts
+from renewal_watch.alerts.facts import renewal_facts
 from renewal_watch.detect.turn import CRITICAL_DAYS, RENEWED_DAYS, WOBBLE_DAYS, Turn, tightest
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Severity

@@ -18,6 +18,7 @@ from renewal_watch.alerts.phrases import instant, orphaned, span
 from renewal_watch.database.store import schema_fault
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
+from renewal_watch.language import _, ngettext
 from renewal_watch.model.tracking import Watch
 from renewal_watch.notify import retry
 from renewal_watch.settings.whole import Settings
@@ -99,16 +100,19 @@ def daemon(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Findi
     seen = daemon_seen(tx, now)
     if seen is None:
         return
-    when = f"{instant(seen.at)} ({span(max(now - seen.at, timedelta(0)))} ago)"
     intervals = {one.name: one.interval for one in settings.environments}
     polled = [(watch, schedule) for _, watch, schedule in environment_states(tx) if watch.name in intervals]
     newest = max((watch.last_poll_at for watch, _ in polled if watch.last_poll_at), default=None)
     if not seen.is_there:
         longest = min(intervals.values(), default=timedelta(0)) + POLLED_WITHIN
         is_polled = newest is not None and newest > seen.at + leases.MISSED and now - newest <= longest
-        said = f"no daemon is running, one was last seen at {when}; start it: systemctl start renewal-watch"
+        said = _(
+            "no daemon is running, one was last seen at {at} ({span} ago); start it: systemctl start renewal-watch",
+            at=instant(seen.at),
+            span=span(max(now - seen.at, timedelta(0))),
+        )
         if is_polled:
-            said = "no daemon is running any more, but something else polls in time"
+            said = _("no daemon is running any more, but something else polls in time")
         yield Finding(name="daemon", ok=is_polled, reason=said)
         return
     late = [
@@ -118,11 +122,13 @@ def daemon(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Findi
         and now - schedule.next_poll_at > max(POLLED_WITHIN, intervals[watch.name] / 2)
     ]
     if late:
-        some = ", ".join(late[:5])
-        said = f"a daemon is there, but its polls are late: {some}; see its log: journalctl -u renewal-watch"
+        said = _(
+            "a daemon is there, but its polls are late: {environments}; see its log: journalctl -u renewal-watch",
+            environments=", ".join(late[:5]),
+        )
         yield Finding(name="daemon", ok=False, reason=said)
     else:
-        yield Finding(name="daemon", ok=True, reason="a daemon is running and polls in time")
+        yield Finding(name="daemon", ok=True, reason=_("a daemon is running and polls in time"))
 
 
 def examine(tx: Transaction, settings: Settings, now: datetime) -> Health:
@@ -144,16 +150,22 @@ def examine(tx: Transaction, settings: Settings, now: datetime) -> Health:
 
 
 def _readable() -> Finding:
-    return Finding(name="database", ok=True, reason="the database can be read")
+    return Finding(name="database", ok=True, reason=_("the database can be read"))
 
 
 def _files(settings: Settings, now: datetime) -> Iterator[Finding]:
     """Whether there is anything to watch, and whether the environments' directory can be used whole."""
     if not settings.environments:
-        reason = f"no environment is watched: {settings.environments_dir} has no file that can be used"
+        reason = _(
+            "no environment is watched: {directory} has no file that can be used", directory=settings.environments_dir
+        )
         yield Finding(name="environments", ok=False, reason=reason, is_blind=True)
     for file, fault in settings.file_faults(now).items():
-        reason = f"{plain(file)} (environments_dir) cannot be used as it is: {REDACTOR.clean(plain(fault))}"
+        reason = _(
+            "{file} (environments_dir) cannot be used as it is: {fault}",
+            file=plain(file),
+            fault=REDACTOR.clean(plain(fault)),
+        )
         yield Finding(name="environments", ok=False, reason=reason)
 
 
@@ -163,7 +175,7 @@ def lists(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Findin
     for one in settings.environments:
         watch = known.get(one.name, Watch(name=one.name))
         fault = _blindness(watch, settings, now)
-        said = fault or f"{one.name}: the list was read {_age(watch, now)} ago"
+        said = fault or _("{environment}: the list was read {span} ago", environment=one.name, span=_age(watch, now))
         yield Finding(name="list", environment=one.name, ok=fault is None, reason=said, is_blind=fault is not None)
 
 
@@ -172,15 +184,26 @@ def _blindness(watch: Watch, settings: Settings, now: datetime) -> str | None:
     error = f" ({REDACTOR.clean(plain(watch.last_error))})" if watch.last_error else ""
     at = watch.last_success_at
     if at is None:
-        return f"{watch.name}: its list was never read{error}; it is read by: renewal-watch run, or poll"
+        return _(
+            "{environment}: its list was never read{error}; it is read by: renewal-watch run, or poll",
+            environment=watch.name,
+            error=error,
+        )
     if at > now + FUTURE:
-        return (
-            f"{watch.name}: its list was read {span(at - now)} from now: the clock was put back; the next poll mends it"
+        return _(
+            "{environment}: its list was read {span} from now: the clock was put back; the next poll mends it",
+            environment=watch.name,
+            span=span(at - now),
         )
     policy = settings.policy(settings.environment(watch.name))
     if failures.is_stale(watch, policy, now):
-        limit = span(policy.stale_after)
-        return f"{watch.name}: its list was last read {_age(watch, now)} ago, which is stale after {limit}{error}"
+        return _(
+            "{environment}: its list was last read {span} ago, which is stale after {limit}{error}",
+            environment=watch.name,
+            span=_age(watch, now),
+            limit=span(policy.stale_after),
+            error=error,
+        )
     return None
 
 
@@ -208,12 +231,16 @@ def late(tx: Transaction, settings: Settings, now: datetime) -> int:
 def _outbox(tx: Transaction, settings: Settings, now: datetime) -> Finding:
     count = late(tx, settings, now)
     if count:
-        many = "1 message" if count == 1 else f"{count} messages"
-        reason = f"{many} could have been sent long ago: nothing sends; it is done by: renewal-watch run, or send"
+        reason = ngettext(
+            "{count} message could have been sent long ago: nothing sends; it is done by: renewal-watch run, or send",
+            "{count} messages could have been sent long ago: nothing sends; it is done by: renewal-watch run, or send",
+            count,
+        )
         return Finding(name="outbox", ok=False, reason=reason)
     names = [one.name for one in settings.channels]
     pending = pending_of(tx, names)
-    waits = {0: "no message waits", 1: "1 message waits, in time"}.get(pending, f"{pending} messages wait, in time")
+    waits = ngettext("{count} message waits, in time", "{count} messages wait, in time", pending)
+    waits = waits if pending else _("no message waits")
     # No fault, for it would stay one where a channel was taken out on purpose; but nothing of it is in time.
     never = [orphaned(name, count) for name, count in orphaned_deliveries(tx, names).items()]
     return Finding(name="outbox", ok=True, reason="; ".join([waits, *never]))
@@ -226,12 +253,17 @@ def _channels(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Fi
         since = faults[one.name][0] if one.name in faults else now
         lasted = now - since
         ok = lasted < retry.CHANNEL_FAILING_AFTER
-        said = (
-            f"channel {one.name} works"
-            if one.name not in faults
-            else f"channel {one.name} has failed for {span(lasted)}"
-        )
-        yield Finding(name="channel", ok=ok, reason=said if ok else f"{said}; see: renewal-watch status")
+        if one.name not in faults:
+            said = _("channel {channel} works", channel=one.name)
+        elif ok:
+            said = _("channel {channel} has failed for {span}", channel=one.name, span=span(lasted))
+        else:
+            said = _(
+                "channel {channel} has failed for {span}; see: renewal-watch status",
+                channel=one.name,
+                span=span(lasted),
+            )
+        yield Finding(name="channel", ok=ok, reason=said)
 
 
 # --- being kept -------------------------------------------------------------------------------------------------------
@@ -242,12 +274,16 @@ def _backup(tx: Transaction, settings: Settings, now: datetime) -> Iterator[Find
     if not settings.backup.directory:
         return
     state = backups.State.of(fired_at(tx, backups.CALENDAR))
-    last = f"the last backup was made {span(now - state.good_at)} ago" if state.good_at else "no backup was made yet"
+    last = (
+        _("the last backup was made {span} ago", span=span(now - state.good_at))
+        if state.good_at
+        else _("no backup was made yet")
+    )
     is_late = state.next_at is not None and now - state.next_at > BACKED_UP_WITHIN
     if state.fault is not None:
-        said = f"the backup fails, {last}; see: renewal-watch doctor"
+        said = _("the backup fails, {last}; see: renewal-watch doctor", last=last)
     elif is_late:
-        said = f"{last}, and the next one is late; it is made by: renewal-watch run"
+        said = _("{last}, and the next one is late; it is made by: renewal-watch run", last=last)
     else:
         said = last
     yield Finding(name="backup", ok=state.fault is None and not is_late, reason=said)

@@ -216,4 +216,4 @@ def _known(one: Concern, number: PhoneNumber | None, way: Routing, situation: Si
         return ""
     seen = way.seen(one.environment, number)
     hidden = suppression.suppressed(one.kind, seen, way.said(seen), situation, mark=way.mark)
-    return plain(hidden.why) if hidden else ""
+    return plain(hidden.why.words()) if hidden else ""

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from renewal_watch.alerts.phrases import a_few, money, numbers, span
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import health
+from renewal_watch.language import _, minute, ngettext
 from renewal_watch.model import renewal_day
 from renewal_watch.model.account import Balance
 from renewal_watch.model.alerts import Severity
@@ -162,16 +163,19 @@ def service_said(one: Service, now: datetime, zone: str) -> str:
     """``running for 3 d 2 h; last poll 12:00 (5 min ago), next in 55 min``, or why that is not so."""
     parts = list(one.unwell)
     if not parts and one.runs:
-        parts.append(f"running for {span(now - one.since)}" if one.since else "running")
+        parts.append(_("running for {span}", span=span(now - one.since)) if one.since else _("running"))
     elif not parts:
-        parts.append("no daemon runs here; it is polled by a timer or by hand")
-    local = ZoneInfo(zone)
-    polled = "never polled"
+        parts.append(_("no daemon runs here; it is polled by a timer or by hand"))
+    polled = _("never polled")
     if one.last_poll_at:
-        polled = f"last poll {one.last_poll_at.astimezone(local):%Y-%m-%d %H:%M} ({span(max(now - one.last_poll_at, now - now))} ago)"
+        at = minute(one.last_poll_at.astimezone(ZoneInfo(zone)))
+        polled = _("last poll {at} ({span} ago)", at=at, span=span(max(now - one.last_poll_at, now - now)))
     if one.runs and one.next_poll_at:
-        polled += f", next in {span(one.next_poll_at - now)}" if one.next_poll_at > now else ", the next one is due now"
-    failed = [f"the last poll failed of {a_few([plain(name, 40) for name in one.failing])}"] if one.failing else []
+        is_ahead = one.next_poll_at > now
+        following = _("next in {span}", span=span(one.next_poll_at - now)) if is_ahead else _("the next one is due now")
+        polled = f"{polled}, {following}"
+    failing = a_few([plain(name, 40) for name in one.failing])
+    failed = [_("the last poll failed of {environments}", environments=failing)] if one.failing else []
     return "; ".join([*parts, polled, *failed])
 
 
@@ -192,8 +196,10 @@ def by_severity(counts: Counts) -> dict[str, int]:
 def costs_said(one: Overview) -> list[str]:
     """``57.90 USD``, one a currency; the first few, then how many more, and of how many numbers no price is known."""
     sums = [money(amount, currency) for currency, amount in sorted(one.costs.items())]
-    more = [f"{len(sums) - _NAMED} more currencies"] if len(sums) > _NAMED else []
-    return [*sums[:_NAMED], *more, *([f"{numbers(one.unpriced)} without a price"] if one.unpriced else [])]
+    left = len(sums) - _NAMED
+    more = [ngettext("{count} more currency", "{count} more currencies", left)] if left > 0 else []
+    unpriced = ngettext("{count} number without a price", "{count} numbers without a price", one.unpriced)
+    return [*sums[:_NAMED], *more, *([unpriced] if one.unpriced else [])]
 
 
 def renewing_said(one: Overview) -> str:
@@ -204,5 +210,13 @@ def renewing_said(one: Overview) -> str:
 
 def balances_said(one: Overview) -> list[str]:
     """``21.20 USD (production)``, one an account; the first few, then how many more."""
-    said = [f"{money(balance.amount, balance.currency)} ({plain(name, 60)})" for name, balance in one.balances.items()]
-    return said[:_NAMED] + ([f"and {len(said) - _NAMED} more accounts"] if len(said) > _NAMED else [])
+    named, more = first_balances(one)
+    return [*(f"{figure} ({name})" for figure, name in named), *more]
+
+
+def first_balances(one: Overview) -> tuple[list[tuple[str, str]], list[str]]:
+    """The first few balances, each with its environment; a sentence that says how many more there are, if there are."""
+    found = [(money(balance.amount, balance.currency), plain(name, 60)) for name, balance in one.balances.items()]
+    left = len(found) - _NAMED
+    more = [ngettext("and {count} more account", "and {count} more accounts", left)] if left > 0 else []
+    return found[:_NAMED], more

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Literal, NamedTuple
 
-from renewal_watch.model.facts import Around, Facts, Words
+from renewal_watch.model.facts import Around, Because, Facts, Words
 from renewal_watch.model.numbers import PhoneNumber
 
 
@@ -85,7 +85,7 @@ class Incident:
     opened_at: datetime
     notified_at: datetime | None = None
     reminded: int = 0
-    suppressed: str | None = None
+    suppressed: Because | None = None
     suppressor: Suppressor | None = None
     ack: Acknowledgement | None = None
     urgent_at: datetime | None = None  # since when it is told as critical
@@ -211,4 +211,5 @@ class Delivery:
     created_at: datetime
     alerts: tuple[Alert, ...]
     note: str = ""  # why it comes now, where it was held back or comes in another channel's place
+    is_held: bool = False  # it waited by its calendar, or for others
     alert_ids: tuple[int, ...] = ()  # of ``alerts``, in their order

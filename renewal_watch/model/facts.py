@@ -43,11 +43,19 @@ class Written(Facts, frozen=True):
         return self.short
 
 
-class Around(msgspec.Struct, frozen=True):
-    """What is added to the words of facts: who uses the number, that it is a reminder. It is not kept."""
+class Around(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """What is added to the words of facts: who uses the number, that it is a reminder. It is kept beside them."""
 
     def words(self, headline: str, text: str) -> Words:
         """The words with what is added."""
+        raise NotImplementedError
+
+
+class Because(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Why nobody is notified of something. Its name is kept with it."""
+
+    def words(self) -> str:
+        """In the middle of a sentence."""
         raise NotImplementedError
 
 

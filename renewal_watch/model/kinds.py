@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from renewal_watch.language import N_
+
 About = Literal["number", "list", "account", "service", "any"]
 
 
@@ -18,12 +20,12 @@ class Kind:
 
     ``topic``: what it is about. The first alert of a topic opens an incident, which lasts until an alert ends it; an empty one
     opens none. Who tells it may give another one, as ``account/`` does for each top-up and card. ``group``: how a subject
-    counts those it is about, "3 numbers renewing soon". ``todo``: what an operator does. ``about``: what
+    counts those it is about, "3 numbers renewing soon". ``todo``: what an operator does; both are English. ``about``: what
     it speaks of; "any" may speak of a number or of none.
     """
 
     topic: str = ""
-    group: str = "about the service"
+    group: str = N_("about the service")
     todo: str = ""
     about: About = "number"
     ends: bool = False  # it always ends its topic
@@ -38,128 +40,147 @@ class Kind:
 ROWS: dict[str, Kind] = {
     "renewal.upcoming": Kind(
         topic="renewal",
-        group="renewing soon",
+        group=N_("renewing soon"),
         ends_with_number=True,
         hidden_by_lapse=True,
         has_days=True,
-        todo="switch auto-renewal on, or renew it",
+        todo=N_("switch auto-renewal on, or renew it"),
     ),
     "renewal.due": Kind(
-        topic="renewal", group="due", ends_with_number=True, hidden_by_lapse=True, has_days=True, todo="renew it now"
+        topic="renewal",
+        group=N_("due"),
+        ends_with_number=True,
+        hidden_by_lapse=True,
+        has_days=True,
+        todo=N_("renew it now"),
     ),
     "renewal.overdue": Kind(
         topic="renewal",
-        group="overdue",
+        group=N_("overdue"),
         ends_with_number=True,
         hidden_by_lapse=True,
         has_days=True,
-        todo="check balance and card, renew it now",
+        todo=N_("check balance and card, renew it now"),
     ),
-    "renewal.renewed": Kind(topic="renewal", group="renewed", ends=True, ends_with_number=True, has_days=True),
+    "renewal.renewed": Kind(topic="renewal", group=N_("renewed"), ends=True, ends_with_number=True, has_days=True),
     "renewal.postponed": Kind(
-        topic="renewal", group="that renew later than told", ends=True, ends_with_number=True, has_days=True
+        topic="renewal", group=N_("that renew later than told"), ends=True, ends_with_number=True, has_days=True
     ),
     "status.changed": Kind(
-        topic="status", group="with a status change", ends_with_number=True, may_flap=True, todo="ask the provider why"
-    ),
-    "number.added": Kind(group="added"),
-    "number.missing": Kind(topic="presence", group="missing", may_flap=True, todo="ask the provider for it at once"),
-    "number.returned": Kind(topic="presence", group="returned", ends=True, may_flap=True),
-    "number.moved": Kind(topic="presence", group="moved"),
-    "number.renumbered": Kind(group="with another number"),
-    "number.unwatched": Kind(group="on numbers that are not watched any more"),
-    "auto_renewal.off": Kind(
-        topic="renewal",
-        group="with auto-renewal off",
-        may_flap=True,
-        hidden_by_lapse=True,
-        todo="switch it on again if it is to stay",
-    ),
-    "auto_renewal.on": Kind(topic="renewal", group="with auto-renewal on", may_flap=True),
-    "price.changed": Kind(
-        topic="price",
-        group="with another price",
+        topic="status",
+        group=N_("with a status change"),
         ends_with_number=True,
         may_flap=True,
-        todo="ask the provider if it was not announced",
+        todo=N_("ask the provider why"),
+    ),
+    "number.added": Kind(group=N_("added")),
+    "number.missing": Kind(
+        topic="presence", group=N_("missing"), may_flap=True, todo=N_("ask the provider for it at once")
+    ),
+    "number.returned": Kind(topic="presence", group=N_("returned"), ends=True, may_flap=True),
+    "number.moved": Kind(topic="presence", group=N_("moved")),
+    "number.renumbered": Kind(group=N_("with another number")),
+    "number.unwatched": Kind(group=N_("on numbers that are not watched any more")),
+    "auto_renewal.off": Kind(
+        topic="renewal",
+        group=N_("with auto-renewal off"),
+        may_flap=True,
+        hidden_by_lapse=True,
+        todo=N_("switch it on again if it is to stay"),
+    ),
+    "auto_renewal.on": Kind(topic="renewal", group=N_("with auto-renewal on"), may_flap=True),
+    "price.changed": Kind(
+        topic="price",
+        group=N_("with another price"),
+        ends_with_number=True,
+        may_flap=True,
+        todo=N_("ask the provider if it was not announced"),
     ),
     "capability.lost": Kind(
         topic="capability",
-        group="with a lost capability",
+        group=N_("with a lost capability"),
         ends_with_number=True,
         may_flap=True,
-        todo="ask the provider why",
+        todo=N_("ask the provider why"),
     ),
     "capability.gained": Kind(
-        topic="capability", group="with a new capability", ends=True, ends_with_number=True, may_flap=True
+        topic="capability", group=N_("with a new capability"), ends=True, ends_with_number=True, may_flap=True
     ),
-    "data.invalid": Kind(topic="data", about="list", todo="compare it with the provider's dashboard"),
+    "data.invalid": Kind(topic="data", about="list", todo=N_("compare it with the provider's dashboard")),
     "data.unknown": Kind(
         topic="renewal days",
-        group="on renewal days that are not known",
+        group=N_("on renewal days that are not known"),
         about="list",
-        todo="look the days up in the provider's dashboard",
+        todo=N_("look the days up in the provider's dashboard"),
     ),
     "data.contradiction": Kind(
         topic="contradictions",
-        group="on lists that contradict themselves",
+        group=N_("on lists that contradict themselves"),
         about="list",
-        todo="look the days up in the provider's dashboard",
+        todo=N_("look the days up in the provider's dashboard"),
     ),
-    "watch.token_rejected": Kind(
-        topic="api", about="service", todo="put a new token in place, then restart the service"
-    ),
-    "watch.api_failing": Kind(topic="api", about="service", may_flap=True, todo="ask the provider if it lasts"),
-    "watch.list_shrunk": Kind(topic="list", about="service", may_flap=True, todo="ask the provider where they are"),
-    "watch.stale": Kind(topic="api", about="service", todo="mend what the last error names"),
+    "watch.token_rejected": Kind(topic="api", about="service", todo=N_("put a new token in place")),
+    "watch.api_failing": Kind(topic="api", about="service", may_flap=True, todo=N_("ask the provider if it lasts")),
+    "watch.list_shrunk": Kind(topic="list", about="service", may_flap=True, todo=N_("ask the provider where they are")),
+    "watch.stale": Kind(topic="api", about="service", todo=N_("mend what the last error names")),
     "watch.recovered": Kind(topic="api", about="service", ends=True, may_flap=True),
-    "watch.daemon_lost": Kind(topic="daemon", about="service", todo="look into its log: journalctl -u renewal-watch"),
-    "watch.clock_off": Kind(topic="clock", about="service", todo="set this machine's clock"),
-    "watch.list_empty": Kind(topic="empty", about="service", todo="check the token and the filters"),
-    "channel.failing": Kind(topic="channel", about="service", may_flap=True, todo="try it: renewal-watch test-channel"),
-    "inventory.invalid": Kind(topic="inventory", about="service", told_if_known=True, todo="correct the file"),
-    "environments.invalid": Kind(topic="environments", about="service", told_if_known=True, todo="correct the file"),
-    "backup.failed": Kind(topic="backup", about="service", told_if_known=True, todo="see: renewal-watch doctor"),
-    "flapping.started": Kind(group="to and fro", about="any", todo="ask the provider why"),
-    "flapping.ended": Kind(group="settled", about="any"),
-    "silence.ending": Kind(about="service", todo="extend the silence, or expect alerts"),
+    "watch.daemon_lost": Kind(
+        topic="daemon", about="service", todo=N_("look into its log: journalctl -u renewal-watch")
+    ),
+    "watch.clock_off": Kind(topic="clock", about="service", todo=N_("set this machine's clock")),
+    "watch.list_empty": Kind(topic="empty", about="service", todo=N_("check the token and the filters")),
+    "channel.failing": Kind(
+        topic="channel", about="service", may_flap=True, todo=N_("try it: renewal-watch test-channel")
+    ),
+    "inventory.invalid": Kind(topic="inventory", about="service", told_if_known=True, todo=N_("correct the file")),
+    "environments.invalid": Kind(
+        topic="environments", about="service", told_if_known=True, todo=N_("correct the file")
+    ),
+    "backup.failed": Kind(topic="backup", about="service", told_if_known=True, todo=N_("see: renewal-watch doctor")),
+    "flapping.started": Kind(group=N_("to and fro"), about="any", todo=N_("ask the provider why")),
+    "flapping.ended": Kind(group=N_("settled"), about="any"),
+    "silence.ending": Kind(about="service", todo=N_("extend the silence, or expect alerts")),
     "lapse.last_chance": Kind(
         topic="last chance",
-        group="about to lapse",
+        group=N_("about to lapse"),
         ends_with_number=True,
         has_days=True,
-        todo="renew it if it is to stay after all",
+        todo=N_("renew it if it is to stay after all"),
     ),
     "lapse.renewed": Kind(
         topic="lapse",
-        group="renewed that were to lapse",
+        group=N_("renewed that were to lapse"),
         ends_with_number=True,
-        todo="release it, or keep it: renewal-watch lapse --withdraw",
+        todo=N_("release it, or keep it: renewal-watch lapse --withdraw"),
     ),
     "release.requested": Kind(
         topic="release",
-        group="with a release request",
+        group=N_("with a release request"),
         about="any",
         ends_with_number=True,
-        todo="cancel the request unless it is meant",
+        todo=N_("cancel the request unless it is meant"),
     ),
     "release.approved": Kind(
         topic="release",
-        group="released",
+        group=N_("released"),
         about="any",
         ends_with_number=True,
-        todo="ask the provider at once unless it is meant",
+        todo=N_("ask the provider at once unless it is meant"),
     ),
-    "release.closed": Kind(topic="release", group="not released after all", about="any", ends_with_number=True),
-    "number.idle": Kind(group="on numbers that nobody uses", about="list", todo="release them, or let them expire"),
-    "funds.topup_off": Kind(group="on top-up switched off", about="account", todo="switch automatic top-up on"),
-    "funds.topup_failed": Kind(group="on failed top-ups", about="account", todo="use another card, or top up by hand"),
-    "funds.card_expiring": Kind(group="on expiring cards", about="account", todo="put in another card"),
-    "funds.short": Kind(group="on the balance", about="account", todo="top up the balance"),
-    "funds.recovered": Kind(group="on funds that are well again", about="account", ends=True),
+    "release.closed": Kind(topic="release", group=N_("not released after all"), about="any", ends_with_number=True),
+    "number.idle": Kind(
+        group=N_("on numbers that nobody uses"), about="list", todo=N_("release them, or let them expire")
+    ),
+    "funds.topup_off": Kind(group=N_("on top-up switched off"), about="account", todo=N_("switch automatic top-up on")),
+    "funds.topup_failed": Kind(
+        group=N_("on failed top-ups"), about="account", todo=N_("use another card, or top up by hand")
+    ),
+    "funds.card_expiring": Kind(group=N_("on expiring cards"), about="account", todo=N_("put in another card")),
+    "funds.short": Kind(group=N_("on the balance"), about="account", todo=N_("top up the balance")),
+    "funds.recovered": Kind(group=N_("on funds that are well again"), about="account", ends=True),
     "canary.sent": Kind(about="service", at_once=True),
     "canary.failed": Kind(
-        topic="canary", about="service", told_if_known=True, todo="try the channel: renewal-watch test-channel"
+        topic="canary", about="service", told_if_known=True, todo=N_("try the channel: renewal-watch test-channel")
     ),
     "digest.sent": Kind(about="service", at_once=True),
 }

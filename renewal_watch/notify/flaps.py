@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from renewal_watch.alerts import reasons
 from renewal_watch.alerts.around import Flapping
-from renewal_watch.alerts.phrases import instant
 from renewal_watch.model.alerts import Alert, Flap, Key, Severity, Suppressor
 from renewal_watch.model.selectors import Effective
 from renewal_watch.notify.routing import Routing
@@ -68,7 +68,7 @@ def flap_of(
             )
         )
     since = made.flaps[key].since  # type: ignore[union-attr]
-    return Hidden(f"flapping since {instant(since)}", Suppressor.of("flapping")) if since else None
+    return Hidden(reasons.FlappingSince(since), Suppressor.of("flapping")) if since else None
 
 
 def has_settled(flap: Flap, routing: Routing, now: datetime) -> bool:

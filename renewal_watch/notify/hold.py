@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from renewal_watch.language import _, ngettext
 from renewal_watch.model.alerts import Severity
 from renewal_watch.notify.routing import CAP_CRITICAL, CAP_WINDOW
 from renewal_watch.schedule import calendar as schedule_times
@@ -52,8 +53,17 @@ def hold(channel: Channel, message: Waiting, zone: str, sent: Sequence[datetime]
             until = min(until, message.created_at + CAP_CRITICAL)
             if until <= now:
                 return None
-        return Hold(until, f"{channel.name} takes {channel.max_per_hour} messages an hour")
+        return Hold(until, _takes(channel))
     return None
+
+
+def _takes(channel: Channel) -> str:
+    return ngettext(
+        "{channel} takes {count} message an hour",
+        "{channel} takes {count} messages an hour",
+        channel.max_per_hour,
+        channel=channel.name,
+    )
 
 
 def _by_calendar(channel: Channel, message: Waiting, zone: str, now: datetime) -> Hold | None:
@@ -61,15 +71,16 @@ def _by_calendar(channel: Channel, message: Waiting, zone: str, now: datetime) -
         return None
     zone = channel.timezone or zone
     if channel.digest is not None and message.is_fresh:  # one that was tried is sent by itself
-        return Hold(_next_digest(now, channel.digest, zone), "it comes with the digest")
+        return Hold(_next_digest(now, channel.digest, zone), _("it comes with the digest"))
     if message.is_routine and message.is_fresh and channel.routine_at is not None:
         until = _next_digest(message.created_at, channel.routine_at, zone)
         if until > now:
-            return Hold(until, "what needs nobody comes once a day")
+            return Hold(until, _("what needs nobody comes once a day"))
     if channel.quiet_hours:
         ends = _quiet_until(now, channel.quiet_hours, zone)
         if ends is not None:
-            return Hold(ends, f"quiet hours {', '.join(channel.quiet_hours)} {zone}")
+            hours = ", ".join(channel.quiet_hours)
+            return Hold(ends, _("quiet hours {hours} {zone}", hours=hours, zone=zone))
     return None
 
 
@@ -99,16 +110,17 @@ def gathers(
     first = waiting[0]
     if is_away(channel, first, now):
         others = [one for one in waiting if not one.at_once and hold(channel, one, zone, sent, now) is None]
-        return [first, *others[1:]], f"in one, for {channel.name} was away" if len(others) > 1 else ""
+        said = _("in one, for {channel} was away", channel=channel.name) if len(others) > 1 else ""
+        return [first, *others[1:]], said
     if first.at_once or not first.is_fresh:
         return [first], ""
     if channel.is_hook:
         was_held = _by_calendar(channel, first, zone, first.created_at)
-        return [first], f"held back: {was_held.why}" if was_held else ""
+        return [first], _("held back: {why}", why=was_held.why) if was_held else ""
     free = [one for one in waiting if one.is_fresh and not one.at_once and hold(channel, one, zone, sent, now) is None]
     if len(free) > 1 and len(sent) - bisect_right(sent, now - CAP_WINDOW) >= channel.max_per_hour - 1:
-        return free, f"gathered, for {channel.name} takes {channel.max_per_hour} messages an hour"
+        return free, _("gathered, for {limit}", limit=_takes(channel))
     held = [(one, why) for one in free if (why := _by_calendar(channel, one, zone, one.created_at))]
     if not held or held[0][0] != first:
         return [first], ""
-    return [one for one, _ in held], f"held back: {held[0][1].why}"
+    return [one for one, _why in held], _("held back: {why}", why=held[0][1].why)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
+from renewal_watch.alerts import reasons
 from renewal_watch.alerts.around import OwnedBy, has_been_said
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Alert, Incident, Suppressor
@@ -56,11 +57,11 @@ def plan(
         if alert.ends and not hidden:
             channels = with_those_told(channels, situation.told.get(key, frozenset()), routing)
         if not hidden and not channels:
-            hidden = Hidden("no channel takes it", Suppressor.of("nobody", routing.mark))
+            hidden = Hidden(reasons.Unrouted(), Suppressor.of("nobody", routing.mark))
         told[alert.key] = channels
         if alert.said_by in told:  # those who are told of the one know the other
             channels = tuple(name for name in channels if name not in told[alert.said_by])
-        why = hidden.why if hidden else None if channels else "another alert of the same poll says it"
+        why = hidden.why if hidden else None if channels else reasons.SaidByAnother()
         after = None
         if alert.topic:
             after = incident_of(alert_id, alert, incident, hidden, routing, now, ids.get(alert.key, 0))

@@ -8,14 +8,14 @@ from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
-from renewal_watch.alerts.phrases import instant, span
+from renewal_watch.alerts import reasons
 from renewal_watch.model import kinds, selectors
 from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Incident, Key, Severity, Suppressor
+from renewal_watch.model.facts import Because
 from renewal_watch.model.policy import Silence
 from renewal_watch.model.selectors import Effective, Fitting, Subject
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
-from renewal_watch.text import plain
 
 LAPSE = Suppressor.of("lapse")  # what hides all that is said of a number that is meant to expire
 LAPSING = kinds.names(hidden_by_lapse=True)
@@ -44,7 +44,7 @@ class Situation:
 class Hidden(NamedTuple):
     """Why an alert is not told, and what must end before it is."""
 
-    why: str
+    why: Because
     suppressor: Suppressor
 
 
@@ -53,7 +53,7 @@ class Decision(NamedTuple):
 
     alert_id: int
     alert: Alert
-    hidden: str | None
+    hidden: Because | None
     channels: tuple[str, ...]
     incident_id: int = 0  # that it opened, or is about
 
@@ -83,16 +83,14 @@ def suppressed(
     """Why alerts of this kind about this number are not wanted now, None if they are."""
     place = (one.environment, one.id or "")
     if kind in LAPSING and place in situation.lapses:
-        return Hidden(f"it is meant to expire ({situation.lapses[place]})", LAPSE)
+        return Hidden(reasons.MeantToExpire(situation.lapses[place]), LAPSE)
     rule = said.muted_by(kind)
     if rule is not None:
-        return Hidden(f"the rule {rule} mutes it", Suppressor.of("rule", mark))
+        return Hidden(reasons.Muted(rule), Suppressor.of("rule", mark))
     for silence in situation.fitting.of(one):
         if selectors.is_silenced(silence.kinds, kind):
-            ends = instant(silence.ends_at)
-            return Hidden(
-                f"silence {silence.pk} of {plain(silence.author)} until {ends}", Suppressor.of("silence", silence.pk)
-            )
+            why = reasons.Silenced(silence.pk, silence.author, silence.ends_at)
+            return Hidden(why, Suppressor.of("silence", silence.pk))
     return None
 
 
@@ -109,7 +107,7 @@ def what_hides(
     if incident is None or alert.ends:
         return None
     if incident.ack is not None and incident.ack.holds(now) and is_known(alert, incident.ack):
-        return Hidden(f"acknowledged by {plain(incident.ack.by)} at {instant(incident.ack.at)}", Suppressor.of("ack"))
+        return Hidden(reasons.Acknowledged(incident.ack.by, incident.ack.at), Suppressor.of("ack"))
     interval = routing.reminders.interval(alert.severity)
     if (
         alert.nature == "repeat"
@@ -117,10 +115,7 @@ def what_hides(
         and interval
         and now - incident.notified_at < interval
     ):
-        return Hidden(
-            f"told at {instant(incident.notified_at)} already; it is repeated every {span(interval)}",
-            Suppressor.of("repeat"),
-        )
+        return Hidden(reasons.Repeated(incident.notified_at, interval), Suppressor.of("repeat"))
     return None
 
 

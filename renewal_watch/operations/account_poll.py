@@ -19,7 +19,7 @@ import msgspec
 
 from renewal_watch.account import judge
 from renewal_watch.account.turn import Background, Subject
-from renewal_watch.alerts import account_facts
+from renewal_watch.alerts.facts import account_facts
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import (

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import reduce
 from typing import Any, NamedTuple
 
 from renewal_watch.alerts import phrases
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
+from renewal_watch.language import _, ngettext, pgettext, short_date
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.numbers import PhoneNumber
@@ -80,13 +82,13 @@ class Silenced(NamedTuple):
 
 def open_about(tx: Transaction, known: Known, called: str) -> Open:
     """What is open about a number."""
-    return Open(f"number {called}", incidents_of(tx, known))
+    return Open(pgettext("nothing is open about …", "number {number}", number=called), incidents_of(tx, known))
 
 
 def open_of_alert(tx: Transaction, alert_id: int) -> Open:
     """What is open of what an alert is about."""
     found = key_of_alert(tx, alert_id)
-    return Open(f"alert {alert_id}", {} if found is None else dict([found]))
+    return Open(pgettext("nothing is open about …", "alert {id}", id=alert_id), {} if found is None else dict([found]))
 
 
 def open_of(tx: Transaction, wanted: Wanted, called: str, patterns: Sequence[str] = ()) -> Open:
@@ -110,7 +112,8 @@ def open_of(tx: Transaction, wanted: Wanted, called: str, patterns: Sequence[str
 def together(parts: Sequence[Open]) -> Open:
     """All of it."""
     incidents = {key: one for part in parts for key, one in part.incidents.items()}
-    return Open(" and ".join(part.called for part in parts), incidents)
+    called = [part.called for part in parts]
+    return Open(reduce(lambda first, last: _("{first} and {last}", first=first, last=last), called or [""]), incidents)
 
 
 def acknowledge(
@@ -120,8 +123,19 @@ def acknowledge(
     _something(one)
     acknowledge_incidents(tx, one.incidents, author, now, until)
     _note(tx, "ack", one.incidents, author, comment, now)
-    end = "before its next cycle" if until is None else f"before its next cycle or {phrases.instant(until)}"
-    return Answered(one.incidents, f"acknowledged: {_called(one.incidents)}; no reminder {end}, unless it gets worse")
+    said = (
+        _(
+            "acknowledged: {incidents}; no reminder before its next cycle, unless it gets worse",
+            incidents=_called(one.incidents),
+        )
+        if until is None
+        else _(
+            "acknowledged: {incidents}; no reminder before its next cycle or {until}, unless it gets worse",
+            incidents=_called(one.incidents),
+            until=phrases.instant(until),
+        )
+    )
+    return Answered(one.incidents, said)
 
 
 def take_back(tx: Transaction, one: Open, author: str, comment: str, now: datetime) -> Answered:
@@ -129,18 +143,20 @@ def take_back(tx: Transaction, one: Open, author: str, comment: str, now: dateti
     _something(one)
     acknowledged = {key: incident for key, incident in one.incidents.items() if incident.ack is not None}
     if not acknowledged:
-        msg = "nobody acknowledged it, so there is nothing to take back"
+        msg = _("nobody acknowledged it, so there is nothing to take back")
         raise UsageError(msg)
     take_back_acknowledgements(tx, acknowledged, now)
     _note(tx, "ack withdrawn", acknowledged, author, comment, now)
-    return Answered(acknowledged, f"taken back: {_called(acknowledged)}; reminders go on from now")
+    said = _("taken back: {incidents}; reminders go on from now", incidents=_called(acknowledged))
+    return Answered(acknowledged, said)
 
 
 def _something(one: Open) -> None:
     if not one.incidents:
-        msg = (
-            f"nothing is open about {one.called}, so there is nothing to acknowledge. To hide alerts ahead: renewal-watch "
-            f"silence add; for a number that is meant to go: renewal-watch lapse"
+        msg = _(
+            "nothing is open about {what}, so there is nothing to acknowledge. "
+            "To hide alerts ahead: renewal-watch silence add; for a number that is meant to go: renewal-watch lapse",
+            what=one.called,
         )
         raise UsageError(msg)
 
@@ -158,7 +174,7 @@ def _note(
 def _called(incidents: Mapping[Key, Incident]) -> str:
     """The topics of one number; of several, how many incidents."""
     if len({key[:2] for key in incidents}) > 1:
-        return f"{len(incidents)} incidents"
+        return ngettext("{count} incident", "{count} incidents", len(incidents))
     return ", ".join(sorted(f"{key.topic} ({one.kind})" for key, one in incidents.items()))
 
 
@@ -172,9 +188,14 @@ def lapse(
     number, row = _seen(tx, environment, known, policy, now)
     put_lapse(tx, known, author, comment, now)
     note_action(tx, "lapse", author, comment, known, id_of_environment(tx, environment), now)
-    on = f" on {row.renews_on}" if row.renews_on else ""
-    mind = f"warning: its auto-renewal is on, so it will renew; switch it off in {phrases.DASHBOARD}"
-    return Lapsed(row, f"{phrases.who(number)} is meant to expire{on}", mind if number.auto_renewal else None)
+    who, on = phrases.who(number), row.renews_on
+    mind = _("warning: its auto-renewal is on, so it will renew; switch it off in the provider's dashboard")
+    said = (
+        _("{number} is meant to expire", number=who)
+        if on is None
+        else _("{number} is meant to expire on {day}", number=who, day=short_date(on))
+    )
+    return Lapsed(row, said, mind if number.auto_renewal else None)
 
 
 def keep(
@@ -183,10 +204,10 @@ def keep(
     """The number is to stay after all."""
     number, row = _seen(tx, environment, known, policy, now)
     if not drop_lapse(tx, environment, known, now):
-        msg = f"{phrases.who(number)} is not meant to expire, so there is nothing to take back"
+        msg = _("{number} is not meant to expire, so there is nothing to take back", number=phrases.who(number))
         raise UsageError(msg)
     note_action(tx, "lapse withdrawn", author, comment, known, id_of_environment(tx, environment), now)
-    said = f"{phrases.who(number)} is to stay; what of its renewal was hidden and still holds is told"
+    said = _("{number} is to stay; what of its renewal was hidden and still holds is told", number=phrases.who(number))
     return Lapsed(row, said, None)
 
 
@@ -210,7 +231,7 @@ def about(store: Store, way: Routing, match: Match, kinds: Sequence[str]) -> int
     with store.reading() as tx:
         those = [
             watch.name
-            for _, watch, _ in environment_states(tx)
+            for _pk, watch, _schedule in environment_states(tx)
             if match.environments is None or watch.name in match.environments
         ]
     count = 0
@@ -241,22 +262,53 @@ def silence(
 ) -> Silenced:
     """Hide what matches until ``ends_at``; ``numbers`` are those that it is ``about``."""
     pk = add_silence(tx, match, kinds, ends_at, author, comment, now)
-    what = f" of kinds {', '.join(kinds)}" if kinds else ""
-    of = "" if numbers is None else f" about {numbers} of the present numbers"
-    said = (
-        f"silence {pk}: alerts{what}{of} are hidden until {phrases.instant(ends_at)}; "
-        f"end it with: renewal-watch silence end {pk}"
+    return Silenced(pk, numbers, _silenced(pk, kinds, numbers, phrases.instant(ends_at)))
+
+
+def _silenced(pk: int, kinds: Sequence[str], numbers: int | None, until: str) -> str:
+    those = ", ".join(kinds)
+    if numbers is None and not kinds:
+        return _(
+            "silence {id}: alerts are hidden until {until}; end it with: renewal-watch silence end {id}",
+            id=pk,
+            until=until,
+        )
+    if numbers is None:
+        return _(
+            "silence {id}: alerts of kinds {kinds} are hidden until {until}; end it with: renewal-watch silence end {id}",
+            id=pk,
+            kinds=those,
+            until=until,
+        )
+    if not kinds:
+        return ngettext(
+            "silence {id}: alerts about {count} of the present numbers are hidden until {until}; "
+            "end it with: renewal-watch silence end {id}",
+            "silence {id}: alerts about {count} of the present numbers are hidden until {until}; "
+            "end it with: renewal-watch silence end {id}",
+            numbers,
+            id=pk,
+            until=until,
+        )
+    return ngettext(
+        "silence {id}: alerts of kinds {kinds} about {count} of the present numbers are hidden until {until}; "
+        "end it with: renewal-watch silence end {id}",
+        "silence {id}: alerts of kinds {kinds} about {count} of the present numbers are hidden until {until}; "
+        "end it with: renewal-watch silence end {id}",
+        numbers,
+        id=pk,
+        kinds=those,
+        until=until,
     )
-    return Silenced(pk, numbers, said)
 
 
 def end_silence(tx: Transaction, pk: int, author: str, now: datetime) -> str:
     """What it hid and still holds is told from now on."""
     is_over = all(one.pk != pk or not one.is_active(now) for one in list_silences(tx))
     if is_over or not close_silence(tx, pk, author, now):
-        msg = f"there is no silence {pk} that holds; see: renewal-watch silence list --all"
+        msg = _("there is no silence {id} that holds; see: renewal-watch silence list --all", id=pk)
         raise UsageError(msg)
-    return f"silence {pk} is over; the daemon tells what it hid and still holds, or: renewal-watch send"
+    return _("silence {id} is over; the daemon tells what it hid and still holds, or: renewal-watch send", id=pk)
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------
@@ -266,9 +318,13 @@ def retry(tx: Transaction, alert_ids: Sequence[int], now: datetime) -> tuple[int
     """Offer the deliveries of these alerts again, or all that failed; how many."""
     count = retry_deliveries(tx, alert_ids, now)
     if alert_ids and not count:
-        msg = "none of these alerts has a delivery that waits or failed; see: renewal-watch alerts"
+        msg = _("none of these alerts has a delivery that waits or failed; see: renewal-watch alerts")
         raise UsageError(msg)
     if not count:
-        return 0, "no delivery failed; name alerts to send again what waits: renewal-watch alerts --pending"
-    what = "1 delivery is" if count == 1 else f"{count} deliveries are"
-    return count, f"{what} due again; the daemon sends them, or: renewal-watch send"
+        return 0, _("no delivery failed; name alerts to send again what waits: renewal-watch alerts --pending")
+    said = ngettext(
+        "{count} delivery is due again; the daemon sends them, or: renewal-watch send",
+        "{count} deliveries are due again; the daemon sends them, or: renewal-watch send",
+        count,
+    )
+    return count, said

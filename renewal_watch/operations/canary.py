@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from renewal_watch.alerts import service_facts
+from renewal_watch.alerts.facts import service_facts
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import RenewalWatchError

@@ -7,11 +7,12 @@ from contextlib import closing
 from datetime import datetime
 
 from renewal_watch.account import judge
-from renewal_watch.alerts import service_facts
+from renewal_watch.alerts.facts import service_facts
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import turn
+from renewal_watch.language import in_language
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Incident, Key, Severity
 from renewal_watch.model.facts import Written
@@ -81,8 +82,9 @@ def _send_digest(
     with store.reading() as tx:
         fired = fired_at(tx, calendar)
         is_wanted = channel.digest_when_empty or waits_for(tx, channel.name) > 0
-    state = _state(beside, channel, way, policies, clock()) if is_wanted else None
-    with store.transaction() as tx:
+    with in_zone(way.zone), in_language(channel.language):
+        state = _state(beside, channel, way, policies, clock()) if is_wanted else None
+    with store.transaction() as tx, in_zone(way.zone), in_language(channel.language):
         now = clock()
         times = _since(tx, channel, way, now)
         if times is None or fired_at(tx, calendar) != fired or not still(channel):  # another process was quicker
@@ -93,8 +95,7 @@ def _send_digest(
             return 0
         changes = fold(waiting_alerts(tx, channel.name), in_digest=True).news
         key = f"{channel.name}/{at.isoformat()} at {now.isoformat()}"
-        with in_zone(way.zone):
-            report = Written(*digest.compose(state, changes, since))
+        report = Written(*digest.compose(state, changes, since))
         alert = service_facts.of_the_watch("digest.sent", Severity.info, key, report, channels=(channel.name,))
         put_digest(tx, channel.name, alert, way, now)
     return 1

@@ -20,6 +20,7 @@ from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.channels.limits import Limits
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ChannelError, HeldUp, StoreError
+from renewal_watch.language import _, in_language
 from renewal_watch.model.alerts import Delivery, Message
 from renewal_watch.notify.message import render as notify_render
 from renewal_watch.notify.message import wording
@@ -75,7 +76,20 @@ def run_once(
     monotonic: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Sent:
-    """Send what is due on ``outlet``. Raises StoreError when a claim cannot be written: then nothing is sent."""
+    """Send what is due on ``outlet``, in its language. Raises StoreError when a claim cannot be written: then nothing is sent."""
+    with in_zone(routing.zone), in_language(outlet.channel.language):
+        return _run_once(store, outlet, routing, clock, should_stop, monotonic, pause)
+
+
+def _run_once(
+    store: Store,
+    outlet: Outlet,
+    routing: Routing,
+    clock: Callable[[], datetime],
+    should_stop: Callable[[], bool],
+    monotonic: Callable[[], float],
+    pause: Callable[[float], None],
+) -> Sent:
     turn = f"channel {outlet.channel.name}"
     sent, failed = _write_late(store, outlet, routing, clock), 0
     while not should_stop():
@@ -93,7 +107,7 @@ def run_once(
         else:
             try:
                 shown = _shown(store, outlet, delivery, routing)
-                failed_by = _send(store, outlet, delivery, shown, routing.zone, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+                failed_by = _send(store, outlet, delivery, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
             except HeldUp:
                 outlet.unsent.append(delivery)
                 _give_back(store, outlet)
@@ -137,7 +151,7 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
         own, fault = wording.own_words(described, channel, routing, delivery.created_at)
         if fault:
             log.warning("channel=%s message=%s a template failed: %s", channel.name, delivery.message_id, fault)
-            note = "; ".join(filter(None, (note, f"in built-in words, for a template failed: {fault}")))
+            note = "; ".join(filter(None, (note, _("in built-in words, for a template failed: {fault}", fault=fault))))
     if channel.mask_numbers:
         alerts = tuple(wording.mask(alert) for alert in alerts)
 
@@ -153,6 +167,7 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
             note=note,
             own=own,
             is_mail=limits.is_mail,
+            is_held=delivery.is_held,
         )
 
     return show
@@ -163,7 +178,7 @@ def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routi
     with store.reading() as tx:
         (alert,) = with_numbers(tx, delivery.alerts)
         (alert_id,) = delivery.alert_ids
-        _, found_at = facts_of_alerts(tx, [alert_id])[alert_id]
+        _facts, found_at = facts_of_alerts(tx, [alert_id])[alert_id]
         place = (alert.environment, alert.number_id or "")
         agents = users_of(tx, [place]).get(place) if alert.number_id else None
     event = wording.event(
@@ -184,15 +199,13 @@ def _send(
     outlet: Outlet,
     delivery: Delivery,
     show: _Show,
-    zone: str,
     clock: Callable[[], datetime],
     age: Callable[[], float],
 ) -> _Failed | None:
     """Why the message was not delivered, None if it was. Raises HeldUp, or StoreError, when it was not even tried."""
 
     def render(limits: Limits) -> Message:
-        with in_zone(zone):
-            message = show(limits, clock())
+        message = show(limits, clock())
         if age() > CLAIM_IS_OLD.total_seconds() or not _is_ours(store, delivery, clock()):
             msg = "the claim is too old"
             raise HeldUp(msg)

@@ -294,7 +294,7 @@ class _Record:
             finished_at=self.clock(),
             outcome="ok",
             numbers=len(listing.entries),
-            invalid=sum(flaw.entries for flaw in flaws.unreadable(listing).values()),
+            invalid=sum(one.count for one in flaws.unreadable(listing).values()),
         )
         return verdict, poll, len(absent)
 

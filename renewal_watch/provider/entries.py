@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from renewal_watch.language import N_
 from renewal_watch.model.numbers import Entry, Fault, PhoneNumber, is_countdown, is_day, is_price
 from renewal_watch.text import from_json, plain
 
@@ -104,10 +105,14 @@ def _damage(value: object) -> str:
     """Why something that is JSON cannot be read all the same, in words; empty where it can."""
     if isinstance(value, str):
         if _LOST in value:
-            return "text with a character that cannot be read"
-        return "a number of thousands of digits" if len(value) > _DIGITS and value.lstrip("-").isdecimal() else ""
+            return N_("text with a character that cannot be read")
+        return N_("a number of thousands of digits") if len(value) > _DIGITS and value.lstrip("-").isdecimal() else ""
     inner = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else []
-    return f"{_form(value)} that cannot be read whole" if any(map(_damage, inner)) else ""
+    if not any(map(_damage, inner)):
+        return ""
+    return (
+        N_("a list that cannot be read whole") if isinstance(value, list) else N_("an object that cannot be read whole")
+    )
 
 
 def _form(value: object) -> str:
@@ -115,9 +120,14 @@ def _form(value: object) -> str:
     if value is None:
         return "null"
     if value == "":
-        return "an empty text"
-    names: dict[type, str] = {bool: "true or false", str: "text", dict: "an object", list: "a list"}
-    return names.get(type(value), "a number")
+        return N_("an empty text")
+    names: dict[type, str] = {
+        bool: N_("true or false"),
+        str: N_("text"),
+        dict: N_("an object"),
+        list: N_("a list"),
+    }
+    return names.get(type(value), N_("a number"))
 
 
 # --- text that every reader of the database takes ---------------------------------------------------------------------

@@ -27,6 +27,7 @@ from renewal_watch.database.schema import actions
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.inventory.file import inventory_of
+from renewal_watch.language import _, ngettext, number, pgettext
 from renewal_watch.model.policy import Record
 from renewal_watch.model.selectors import NOBODY, digits
 from renewal_watch.model.tracking import Watch
@@ -81,10 +82,10 @@ def calendar(
     names = [one.name for one in those]
     ids = owned_ids(tx, Routing.of(settings, inventory_of(settings).current()), names, owner, label)
     is_large = counted(tx, names, ids) > MOST
-    about = "When the numbers renew as the provider last listed them."  # no comma: some readers split at it
+    about = [_("When the numbers renew as the provider last listed them.")]  # no comma: some readers split at it
     if is_large and not by_day:
-        about += f" One event a day for there are more than {MOST} numbers."
-    made = _made(settings, ", ".join(filter(None, (environment, owner, label))), about)
+        about.append(_("One event a day for there are more than {most} numbers.", most=MOST))
+    made = _made(settings, ", ".join(filter(None, (environment, owner, label))), " ".join(about))
     found = _by_day(tx, names, ids) if by_day or is_large else _by_number(tx, names, settings, ids)
     is_empty = True
     for one in found:
@@ -113,34 +114,49 @@ def _by_number(
 
 
 def _summary(one: Renewal) -> str:
-    what = "renews" if one.renews else "is meant to expire" if one.lapse_at else "ends unless renewed"
-    status = "" if one.status == "active" else f" ({plain(one.status, 40) or 'no status'})"
+    if one.renews:
+        what = _("{number} renews", number=one.who)
+    elif one.lapse_at:
+        what = _("{number} is meant to expire", number=one.who)
+    else:
+        what = _("{number} ends unless renewed", number=one.who)
+    status = phrases.status_name(one.status, 40) or _("no status")
+    status = "" if one.status == "active" else f" ({status})"
     cost = "" if one.cost is None or one.lapse_at else f": {phrases.money(one.cost, one.currency)}"
-    return f"{one.who} {what}{cost}{status}"
+    return f"{what}{cost}{status}"
 
 
 def _lines(one: Renewal, inventory: Mapping[str, Record]) -> list[str]:
-    auto = "on" if one.auto_renewal else "off: it is lost after this day unless somebody renews it"
-    if one.lapse_at:
-        auto = f"{'on, so it would renew anyway' if one.auto_renewal else 'off'}; it is meant to expire"
     record = inventory.get(digits(one.number), NOBODY)
     told = {
-        "Environment": one.environment,
-        "Status": plain(one.status, 40) or "none stated",
-        "Cost of a renewal": phrases.money(one.cost, one.currency),
-        "Auto-renewal": auto,
-        "Owner": plain(record.owner),
-        "Labels": plain(", ".join(record.labels)),
-        "Note": plain(record.note),
-        "Id": plain(one.provider_id),
-        "Change it in": phrases.DASHBOARD,
-        "Look it up": f"renewal-watch explain {one.who}",
+        _("Environment"): one.environment,
+        _("Status"): phrases.status_name(one.status, 40) or _("none stated"),
+        _("Cost of a renewal"): phrases.money(one.cost, one.currency),
+        _("Auto-renewal"): _auto(one),
+        _("Owner"): plain(record.owner),
+        _("Labels"): plain(", ".join(record.labels)),
+        _("Note"): plain(record.note),
+        _("Id"): plain(one.provider_id),
     }
-    return [f"{name}: {value}" for name, value in told.items() if value]
+    return [
+        *(f"{name}: {value}" for name, value in told.items() if value),
+        _("Change it in: the provider's dashboard"),
+        _("Look it up: renewal-watch explain {number}", number=one.who),
+    ]
+
+
+def _auto(one: Renewal) -> str:
+    if one.lapse_at and one.auto_renewal:
+        return _("on, so it would renew anyway; it is meant to expire")
+    if one.lapse_at:
+        return _("off; it is meant to expire")
+    if one.auto_renewal:
+        return pgettext("auto-renewal", "on")
+    return _("off: it is lost after this day unless somebody renews it")
 
 
 def _by_day(tx: Transaction, names: Sequence[str], ids: Sequence[int] | None) -> Iterator[_Entry]:
-    places = {watch.name: pk for pk, watch, _ in environment_states(tx) if watch.name in names}
+    places = {watch.name: pk for pk, watch, _schedule in environment_states(tx) if watch.name in names}
     lapse_changes = lapse_changes_by(tx, actions.c.environment_id)
     changed = {name: max(last_change_of(tx, pk), lapse_changes.get(pk, FIRST)) for name, pk in places.items()}
     for (renews_on, name), those in groupby(renewals(tx, names, ids), lambda one: (one.renews_on, one.environment)):
@@ -153,7 +169,7 @@ def _by_day(tx: Transaction, names: Sequence[str], ids: Sequence[int] | None) ->
             on=on,
             changed_at=changed[name],
             summary=told.summary + (f" ({name})" if len(names) > 1 else ""),
-            lines=[f"Environment: {name}", *told.lines()],
+            lines=[": ".join((_("Environment"), name)), *told.lines()],
             categories=("renewal-watch", name),
         )
 
@@ -183,8 +199,11 @@ class _Day:
     def summary(self) -> str:
         """``12 numbers renew: 12.00 USD + 3.00 EUR; 2 end unless renewed``."""
         costs = phrases.sums(self.costs.items())
-        renew = f"{phrases.numbers(self.renew)} {'renews' if self.renew == 1 else 'renew'}"
-        end = f"{self.end if self.renew else phrases.numbers(self.end)} {'ends' if self.end == 1 else 'end'} unless renewed"
+        renew = ngettext("{count} number renews", "{count} numbers renew", self.renew)
+        if self.renew:
+            end = ngettext("{count} ends unless renewed", "{count} end unless renewed", self.end)
+        else:
+            end = ngettext("{count} number ends unless renewed", "{count} numbers end unless renewed", self.end)
         return "; ".join(
             filter(None, (f"{renew}{costs and ': '}{costs}" if self.renew else "", end if self.end else ""))
         )
@@ -192,45 +211,51 @@ class _Day:
     def lines(self) -> Iterator[str]:
         """What the summary has no room for."""
         if self.unpriced:
-            yield f"Without a price: {self.unpriced}"
+            yield _("Without a price: {numbers}", numbers=number(self.unpriced))
         yield from self.named
         left = self.renew + self.end - len(self.named)
         if left:
-            yield f"and {left} more"
+            yield ngettext("and {count} more", "and {count} more", left)
 
 
 def _notes(
     tx: Transaction, settings: Settings, names: Sequence[str], now: datetime, *, is_empty: bool
 ) -> Iterator[_Entry]:
     """What a reader must know of the calendar itself, on today's date."""
-    watches = {watch.name: watch for _, watch, _ in environment_states(tx)}
+    watches = {watch.name: watch for _pk, watch, _schedule in environment_states(tx)}
     told = {}
     for name in names:
         watch = watches.get(name, Watch(name=name))
         policy = settings.policy(settings.environment(name))
         if watch.last_success_at is None:
-            told[f"{name}\nstale"] = f"{name}: the list was never read, its renewals are not known"
+            told[f"{name}\nstale"] = _(
+                "{environment}: the list was never read, its renewals are not known", environment=name
+            )
         elif failures.is_stale(watch, policy, now):
-            told[f"{name}\nstale"] = f"{name}: the list was not read since {phrases.instant(watch.last_success_at)}"
+            told[f"{name}\nstale"] = _(
+                "{environment}: the list was not read since {at}",
+                environment=name,
+                at=phrases.instant(watch.last_success_at),
+            )
     if is_empty and not told:
-        told["\nempty"] = "No renewal day is known"
+        told["\nempty"] = _("No renewal day is known")
     local = now.astimezone(ZoneInfo(settings.timezone))
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     for key, said in told.items():
-        lines = ["What this calendar shows may have changed meanwhile. Look why with: renewal-watch doctor"]
+        lines = [_("What this calendar shows may have changed meanwhile. Look why with: renewal-watch doctor")]
         yield _Entry(
             key=key,
             on=local.date(),
             changed_at=midnight.astimezone(UTC),
             summary=f"renewal-watch: {said}",
-            lines=lines if key != "\nempty" else ["No listed number has a coming renewal."],
+            lines=lines if key != "\nempty" else [_("No listed number has a coming renewal.")],
             categories=("renewal-watch",),
         )
 
 
 def _made(settings: Settings, environment: str, about: str) -> Calendar:
     made = Calendar()
-    name = f"Renewals: {environment}" if environment else "Renewals"
+    name = _("Renewals: {names}", names=environment) if environment else _("Renewals")
     made.add("prodid", f"-//renewal-watch//renewal-watch {__version__}//EN")
     made.add("version", "2.0")
     made.add("calscale", "GREGORIAN")

@@ -14,8 +14,9 @@ from decimal import Decimal
 from typing import Any
 
 from renewal_watch.alerts import phrases
-from renewal_watch.alerts.phrases import instant, money, numbers, span, sums
+from renewal_watch.alerts.phrases import instant, money, span, status_word, sums
 from renewal_watch.detect import failures
+from renewal_watch.language import _, ngettext
 from renewal_watch.model.alerts import Incident, Key, Suppressor
 from renewal_watch.model.numbers import DAY_S, PhoneNumber
 from renewal_watch.model.policy import Policy, Silence
@@ -66,7 +67,7 @@ class Cost:
         if number.cost is None:
             self.unknown += 1
         else:
-            currency = plain(number.currency or "", 10) or "of no stated currency"
+            currency = plain(number.currency or "", 10) or _("of no stated currency")
             self.sums[currency] = self.sums.get(currency, Decimal(0)) + number.cost
 
 
@@ -122,32 +123,34 @@ def compose(state: State, changes: int, since: datetime) -> tuple[str, str]:
     now, summary = state.summary.now, state.summary
     soon = summary.soon.count
     blind = [watch.name for watch, policy in state.watches if _is_blind(watch, policy, now)]
-    headline = ", ".join(
-        [
-            f"digest: {changes or 'nothing'} new",
-            f"{numbers(soon)} {'renews' if soon == 1 else 'renew'} within {SOON_DAYS} days",
-            *[f"{summary.overdue} overdue"] * bool(summary.overdue),
-            *[f"no current list of {', '.join(blind)}"] * bool(blind),
-        ]
-    )
+    new = ngettext("{count} new", "{count} new", changes) if changes else _("nothing new")
+    parts = [
+        new,
+        ngettext(
+            "{count} number renews within {days} days", "{count} numbers renew within {days} days", soon, days=SOON_DAYS
+        ),
+        *[ngettext("{count} overdue", "{count} overdue", summary.overdue)] * bool(summary.overdue),
+        *[_("no current list of {environments}", environments=", ".join(blind))] * bool(blind),
+    ]
+    headline = _("digest: {summary}", summary=", ".join(parts))
     trouble = _trouble(state)
     lines = [
-        *(["NEEDS ATTENTION", *trouble, ""] if trouble else []),
-        "RENEWS NEXT",
+        *([_("NEEDS ATTENTION"), *trouble, ""] if trouble else []),
+        _("RENEWS NEXT"),
         *_next(summary.soon),
         "",
-        "COST AHEAD",
+        _("COST AHEAD"),
         *_costs(summary.costs),
         *_idle(state),
         "",
-        "SILENCED",
+        _("SILENCED"),
         *_not_told(state, now),
         "",
-        "MONITORING",
+        _("MONITORING"),
         *_health(state, now),
         "",
-        f"FOUND SINCE {instant(since)}",
-        *["• nothing"] * (not changes),
+        _("FOUND SINCE {at}", at=instant(since)),
+        *["• " + _("nothing")] * (not changes),
     ]
     return headline, "\n".join(lines)
 
@@ -162,43 +165,69 @@ def _trouble(state: State) -> list[str]:
 def _needs(row: Row) -> str:
     who = f"{phrases.who(row.number)} ({row.environment})"
     if row.known.missing_at is not None:
-        return f"{who} is missing since {instant(missing_since(row.known))}"
+        return _("{who} is missing since {at}", who=who, at=instant(missing_since(row.known)))
     if row.days_left is not None and row.days_left < 0:
-        ago = phrases.days(-row.days_left)
         if row.known.is_overdue(row.days_left):
-            return f"{who} is overdue by {ago}"
-        return f"{who} had its renewal day {ago} ago; no list since shows whether it renewed"
-    return f"{who} is {plain(row.number.status) or 'without a status'}"
+            return ngettext(
+                "{who} is overdue by {count} day", "{who} is overdue by {count} days", -row.days_left, who=who
+            )
+        return ngettext(
+            "{who} had its renewal day {count} day ago; no list since shows whether it renewed",
+            "{who} had its renewal day {count} days ago; no list since shows whether it renewed",
+            -row.days_left,
+            who=who,
+        )
+    return _("{who} is {status}", who=who, status=status_word(row.number.status))
 
 
 def _next(soon: Shortlist) -> list[str]:
     if not soon.count:
-        return [f"• no number within {SOON_DAYS} days"]
+        return ["• " + _("no number within {days} days", days=SOON_DAYS)]
     return _cut([f"• {_renews(row)}" for row in soon.rows()], soon.count)
 
 
 def _renews(row: Row) -> str:
     assert row.days_left is not None  # noqa: S101 (_upcoming)
     assert row.renews_on is not None  # noqa: S101
-    verb = "renews" if row.number.auto_renewal else "will be lost"
-    when = phrases.when(row.days_left, row.renews_on.toordinal())
-    return f"{phrases.who(row.number)} ({row.environment}) {verb} {when}: {money(row.number.cost, row.number.currency)}"
+    values = {
+        "who": f"{phrases.who(row.number)} ({row.environment})",
+        "when": phrases.when(row.days_left, row.renews_on.toordinal()),
+        "cost": money(row.number.cost, row.number.currency),
+    }
+    if row.number.auto_renewal:
+        return _("{who} renews {when}: {cost}", **values)
+    return _("{who} will be lost {when}: {cost}", **values)
 
 
 def _costs(costs: Mapping[int, Cost]) -> list[str]:
     """What will be charged within so many days."""
     lines = []
     for days, cost in costs.items():
-        said = [money(amount, currency) for currency, amount in sorted(cost.sums.items())] or ["nothing"]
-        more = f"; {cost.unknown} without a stated cost" if cost.unknown else ""
-        lines.append(f"• within {days} days {' + '.join(said)} for {numbers(cost.numbers)} with auto-renewal{more}")
+        said = [money(amount, currency) for currency, amount in sorted(cost.sums.items())] or [_("nothing")]
+        line = ngettext(
+            "within {days} days {amounts} for {count} number with auto-renewal",
+            "within {days} days {amounts} for {count} numbers with auto-renewal",
+            cost.numbers,
+            days=days,
+            amounts=" + ".join(said),
+        )
+        if cost.unknown:
+            unknown = ngettext("{count} without a stated cost", "{count} without a stated cost", cost.unknown)
+            line = f"{line}; {unknown}"
+        lines.append(f"• {line}")
     return lines
 
 
 def _idle(state: State) -> list[str]:
     if not state.idle:
         return []
-    return [f"• {numbers(state.idle)} used by no agent: {sums(state.idle_sums.items())} a month"]
+    said = ngettext(
+        "{count} number used by no agent: {cost} a month",
+        "{count} numbers used by no agent: {cost} a month",
+        state.idle,
+        cost=sums(state.idle_sums.items()),
+    )
+    return [f"• {said}"]
 
 
 def _not_told(state: State, now: datetime) -> list[str]:
@@ -209,20 +238,37 @@ def _not_told(state: State, now: datetime) -> list[str]:
     )
     acked = sum(1 for incident in state.incidents.values() if incident.ack is not None)
     long = sum(1 for one in state.incidents.values() if one.ack is not None and now - one.ack.at >= LONG_ACKNOWLEDGED)
-    lines = [f"• rules mute {muted} that still hold"] * bool(muted)
-    of_long = f", {long} of them for more than {span(LONG_ACKNOWLEDGED)}: renewal-watch incidents --acknowledged"
-    lines += [f"• {acked} acknowledged and not ended{of_long if long else ''}"] * bool(acked)
-    lines += [f"• {numbers(len(state.lapses))} meant to expire"] * bool(state.lapses)
-    for silence in state.silences:
-        hidden = sum(
-            1 for incident in state.incidents.values() if incident.suppressor == Suppressor.of("silence", silence.pk)
-        )
-        why = f" ({plain(silence.comment)})" if silence.comment else ""
-        lines.append(
-            f"• silence {silence.pk} of {plain(silence.author)}{why}, {plain(matched(silence.match, silence.kinds), 300)}, for "
-            f"{span(silence.ends_at - now)} more: hides {hidden} that still hold"
-        )
-    return _cut(lines) or ["• nothing is silenced"]
+    lines = []
+    if muted:
+        lines.append(ngettext("rules mute {count} that still holds", "rules mute {count} that still hold", muted))
+    if acked:
+        said = ngettext("{count} acknowledged and not ended", "{count} acknowledged and not ended", acked)
+        if long:
+            length = span(LONG_ACKNOWLEDGED)
+            of_long = ngettext(
+                "{count} of them for more than {length}", "{count} of them for more than {length}", long, length=length
+            )
+            said += f", {of_long}: renewal-watch incidents --acknowledged"
+        lines.append(said)
+    if meant := len(state.lapses):
+        lines.append(ngettext("{count} number meant to expire", "{count} numbers meant to expire", meant))
+    lines += [_silence(state, one, now) for one in state.silences]
+    return _cut([f"• {line}" for line in lines]) or ["• " + _("nothing is silenced")]
+
+
+def _silence(state: State, silence: Silence, now: datetime) -> str:
+    """What a silence hides, and for how long."""
+    suppressor = Suppressor.of("silence", silence.pk)
+    return ngettext(
+        "silence {id} of {author}{comment}, {about}, for {length} more: hides {count} that still holds",
+        "silence {id} of {author}{comment}, {about}, for {length} more: hides {count} that still hold",
+        sum(1 for incident in state.incidents.values() if incident.suppressor == suppressor),
+        id=silence.pk,
+        author=plain(silence.author),
+        comment=f" ({plain(silence.comment)})" if silence.comment else "",
+        about=plain(matched(silence.match, silence.kinds), 300),
+        length=span(silence.ends_at - now),
+    )
 
 
 def _health(state: State, now: datetime) -> list[str]:
@@ -230,20 +276,37 @@ def _health(state: State, now: datetime) -> list[str]:
     faults: list[str] = []
     fine: list[str] = []
     for watch, policy in state.watches:
-        failed = f"; the last poll failed: {plain(watch.last_error)}" if watch.last_error else ""
+        error = watch.last_error
+        failed = "; " + _("the last poll failed: {error}", error=plain(error)) if error else ""
         if watch.last_success_at is None:
-            faults.append(f"• {watch.name}: never read; no number of it is watched{failed}")
+            faults.append(_("{environment}: never read; no number of it is watched", environment=watch.name) + failed)
         elif _is_blind(watch, policy, now):
-            since = instant(watch.last_success_at)
-            faults.append(f"• {watch.name}: {numbers(watch.numbers)}, BLIND, nothing read since {since}{failed}")
+            said = ngettext(
+                "{environment}: {count} number, BLIND, nothing read since {at}",
+                "{environment}: {count} numbers, BLIND, nothing read since {at}",
+                watch.numbers,
+                environment=watch.name,
+                at=instant(watch.last_success_at),
+            )
+            faults.append(said + failed)
         else:
-            read = f"read {span(now - watch.last_success_at)} ago"
-            (faults if failed else fine).append(f"• {watch.name}: {numbers(watch.numbers)}, {read}{failed}")
+            said = ngettext(
+                "{environment}: {count} number, read {length} ago",
+                "{environment}: {count} numbers, read {length} ago",
+                watch.numbers,
+                environment=watch.name,
+                length=span(now - watch.last_success_at),
+            )
+            (faults if failed else fine).append(said + failed)
     for name, (failing_since, error) in state.faults.items():
-        faults.append(f"• channel {name} fails for {span(now - failing_since)}: {plain(error)}")
+        length = span(now - failing_since)
+        faults.append(
+            _("channel {channel} fails for {length}: {error}", channel=name, length=length, error=plain(error))
+        )
     if given_up := state.outbox.get("failed", 0):
-        many = "1 message was" if given_up == 1 else f"{given_up} messages were"
-        faults.append(f"• {many} given up: renewal-watch alerts --failed")
+        many = ngettext("{count} message was given up", "{count} messages were given up", given_up)
+        faults.append(f"{many}: renewal-watch alerts --failed")
+    faults, fine = [f"• {line}" for line in faults], [f"• {line}" for line in fine]
     return [*_cut(faults), *_cut(fine)]
 
 
@@ -254,4 +317,5 @@ def _is_blind(watch: Watch, policy: Policy, now: datetime) -> bool:
 def _cut(lines: Sequence[str], count: int | None = None) -> list[str]:
     """The first lines of ``count``, of which those behind may not be there any more."""
     count = len(lines) if count is None else count
-    return [*lines[:LONGEST], *[f"• and {count - LONGEST} more"] * (count > LONGEST)]
+    more = ngettext("and {count} more", "and {count} more", count - LONGEST)
+    return [*lines[:LONGEST], *[f"• {more}"] * (count > LONGEST)]

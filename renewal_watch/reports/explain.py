@@ -9,6 +9,7 @@ from typing import Any
 
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
+from renewal_watch.language import _
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.policy import Record, Silence
@@ -54,12 +55,13 @@ def explain(
     """Everything about a number, with its ``most`` newest alerts. Raises UsageError for one of an environment that is gone."""
     name, known, number = one
     if all(environment.name != name for environment in settings.environments):
-        msg = (
-            f"{plain(known.number or known.provider_id)} was in the environment {name}, which the configuration does not "
-            f"have any more; see: history"
+        msg = _(
+            "{number} was in the environment {environment}, which the configuration does not have any more; see: history",
+            number=plain(known.number or known.provider_id),
+            environment=name,
         )
         raise UsageError(msg)
-    environment_id, watch, _ = environment_state(tx, name)
+    environment_id, watch, _schedule = environment_state(tx, name)
     policy = settings.policy(settings.environment(name), way.inventory)
     subject = way.seen(name, number)
     said = way.said(subject)
@@ -68,7 +70,7 @@ def explain(
     incidents = incidents_of(tx, known)
     situation = Situation(silences=silences, incidents=incidents, lapses=list_lapsing(tx))
     hides = {
-        key: hidden.why
+        key: hidden.why.words()
         for key, incident in incidents.items()
         if (hidden := suppression.suppressed(incident.kind, subject, said, situation, mark=way.mark))
     }

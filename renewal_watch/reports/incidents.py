@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from renewal_watch.alerts.phrases import span
+from renewal_watch.alerts.phrases import both, severities, span
+from renewal_watch.language import _, ngettext
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.reports.tables import Tone, toned
-from renewal_watch.store.incidents.listing import STATES, Listed, State
+from renewal_watch.store.incidents.listing import Listed, State
 from renewal_watch.text import plain
 
 Counts = Counter[tuple[State, Severity]]
@@ -50,7 +51,8 @@ def incident_json(one: Listed) -> dict[str, Any]:
 def todo(one: Listed) -> str:
     """What to do about it, in a few words; nothing where it is over or only for information."""
     is_needed = one.resolved_at is None and one.severity > Severity.info
-    return ROWS.get(one.kind, UNKNOWN).todo if is_needed else ""
+    words = ROWS.get(one.kind, UNKNOWN).todo
+    return _(words) if is_needed and words else ""
 
 
 def headline(one: Listed) -> str:
@@ -60,8 +62,8 @@ def headline(one: Listed) -> str:
 
 def before(one: Listed) -> str:
     """``was overdue and suspended``: what else is open about a number that is missing."""
-    also = " and ".join(dict.fromkeys(each.brief for each in one.folded))
-    return f"was {also}" if also else ""
+    also = both(list(dict.fromkeys(each.brief for each in one.folded)))
+    return _("was {states}", states=also) if also else ""
 
 
 def incident_lines(found: Sequence[Listed], counts: Counts, now: datetime, zone: str) -> list[str]:
@@ -115,10 +117,18 @@ def state_said(one: Listed, now: datetime, at: Callable[[datetime], str]) -> str
 
 def counted(counts: Counts) -> str:
     """``2 open (1 critical, 1 warning), 1 acknowledged``."""
-    by_state = {state: sum(count for (one, _), count in counts.items() if one == state) for state in STATES}
-    urgent = [(counts["open", severity], severity.name) for severity in reversed(Severity)]
     if not counts.total():
-        return "none open"
-    by_severity = ", ".join(f"{count} {name}" for count, name in urgent if count)
-    others = [f"{count} {state}" for state, count in by_state.items() if count and state != "open"]
-    return ", ".join([f"{by_state['open']} open{f' ({by_severity})' if by_severity else ''}", *others])
+        return _("none open")
+    by_state: Counter[State] = Counter()
+    for (state, _severity), count in counts.items():
+        by_state[state] += count
+    by_severity = [severities(one, count) for one in reversed(Severity) if (count := counts["open", one])]
+    said = ngettext("{count} open", "{count} open", by_state["open"])
+    parts = [f"{said} ({', '.join(by_severity)})" if by_severity else said]
+    if count := by_state["acknowledged"]:
+        parts.append(ngettext("{count} acknowledged", "{count} acknowledged", count))
+    if count := by_state["suppressed"]:
+        parts.append(ngettext("{count} suppressed", "{count} suppressed", count))
+    if count := by_state["resolved"]:
+        parts.append(ngettext("{count} resolved", "{count} resolved", count))
+    return ", ".join(parts)

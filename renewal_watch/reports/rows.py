@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from renewal_watch.alerts import phrases
+from renewal_watch.language import N_, _
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Mark, Severity
 from renewal_watch.model.kinds import ROWS, UNKNOWN
@@ -19,10 +20,24 @@ from renewal_watch.text import plain, printable
 
 _SHOWN = frozenset({"renewal.overdue", "status.changed", "number.missing"})  # other columns say them
 _OPEN = {  # what is open about a number, in the words of a note
-    "renewal.upcoming": "will be lost",
-    "renewal.due": "will be lost",
-    "auto_renewal.off": "auto-renewal was switched off",
-    "release.requested": "release requested",
+    "renewal.upcoming": N_("will be lost"),
+    "renewal.due": N_("will be lost"),
+    "auto_renewal.off": N_("auto-renewal was switched off"),
+    "release.requested": N_("release requested"),
+}
+_SEVERITIES = {"critical": N_("critical"), "warning": N_("warning"), "info": N_("info")}
+_MATCHED = {  # what a silence is about, by the key of its match
+    "numbers": N_("numbers {values}"),
+    "ids": N_("ids {values}"),
+    "environments": N_("environments {values}"),
+    "countries": N_("countries {values}"),
+    "types": N_("types {values}"),
+    "capabilities": N_("capabilities {values}"),
+    "labels": N_("labels {values}"),
+    "owners": N_("owners {values}"),
+    "cost_at_least": N_("cost at least {values}"),
+    "cost_at_most": N_("cost at most {values}"),
+    "currencies": N_("currencies {values}"),
 }
 _FAR = 100_000  # days, as if it were never
 
@@ -135,28 +150,37 @@ def _tone(one: Row) -> Tone | None:
     return "mind" if one.number.status != "active" or one.severity == Severity.warning else None
 
 
-def notes(one: Row) -> list[str]:
-    """What else is to be known of a number, a few words each."""
+def severity(name: str) -> str:
+    """The word for a severity."""
+    return _(_SEVERITIES[name])
+
+
+def notes(one: Row, *, with_overdue: bool = True) -> list[str]:
+    """What else is to be known of a number, a few words each; whether it is overdue may be said elsewhere."""
     notes = []
     if one.known.absence is not None and one.known.absence.moved_to:
-        notes.append(f"moved to {one.known.absence.moved_to}")
+        notes.append(_("moved to {environment}", environment=one.known.absence.moved_to))
     elif one.known.missing_at is not None:
-        notes.append(f"missing since {phrases.instant(missing_since(one.known))}")
+        notes.append(_("missing since {at}", at=phrases.instant(missing_since(one.known))))
     elif one.known.absence is not None:
-        notes.append("not in the last list")
+        notes.append(_("not in the last list"))
     if one.known.is_overdue(one.days_left):
-        notes.append("OVERDUE")
+        notes += [_("OVERDUE")] * with_overdue
     elif one.days_left is not None and one.days_left < 0 and one.known.lapse is None:
-        notes.append("its day has passed")
+        notes.append(_("its day has passed"))
     notes += (
-        [_OPEN.get(kind) or ROWS.get(kind, UNKNOWN).group for kind in one.mark.kinds if kind not in _SHOWN]
+        [
+            _(_OPEN[kind]) if kind in _OPEN else _(ROWS.get(kind, UNKNOWN).group)
+            for kind in one.mark.kinds
+            if kind not in _SHOWN
+        ]
         if one.mark
         else []
     )
     if one.known.is_sandbox:
-        notes.append("sandbox")
+        notes.append(_("sandbox"))
     if one.known.lapse is not None:
-        notes.append("meant to expire")
+        notes.append(_("meant to expire"))
     if one.disagreement:
         notes.append(one.disagreement)
     return notes
@@ -181,10 +205,12 @@ def _cells(one: Row) -> tuple[object, ...]:
 
 def matched(match: Match, kinds: Sequence[str]) -> str:
     """What a silence is about, in words."""
-    said = [
-        f"{name.replace('_', ' ')} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name in match.__struct_fields__
-        if (value := getattr(match, name)) is not None
-    ]
-    said += [f"kinds {', '.join(kinds)}"] * bool(kinds)
-    return printable("; ".join(said), 300) or "all numbers"
+    said = [_matched(name, value) for name in match.__struct_fields__ if (value := getattr(match, name)) is not None]
+    said += [_("kinds {values}", values=", ".join(kinds))] * bool(kinds)
+    return printable("; ".join(said), 300) or _("all numbers")
+
+
+def _matched(name: str, value: object) -> str:
+    if name == "auto_renewal":
+        return _("auto-renewal on") if value else _("auto-renewal off")
+    return _(_MATCHED[name], values=", ".join(map(str, value)) if isinstance(value, tuple) else value)

@@ -8,6 +8,7 @@ from datetime import datetime
 from renewal_watch.alerts import phrases
 from renewal_watch.alerts.phrases import instant, orphaned
 from renewal_watch.detect import failures
+from renewal_watch.language import _, ngettext
 from renewal_watch.model.daemons import Instance
 from renewal_watch.model.policy import Policy
 from renewal_watch.model.tracking import Watch
@@ -48,12 +49,20 @@ def instance_lines(found: Sequence[Instance]) -> list[str]:
     """The daemons that share the database, one a line."""
     lines = []
     for one in found:
-        did = f"{one.polled} polls and {one.sent} messages since {instant(one.started_at)}"
-        holds = [*one.holds, *([f"{one.messages} message{'s' * (one.messages != 1)}"] if one.messages else [])]
-        at = f"; at work on {', '.join(holds[:5])}{', …' if len(holds) > 5 else ''}" if holds else ""  # noqa: PLR2004
-        name = f"daemon on {plain(one.host)} (process {one.pid}, {one.version})"
-        gone = "" if one.is_alive else f"NOT HEARD OF since {instant(one.seen_at)}; "
-        lines.append(toned(f"{name}: {gone}{did}{at}", "bad" if gone else None))
+        holds = [*one.holds, *([ngettext("{count} message", "{count} messages", one.messages)] if one.messages else [])]
+        some = f"{', '.join(holds[:5])}{', …' if len(holds) > 5 else ''}"  # noqa: PLR2004
+        name = _("daemon on {host} (process {pid}, {version})", host=plain(one.host), pid=one.pid, version=one.version)
+        parts = [] if one.is_alive else [_("NOT HEARD OF since {at}", at=instant(one.seen_at))]
+        parts.append(
+            _(
+                "{polls} polls and {messages} messages since {at}",
+                polls=one.polled,
+                messages=one.sent,
+                at=instant(one.started_at),
+            )
+        )
+        parts += [_("at work on {what}", what=some)] * bool(holds)
+        lines.append(toned(f"{name}: {'; '.join(parts)}", None if one.is_alive else "bad"))
     return lines
 
 

@@ -41,6 +41,7 @@ class Channel(Section, frozen=True):
     kinds: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
     by_rule_only: bool = False
     format: Literal["text", "markdown", "html"] = "text"
+    language: Literal["en", "pt-BR", "de"] = "en"
     mask_numbers: bool = False
     timezone: str | None = None
     quiet_hours: tuple[str, ...] = ()

@@ -121,6 +121,7 @@ class Web(Section, frozen=True):
     password_file: str | None = None
     password_credential: str | None = None
     login_to_read: bool = False
+    language: Literal["en", "pt-BR", "de"] = "en"
     calendar_secret: str | None = None
     calendar_secret_file: str | None = None
     calendar_secret_env: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from renewal_watch.alerts import around
+from renewal_watch.alerts.facts import quoting_facts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Alert, Incident, Key, Severity, Suppressor
 from renewal_watch.model.policy import Policy
@@ -67,12 +67,12 @@ def _settled(
         kind="flapping.ended",
         severity=severity,
         environment=key.environment,
-        facts=around.Settled(
+        facts=quoting_facts.Settled(
             who=named(number) or key.environment or key.topic,
             at=key.environment if number else "",
             what=what,
             within=flaps.settles_after(way),
-            now=as_found(tx, found.alert_id) if found else None,
+            found=as_found(tx, found.alert_id) if found else None,
         ),
         number_id=key.number_id or None,
         number=named(number),

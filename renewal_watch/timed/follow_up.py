@@ -55,5 +55,5 @@ def run_once(
         told += end_silences(tx, way, now)
         told += settle_flaps(tx, way, policies, now)
         for channel in way.channels:
-            stand_in(tx, channel, way.zone, now)
+            stand_in(tx, channel, way, now)
         return told

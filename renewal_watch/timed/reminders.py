@@ -10,11 +10,12 @@ from typing import Literal
 from renewal_watch.account import judge
 from renewal_watch.account import turn as account_turn
 from renewal_watch.account.current import facts_now as account_facts_now
-from renewal_watch.alerts import around, facts_json, phrases
+from renewal_watch.alerts import around, phrases, reasons
+from renewal_watch.alerts.facts import facts_json, quoting_facts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect.current import AS_FOUND, Current, facts_now
 from renewal_watch.model.alerts import Alert, Incident, Key, Severity
-from renewal_watch.model.facts import Around
+from renewal_watch.model.facts import Around, Facts
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Policy
 from renewal_watch.notify import incidents as notify_incidents
@@ -30,7 +31,6 @@ from renewal_watch.store.leases import are_several_daemons, list_instances
 from renewal_watch.store.numbers import fleet_of, number_ids, numbers_by_id, parsed_of
 from renewal_watch.store.outbox.alerts import record_alerts
 from renewal_watch.store.outbox.waiting import failing_channels
-from renewal_watch.text import plain
 from renewal_watch.timed.service_alerts import LEFT_AFTER
 
 Again = tuple[Key, Incident, Current | None]  # an incident as it stands now, None for one that does not hold any more
@@ -168,8 +168,8 @@ def _tell_again(
         kept[key] = notify_incidents.show(incident)
         return
     if incident.suppressor is not None or incident.notified_at is None or ack is not None:
-        ran_out = f"acknowledged by {plain(ack.by)} until {phrases.instant(ack.until)}" if ack and ack.until else None
-        hidden_by = incident.suppressed or ran_out or "it was acknowledged"
+        ran_out = reasons.Acknowledged(ack.by, until=ack.until) if ack else reasons.Acknowledged("")
+        hidden_by = incident.suppressed or ran_out
         why = around.Released(hidden_by, incident.opened_at, incident.notified_at)
         alerts.append(_again("release", key, incident, current, why, now))
         return
@@ -190,10 +190,10 @@ def named(number: PhoneNumber | None) -> str | None:
     return None if number is None else phrases.who(number)
 
 
-def as_found(tx: Transaction, alert_id: int) -> str:
-    """The sentence of an alert, marked as found at that time."""
+def as_found(tx: Transaction, alert_id: int) -> tuple[Facts, datetime]:
+    """The facts of an alert, to be quoted, and when they were found."""
     facts, at = facts_of_alerts(tx, [alert_id])[alert_id]
-    return around.AsFound(at).words(*facts.words())[1]
+    return quoting_facts.as_kept(facts), at
 
 
 def _again(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from renewal_watch.alerts import service_facts
+from renewal_watch.alerts.facts import service_facts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.model.alerts import Incident, Key, Severity

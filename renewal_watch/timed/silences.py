@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from renewal_watch.alerts import service_facts
+from renewal_watch.alerts.facts import quoting_facts, service_facts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model.alerts import Incident, Key, Severity, Suppressor
+from renewal_watch.model.facts import Facts
 from renewal_watch.model.policy import Silence
 from renewal_watch.notify import incidents as notify_incidents
 from renewal_watch.notify.routing import Routing
@@ -28,20 +29,18 @@ def end_silences(tx: Transaction, way: Routing, now: datetime) -> int:
     for silence in ending:
         hides = _hidden_by(tx, silence, known)
         if hides:
-            facts = service_facts.SilenceEnding(
-                silence.pk, silence.author, silence.comment, silence.ends_at, tuple(hides)
-            )
+            facts = quoting_facts.SilenceEnding(silence.pk, silence.author, silence.comment, silence.ends_at, hides)
             alerts.append(service_facts.of_the_watch("silence.ending", Severity.warning, str(silence.pk), facts))
             note_silence_warned(tx, silence.pk, now)
     return record_alerts(tx, alerts, way, now)
 
 
-def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Incident]) -> list[str]:
-    """The headlines of what is critical and hidden by a silence."""
+def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Incident]) -> tuple[Facts, ...]:
+    """What is critical and hidden by a silence."""
     ids = [
         incident.alert_id
         for incident in known.values()
         if incident.severity == Severity.critical and incident.suppressor == Suppressor.of("silence", silence.pk)
     ]
     found = facts_of_alerts(tx, ids)
-    return [found[one][0].words()[0] for one in ids]
+    return tuple(quoting_facts.as_kept(found[one][0]) for one in ids)

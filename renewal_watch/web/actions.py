@@ -8,6 +8,7 @@ from datetime import datetime
 
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
+from renewal_watch.language import _, pgettext
 from renewal_watch.model.policy import Match
 from renewal_watch.operations import actions
 from renewal_watch.settings.values import duration
@@ -16,7 +17,7 @@ from renewal_watch.store.fleet import Listed
 from renewal_watch.store.incidents.listing import Wanted
 from renewal_watch.text import printable
 from renewal_watch.web.pages.incidents import wanted
-from renewal_watch.web.pages.number import LENGTHS
+from renewal_watch.web.pages.words import LENGTHS
 from renewal_watch.web.state import State
 
 LONGEST_COMMENT = 300  # characters
@@ -29,8 +30,7 @@ def acknowledge(state: State, tx: Transaction, form: Form, author: str, now: dat
     """Somebody looks after what is open about a number, after the incidents that were ticked, or all that fit."""
     length = form.get("length", "")
     if length and length not in LENGTHS:
-        msg = f"length: {printable(length, 20)!r} is not one of: {', '.join(LENGTHS)}"
-        raise UsageError(msg)
+        raise _no_length(length)
     until = now + duration(length) if length else None
     return actions.acknowledge(tx, _open(state, tx, form), author, _comment(form), now, until).said
 
@@ -61,8 +61,7 @@ def silence(state: State, tx: Transaction, form: Form, author: str, now: datetim
     one = _number(tx, form)
     length = form.get("length", "")
     if length not in LENGTHS:
-        msg = f"length: {printable(length, 20)!r} is not one of: {', '.join(LENGTHS)}"
-        raise UsageError(msg)
+        raise _no_length(length)
     match = Match(ids=(one.known.provider_id,), environments=(one.environment,))
     ends_at = now + duration(length)
     is_present = one.known.missing_at is None
@@ -92,10 +91,15 @@ DEEDS: Mapping[str, Deed] = {
 }
 
 
+def _no_length(length: str) -> UsageError:
+    known = ", ".join(LENGTHS)
+    return UsageError(_("length: {value} is not one of: {known}", value=repr(printable(length, 20)), known=known))
+
+
 def _number(tx: Transaction, form: Form) -> Listed:
     found = fleet.one(tx, form.get("environment", ""), form.get("id", ""))
     if found is None:
-        msg = "this number is not known"
+        msg = _("this number is not known")
         raise UsageError(msg)
     return found
 
@@ -107,12 +111,18 @@ def _open(state: State, tx: Transaction, form: Form) -> actions.Open:
         return actions.open_about(tx, one.known, printable(one.known.number or one.known.provider_id, 60))
     if form.get("all"):
         asked = wanted(tx, state.settings, state.routing(), form)
-        return actions.open_of(tx, asked if form.get("state") else replace(asked, states=("open",)), "what fits")
+        return actions.open_of(
+            tx,
+            asked if form.get("state") else replace(asked, states=("open",)),
+            pgettext("nothing is open about …", "what fits"),
+        )
     if not form.get("incident"):
-        msg = "tick the incidents first, one or more"
+        msg = _("tick the incidents first, one or more")
         raise UsageError(msg)
     ids = [_whole(one, "incident") for one in form["incident"].split(",")]
-    return actions.open_of(tx, Wanted(ids=ids, with_folded=True), "what was ticked")
+    return actions.open_of(
+        tx, Wanted(ids=ids, with_folded=True), pgettext("nothing is open about …", "what was ticked")
+    )
 
 
 def _comment(form: Form) -> str:
@@ -125,6 +135,6 @@ def _id(form: Form, name: str) -> int:
 
 def _whole(text: str, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 (digits of a 64-bit number)
-        msg = f"{name}: {printable(text, 40)!r} is not a number"
+        msg = _("{field}: {value} is not a number", field=name, value=repr(printable(text, 40)))
         raise UsageError(msg)
     return int(text)

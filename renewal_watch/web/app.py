@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import StoreError, UsageError
+from renewal_watch.language import N_
 from renewal_watch.store import fleet
 from renewal_watch.web import endpoint, feeds
 from renewal_watch.web.forms import Forms
@@ -125,7 +126,7 @@ class _Pages:
         def view(tx: Transaction) -> NumberPage:
             one = fleet.one(tx, *place)
             if one is None:
-                raise HTTPException(404, "There is no number with this id.")
+                raise HTTPException(404, N_("There is no number with this id."))
             return number_page(tx, self.state.settings, way, one, self.state.clock())
 
         return self._layout.page(request, "number.html", view)

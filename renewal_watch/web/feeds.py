@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.diagnostics import health, metrics
 from renewal_watch.errors import ConfigError, StoreError
+from renewal_watch.language import in_language
 from renewal_watch.web.gate import Visitor
 from renewal_watch.web.state import State
 
@@ -51,8 +53,9 @@ def routes(state: State) -> list[Route]:
             raise HTTPException(404)
         by_day = request.query_params.get("by") == "day"
         of = {name: request.query_params.get(name, "") for name in ("environment", "owner", "label")}
-        with state.reading() as tx:
-            text = reports_calendar.calendar(tx, state.settings, state.clock(), by_day=by_day, **of)
+        settings = state.settings
+        with in_language(settings.web.language), in_zone(settings.timezone), state.reading() as tx:
+            text = reports_calendar.calendar(tx, settings, state.clock(), by_day=by_day, **of)
         # An unchanged fleet gives the same bytes, and clients ask several times a day.
         headers = {
             "ETag": f'"{hashlib.blake2b(text, digest_size=16).hexdigest()}"',

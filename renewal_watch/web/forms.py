@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.errors import StoreError, UsageError
+from renewal_watch.language import N_, _, in_language
 from renewal_watch.text import REDACTOR
 from renewal_watch.web import actions, security
 from renewal_watch.web.layout import Layout, visitor_of
@@ -61,18 +62,21 @@ class Forms:
         if visitor.hashed is None:
             return self._login_page(request, wanted)
         if not security.is_from_own_page(request.headers):
-            raise HTTPException(403, "This form came from a page elsewhere.")
+            raise HTTPException(403, N_("This form came from a page elsewhere."))
         now = self._state.clock()
         is_right = self._tries.is_right(form.get("password", ""), visitor.hashed, now)
         if is_right is None:
             length = int(self._tries.wait(now).total_seconds()) + 1
-            fault = f"Too many wrong passwords; wait {length} s and try again."
+            with in_language(self._state.settings.web.language):
+                fault = _("Too many wrong passwords; wait {seconds} s and try again.", seconds=length)
             answer = self._login_page(request, wanted, fault=fault, name=name, status=429)
             answer.headers["Retry-After"] = str(length)
             return answer
         if not is_right:
             log.warning("a wrong password was given for the pages")
-            return self._login_page(request, wanted, fault="This is not the password.", name=name, status=403)
+            with in_language(self._state.settings.web.language):
+                fault = _("This is not the password.")
+            return self._login_page(request, wanted, fault=fault, name=name, status=403)
         session = security.begun(name, now)
         answer = RedirectResponse(wanted, 303)
         answer.set_cookie(
@@ -103,9 +107,10 @@ class Forms:
 
     def _do(self, request: Request, deed: actions.Deed, form: Mapping[str, str], author: str) -> Response:
         now = self._state.clock()
+        settings = self._state.settings
         is_bad = False
         try:
-            with in_zone(self._state.settings.timezone), self._state.writing() as tx:
+            with in_language(settings.web.language), in_zone(settings.timezone), self._state.writing() as tx:
                 said = deed(self._state, tx, form, author, now)
         except (UsageError, StoreError) as error:
             said, is_bad = str(error), True
@@ -126,11 +131,11 @@ class Forms:
         """The session of a form that a page of this session sent. Raises HTTPException for any other."""
         visitor = visitor_of(request)
         if visitor.session is None or visitor.hashed is None:
-            raise HTTPException(403, "This needs a login; the session may be over.")
+            raise HTTPException(403, N_("This needs a login; the session may be over."))
         if not security.is_from_own_page(request.headers) or not security.is_form_of(
             form.get("token", ""), visitor.session, visitor.hashed
         ):
-            raise HTTPException(403, "This form did not come from a page of this session; open the page anew.")
+            raise HTTPException(403, N_("This form did not come from a page of this session; open the page anew."))
         return visitor.session
 
 
@@ -142,20 +147,20 @@ def _is_encrypted(request: Request) -> bool:
 async def _form(request: Request) -> dict[str, str]:
     """The fields of a form; the incidents that were ticked by commas. Raises HTTPException for what is none, or too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise HTTPException(415, "Only the forms of the pages are taken.")
+        raise HTTPException(415, N_("Only the forms of the pages are taken."))
     body = b""
     try:
         async for chunk in request.stream():
             body += chunk
             if len(body) > _LARGEST_FORM:
-                raise HTTPException(413, "The form is too large.")
+                raise HTTPException(413, N_("The form is too large."))
     except ClientDisconnect:
         log.info("a form was broken off by the browser")
-        raise HTTPException(400, "The form was broken off.") from None
+        raise HTTPException(400, N_("The form was broken off.")) from None
     try:
         fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=250)
         ticked = ",".join(value for name, value in fields if name == "incident")
         given = {name: value.replace("\0", "\ufffd") for name, value in fields}
         return given | ({"incident": ticked} if ticked else {})
     except ValueError:
-        raise HTTPException(400, "The form cannot be read.") from None
+        raise HTTPException(400, N_("The form cannot be read.")) from None

@@ -17,6 +17,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from renewal_watch.errors import ConfigError
+from renewal_watch.language import _, in_language
+from renewal_watch.settings.whole import Settings
 from renewal_watch.text import printable
 from renewal_watch.web import security
 from renewal_watch.web.endpoint import problem
@@ -27,7 +29,6 @@ log = logging.getLogger(__name__)
 _OPEN = ("/static/", "/calendar/")  # a calendar is protected by the secret in its address
 _OPEN_PAGES = frozenset({"/login", "/healthz", "/readyz"})
 _FOR_PROGRAMS = ("/api/", "/metrics")
-_ENDING = PlainTextResponse("The server is being stopped.\n", 503, {"Retry-After": "10"})
 LONGEST_TARGET = 8000  # bytes of an address
 
 
@@ -64,7 +65,9 @@ class Gate:
                 log.debug("%s %s: %s", scope["method"], _loggable(scope["path"]), message["status"])
             await send(message)
 
-        refusal = self._refused(headers, scope)
+        speaking = language_for(scope["path"], self.state.settings)
+        with in_language(speaking):
+            refusal = self._refused(headers, scope)
         if refusal is None:
             visitor = await run_in_threadpool(self.visitor, headers, scope["method"])
             if not visitor.may_read and not _is_open(scope["path"]):
@@ -74,19 +77,22 @@ class Gate:
             await (refusal or self.app)(scope, receive, sends)
         except asyncio.CancelledError:  # only the end of the whole server does that, to who is too slow for it
             if not has_begun:
-                await _ENDING(scope, receive, sends)
+                with in_language(speaking):
+                    said = _("The server is being stopped.")
+                await PlainTextResponse(f"{said}\n", 503, {"Retry-After": "10"})(scope, receive, sends)
 
     def _refused(self, headers: Headers, scope: Scope) -> Response | None:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not security.is_own_host(hosts[0], security.own_hosts(self.state.settings.web)):
-            said = printable(hosts[0], 100) if hosts else "no host"
-            return PlainTextResponse(
-                f"This server does not go by the name {said!r}. If it should, add the name to hosts in [web].\n", 400
+            name = repr(printable(hosts[0], 100) if hosts else "no host")
+            said = _(
+                "This server does not go by the name {name}. If it should, add the name to hosts in [web].", name=name
             )
+            return PlainTextResponse(f"{said}\n", 400)
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > LONGEST_TARGET:
-            return PlainTextResponse("The address is too long.\n", 414)
+            return PlainTextResponse(_("The address is too long.") + "\n", 414)
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:  # PostgreSQL is not even asked for such a name
-            status, said = (404 if "\0" in scope["path"] else 400), "Nothing has a name with the character NUL."
+            status, said = (404 if "\0" in scope["path"] else 400), _("Nothing has a name with the character NUL.")
             return (
                 problem(status, said) if scope["path"].startswith("/api/") else PlainTextResponse(f"{said}\n", status)
             )
@@ -111,6 +117,11 @@ class Gate:
             password = security.basic_password(headers.get("authorization", ""))
             may_read = password is not None and self.tries.is_right(password, hashed, now) is True
         return Visitor(may_read, session, hashed)
+
+
+def language_for(path: str, settings: Settings) -> str:
+    """What is answered at a path speaks: people's language, English to programs."""
+    return "en" if path.startswith((*_FOR_PROGRAMS, "/static/")) else settings.web.language
 
 
 def _cookie(headers: Headers, name: str) -> str:

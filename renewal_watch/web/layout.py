@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,24 +15,37 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from renewal_watch import __version__
-from renewal_watch.alerts.phrases import in_zone
+from renewal_watch.alerts.facts.list_facts import doubt
+from renewal_watch.alerts.phrases import capital, in_zone, status_name
 from renewal_watch.database.transaction import Transaction
+from renewal_watch.language import N_, _, in_language, language, number, tenths, weekday
+from renewal_watch.reports import rows
 from renewal_watch.text import REDACTOR
 from renewal_watch.web import endpoint, security
-from renewal_watch.web.gate import Visitor
+from renewal_watch.web.gate import Visitor, language_for
+from renewal_watch.web.pages import alerts, fleet, incidents, words
 from renewal_watch.web.pages import frame as pages_frame
-from renewal_watch.web.pages import incidents, words
-from renewal_watch.web.pages.alerts import SEVERITIES, STATES
-from renewal_watch.web.pages.fleet import AUTO, SHOWS, WITHIN
 from renewal_watch.web.pages.frame import Frame
-from renewal_watch.web.pages.number import LENGTHS
 from renewal_watch.web.pages.words import Words
 from renewal_watch.web.state import State
 
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).resolve().parent
-NAV = {"/": "Overview", "/incidents": "Incidents", "/calendar": "Calendar", "/alerts": "Alerts", "/health": "Health"}
+NAV = {
+    "/": N_("Overview"),
+    "/incidents": N_("Incidents"),
+    "/calendar": N_("Calendar"),
+    "/alerts": N_("Alerts"),
+    "/health": N_("Health"),
+}
+_TITLES = {
+    403: N_("Refused"),
+    404: N_("There is no such page"),
+    405: N_("This cannot be done here"),
+    413: N_("Too large"),
+}
+N_("Method Not Allowed")  # starlette says it by itself
 
 
 class Layout:
@@ -48,29 +62,39 @@ class Layout:
             auto_reload=False,
         )
         self.templates.globals.update(
+            {"_": words.translated, "ngettext": words.translated_by_count, "pgettext": words.translated_in},
+            language=language,
             NAV=NAV,
             STATES=words.STATES,
             TONES=words.TONES,
-            SHOWS=SHOWS,
-            WITHIN=WITHIN,
-            AUTO=AUTO,
-            ALERT_STATES=STATES,
-            SEVERITIES=SEVERITIES,
-            INCIDENT_STATES=incidents.SHOWN_STATES,
-            INCIDENT_SEVERITIES=incidents.SHOWN_SEVERITIES,
-            LENGTHS=LENGTHS,
             READINGS=words.READINGS,
-            count=words.count,
-            many=words.many,
+            shows=fleet.shows,
+            within=fleet.within,
+            autos=fleet.autos,
+            alert_states=alerts.states,
+            alert_severities=alerts.severities,
+            incident_states=incidents.shown_states,
+            incident_severities=incidents.shown_severities,
+            lengths=words.lengths,
+            severity_said=rows.severity,
+            outcome=words.outcome,
+            capital=capital,
+            count=number,
+            tenths=tenths,
+            weekday=weekday,
+            weekdays=words.weekdays,
+            day_of_month=words.day_of_month,
             link=words.link,
             number_path=words.number_path,
             version=__version__,
+            doubt=doubt,
+            status_name=status_name,
         )
 
     def page(self, request: Request, template: str, view: Callable[[Transaction], Any]) -> Response:
         """What the database says, then the page: no transaction is open while it is laid out."""
         now = self.state.clock()
-        with in_zone(self.state.settings.timezone):
+        with in_language(self.state.settings.web.language), in_zone(self.state.settings.timezone):
             with self.state.reading() as tx:
                 frame = pages_frame.frame(tx, self.state.settings, now)
                 seen = view(tx)
@@ -86,18 +110,19 @@ class Layout:
         cookie = request.cookies.get(security.NOTE_COOKIE)
         if cookie and visitor.hashed is not None:
             said = security.note_in(cookie, visitor.hashed, now)
-        text = self.templates.get_template(template).render(
-            w=Words.of(now, self.state.settings.timezone),
-            zone=self.state.settings.timezone,
-            frame=frame,
-            here=request.url.path,
-            address=address_of(request),
-            session=visitor.session,
-            token=visitor.session and visitor.hashed and security.form_token(visitor.session, visitor.hashed),
-            can_login=visitor.hashed is not None,
-            note=said,
-            **values,
-        )
+        with in_language(self.state.settings.web.language):  # also of a fault, which no page() is around
+            text = self.templates.get_template(template).render(
+                w=Words.of(now, self.state.settings.timezone),
+                zone=self.state.settings.timezone,
+                frame=frame,
+                here=request.url.path,
+                address=address_of(request),
+                session=visitor.session,
+                token=visitor.session and visitor.hashed and security.form_token(visitor.session, visitor.hashed),
+                can_login=visitor.hashed is not None,
+                note=said,
+                **values,
+            )
         answer = HTMLResponse(text, status)
         if cookie:
             answer.delete_cookie(security.NOTE_COOKIE, path="/", httponly=True, samesite="strict")
@@ -108,31 +133,40 @@ class Layout:
     async def unavailable(self, request: Request, error: Exception) -> Response:
         """The database cannot be read now: say so, and look again."""
         log.warning("%s", error)
-        return await self._fault(request, 503, "The database cannot be read now", str(error))
+        return await self._fault(request, 503, N_("The database cannot be read now"), str(error))
 
     async def refused(self, request: Request, error: Exception) -> Response:
         """What was asked for cannot be."""
-        return await self._fault(request, 400, "This cannot be shown", str(error))
+        return await self._fault(request, 400, N_("This cannot be shown"), str(error))
 
     async def failed(self, request: Request, error: Exception) -> Response:
         """An address that is none, a method that is not taken, a form that is refused."""
         fault = cast("HTTPException", error)
-        titles = {404: "There is no such page", 403: "Refused", 405: "This cannot be done here", 413: "Too large"}
         said = fault.detail if fault.status_code != 404 or fault.detail != "Not Found" else ""  # noqa: PLR2004
-        answer = await self._fault(request, fault.status_code, titles.get(fault.status_code, "This failed"), said)
+        with self._speaking(request):
+            said = said and _(said)  # the empty message is the head of a catalogue
+        title = _TITLES.get(fault.status_code, N_("This failed"))
+        answer = await self._fault(request, fault.status_code, title, said)
         answer.headers.update(fault.headers or {})
         return answer
 
     async def broken(self, request: Request, error: Exception) -> Response:
         """A fault of our own; the log has it whole."""
         del error
-        said = "This is a fault of renewal-watch. The log of the service has the details; nothing was changed."
-        answer = await self._fault(request, 500, "Something is broken", said)
+        with self._speaking(request):
+            said = _("This is a fault of renewal-watch. The log of the service has the details; nothing was changed.")
+        answer = await self._fault(request, 500, N_("Something is broken"), said)
         answer.headers["Connection"] = "close"  # the server does so after a fault, and a client should know
         return answer
 
+    def _speaking(self, request: Request) -> AbstractContextManager[None]:
+        return in_language(language_for(request.url.path, self.state.settings))
+
     async def _fault(self, request: Request, status: int, title: str, said: str) -> Response:
+        """``title`` is still to be translated, ``said`` is not: it may be quoted."""
         said = REDACTOR.clean(said)
+        with self._speaking(request):
+            title = _(title)
         if request.url.path.startswith("/api/"):
             return endpoint.problem(status, said or title)
         if request.url.path.startswith(("/metrics", "/static/")) or request.url.path.endswith(".ics"):

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -186,7 +187,9 @@ def assert_all_told_once(url: str, world: World) -> tuple[int, int]:
             attempts[one["message_id"]] = one["attempts"]
     told: dict[str, list[str]] = defaultdict(list)
     for alert in reversed(found):
-        told[alert["number_id"]].append("suspended" if ") is suspended" in alert["text"] else "active")
+        told[alert["number_id"]].append(
+            "suspended" if re.search(r"\) (?:is|was) suspended", alert["text"]) else "active"
+        )
     for number, states in told.items():
         assert all(one != other for one, other in itertools.pairwise(states)), f"{number}: a change lost or told twice"
     now = {one["id"]: one["current_status"] for fleet in world.fleets.values() for one in fleet}

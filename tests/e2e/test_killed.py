@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def assert_promise(store: Store, world: World, kills: int) -> int:
     assert duplicates <= kills
     for number in {alert["number_id"] for alert in found if alert["kind"] == "status.changed"}:
         told = [a["text"] for a in reversed(found) if a["number_id"] == number and a["kind"] == "status.changed"]
-        states = ["suspended" if ") is suspended" in text else "active" for text in told]
+        states = ["suspended" if re.search(r"\) (?:is|was) suspended", text) else "active" for text in told]
         assert all(one != other for one, other in itertools.pairwise(states)), "a change lost or told twice"
     return duplicates
 

@@ -36,7 +36,7 @@ from rounds import Chosen, note, rounds
 from world import serving
 
 import renewal_watch
-from renewal_watch.alerts import service_facts
+from renewal_watch.alerts.facts import service_facts
 from renewal_watch.database.revision import HEAD
 from renewal_watch.database.schema import metadata
 from renewal_watch.database.store import Store

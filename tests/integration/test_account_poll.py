@@ -22,7 +22,7 @@ from conftest import T0, Clock
 from databases import BOTH, SQLITE_ONLY, asked, content, opened, section
 from made_up import emptied
 
-from renewal_watch.alerts.account_facts import used_by
+from renewal_watch.alerts.phrases import used_by
 from renewal_watch.cli import cli
 from renewal_watch.database.schema import readings
 from renewal_watch.database.store import Store

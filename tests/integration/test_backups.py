@@ -263,10 +263,10 @@ def overwritten(path: Path) -> None:
         (lambda path: broken(path, "DELETE FROM alembic_version"), "is not a database of renewal-watch"),
         (
             lambda path: (
-                broken(path, "UPDATE alembic_version SET version_num = '0009'"),
-                broken(path, "UPDATE about SET value = '0008'"),
+                broken(path, "UPDATE alembic_version SET version_num = '0010'"),
+                broken(path, "UPDATE about SET value = '0009'"),
             ),
-            r"newer release \(schema 0009\); install that release first",
+            r"newer release \(schema 0010\); install that release first",
         ),
         (
             lambda path: broken(path, "INSERT INTO about VALUES ('copying', 'far away')"),

@@ -22,6 +22,7 @@ from made_up import emptied, entry, listing
 from receivers import Answer, HttpReceiver, http_receiver
 from rounds import few
 
+from renewal_watch.alerts import reasons
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
@@ -1160,7 +1161,7 @@ def test_what_is_muted_by_other_rules_as_well_is_not_told_when_the_rules_change(
     incident = world.incident(STATUS)
     assert incident is not None
     assert incident.suppressor == f"rule:{world.way.mark}", "it is not looked at again at each turn"
-    assert incident.suppressed == f"the rule {rules[0].name} mutes it"
+    assert incident.suppressed == reasons.Muted(rules[0].name)
 
 
 def test_a_rule_that_mutes_what_was_told_ends_its_reminders(world: World) -> None:
@@ -2050,7 +2051,7 @@ def test_of_all_incidents_and_flaps_only_those_are_read_that_time_made_due(world
             opened_at=now - 3 * DAY,
             notified_at=told_at,
             reminded=reminded,
-            suppressed=suppressor,
+            suppressed=suppressor and reasons.AsWritten(suppressor),
             suppressor=suppressor and Suppressor(suppressor),
             ack=ack,
             urgent_at=urgent_at,

@@ -22,7 +22,8 @@ from conftest import T0
 from made_up import entry, listing
 from receivers import Answer, HttpReceiver, SmtpReceiver, http_receiver, smtp_receiver
 
-from renewal_watch.alerts import number_facts, phrases
+from renewal_watch.alerts import phrases
+from renewal_watch.alerts.facts import number_facts
 from renewal_watch.channels import senders
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.channels.limits import Limits
@@ -667,8 +668,8 @@ def test_a_digest_by_mail_has_headings_and_lists(post: Post) -> None:
     page = parts_of(post(mailed([digest, *made_up(2)])))["text/html"]
     assert page.count("<ul") == page.count("</ul>") == 2
     assert "<li>+1 renews &lt;today&gt;</li>" in page
-    assert "Renews next</h2>" in page
-    assert page.index("Monitoring</h2>") < page.index("<tr>")
+    assert "RENEWS NEXT</h2>" in page
+    assert page.index("MONITORING</h2>") < page.index("<tr>")
 
 
 def test_the_users_words_stand_in_the_table(post: Post) -> None:

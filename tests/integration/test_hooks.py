@@ -1056,7 +1056,7 @@ def test_a_database_that_cannot_be_written_is_told_to_hooks_as_json(
     with serving(world) as address:
         hook = f'[[channels]]\nname = "in-house"\nwebhook = "http://127.0.0.1:{web.port}/"\nkinds = ["price.*"]\n'
         one = running(configured(tmp_path, address, hook))
-        one.trouble.tell_directly("renewal-watch on here watches nothing: the disk is full")
+        one.trouble.tell_directly("the disk is full")
     said = web.wait().json
     assert (said["kind"], said["severity"], said["id"], said["test"]) == ("watch.stale", "critical", None, False)
     assert "the disk is full" in said["text"]

@@ -18,8 +18,9 @@ from conftest import T0, Clock
 from databases import BOTH, SQLITE_ONLY
 from watched import CHANNEL, Watched, one
 
-from renewal_watch.alerts.account_facts import CardExpiring, Short, TopupFailed
-from renewal_watch.alerts.release_facts import ReleaseRequested
+from renewal_watch.alerts.facts.account_facts import CardExpiring, Short
+from renewal_watch.alerts.facts.release_facts import ReleaseRequested
+from renewal_watch.alerts.facts.topup_facts import TopupFailed
 from renewal_watch.daemon.lock import only_one
 from renewal_watch.database.sqlite import lock_of
 from renewal_watch.model.account import Balance, Card, Charge, Reading, Release

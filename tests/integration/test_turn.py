@@ -73,11 +73,11 @@ def test_what_the_past_lets_go_is_gone(run: Run, clock: Clock, world: World) -> 
         clock.on(timedelta(hours=1))
         world.entries[0]["current_status"] = status
         run("poll")
-    assert "is suspended" in run("alerts").output
+    assert "was suspended" in run("alerts").output
     for days in (1, 40):
         clock.now = T0 + days * DAY
         assert ("deleted after its retention: " in run("poll").output) is (days > 30)
-    assert "is suspended" not in run("alerts").output
+    assert "was suspended" not in run("alerts").output
 
 
 def test_a_backup_that_fails_is_told_in_the_same_call(

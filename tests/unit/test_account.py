@@ -20,7 +20,7 @@ from rounds import few
 
 from renewal_watch.account import current, funds, judge
 from renewal_watch.account.turn import Background, Renews, Subject, explains
-from renewal_watch.alerts import account_facts
+from renewal_watch.alerts import phrases
 from renewal_watch.detect.current import Current
 from renewal_watch.model.account import CONTENTS, MENTIONED, SILENT, Reading
 from renewal_watch.model.alerts import Alert, Key
@@ -659,11 +659,11 @@ def test_agents_are_found_by_the_numbers_they_name() -> None:
     ],
 )
 def test_who_uses_a_number(names: tuple[str, ...], said: str) -> None:
-    assert account_facts.used_by(names) == said
+    assert phrases.used_by(names) == said
 
 
 def test_a_long_name_is_cut() -> None:
-    assert len(account_facts.used_by(tuple("x" * 500 + str(n) for n in range(9)))) < 400
+    assert len(phrases.used_by(tuple("x" * 500 + str(n) for n in range(9)))) < 400
 
 
 def test_a_last_day_is_the_month_s() -> None:

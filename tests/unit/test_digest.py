@@ -281,7 +281,7 @@ def test_sums_are_exact_and_have_every_number_that_will_be_charged_once(made: li
                 sums[currency] = sums.get(currency, Fraction(0)) + Fraction(price)
         stated = line.removeprefix(f"• within {days} days ").partition(" for ")[0]
         found = {} if stated == "nothing" else dict(part.split(" ")[::-1] for part in stated.split(" + "))
-        assert {currency: Fraction(Decimal(amount)) for currency, amount in found.items()} == sums
+        assert {currency: Fraction(Decimal(amount.replace(",", ""))) for currency, amount in found.items()} == sums
 
 
 # --- what needs somebody ----------------------------------------------------------------------------------------------
@@ -370,11 +370,11 @@ def test_what_each_silence_and_the_rules_hide_and_what_is_answered_is_counted() 
         line.partition(": hides ")[2] or line
         for line in said(silences=[silence(1), silence(11)], incidents=incidents, lapses=lapses)["SILENCED"]
     ] == [
-        "• rules mute 1 that still hold",
+        "• rules mute 1 that still holds",
         "• 1 acknowledged and not ended",
         "• 2 numbers meant to expire",
         "2 that still hold",
-        "1 that still hold",
+        "1 that still holds",
     ]
 
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renewal_watch.alerts import around, facts_json
-from renewal_watch.alerts.account_facts import CardExpiring
-from renewal_watch.alerts.number_facts import Capabilities, StatusChanged
-from renewal_watch.alerts.renewal_facts import LapseRenewed, Overdue, Upcoming
-from renewal_watch.alerts.service_facts import InventoryInvalid
+from renewal_watch.alerts import around
+from renewal_watch.alerts.facts import facts_json
+from renewal_watch.alerts.facts.account_facts import CardExpiring
+from renewal_watch.alerts.facts.number_facts import Capabilities, StatusChanged
+from renewal_watch.alerts.facts.renewal_facts import LapseRenewed, Overdue, Upcoming
+from renewal_watch.alerts.facts.service_facts import InventoryInvalid
 from renewal_watch.model.account import Card
 from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.model.facts import Facts, Number, Written

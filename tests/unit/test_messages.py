@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from made_up import entry, listing
 from rounds import few
 
-from renewal_watch.alerts import account_facts, list_facts, number_facts, phrases, renewal_facts
+from renewal_watch.alerts import phrases
+from renewal_watch.alerts.facts import list_facts, number_facts, renewal_facts
 from renewal_watch.alerts.notes import Unread
 from renewal_watch.model.alerts import Alert, Course, Message, Severity
 from renewal_watch.model.facts import Facts, Number, Written
@@ -42,12 +43,12 @@ def number(**changes: Any) -> PhoneNumber:
         ("0", None, "0.00"),
         ("-2.5", "EUR", "-2.50 EUR"),
         ("1E+2", "JPY", "100 JPY"),
-        ("1500.0", "JPY", "1500 JPY"),
+        ("1500.0", "JPY", "1,500 JPY"),
         ("0.5", "jpy", "0.5 jpy"),  # never rounded
         ("1.234", "KWD", "1.234 KWD"),
         ("1.2", "KWD", "1.200 KWD"),
         ("1E-7", "USD", "0.0000001 USD"),
-        ("12345678901234567890.12", "USD", "12345678901234567890.12 USD"),
+        ("12345678901234567890.12", "USD", "12,345,678,901,234,567,890.12 USD"),
         (None, "USD", "an unknown amount"),
         ("NaN", "USD", "an unknown amount"),
         ("Infinity", "USD", "an unknown amount"),
@@ -99,7 +100,7 @@ def test_a_day_is_said_by_count_and_date(left: int, said: str) -> None:
     ],
 )
 def test_the_consequence_of_blindness(fleet: int, soon: int, said: str) -> None:
-    assert account_facts.consequence(fleet, soon) == said
+    assert phrases.consequence(fleet, soon) == said
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_the_consequence_of_blindness(fleet: int, soon: int, said: str) -> None:
         (
             number_facts.StatusChanged(Number.of(number(current_status="Ported")), "prod", None, None, None),
             "+15550000001 is ported",
-            ("+15550000001 (prod) is ported; when first seen. This status is not documented: look in the provider's "
+            ("+15550000001 (prod) was ported when first seen. This status is not documented: look in the provider's "
             "dashboard what it means. No renewal day is known: auto-renewal is on, a renewal costs 1.00 USD."),
         ),
         (
@@ -160,7 +161,7 @@ def test_the_consequence_of_blindness(fleet: int, soon: int, said: str) -> None:
             "+15550000001 is missing",
             ("+15550000001 (prod) is missing: the last complete list came without it. If nobody released it, ask the "
             "provider at once; a released number is soon given to others. It is not watched any more. As last known: "
-            "It renews in 12 days, on Thu 26 Nov 2026: auto-renewal is on, a renewal costs 1.00 USD."),
+            "it renews in 12 days, on Thu 26 Nov 2026: auto-renewal is on, a renewal costs 1.00 USD."),
         ),
     ],
 )  # fmt: skip

@@ -63,6 +63,7 @@ def render(
     note: str = "",
     late: timedelta = timedelta(0),
     own: Mapping[str, Own] | None = None,
+    is_held: bool = False,
 ) -> Message:
     return notify_render.render(
         "rw-0123456789",
@@ -74,6 +75,7 @@ def render(
         form=form,
         note=note,
         own=own,
+        is_held=is_held,
     )
 
 
@@ -238,12 +240,24 @@ def test_long_words_of_one_alert_leave_the_others_counted(form: str) -> None:
 def test_a_note_says_why_a_message_comes_now_and_an_old_one_that_it_is_late(
     form: str, note: str, late: timedelta, said: list[str]
 ) -> None:
-    assert seen(render(alert("one"), form=form, note=note, late=late)) == ["INFO", "• one", *said, ID]
+    assert seen(render(alert("one"), form=form, note=note, late=late, is_held="held" in note)) == [
+        "INFO",
+        "• one",
+        *said,
+        ID,
+    ]
 
 
 def test_of_several_that_were_held_back_the_first_says_since_when() -> None:
     lines = seen(
-        render(alert("one"), alert("two"), form="text", note="held back: quiet hours", late=timedelta(hours=9))
+        render(
+            alert("one"),
+            alert("two"),
+            form="text",
+            note="held back: quiet hours",
+            late=timedelta(hours=9),
+            is_held=True,
+        )
     )
     assert lines[-2] == "first found 2026-11-23 12:00 UTC; held back: quiet hours"
 

@@ -10,9 +10,10 @@ import pytest
 from conftest import T0
 from made_up import entry, listing
 
+from renewal_watch.alerts.reasons import AsWritten
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Acknowledgement, Alert, Flap, Incident, Key, Severity, Suppressor
-from renewal_watch.model.facts import Written
+from renewal_watch.model.facts import Because, Written
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Record, Rule
 from renewal_watch.model.policy import Silence as _Silence
@@ -82,11 +83,15 @@ def silence(**changes: Any) -> _Silence:
     return _Silence(**(holds | {"author": "ada", "comment": "works"} | changes))
 
 
+def _said(why: Because | None) -> str | None:
+    return None if why is None else why.words()
+
+
 def planned(one: Alert, way: Routing = BOTH, **known: Any) -> tuple[str | None, tuple[str, ...], Incident | None]:
     """Why it is hidden, the channels, and the incident after it."""
     made = plan.plan([(9, one)], way, Situation(**known), T0)
     (decision,) = made.decisions
-    return decision.hidden, decision.channels, made.incidents.get(one.place)
+    return _said(decision.hidden), decision.channels, made.incidents.get(one.place)
 
 
 MUTED = replace(BOTH, rules=(Rule(name="quiet", mute=("status.*", "renewal.*", "auto_renewal.*")),))
@@ -368,7 +373,10 @@ def test_an_incident_that_is_told_opens_with_its_times() -> None:
 def test_an_incident_that_is_hidden_knows_by_what(
     way: Routing, known: dict[str, Any], why: str, suppressor: str
 ) -> None:
-    assert planned(alert(), way, **known)[2] == Incident(
+    opened = planned(alert(), way, **known)[2]
+    assert opened is not None
+    assert _said(opened.suppressed) == why
+    assert opened == Incident(
         id=0,
         name="prod/status.changed/phone-1/x",
         alert_id=9,
@@ -376,18 +384,20 @@ def test_an_incident_that_is_hidden_knows_by_what(
         severity=CRITICAL,
         rank=20,
         opened_at=T0,
-        suppressed=why,
+        suppressed=opened.suppressed,
         suppressor=suppressor and Suppressor(suppressor),
     )
     told = incident()
     again = planned(alert(), way, **known, incidents={PLACE: told})[2]
     assert again is not None
     assert (again.notified_at, again.urgent_at, again.opened_at) == (told.notified_at, told.urgent_at, told.opened_at)
-    assert (again.suppressed, again.suppressor, again.alert_id) == (why, suppressor, 9)
+    assert (_said(again.suppressed), again.suppressor, again.alert_id) == (why, suppressor, 9)
 
 
 def test_what_hid_an_incident_is_forgotten_when_it_is_told() -> None:
-    hid = incident(notified_at=None, urgent_at=None, suppressed="silence 3 …", suppressor=Suppressor("silence:3"))
+    hid = incident(
+        notified_at=None, urgent_at=None, suppressed=AsWritten("silence 3 …"), suppressor=Suppressor("silence:3")
+    )
     after = planned(alert(nature="release"), incidents={PLACE: hid})[2]
     assert after == replace(hid, notified_at=T0, urgent_at=T0, suppressed=None, suppressor=None)
     assert after is not None
@@ -509,7 +519,7 @@ def test_what_rules_give_an_alert(rule: dict[str, Any], severity: Severity, chan
     (one,) = made.decisions
     assert one.alert.severity == severity
     assert one.channels == (channels or ())
-    assert one.hidden == (None if channels else "no channel takes it")
+    assert _said(one.hidden) == (None if channels else "no channel takes it")
 
 
 def test_an_alert_says_whose_the_number_is() -> None:
@@ -581,7 +591,7 @@ def test_the_fourth_change_within_a_day_is_told_once_as_flapping() -> None:
     times = tuple(T0 + hours * H for hours in (1, 2, 3, 4))
     assert story.flaps == {PLACE: Flap(times, since=T0 + 4 * H, worst=CRITICAL)}
     assert [story.sees(one) for one in (OFF, ON, OFF)] == [["-"]] * 3, "each further one is hidden, and told no more"
-    assert story.made.decisions[0].hidden == "flapping since 2026-11-23 16:00 UTC"
+    assert _said(story.made.decisions[0].hidden) == "flapping since 2026-11-23 16:00 UTC"
     assert story.incidents[PLACE].suppressor == "flapping"
     assert story.incidents[PLACE].severity == CRITICAL
 
@@ -783,7 +793,7 @@ EVERY = Reminders(critical_every="1d", warning_every="3d", info_every="off", max
         (incident(), Reminders(max_times=0), T0 - H + 7 * D),
         (incident(reminded=7), Reminders(critical_every="off"), None),
         (incident(ack=acked()), EVERY, None),
-        (incident(suppressed="silence 3 …", suppressor=Suppressor("silence:3")), EVERY, None),
+        (incident(suppressed=AsWritten("silence 3 …"), suppressor=Suppressor("silence:3")), EVERY, None),
         (incident(notified_at=None), EVERY, None),
         (incident(notified_at=T0), EVERY, T0 + D),
     ],
@@ -811,7 +821,11 @@ BY_RULE = (Rule(name="r", escalate_to=("boss",)),)
         (incident(), {"escalation": Escalation(after="4h")}, None),  # to nobody
         (incident(), {"escalation": Escalation(after="4h"), "rules": BY_RULE}, T0 + 3 * H),
         (incident(ack=acked()), {"escalation": ESCALATES}, None),
-        (incident(suppressed="silence 3 …", suppressor=Suppressor("silence:3")), {"escalation": ESCALATES}, None),
+        (
+            incident(suppressed=AsWritten("silence 3 …"), suppressor=Suppressor("silence:3")),
+            {"escalation": ESCALATES},
+            None,
+        ),
         (incident(escalated_at=T0 - M), {"escalation": ESCALATES}, None),
         (incident(severity=WARNING, urgent_at=None), {"escalation": ESCALATES}, None),
     ],
@@ -1025,7 +1039,9 @@ def test_a_channel_takes_so_many_messages_an_hour(
     channel = Channel(name="chat", max_per_hour=most)
     sent = [T0 - minutes * M for minutes in sent_min_ago]
     held = hold.hold(channel, waiting(), "UTC", sent, T0)
-    assert held == (None if until_min is None else Hold(T0 + until_min * M, f"chat takes {most} messages an hour"))
+    assert held == (
+        None if until_min is None else Hold(T0 + until_min * M, f"chat takes {most} message{'s' * (most != 1)} an hour")
+    )
     if held:
         assert hold.hold(channel, waiting(), "UTC", sent, held.until) is None, "then there is room"
 

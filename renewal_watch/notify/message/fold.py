@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from renewal_watch.alerts.phrases import a_few, severity_word
+from renewal_watch.language import _, ngettext
 from renewal_watch.model.alerts import Alert, Key, Severity
 from renewal_watch.notify.message import subject
 
@@ -36,19 +38,28 @@ class Folded(NamedTuple):
     @property
     def title(self) -> str:
         """The subject where nothing is current."""
-        return f"[info] {_many(len(self.over), 'incident')} began and ended before this could be sent"
+        said = ngettext(
+            "{count} incident began and ended before this could be sent",
+            "{count} incidents began and ended before this could be sent",
+            len(self.over),
+        )
+        return f"[{severity_word(Severity.info)}] {said}"
 
     @property
     def past(self) -> list[str]:
         """The lines that say so."""
         lines = []
         if self.superseded:
-            earlier = _many(self.superseded, "earlier alert")
-            lines.append(f"{earlier} about the same {'is' if self.superseded == 1 else 'are'} superseded")
+            lines.append(
+                ngettext(
+                    "{count} earlier alert about the same is superseded",
+                    "{count} earlier alerts about the same are superseded",
+                    self.superseded,
+                )
+            )
         if self.over:
-            names = [_ended(began, last) for began, last in self.over[:_NAMED]]
-            more = f" and {len(self.over) - _NAMED} more" if len(self.over) > _NAMED else ""
-            lines.append(f"Over before this was sent: {', '.join(names)}{more}")
+            names = [_ended(began, last) for began, last in self.over]
+            lines.append(_("Over before this was sent: {names}", names=a_few(names, most=_NAMED)))
         return lines
 
 
@@ -88,7 +99,7 @@ def _begins(those: Sequence[Alert]) -> bool:
 def _ended(began: Alert, last: Alert) -> str:
     """What is over, and how it ended where that is known."""
     name = f"{began.number} {subject.brief(began)}" if began.number else began.headline
-    return f"{name}, then {subject.brief(last)}" if last is not began and last.number else name
+    return _("{name}, then {end}", name=name, end=subject.brief(last)) if last is not began and last.number else name
 
 
 def _is_expected(alert: Alert) -> bool:
@@ -98,7 +109,3 @@ def _is_expected(alert: Alert) -> bool:
 def _is_in_digest(alert: Alert) -> bool:
     """Whether the digest itself says it: a renewal to expect within a week; what came of an older one is said apart."""
     return _is_expected(alert) and alert.days_left is not None and alert.days_left <= SOON_DAYS
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
+from renewal_watch.alerts.phrases import severity_word
+from renewal_watch.language import language
 from renewal_watch.model.alerts import Alert, Severity
 
 _COLOURS = {
@@ -54,7 +56,7 @@ def page(
     )
     end = "<br>".join(map(escape, footer))
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{language()}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">'
         f"<title>{escape(title)}</title><style>{_SHEET}</style></head>"
         f'<body style="margin:0;padding:12px;{_FONT};color:#1b2330;background:#ffffff"><div class="rw" style="max-width:720px">'
@@ -66,7 +68,8 @@ def page(
 def _row(alert: Alert, own: str | None) -> str:
     name = alert.severity.name
     text, ground = _COLOURS[alert.severity]
-    pill = f'<span class="{name}" style="color:{text};background:{ground};padding:1px 8px;border-radius:9px;font-size:13px">{name}</span>'
+    look = f"color:{text};background:{ground};padding:1px 8px;border-radius:9px;font-size:13px"
+    pill = f'<span class="{name}" style="{look}">{severity_word(alert.severity)}</span>'
     place = f' <span class="more" style="color:#545f6d">{escape(alert.environment)}</span>' if alert.environment else ""
     words = escape(alert.text) if own is None else own
     return (
@@ -88,13 +91,13 @@ def _sheet(text: str) -> str:
         if is_item:
             parts.append(f"<li>{escape(line.removeprefix('• '))}</li>")
         elif line:
-            dress = _heading if line.isupper() or line.startswith("FOUND ") else _paragraph
+            dress = _heading if line.isupper() else _paragraph
             parts.append(dress(line))
     return "".join([*parts, "</ul>" * is_list])
 
 
 def _heading(line: str) -> str:
-    return f'<h2 style="font-size:16px;margin:16px 0 4px">{escape(line.capitalize() if line.isupper() else line)}</h2>'
+    return f'<h2 style="font-size:13px;letter-spacing:0.04em;margin:16px 0 4px">{escape(line)}</h2>'
 
 
 def _paragraph(line: str) -> str:

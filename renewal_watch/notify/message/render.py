@@ -10,9 +10,10 @@ from html import escape
 from itertools import accumulate
 from typing import NamedTuple
 
-from renewal_watch.alerts.phrases import instant
+from renewal_watch.alerts.facts.service_facts import Trial
+from renewal_watch.alerts.phrases import instant, severity_word
+from renewal_watch.language import _, ngettext, number
 from renewal_watch.model.alerts import Alert, Message, Severity
-from renewal_watch.model.facts import Written
 from renewal_watch.notify.message import mail, subject
 from renewal_watch.notify.message.fold import Folded, fold
 from renewal_watch.text import cut, unmarked
@@ -44,12 +45,14 @@ def render(
     note: str = "",
     own: Mapping[str, Own] | None = None,
     is_mail: bool = False,
+    is_held: bool = False,
 ) -> Message:
     """One message, most urgent first, within the channel's limits; what does not fit is counted.
 
     Limits are in bytes of UTF-8 with room for HTML escapes, the strictest way that a service may count.
     A ``title_limit`` of 0 means that the service puts the title above the body. ``form`` is text, markdown or html;
     ``own`` holds the user's words for some alerts, by their keys. A digest stands above the alerts that came with it.
+    ``is_held``: it waited as it was meant to, and is not late.
     HTML by mail is a page with a table, and the text beside it; where it does not fit, it is that of a chat.
     """
     own = own or {}
@@ -57,8 +60,9 @@ def render(
     digest = folded.digest
     ordered = sorted(folded.current, key=urgency)
     dress = _DRESS[form]
-    said = cut("; ".join(filter(None, (_age(created_at, now, note, len(alerts)), note))), 300)
-    footer = dress("text", f"message {message_id}")
+    said = cut("; ".join(filter(None, (_age(created_at, now, len(alerts), is_held=is_held), note))), 300)
+    signed = _("message {id}", id=message_id)
+    footer = dress("text", signed)
     if said:
         long = "".join((dress("text", said), "" if form == "html" else "\n", footer))
         footer = long if _size(long) <= body_limit // 3 else footer
@@ -78,7 +82,7 @@ def render(
     gap = "" if form == "html" else "\n\n"
     whole = f"{body}{gap}{footer}" if body else footer
     plain = ""
-    page = _page(title, folded, ordered, own, [*([said] if said else []), f"message {message_id}"]) if is_mail else ""
+    page = _page(title, folded, ordered, own, [*([said] if said else []), signed]) if is_mail else ""
     if page and form == "html" and _size(page) <= body_limit:
         plain = render(
             message_id,
@@ -88,6 +92,7 @@ def render(
             body_limit=body_limit,
             title_limit=title_limit,
             note=note,
+            is_held=is_held,
         ).body
         whole = page
     return Message(
@@ -102,13 +107,13 @@ def render(
     )
 
 
-def _age(created_at: datetime, now: datetime, note: str, size: int) -> str:
+def _age(created_at: datetime, now: datetime, size: int, *, is_held: bool) -> str:
     """When its words were true, where that is a while ago: "today" may be yesterday."""
     if now - created_at < _OLD_NEWS:
         return ""
-    if any(word in note for word in ("held back", "gathered")):
-        return f"{'first ' if size > 1 else ''}found {instant(created_at)}"
-    return f"found {instant(created_at)}, delivered late"
+    if not is_held:
+        return _("found {at}, delivered late", at=instant(created_at))
+    return _("first found {at}", at=instant(created_at)) if size > 1 else _("found {at}", at=instant(created_at))
 
 
 def _past(folded: Folded, room: int, dress: Callable[[str, str], str], *, is_alone: bool) -> tuple[list[str], int]:
@@ -169,12 +174,12 @@ def _sheet(text: str, room: int, dress: Callable[[str, str], str]) -> str:
     """The lines of a digest, as many as fit."""
     lines = []
     for line in text.split("\n"):
-        role = "item" if line.startswith("• ") else "heading" if line.isupper() or line.startswith("FOUND ") else "text"
+        role = "item" if line.startswith("• ") else "heading" if line.isupper() else "text"
         lines.append(dress(role, line.removeprefix("• ")) if line else "")
     whole = "\n".join(lines)
     if _size(whole) <= room:
         return whole
-    cut = dress("text", "… (cut: renewal-watch status shows all)")
+    cut = dress("text", _("… (cut: renewal-watch status shows all)"))
     sums = list(accumulate(_size(line) + 1 for line in lines))
     fitting = bisect_right(sums, room - _size(cut))
     return "\n".join((*lines[:fitting], cut)) if _size(cut) <= room else ""
@@ -192,7 +197,8 @@ def _title(ordered: Sequence[Alert], own: Mapping[str, Own]) -> str:
     if not written:
         return subject.subject(ordered)
     rest = Counter(subject.group_of(alert) for alert in ordered[1:])
-    return f"{written}; and {', '.join(f'{count} {group}' for group, count in rest.most_common())}" if rest else written
+    others = ", ".join(f"{number(count)} {group}" for group, count in rest.most_common())
+    return _("{subject}; and {others}", subject=written, others=others) if rest else written
 
 
 _BUILT_IN = Own()
@@ -223,7 +229,7 @@ def _fitting(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, O
         line = dress("item", alert.text) if written is None else f"{written}<br/>" if form == "html" else written
         if alert.severity != heading:
             heading = alert.severity
-            line = f"{chr(10) if lines else ''}{dress('heading', heading.name.upper())}\n{line}"
+            line = f"{chr(10) if lines else ''}{dress('heading', severity_word(heading).upper())}\n{line}"
         used += _size(line) + 1
         if used > room + 1:
             break
@@ -239,7 +245,7 @@ def _fitting(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, O
     if fitting:
         return "\n".join((*lines[:fitting], rest)), fitting
     first = ordered[0]
-    top = f"{dress('heading', first.severity.name.upper())}\n"
+    top = f"{dress('heading', severity_word(first.severity).upper())}\n"
     text = unmarked(first.text) if form == "markdown" else first.text
     start = _fit(text, room - (reserve if len(ordered) > 1 else 0) - _size(top) - _size(dress("item", "")))
     if len(start) < _BRIEF:
@@ -252,9 +258,15 @@ def _fitting(ordered: Sequence[Alert], room: int, form: str, own: Mapping[str, O
 def _rest(alerts: Sequence[Alert], *, is_brief: bool = False) -> str:
     """How many more there are and what they are, in few words where there is little room."""
     if is_brief:
-        return f"… and {len(alerts):,} more"
+        return ngettext("… and {count} more", "… and {count} more", len(alerts))
     where = "incidents" if all(alert.course for alert in alerts) else "alerts"  # a mere event opens none
-    return f"… and {len(alerts):,} more: {subject.counted(alerts)}; see renewal-watch {where}"
+    return ngettext(
+        "… and {count} more: {kinds}; see {command}",
+        "… and {count} more: {kinds}; see {command}",
+        len(alerts),
+        kinds=subject.counted(alerts),
+        command=f"renewal-watch {where}",
+    )
 
 
 def _size(text: str) -> int:
@@ -281,8 +293,5 @@ def test_alert(channel: str, now: datetime) -> Alert:
         kind="watch.recovered",
         severity=Severity.info,
         environment="",
-        facts=Written(
-            f"TEST of channel {channel}",
-            f"TEST: this is a test message of renewal-watch. If you can read it, channel {channel} works.",
-        ),
+        facts=Trial(channel),
     )

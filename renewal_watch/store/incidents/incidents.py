@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, and_, case, exists, func, literal_column, or_, select
 
-from renewal_watch.alerts import facts_json
+from renewal_watch.alerts import reasons
+from renewal_watch.alerts.facts import facts_json
 from renewal_watch.database.instants import write_instant
 from renewal_watch.database.schema import alerts, environments, flaps, incidents, lapses, numbers
 from renewal_watch.database.transaction import Transaction, chunks
@@ -29,7 +30,17 @@ from renewal_watch.store.selections import FOLDED, LAPSED, OPEN
 
 _INCIDENT = (  # the columns of an incident, in the order in which they are written
     *("id", "name", "environment_id", "number_id", "topic", "alert_id", "kind", "severity", "rank", "opened_at"),
-    *("resolved_at", "notified_at", "reminded", "suppressed", "suppressor", "acked_at", "acked_by", "acked_rank"),
+    *(
+        "resolved_at",
+        "notified_at",
+        "reminded",
+        "suppressed",
+        "reason",
+        "suppressor",
+        "acked_at",
+        "acked_by",
+        "acked_rank",
+    ),
     *("acked_until", "urgent_at", "escalated_at"),
 )
 
@@ -95,7 +106,7 @@ def open_incidents(
             opened_at=row.opened_at,
             notified_at=row.notified_at,
             reminded=row.reminded,
-            suppressed=row.suppressed,
+            suppressed=reasons.decode(row.reason, row.suppressed),
             suppressor=None if row.suppressor is None else Suppressor(row.suppressor),
             ack=ack,
             urgent_at=row.urgent_at,
@@ -199,7 +210,8 @@ def _row(ids: tuple[int, int], key: Key, one: Incident, resolved_at: datetime | 
         _text(resolved_at),
         _text(one.notified_at),
         one.reminded,
-        one.suppressed,
+        reasons.english(one.suppressed),
+        reasons.encode(one.suppressed),
         one.suppressor,
         *((_text(ack.at), ack.by, ack.rank, _text(ack.until)) if ack else (None, None, None, None)),
         _text(one.urgent_at),

@@ -10,11 +10,12 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from renewal_watch.alerts import facts_json
-from renewal_watch.alerts.phrases import days
-from renewal_watch.alerts.renewal_facts import Ahead
+from renewal_watch.alerts import reasons
+from renewal_watch.alerts.facts import facts_json
+from renewal_watch.alerts.facts.renewal_facts import Ahead
 from renewal_watch.database.schema import alerts, environments, incidents, numbers
 from renewal_watch.database.transaction import Transaction, chunks
+from renewal_watch.language import _, ngettext
 from renewal_watch.model.alerts import Incident, Key, Mark, Severity
 from renewal_watch.model.facts import Words, Written
 from renewal_watch.model.kinds import ROWS, UNKNOWN
@@ -121,8 +122,7 @@ def list_incidents(tx: Transaction, today: int, wanted: Wanted, most: int | None
             acknowledged_at=row.acked_at,
             acknowledged_by=row.acked_by,
             acknowledged_until=row.acked_until,
-            suppressed=row.suppressed
-            or ("it is meant to expire" if row.is_lapsed and row.resolved_at is None else None),
+            suppressed=_suppressed(row),
             alert_id=row.alert_id,
             folded=folded.get(row.number_id, ()) if row.topic == "presence" else (),
         )
@@ -139,7 +139,7 @@ def _folded(tx: Transaction, ids: Sequence[int]) -> dict[int, list[Folded]]:
         those = query.where(incidents.c.number_id.in_(chunk)).order_by(incidents.c.opened_at, incidents.c.id)
         for number_id, kind, text in tx.connection.execute(those):
             facts = facts_json.decode(text)
-            brief = (facts and facts.brief()) or ROWS.get(kind, UNKNOWN).group
+            brief = (facts and facts.brief()) or _(ROWS.get(kind, UNKNOWN).group)
             found.setdefault(number_id, []).append(Folded(kind, brief))
     return found
 
@@ -203,6 +203,13 @@ def _state(resolved_at: datetime | None, acked_at: datetime | None, suppressor: 
     return "open" if suppressor is None else "suppressed"
 
 
+def _suppressed(row: Any) -> str | None:
+    """Why nobody is notified now."""
+    is_lapsing = row.is_lapsed and row.resolved_at is None
+    why = reasons.decode(row.reason, row.suppressed) or (reasons.MeantToExpire() if is_lapsing else None)
+    return None if why is None else why.words()
+
+
 def _words(row: Any, number: PhoneNumber | None, today: int) -> Words:
     """What is said of it: while it is open of its facts as they are today, else as they were; in old words without facts."""
     facts = facts_json.decode(row.facts) or Written(row.headline or "", row.text or row.headline or "")
@@ -210,6 +217,18 @@ def _words(row: Any, number: PhoneNumber | None, today: int) -> Words:
         return facts.words()
     left = None if row.renews_on is None else row.renews_on - today
     if left is not None and left < 0 and isinstance(facts, Ahead):
-        gone = f"had its renewal day {days(-left)} ago; no list since shows what came of it"
-        return f"{facts.name} {gone.partition(';')[0]}", f"{facts.place} {gone}."
+        return (
+            ngettext(
+                "{name} had its renewal day {count} day ago",
+                "{name} had its renewal day {count} days ago",
+                -left,
+                name=facts.name,
+            ),
+            ngettext(
+                "{place} had its renewal day {count} day ago; no list since shows what came of it.",
+                "{place} had its renewal day {count} days ago; no list since shows what came of it.",
+                -left,
+                place=facts.place,
+            ),
+        )
     return (facts_json.today(facts, number, row.environment or "", left, row.renews_on) or facts).words()

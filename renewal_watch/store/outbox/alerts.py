@@ -9,12 +9,14 @@ from typing import Any
 
 from sqlalchemy import func, or_, select
 
-from renewal_watch.alerts import facts_json
+from renewal_watch.alerts import reasons
 from renewal_watch.alerts.around import UsedBy, has_been_said
+from renewal_watch.alerts.facts import facts_json
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.database.instants import write_instant
 from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents
 from renewal_watch.database.transaction import Transaction, chunks
+from renewal_watch.language import in_language
 from renewal_watch.model.alerts import Alert, Incident, Key, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.model.tracking import Known
@@ -27,7 +29,15 @@ from renewal_watch.store.incidents.account import users_of
 from renewal_watch.store.incidents.incidents import flaps_of, keep_flaps, keep_incidents
 from renewal_watch.store.incidents.situation import situation_of
 from renewal_watch.store.numbers import number_ids, numbers_by_id
-from renewal_watch.store.outbox.deliveries import ALERTS, AT_ONCE, alert_of, place_of, put_each_in_outbox, put_in_outbox
+from renewal_watch.store.outbox.deliveries import (
+    ALERTS,
+    AT_ONCE,
+    alert_of,
+    place_of,
+    put_each_in_outbox,
+    put_in_outbox,
+    reason_of,
+)
 from renewal_watch.store.selections import called, fits_kind
 
 _ALERT = (  # the columns of a new alert, in the order in which they are written
@@ -44,6 +54,7 @@ _ALERT = (  # the columns of a new alert, in the order in which they are written
     "topic",
     "incident_id",
     "facts",
+    "around",
 )
 
 
@@ -52,7 +63,7 @@ def record_alerts(tx: Transaction, found: Sequence[Alert], routing: Routing, now
 
     Returns how many alerts are new.
     """
-    with in_zone(routing.zone):
+    with in_zone(routing.zone), in_language("en"):
         return _record(tx, found, routing, now)
 
 
@@ -75,10 +86,13 @@ def _record(tx: Transaction, found: Sequence[Alert], routing: Routing, now: date
     judged = dict(fresh)
     tx.change(
         alerts,
-        ("severity", "text", "hidden", "incident_id"),
+        ("severity", "text", "around", "hidden", "reason", "incident_id"),
         "id",
         (
-            (int(one.alert.severity), one.alert.text, one.hidden, one.incident_id or None, one.alert_id)
+            (
+                *(int(one.alert.severity), one.alert.text, facts_json.encode_around(one.alert.around)),
+                *(reasons.english(one.hidden), reasons.encode(one.hidden), one.incident_id or None, one.alert_id),
+            )
             for one in made.decisions
             if one.hidden or one.alert is not judged[one.alert_id] or one.incident_id != about.get(one.alert.key, 0)
         ),
@@ -210,7 +224,8 @@ def _write_alerts(
         number_id = numbered.get((alert.environment, alert.number_id or ""), 0)
         place = (environment_ids[alert.environment], number_id, alert.kind, _mark(alert, known=number_id > 0))
         facts = None if isinstance(alert.facts, Written) else facts_json.encode(alert.facts)
-        words = (*alert.words, at, alert.topic or None, about.get(alert.key), facts)
+        around = None if facts is None else facts_json.encode_around(alert.around)
+        words = (*alert.words, at, alert.topic or None, about.get(alert.key), facts, around)
         return (alert_id, *place, int(alert.severity), alert.days_left, *words)
 
     tx.put(alerts, _ALERT, map(row, ids, found), clash="keep")
@@ -234,7 +249,7 @@ def sent_at_of(tx: Transaction, kind: str, channel: str, since: datetime) -> dat
 def alerts_since(tx: Transaction, alert_id: int) -> list[tuple[int, Alert, str | None]]:
     """The alerts found after one, with what hides them."""
     rows = tx.connection.execute(ALERTS.where(alerts.c.id > alert_id).order_by(alerts.c.id))
-    return [(row.id, alert_of(row), row.hidden) for row in rows]
+    return [(row.id, alert_of(row), reason_of(row)) for row in rows]
 
 
 def with_numbers(tx: Transaction, those: Sequence[Alert]) -> tuple[Alert, ...]:
@@ -312,7 +327,7 @@ def list_alerts(
                 "number": alert.number,
                 "headline": alert.headline,
                 "text": alert.text,
-                "hidden": row.hidden,
+                "hidden": reason_of(row),
                 "created_at": row.created_at,
                 "deliveries": fates[row.id],
             }

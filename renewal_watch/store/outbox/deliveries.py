@@ -11,12 +11,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, not_, or_, select, update
 
+from renewal_watch.alerts import reasons
+from renewal_watch.alerts.facts import facts_json
 from renewal_watch.database.instants import write_instant
 from renewal_watch.database.schema import alerts, deliveries, delivery_alerts, environments, incidents, numbers
 from renewal_watch.database.transaction import Transaction, chunks
+from renewal_watch.language import _, language
 from renewal_watch.model import kinds
 from renewal_watch.model.alerts import Alert, Course, Delivery, Severity
-from renewal_watch.model.facts import Written
+from renewal_watch.model.facts import Around, Facts, Written
 from renewal_watch.notify import retry
 from renewal_watch.notify.hold import Waiting, gathers, hold, is_away
 from renewal_watch.notify.routing import CAP_WINDOW
@@ -26,7 +29,6 @@ from renewal_watch.store.leases import is_heard, is_orphaned
 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
 _IDS = 5  # of messages that went into another
-_WITH = "with what was "
 _ID = re.compile(r"rw-[0-9a-f]+")
 AT_ONCE = kinds.names(at_once=True)
 _DELIVERY = (
@@ -140,6 +142,7 @@ def claim(tx: Transaction, channel: Channel, zone: str, now: datetime, instance:
         created_at=row.created_at,
         alerts=tuple(in_course(one) for one in told),
         note="; ".join(filter(None, (row.note, why))),
+        is_held=bool(why) and not is_away(channel, still_waits(row), now),
         alert_ids=tuple(one.id for one in told),
     )
 
@@ -253,11 +256,10 @@ def gather(tx: Transaction, into: int, others: Sequence[int], now: datetime, tri
         )
         found += tx.connection.execute(query.order_by(deliveries.c.id))
     old = [one.note for one in found if one.note is not None]
-    names = list(
-        dict.fromkeys([*(name for note in old if note.startswith(_WITH) for name in _ID.findall(note)), *tried])
-    )
-    held = [f"{_WITH}{', '.join(names[:_IDS])}{' …' if len(names) > _IDS else ''}"] if names else []
-    notes = ",".join(dict.fromkeys([*(note for note in old if not note.startswith(_WITH)), *held])) or None
+    names = list(dict.fromkeys([*(name for note in old for name in _ID.findall(note)), *tried]))
+    more = " …" if len(names) > _IDS else ""
+    held = [_("with what was {messages}", messages=f"{', '.join(names[:_IDS])}{more}")] if names else []
+    notes = ",".join(dict.fromkeys([*(note for note in old if not _ID.search(note)), *held])) or None
     severity = max(one.severity for one in found)
     give_up = max(one.give_up_at if one.attempts else now + retry.GIVE_UP_AFTER for one in found)
     values = {"severity": severity, "note": notes, "give_up_at": give_up}
@@ -304,20 +306,36 @@ def still_waits(row: Any) -> Waiting:
     )
 
 
+def _said(row: Any) -> tuple[Facts, tuple[Around, ...]]:
+    if language() != "en":
+        facts, around = facts_json.decode(row.facts), facts_json.decode_around(row.around)
+        if facts is not None and around is not None:
+            return facts, around
+    return Written(row.headline, row.text), ()
+
+
+def reason_of(row: Any) -> str | None:
+    """Why nobody was told of the alert of such a row."""
+    why = reasons.decode(row.reason, row.hidden)
+    return None if why is None else why.words()
+
+
 def place_of(kind: str, environment: str, provider_id: str | None) -> str:
     """What the key of an alert begins with; the rest is its mark."""
     return "".join(f"{part}/" for part in (environment, kind, provider_id) if part)
 
 
 def alert_of(row: Any) -> Alert:
-    """The alert of a row of ``ALERTS``."""
+    """The alert of a row of ``ALERTS``, in the words that were written; of what is known of it in another language."""
     environment = row.environment or ""
+    facts, around = _said(row)
     return Alert(
         key=place_of(row.kind, environment, row.provider_id) + row.mark,
         kind=row.kind,
         severity=Severity(row.severity),
         environment=environment,
-        facts=Written(row.headline, row.text),
+        facts=facts,
+        around=around,
         number_id=row.provider_id,
         number=row.number or row.provider_id,
         days_left=row.days_left,

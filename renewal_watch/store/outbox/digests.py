@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select, update
 
+from renewal_watch.alerts import reasons
 from renewal_watch.database.schema import alerts, deliveries, delivery_alerts
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.model.alerts import Alert
@@ -38,8 +39,9 @@ def _drop_older_digests(tx: Transaction, delivery_id: int) -> None:
             delivery_alerts.c.delivery_id == delivery_id, delivery_alerts.c.alert_id.in_(ids)
         )
     )
-    hidden = "a newer digest took its place"
-    tx.connection.execute(update(alerts).where(alerts.c.id.in_(ids)).values(hidden=hidden))
+    why = reasons.Replaced()
+    hidden = {"hidden": reasons.english(why), "reason": reasons.encode(why)}
+    tx.connection.execute(update(alerts).where(alerts.c.id.in_(ids)).values(**hidden))
 
 
 def _unseen(tx: Transaction, channel: str) -> list[int]:

@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import and_, func, insert, or_, select, update
 
-from renewal_watch.alerts import phrases, service_facts
+from renewal_watch.alerts import phrases
+from renewal_watch.alerts.facts import service_facts
 from renewal_watch.database.schema import channels, deliveries, delivery_alerts
 from renewal_watch.database.transaction import Transaction
+from renewal_watch.language import _, in_language
 from renewal_watch.model.alerts import Delivery, Severity
 from renewal_watch.model.facts import Facts
 from renewal_watch.notify import retry
@@ -23,11 +25,12 @@ from renewal_watch.store.outbox.deliveries import put_in_outbox, still_waits
 from renewal_watch.store.outbox.waiting import failing_channels
 
 
-def stand_in(tx: Transaction, channel: Channel, zone: str, now: datetime) -> int:
+def stand_in(tx: Transaction, channel: Channel, routing: Routing, now: datetime) -> int:
     """Give what waits for a failing channel to its fallback as well, each message once; how many."""
-    fallback = channel.fallback
-    if fallback is None:
+    other = channel.fallback and routing.named(channel.fallback)
+    if not other:
         return 0
+    fallback, zone = other.name, routing.zone
     failing = failing_channels(tx).get(channel.name)
     if failing is None or now - failing[0] < duration(channel.fallback_after):
         return 0
@@ -55,7 +58,9 @@ def stand_in(tx: Transaction, channel: Channel, zone: str, now: datetime) -> int
         )
         alert_ids = list(tx.connection.execute(unknown).scalars())
         if alert_ids:
-            note = f"in place of channel {channel.name}, which fails since {phrases.instant(failing[0])}"
+            with in_language(other.language):
+                since = phrases.instant(failing[0])
+                note = _("in place of channel {channel}, which fails since {at}", channel=channel.name, at=since)
             put_in_outbox(tx, fallback, alert_ids, Severity(row.severity), now, note=note)
         tx.connection.execute(update(deliveries).where(deliveries.c.id == row.id).values(fallback_at=now))
     return given

@@ -10,6 +10,7 @@ from typing import Any
 from renewal_watch.alerts.phrases import who
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
+from renewal_watch.language import _, ngettext, pgettext
 from renewal_watch.model.alerts import Severity
 from renewal_watch.reports import alerts as reports_alerts
 from renewal_watch.reports import explain
@@ -19,7 +20,7 @@ from renewal_watch.store.incidents.silences import list_silences
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.store.outbox.waiting import outbox_counts
 from renewal_watch.text import plain, printable
-from renewal_watch.web.pages.fleet import whole
+from renewal_watch.web.pages.fleet import choose, whole
 from renewal_watch.web.pages.frame import Params
 from renewal_watch.web.pages.lines import silence_of
 from renewal_watch.web.pages.words import link, number_path
@@ -43,22 +44,34 @@ class AlertsPage:
     is_filtered: bool
 
 
-STATES = {"": "any", "pending": "waiting for a channel", "failed": "never delivered somewhere"}
-SEVERITIES = {"": "any", "warning": "warning or worse", "critical": "critical"}
+def states() -> dict[str, str]:
+    """Fates of messages that may be asked for."""
+    return {
+        "": pgettext("delivery", "any"),
+        "pending": _("waiting for a channel"),
+        "failed": _("never delivered somewhere"),
+    }
+
+
+def severities() -> dict[str, str]:
+    """Severities that may be asked for."""
+    return {"": pgettext("severity", "any"), "warning": _("warning or worse"), "critical": _("critical")}
 
 
 def alerts_page(tx: Transaction, settings: Settings, params: Params, now: datetime) -> AlertsPage:
     """What was found. Raises UsageError for a filter that is none."""
     state, severity = params.get("state", ""), params.get("severity", "")
-    for name, value, known in (("state", state, STATES), ("severity", severity, SEVERITIES)):
-        if value not in known:
-            msg = f"{name}: {printable(value, 40)!r} is not known; it is one of: {', '.join(filter(None, known))}"
-            raise UsageError(msg)
+    choose("state", state, states())
+    choose("severity", severity, severities())
     before = whole(params, "before")
     environment, provider_id = params.get("environment", ""), params.get("id", "")
     about = fleet.one(tx, environment, provider_id) if provider_id else None
     if provider_id and about is None:
-        msg = f"id: no number of {printable(environment, 40)!r} is known by {printable(provider_id, 60)!r}"
+        msg = _(
+            "id: no number of {environment} is known by {id}",
+            environment=repr(printable(environment, 40)),
+            id=repr(printable(provider_id, 60)),
+        )
         raise UsageError(msg)
     kind, search = params.get("kind", "")[:60], params.get("search", "").strip()[:60]
     found = list_alerts(
@@ -116,16 +129,27 @@ def _fate(one: Mapping[str, Any]) -> tuple[str, str]:
     for delivery in one["deliveries"]:
         by_state.setdefault(delivery["state"], []).append(delivery["channel"])
     if one["hidden"]:
-        return "calm", "suppressed"
+        return "calm", pgettext("alert", "suppressed")
     if not by_state:
-        return "calm", "no channel takes it"
-    said = {"sent": "sent to", "pending": "waits for", "failed": "failed for"}
-    parts = [
-        f"{words} {names[0] if len(names) == 1 else f'{len(names)} channels'}"
-        for state, words in said.items()
-        if (names := by_state.get(state))
-    ]
+        return "calm", _("no channel takes it")
+    parts = [_fate_at(state, names) for state in ("sent", "pending", "failed") if (names := by_state.get(state))]
     return "bad" if "failed" in by_state else "calm", ", ".join(parts)
+
+
+def _fate_at(state: str, names: Sequence[str]) -> str:
+    """``sent to ops``, ``failed for 2 channels``."""
+    if len(names) == 1:
+        by_state = {
+            "sent": _("sent to {channel}", channel=names[0]),
+            "pending": _("waits for {channel}", channel=names[0]),
+            "failed": _("failed for {channel}", channel=names[0]),
+        }
+        return by_state[state]
+    if state == "sent":
+        return ngettext("sent to {count} channel", "sent to {count} channels", len(names))
+    if state == "pending":
+        return ngettext("waits for {count} channel", "waits for {count} channels", len(names))
+    return ngettext("failed for {count} channel", "failed for {count} channels", len(names))
 
 
 def _delivery(one: Mapping[str, Any]) -> dict[str, Any]:

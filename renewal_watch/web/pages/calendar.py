@@ -70,7 +70,7 @@ class CalendarPage:
     passed: int  # whose day has passed and that are not overdue: meant to expire, or no list since shows them
     undated: int
     later: int
-    totals: Sequence[tuple[str, int, int, int, list[str]]]  # span, numbers, of them ending, again, costs
+    totals: Sequence[tuple[int, int, int, int, list[str]]]  # within days, numbers, of them ending, again, costs
     chart: str
     environments: Sequence[str]
     with_owners: bool
@@ -113,7 +113,7 @@ def calendar_page(tx: Transaction, settings: Settings, way: Routing, params: Par
         passed=outside["past"] - overdue,
         undated=outside["undated"],
         later=outside["later"],
-        totals=[_total(f"{length} days", listed[: length + 1]) for length in (7, 30, AHEAD)],
+        totals=[_total(length, listed[: length + 1]) for length in (7, 30, AHEAD)],
         chart=charts.days([charts.Bar(d.on, d.renewing, d.ending + d.lapsing, d.again, d.path) for d in listed]),
         environments=names if len(names) > 1 else [],
         with_owners=has_owners(way),
@@ -159,10 +159,10 @@ def _add(sums: dict[str, Decimal], currency: str, amount: Decimal) -> None:
     sums[currency] = sums.get(currency, Decimal(0)) + amount
 
 
-def _total(span: str, days: Sequence[Day]) -> tuple[str, int, int, int, list[str]]:
+def _total(within: int, days: Sequence[Day]) -> tuple[int, int, int, int, list[str]]:
     sums: dict[str, Decimal] = {}
     for day in days:
         for currency, amount in (*day.sums.items(), *day.sums_again.items()):
             _add(sums, currency, amount)
     ending = sum(day.ending for day in days)
-    return span, sum(day.numbers for day in days), ending, sum(day.again for day in days), amounts(sums)
+    return within, sum(day.numbers for day in days), ending, sum(day.again for day in days), amounts(sums)

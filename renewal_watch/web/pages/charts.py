@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from renewal_watch.alerts.phrases import status_name
+from renewal_watch.language import _, date_of, date_of_this_year, day_of_this_year, month_of, ngettext, number, tenths
+from renewal_watch.web.pages.words import whole_time
+
 _WIDTH = 960  # units of the drawing's own
 _SHORT = 44  # units that a word in a band needs at the least
 _LETTER = 6.2  # units of a letter, about
@@ -63,7 +67,7 @@ def days(bars: Sequence[Bar]) -> Markup:
         if label := _label(one.on, place):
             parts.append(Markup('<text class="tick" x="{:.1f}" y="{}">{}</text>').format(x + 1, base + 16, label))
     parts.append(Markup('<line class="axis" x1="40" y1="{0}" x2="{1}" y2="{0}"/>').format(base, _WIDTH))
-    parts.append(Markup('<text class="tick end" x="34" y="{}">{}</text>').format(top + 10, f"{most:,}"))
+    parts.append(Markup('<text class="tick end" x="34" y="{}">{}</text>').format(top + 10, number(most)))
     parts.append(Markup('<text class="tick end" x="34" y="{}">0</text>').format(base))
     return _svg(height, Markup("").join([_HATCH, *parts]))
 
@@ -71,7 +75,7 @@ def days(bars: Sequence[Bar]) -> Markup:
 def _label(on: date, place: int) -> str:
     """Below the first bar and the first of a month its date, below Mondays the day, where there is room for it."""
     if place == 0 or (on.day == 1 and place > 2):  # noqa: PLR2004 (bars that a label takes)
-        return f"{on:%d %b}"
+        return date_of_this_year(on)
     return f"{on:%d}" if on.weekday() == 0 and place > 2 and 3 < on.day < 29 else ""  # noqa: PLR2004
 
 
@@ -89,19 +93,20 @@ def _bar(kind: str, x: float, y: float, width: float, height: float) -> Markup:
 
 
 def _day_said(one: Bar) -> str:
-    said = [
-        f"{count:,} {what}"
-        for count, what in ((one.renewing, "renew"), (one.ending, "end"), (one.again, "renew again"))
-        if count
-    ]
-    return f"{one.on:%a %d %b}: {', '.join(said) or 'nothing'}"
+    said = [ngettext("{count} renew", "{count} renew", one.renewing)] * bool(one.renewing)
+    said += [ngettext("{count} end", "{count} end", one.ending)] * bool(one.ending)
+    said += [ngettext("{count} renew again", "{count} renew again", one.again)] * bool(one.again)
+    return f"{day_of_this_year(one.on)}: {', '.join(said)}"
 
 
 # --- the life of one number -------------------------------------------------------------------------------------------
 
 
 class Stretch(NamedTuple):
-    """A time through which nothing changed that is drawn; ``status`` is None where the number was not in the list."""
+    """A time through which nothing changed that is drawn.
+
+    ``status`` is as the provider says it, empty where it says none, None where the number was not in the list.
+    """
 
     start: datetime
     end: datetime
@@ -138,7 +143,7 @@ def stretches(history: Sequence[Mapping[str, Any]], now: datetime) -> Life:
     starts = [event["seen_at"] for event in history]
     for event, (start, end) in zip(history, pairwise([*starts, max([now, *starts])]), strict=True):
         entry = event["entry"]
-        status = None if entry is None else str(entry.get("current_status") or "not stated").strip().lower()
+        status = None if entry is None else str(entry.get("current_status") or "").strip().lower()
         auto = None if entry is None else _flag(entry.get("auto_renewal"))
         if found and found[-1].status == status and found[-1].auto_renewal == auto:
             found[-1] = found[-1]._replace(end=end)
@@ -157,10 +162,11 @@ def _marks(event: Mapping[str, Any]) -> Iterator[Mark]:
     renewal = fields.get("renewal_date", {})
     before, after = str(renewal.get("before") or ""), str(renewal.get("now") or "")
     if before and after[:10] > before[:10]:
-        yield Mark(event["seen_at"], "renewal", f"renewed, next on {after[:10]}")
+        yield Mark(event["seen_at"], "renewal", _("renewed, next on {day}", day=after[:10]))
     price = fields.get("monthly_renewal_cost") or fields.get("current_price")
     if price and "before" in price and "now" in price:
-        yield Mark(event["seen_at"], "price", f"price {price['before']} → {price['now']}")
+        said = _("price {before} → {now}", before=price["before"], now=price["now"])
+        yield Mark(event["seen_at"], "price", said)
 
 
 def lifeline(life: Life, now: datetime, zone: tzinfo) -> Drawn:
@@ -177,7 +183,7 @@ def lifeline(life: Life, now: datetime, zone: tzinfo) -> Drawn:
     parts = [_HATCH]
     for one in life.stretches:
         x1, wide = x(one.start), max(1.0, x(one.end) - x(one.start))
-        said = f"{_status(one.status)} from {one.start.astimezone(zone):%d %b %Y, %H:%M}"
+        said = _("{status} from {at}", status=_status(one.status), at=whole_time(one.start.astimezone(zone)))
         fill = Markup(' fill="url(#hatch)"') if one.status is None else Markup("")
         parts.append(
             Markup(
@@ -192,16 +198,12 @@ def lifeline(life: Life, now: datetime, zone: tzinfo) -> Drawn:
             kind = "on" if one.auto_renewal else "off"
             parts.append(
                 Markup(
-                    '<line class="wire {0}" x1="{1:.1f}" y1="{3}" x2="{2:.1f}" y2="{3}"><title>auto-renewal {0}</title></line>'
-                ).format(kind, x(one.start), max(x(one.start) + 1, x(one.end)), wire)
+                    '<line class="wire {0}" x1="{1:.1f}" y1="{3}" x2="{2:.1f}" y2="{3}"><title>{4}</title></line>'
+                ).format(kind, x(one.start), max(x(one.start) + 1, x(one.end)), wire, _auto(on=one.auto_renewal))
             )
     last = life.stretches[-1].auto_renewal
     if last is not None:
-        parts.append(
-            Markup('<text class="tick end" x="{}" y="{}">auto-renewal {}</text>').format(
-                right, wire - 5, "on" if last else "off"
-            )
-        )
+        parts.append(Markup('<text class="tick end" x="{}" y="{}">{}</text>').format(right, wire - 5, _auto(on=last)))
     parts += [_mark(one, x(one.at), band) for one in life.marks]
     parts += _ticks(start, end, zone, x)
     return Drawn(_svg(128, Markup("").join(parts)), _life_said(life, zone))
@@ -219,11 +221,15 @@ def _ticks(start: datetime, end: datetime, zone: tzinfo, x: Any) -> Iterator[Mar
     """Some dates below, first and last among them; one that reads like the one before is left out."""
     count = 6
     step = (end - start) / count
-    form = "%H:%M" if end - start < timedelta(days=2) else "%d %b" if end - start < timedelta(days=300) else "%b %Y"
+    length = end - start
     before = ""
     for place in range(count + 1):
         at = start + step * place
-        word = f"{at.astimezone(zone):{form}}"
+        local = at.astimezone(zone)
+        if length < timedelta(days=2):
+            word = f"{local:%H:%M}"
+        else:
+            word = date_of_this_year(local.date()) if length < timedelta(days=300) else month_of(local.date())
         anchor = "" if place == 0 else "end" if place == count else "middle"
         if word != before:
             yield Markup('<text class="tick {}" x="{:.1f}" y="118">{}</text>').format(anchor, x(at), word)
@@ -231,7 +237,11 @@ def _ticks(start: datetime, end: datetime, zone: tzinfo, x: Any) -> Iterator[Mar
 
 
 def _status(status: str | None) -> str:
-    return "not listed" if status is None else status
+    return _("not listed") if status is None else status_name(status) or _("not stated")
+
+
+def _auto(*, on: bool) -> str:
+    return _("auto-renewal on") if on else _("auto-renewal off")
 
 
 def _tone(status: str | None) -> str:
@@ -239,10 +249,18 @@ def _tone(status: str | None) -> str:
 
 
 def _life_said(life: Life, zone: tzinfo) -> str:
-    bands = [f"{_status(one.status)} from {one.start.astimezone(zone):%d %b %Y}" for one in life.stretches[-6:]]
+    bands = [
+        _("{status} from {at}", status=_status(one.status), at=date_of(one.start.astimezone(zone).date()))
+        for one in life.stretches[-6:]
+    ]
     renewals = sum(one.kind == "renewal" for one in life.marks)
     prices = sum(one.kind == "price" for one in life.marks)
-    return f"Over time: {', '.join(bands)}. Renewals seen: {renewals}. Price changes: {prices}."
+    return _(
+        "Over time: {bands}. Renewals seen: {renewals}. Price changes: {prices}.",
+        bands=", ".join(bands),
+        renewals=number(renewals),
+        prices=number(prices),
+    )
 
 
 # --- polls ------------------------------------------------------------------------------------------------------------
@@ -262,7 +280,12 @@ def polls(found: Sequence[Poll], zone: tzinfo) -> Markup:
     parts = []
     for place, one in enumerate(found):
         x = place * step + 2
-        said = f"{one.at.astimezone(zone):%d %b %H:%M}: {'read' if one.is_good else 'failed'} in {one.took_s:.1f} s"
+        at, took = _minute(one.at, zone), tenths(one.took_s)
+        said = (
+            _("{at}: read in {seconds} s", at=at, seconds=took)
+            if one.is_good
+            else _("{at}: failed in {seconds} s", at=at, seconds=took)
+        )
         top, tall = (2, 20) if one.is_good else (14, 8)
         parts.append(
             Markup(
@@ -271,12 +294,15 @@ def polls(found: Sequence[Poll], zone: tzinfo) -> Markup:
         )
     ends = [(0, "", found[0]), (len(found) * step, "end", found[-1])] if len(found) > 1 else []
     parts += [
-        Markup('<text class="tick {}" x="{:.1f}" y="38">{:%d %b %H:%M}</text>').format(
-            anchor, x, one.at.astimezone(zone)
-        )
+        Markup('<text class="tick {}" x="{:.1f}" y="38">{}</text>').format(anchor, x, _minute(one.at, zone))
         for x, anchor, one in ends
     ]
     return _svg(42, Markup("").join(parts))
+
+
+def _minute(at: datetime, zone: tzinfo) -> str:
+    local = at.astimezone(zone)
+    return f"{date_of_this_year(local.date())} {local:%H:%M}"
 
 
 def _svg(height: int, inner: Markup) -> Markup:

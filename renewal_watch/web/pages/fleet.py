@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from renewal_watch.alerts.phrases import days
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
+from renewal_watch.language import N_, _, pgettext
 from renewal_watch.model import renewal_day
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import rows
@@ -24,17 +26,39 @@ from renewal_watch.web.pages.lines import Line, line_of
 from renewal_watch.web.pages.words import link
 
 AHEAD = 60  # days of the calendar, after today
-SHOWS = {  # what a person asks for, as the query says it
-    "": "in the list",
-    "overdue": "overdue",
-    "missing": "missing",
-    "lapsing": "meant to expire",
-    "sandbox": "sandbox",
-    "all": "all ever seen",
+COLUMNS = {
+    "number": N_("Number"),
+    "environment": N_("Environment"),
+    "status": N_("Status"),
+    "renewal": N_("Renews"),
+    "cost": N_("Cost"),
 }
-WITHIN = {"": "any day", "0": "today", "1": "1 day", "3": "3 days", "7": "7 days", "14": "14 days", "30": "30 days"}
-AUTO = {"": "on or off", "on": "on", "off": "off"}
-COLUMNS = {"number": "Number", "environment": "Environment", "status": "Status", "renewal": "Renews", "cost": "Cost"}
+
+
+def shows() -> dict[str, str]:
+    """What a person asks for, by what the query says."""
+    return {
+        "": pgettext("numbers", "in the list"),
+        "overdue": pgettext("numbers", "overdue"),
+        "missing": pgettext("numbers", "missing"),
+        "lapsing": pgettext("numbers", "meant to expire"),
+        "sandbox": pgettext("numbers", "sandbox"),
+        "all": pgettext("numbers", "all ever seen"),
+    }
+
+
+def within() -> dict[str, str]:
+    """The days within which a number renews."""
+    return {"": _("any day"), "0": _("today")} | {str(one): days(one) for one in (1, 3, 7, 14, 30)}
+
+
+def autos() -> dict[str, str]:
+    """The states of auto-renewal."""
+    return {
+        "": _("on or off"),
+        "on": pgettext("auto-renewal", "on"),
+        "off": pgettext("auto-renewal", "off"),
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +108,22 @@ def whole(params: Params, name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004 (digits)
-        msg = f"{name}: {printable(text, 40)!r} is not a whole number"
+        msg = _("{field}: {value} is not a whole number", field=name, value=repr(printable(text, 40)))
         raise UsageError(msg)
     return int(text)
+
+
+def choose(name: str, value: str, known: Mapping[str, str]) -> str:
+    """The value of a parameter, as it is. Raises UsageError for one that is not among those known."""
+    if value not in known:
+        msg = _(
+            "{field}: {value} is not known; it is one of: {known}",
+            field=name,
+            value=repr(printable(value, 40)),
+            known=", ".join(filter(None, known)),
+        )
+        raise UsageError(msg)
+    return value
 
 
 def _day(text: str) -> date | None:
@@ -95,7 +132,7 @@ def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        msg = f"day: {printable(text, 40)!r} is not a day; write it like 2026-11-23"
+        msg = _("day: {value} is not a day; write it like 2026-11-23", value=repr(printable(text, 40)))
         raise UsageError(msg) from None
 
 
@@ -127,7 +164,7 @@ def fleet_page(tx: Transaction, settings: Settings, way: Routing, params: Params
         page=query.page,
         previous=link("/", kept, page=query.page - 1 if query.page > 2 else None) if query.page > 1 else "",  # noqa: PLR2004
         following="" if is_last or not lines else link("/", kept, page=query.page + 1),
-        heads=[(name, title, _aria_sort(name, query)) for name, title in COLUMNS.items()],
+        heads=[(name, _(title), _aria_sort(name, query)) for name, title in COLUMNS.items()],
         sort_links={name: _sort_link(name, query, kept) for name in COLUMNS},
         environments=names if len(names) > 1 else [],
         with_owners=has_owners(way),

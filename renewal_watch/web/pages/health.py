@@ -13,6 +13,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.diagnostics import health
 from renewal_watch.diagnostics.overview import service_of, service_said
+from renewal_watch.language import _, pgettext, tenths
 from renewal_watch.model.policy import Policy
 from renewal_watch.reports import status
 from renewal_watch.settings.environment import Environment
@@ -71,14 +72,16 @@ def _database(tx: Transaction, settings: Settings) -> str:
         return "PostgreSQL"
     path = sqlite_path(settings.database_url)
     size = path.stat().st_size if path is not None and path.exists() else 0
-    return f"SQLite, {size / 2**20:,.1f} MiB"
+    return f"SQLite, {tenths(size / 2**20)} MiB"
 
 
 def _takes(severity: str, kinds: Sequence[str], environments: Sequence[str] | None) -> str:
-    said = [] if severity == "info" else [f"{severity} or worse" if severity == "warning" else severity]
+    said = [] if severity == "info" else [_("warning or worse") if severity == "warning" else _("critical")]
     said += [] if tuple(kinds) == ("*",) else [", ".join(kinds)]
-    said += [] if environments is None else [f"of {', '.join(environments)}"]
-    return "; ".join(said) or "everything"
+    said += (
+        [] if environments is None else [pgettext("alerts", "of {environments}", environments=", ".join(environments))]
+    )
+    return "; ".join(said) or pgettext("alerts", "everything")
 
 
 def _environment(

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from renewal_watch.database.transaction import Transaction
-from renewal_watch.errors import UsageError
+from renewal_watch.language import _, pgettext
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Severity
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports.incidents import before, counted, todo
+from renewal_watch.reports.rows import severity
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.listing import (
     STATES,
@@ -24,14 +25,28 @@ from renewal_watch.store.incidents.listing import (
 )
 from renewal_watch.store.owned import has_owners, owned_ids
 from renewal_watch.text import plain, printable
-from renewal_watch.web.pages.fleet import whole
+from renewal_watch.web.pages.fleet import choose, whole
 from renewal_watch.web.pages.frame import Params
 from renewal_watch.web.pages.words import link, number_path
 
 PER_PAGE = 50
 FIRST = 15  # on the overview
-SHOWN_STATES: dict[str, str] = {"": "not resolved"} | {state: state for state in STATES}
-SHOWN_SEVERITIES: dict[str, str] = {"": "any"} | {one.name: one.name for one in reversed(Severity)}
+
+
+def shown_states() -> dict[str, str]:
+    """States that may be asked for."""
+    return {
+        "": _("not resolved"),
+        "open": pgettext("incidents", "open"),
+        "acknowledged": pgettext("incidents", "acknowledged"),
+        "suppressed": pgettext("incidents", "suppressed"),
+        "resolved": pgettext("incidents", "resolved"),
+    }
+
+
+def shown_severities() -> dict[str, str]:
+    """Severities that may be asked for."""
+    return {"": pgettext("severity", "any")} | {one.name: severity(one.name) for one in reversed(Severity)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +66,12 @@ class IncidentsPage:
 
 def wanted(tx: Transaction, settings: Settings, way: Routing, params: Mapping[str, str]) -> Wanted:
     """The incidents that an address or form asks for. Raises UsageError for a state or severity that is none."""
-    state, severity = params.get("state", ""), params.get("severity", "")
-    for name, value, known in (("state", state, SHOWN_STATES), ("severity", severity, SHOWN_SEVERITIES)):
-        if value not in known:
-            msg = f"{name}: {printable(value, 40)!r} is not known; it is one of: {', '.join(filter(None, known))}"
-            raise UsageError(msg)
+    state = choose("state", params.get("state", ""), shown_states())
+    urgency = choose("severity", params.get("severity", ""), shown_severities())
     kind = params.get("kind", "")[:60]
     return Wanted(
         states=[one for one in STATES if one == state] or UNRESOLVED,
-        severities=[Severity[severity]] if severity else (),
+        severities=[Severity[urgency]] if urgency else (),
         kinds=[kind] if kind else (),
         environment=params.get("environment", ""),
         numbers=owned_ids(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from renewal_watch.alerts.phrases import money, who
+from renewal_watch.alerts.phrases import money, status_name, who
+from renewal_watch.language import _, pgettext
 from renewal_watch.model.alerts import Severity
 from renewal_watch.reports import rows
 from renewal_watch.reports.rows import Row
@@ -30,6 +31,7 @@ class Line:
     tone: str  # of the whole line: what is open about the number
     renews_on: date | None
     auto: str
+    auto_state: str  # on, off or unstated, in every language
     cost: str
     notes: Sequence[str]
 
@@ -41,22 +43,29 @@ def line_of(row: Row, owner: str = "") -> Line:
     """A number as a line of a table; ``owner`` is whose it is."""
     number = row.number
     lost = not number.auto_renewal
-    status = plain(number.status or "not stated", 40)
+    status = status_name(number.status, 40) or _("not stated")
     return Line(
         path=number_path(row.environment, row.known.provider_id),
         number=plain(who(number), 40),
         environment=row.environment,
         owner=plain(owner, 60),
         status=status,
-        status_tone="ok" if status == "active" else "mind",
+        status_tone="ok" if number.status == "active" else "mind",
         left=Words.left(row.days_left),
         left_tone=_left_tone(row.days_left, is_lost=lost),
         tone=_TONES.get(row.severity, ""),
         renews_on=row.renews_on,
-        auto={True: "on", False: "off", None: "not stated"}[number.auto_renewal],
+        auto=_auto(number.auto_renewal),
+        auto_state={True: "on", False: "off", None: "unstated"}[number.auto_renewal],
         cost="" if number.cost is None else money(number.cost, number.currency),
-        notes=[note for note in rows.notes(row) if note != "OVERDUE"],
+        notes=rows.notes(row, with_overdue=False),
     )
+
+
+def _auto(state: bool | None) -> str:  # noqa: FBT001 (what the provider says)
+    if state is None:
+        return _("not stated")
+    return pgettext("auto-renewal", "on") if state else pgettext("auto-renewal", "off")
 
 
 def _left_tone(left: int | None, *, is_lost: bool) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 from renewal_watch.alerts.phrases import who
 from renewal_watch.database.transaction import Transaction
+from renewal_watch.language import _, pgettext
 from renewal_watch.model.numbers import CAPABILITIES
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import alerts as reports_alerts
-from renewal_watch.reports import explain
+from renewal_watch.reports import explain, explanation
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.fleet import Listed
@@ -27,7 +28,6 @@ from renewal_watch.web.pages.words import Words
 
 ALERTS_OF_NUMBER = 15  # on its own page
 EVENTS = 200  # of one number's history, the newest
-LENGTHS = {"4h": "4 hours", "1d": "1 day", "3d": "3 days", "7d": "7 days", "30d": "30 days"}  # of a silence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +62,14 @@ def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, 
     words = Words.of(now, settings.timezone)
     number = found.row.number
     facts = {
-        "Id": plain(one.known.provider_id, 100),
-        "Country": plain(number.country_code or ""),
-        "Type": plain(number.type or ""),
-        "Capabilities": ", ".join(name for name in CAPABILITIES if name in number.capabilities) or "nothing",
-        "Owner": plain(found.record.owner),
-        "Labels": plain(", ".join(found.record.labels)),
-        "Note": plain(found.record.note),
+        _("Id"): plain(one.known.provider_id, 100),
+        _("Country"): plain(number.country_code or ""),
+        _("Type"): plain(number.type or ""),
+        _("Capabilities"): ", ".join(name for name in CAPABILITIES if name in number.capabilities)
+        or pgettext("capabilities", "nothing"),
+        _("Owner"): plain(found.record.owner),
+        _("Labels"): plain(", ".join(found.record.labels)),
+        _("Note"): plain(found.record.note),
     }
     mine = Wanted(ids=[incident.id for incident in found.incidents.values()])
     drawn = charts.lifeline(charts.stretches(history, now), now, words.zone)
@@ -90,7 +91,12 @@ def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, 
         events=[_event(event) for event in history[::-1][:EVENTS]],
         more_events=len(history) > EVENTS,
         actions=[
-            {**action, "author": printable(action["author"], 80), "comment": printable(action["comment"], 300)}
+            {
+                "at": action["at"],
+                "verb": explanation.verb(action["verb"]),
+                "author": printable(action["author"], 80),
+                "comment": printable(action["comment"], 300),
+            }
             for action in found.actions[:20]
         ],
         chart=drawn.svg,
@@ -104,4 +110,10 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
         (plain(name, 60), reports_alerts.changed_value(field, "before"), reports_alerts.changed_value(field, "now"))
         for name, field in event["fields"].items()
     ]
-    return {"seen_at": event["seen_at"], "not_yet_at": event["not_yet_at"], "what": event["what"], "fields": fields}
+    what = {
+        "listed": pgettext("history", "listed"),
+        "listed again": pgettext("history", "listed again"),
+        "changed": pgettext("history", "changed"),
+        "unlisted": pgettext("history", "unlisted"),
+    }[event["what"]]
+    return {"seen_at": event["seen_at"], "not_yet_at": event["not_yet_at"], "what": what, "fields": fields}

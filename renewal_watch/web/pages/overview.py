@@ -11,6 +11,7 @@ from renewal_watch.alerts.phrases import a_few, span
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import overview as figures
 from renewal_watch.diagnostics.overview import Overview
+from renewal_watch.language import _, ngettext, number, pgettext
 from renewal_watch.model import renewal_day
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
@@ -60,52 +61,66 @@ def _tiles(seen: Overview, now: datetime) -> list[Tile]:
 
 def _service(seen: Overview, now: datetime) -> Tile:
     one = seen.service
-    about = [f"last poll {span(max(now - one.last_poll_at, now - now))} ago"] if one.last_poll_at else ["never polled"]
+    figure, tone = pgettext("service", "running"), "ok"
+    about = [_("never polled")]
+    if one.last_poll_at:
+        about = [_("last poll {span} ago", span=span(max(now - one.last_poll_at, now - now)))]
     if one.runs and one.next_poll_at and one.next_poll_at > now:
-        about.append(f"next in {span(one.next_poll_at - now)}")
+        about.append(_("next in {span}", span=span(one.next_poll_at - now)))
+    if one.runs and one.since and not one.unwell:
+        about.insert(0, pgettext("running", "for {span}", span=span(now - one.since)))
     if one.unwell:
-        return Tile(name="Service", figure="failing", about=about, tone="bad", path="/health")
-    if one.runs and one.since:
-        about.insert(0, f"for {span(now - one.since)}")
-    if one.failing:
-        about.append(f"failed: {a_few([plain(name, 40) for name in one.failing])}")
-        return Tile(name="Service", figure="polls failing", about=about, tone="mind", path="/health")
-    if one.runs is None:
-        about.append("by a timer or by hand")
-        return Tile(name="Service", figure="no daemon", about=about, tone="calm", path="/health")
-    return Tile(name="Service", figure="running", about=about, tone="ok", path="/health")
+        figure, tone = pgettext("service", "failing"), "bad"
+    elif one.failing:
+        about.append(_("failed: {environments}", environments=a_few([plain(name, 40) for name in one.failing])))
+        figure, tone = _("polls failing"), "mind"
+    elif one.runs is None:
+        about.append(_("by a timer or by hand"))
+        figure, tone = _("no daemon"), "calm"
+    return Tile(name=_("Service"), figure=figure, about=about, tone=tone, path="/health")
 
 
 def _incidents(seen: Overview) -> Tile:
     by_state = {
         state: sum(n for (one, _), n in seen.incidents.items() if one == state) for state in ("open", "acknowledged")
     }
-    about = [f"{count} {name}" for name, count in figures.by_severity(seen.incidents).items() if count]
-    about += [f"{by_state['acknowledged']} acknowledged"] if by_state["acknowledged"] else []
-    worst = next((name for name, count in figures.by_severity(seen.incidents).items() if count), "")
+    by_severity = figures.by_severity(seen.incidents)
+    said = {
+        "critical": ngettext("{count} critical", "{count} critical", by_severity["critical"]),
+        "warning": ngettext("{count} warning", "{count} warning", by_severity["warning"]),
+        "info": ngettext("{count} info", "{count} info", by_severity["info"]),
+    }
+    about = [said[name] for name, count in by_severity.items() if count]
+    known = ngettext("{count} acknowledged", "{count} acknowledged", by_state["acknowledged"])
+    about += [known] if by_state["acknowledged"] else []
+    worst = next((name for name, count in by_severity.items() if count), "")
     tone = {"critical": "bad", "warning": "mind"}.get(worst, "ok")
-    return Tile(name="Open incidents", figure=f"{by_state['open']:,}", about=about, tone=tone, path="/incidents")
+    return Tile(name=_("Open incidents"), figure=number(by_state["open"]), about=about, tone=tone, path="/incidents")
 
 
 def _lost(seen: Overview) -> Tile:
     soon, week, longest = figures.LOST
-    about = [f"{seen.lost[days]:,} within {days} day{'s' * (days > 1)}" for days in (soon, longest)]
-    about += [f"{seen.overdue:,} overdue"] if seen.overdue else []
+    about = [
+        ngettext("{numbers} within {count} day", "{numbers} within {count} days", days, numbers=number(seen.lost[days]))
+        for days in (soon, longest)
+    ]
+    about += [ngettext("{count} overdue", "{count} overdue", seen.overdue)] if seen.overdue else []
     tone = "bad" if seen.lost[soon] or seen.overdue else "mind" if seen.lost[longest] else "ok"
     path = link("/", {}, within=longest, auto="off")
-    return Tile(name=f"Lost within {week} days", figure=f"{seen.lost[week]:,}", about=about, tone=tone, path=path)
+    name = ngettext("Lost within {count} day", "Lost within {count} days", week)
+    return Tile(name=name, figure=number(seen.lost[week]), about=about, tone=tone, path=path)
 
 
 def _renewing(seen: Overview) -> Tile:
     costs = figures.costs_said(seen)
-    about = [f"within {figures.AHEAD} days", *costs]
-    return Tile(name="Renewing", figure=f"{seen.renewing:,}", about=about, tone="calm", path="/calendar")
+    about = [ngettext("within {count} day", "within {count} days", figures.AHEAD), *costs]
+    return Tile(name=_("Renewing"), figure=number(seen.renewing), about=about, tone="calm", path="/calendar")
 
 
 def _balance(seen: Overview) -> list[Tile]:
-    said = figures.balances_said(seen)
-    if not said:
+    named, more = figures.first_balances(seen)
+    if not named:
         return []
-    first, *others = said
-    figure, _, place = first.rpartition(" (")
-    return [Tile(name="Balance", figure=figure, about=[place.rstrip(")"), *others], tone="calm")]
+    (figure, place), *others = named
+    about = [place, *(f"{amount} ({environment})" for amount, environment in others), *more]
+    return [Tile(name=_("Balance"), figure=figure, about=about, tone="calm")]

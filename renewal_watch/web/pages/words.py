@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -11,29 +10,66 @@ from typing import Any
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from renewal_watch.alerts.phrases import money, span
+from renewal_watch import language
+from renewal_watch.alerts.phrases import days, in_days, money, span
+from renewal_watch.language import N_, _, date_of, date_of_this_year, ngettext, pgettext
 from renewal_watch.text import printable
 
 STATES = {  # of an alert's delivery: the mark beside the word, so that colour is never alone
-    "sent": ("ok", "Sent"),
-    "failed": ("bad", "Failed"),
-    "sending": ("busy", "Being sent"),
-    "held": ("wait", "Queued"),
-    "retrying": ("mind", "Trying again"),
-    "waiting": ("wait", "Waiting"),
+    "sent": ("ok", N_("Sent")),
+    "failed": ("bad", N_("Failed")),
+    "sending": ("busy", N_("Being sent")),
+    "held": ("wait", N_("Queued")),
+    "retrying": ("mind", N_("Trying again")),
+    "waiting": ("wait", N_("Waiting")),
 }
 READINGS = {  # what is read beside the list
-    "agents": "Agents",
-    "balance": "Balance",
-    "cards": "Cards",
-    "charges": "Top-up charges",
-    "releases": "Release requests",
-    "topup": "Automatic top-up",
+    "agents": N_("Agents"),
+    "balance": N_("Balance"),
+    "cards": N_("Cards"),
+    "charges": N_("Top-up charges"),
+    "releases": N_("Release requests"),
+    "topup": N_("Automatic top-up"),
 }
+OUTCOMES = {  # of a poll, by the word that is kept of it
+    "api": N_("api"),
+    "token_rejected": N_("token rejected"),
+    "request_refused": N_("request refused"),
+    "not_offered": N_("not offered"),
+    "rate_limited": N_("rate limited"),
+    "server_trouble": N_("server trouble"),
+    "not_the_api": N_("not the api"),
+    "unforeseen": N_("unforeseen"),
+}
+LENGTHS = ("4h", "1d", "3d", "7d", "30d")  # of a silence or an acknowledgement
 TONES = {"critical": "bad", "warning": "mind", "info": "calm"}  # by severity
-_SOON = timedelta(days=2)
+
+
+# --- what templates translate by --------------------------------------------------------------------------------------
+
+
+def translated(message: str, /, **values: object) -> Markup:
+    """``_`` of the templates: the message may have tags, its values are text unless they are markup themselves."""
+    return Markup(_(message, **_harmless(values)))  # noqa: S704 (messages are ours, values are escaped)
+
+
+def translated_by_count(one: str, more: str, count: int, /, **values: object) -> Markup:
+    """``ngettext`` of the templates."""
+    return Markup(ngettext(one, more, count, **_harmless(values)))  # noqa: S704 (as above)
+
+
+def translated_in(context: str, message: str, /, **values: object) -> Markup:
+    """``pgettext`` of the templates."""
+    return Markup(pgettext(context, message, **_harmless(values)))  # noqa: S704 (as above)
+
+
+def _harmless(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: escape(value) for name, value in values.items()}
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,60 +92,78 @@ class Words:
     def at(self, at: datetime | str | None) -> Markup:
         """``23 Nov 2026, 12:00`` with the exact instant for machines; ``never`` for None."""
         if at is None:
-            return Markup("never")
+            return escape(_("never"))
         if isinstance(at, str):
             at = datetime.fromisoformat(at)
-        exact = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return Markup('<time datetime="{}">{:%d %b %Y, %H:%M}</time>').format(exact, at.astimezone(self.zone))
+        return Markup('<time datetime="{}">{}</time>').format(_exact(at), whole_time(at.astimezone(self.zone)))
 
     def brief(self, at: datetime) -> Markup:
         """``12:00`` of today, ``23 Nov`` of this year, ``23 Nov 2025`` of another; with the exact time as a title."""
         local = at.astimezone(self.zone)
-        exact = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        is_today, is_this_year = local.date() == self.today, local.year == self.today.year
-        said = f"{local:%H:%M}" if is_today else f"{local:%d %b}" if is_this_year else f"{local:%d %b %Y}"
-        return Markup('<time datetime="{}" title="{:%d %b %Y, %H:%M}">{}</time>').format(exact, local, said)
+        on, today = local.date(), self.today
+        said = f"{local:%H:%M}" if on == today else date_of_this_year(on) if on.year == today.year else date_of(on)
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(_exact(at), whole_time(local), said)
 
     def ago(self, at: datetime | str | None) -> Markup:
         """``3 h 2 min ago``, ``in 5 min``; with the exact time as a title."""
         if at is None:
-            return Markup("never")
+            return escape(_("never"))
         if isinstance(at, str):
             at = datetime.fromisoformat(at)
         length = self.now - at
-        said = f"{span(length)} ago" if length >= timedelta(0) else f"in {span(-length)}"
-        exact = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        shown = f"{at.astimezone(self.zone):%d %b %Y, %H:%M}"
-        return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, shown, said)
+        is_past = length >= timedelta(0)
+        said = _("{span} ago", span=span(length)) if is_past else _("in {span}", span=span(-length))
+        local = at.astimezone(self.zone)
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(_exact(at), whole_time(local), said)
 
     def day(self, on: date | None) -> Markup:
         """``Mon 23 Nov 2026``."""
         if on is None:
             return Markup("")
-        return Markup('<time datetime="{}">{:%a %d %b %Y}</time>').format(on.isoformat(), on)
+        return Markup('<time datetime="{}">{}</time>').format(on.isoformat(), language.day(on))
 
     @staticmethod
     def left(days: int | None) -> str:
         """``in 3 days``, ``today``, ``2 days overdue``."""
         if days is None:
-            return "not known"
+            return _("not known")
         if days < 0:
-            return f"{_days(-days)} overdue"
-        return ("today", "tomorrow")[days] if days < _SOON.days else f"in {_days(days)}"
+            return ngettext("{count} day overdue", "{count} days overdue", -days)
+        return _("tomorrow") if days == 1 else in_days(days)
 
 
-def _days(count: int) -> str:
-    return f"{count:,} day{'s' * (count != 1)}"
+def _exact(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def count(number: int) -> str:
-    """``12,345``."""
-    return f"{number:,}"
+def whole_time(local: datetime) -> str:
+    """``23 Nov 2026, 12:00``."""
+    return f"{date_of(local.date())}, {local:%H:%M}"
 
 
-def many(number: int, one: str, more: str = "") -> str:
-    """``1 number``, ``2,000 numbers``."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
+def day_of_month(on: date) -> str:
+    """``3 Nov``, as in a calendar."""
+    return f"{on.day} {on:%b}" if language.language() == "en" else date_of_this_year(on)
+
+
+def weekdays() -> list[str]:
+    """``Mon`` to ``Sun``."""
+    return [language.weekday(date(2024, 1, day)) for day in range(1, 8)]
+
+
+def lengths() -> dict[str, str]:
+    """How long something may be silenced or acknowledged for, by the value of the form."""
+    return {
+        one: ngettext("{count} hour", "{count} hours", int(one[:-1])) if one[-1] == "h" else days(int(one[:-1]))
+        for one in LENGTHS
+    }
+
+
+def outcome(word: str) -> str:
+    """What came of a poll: ``ok``, ``server trouble``."""
+    if word == "ok":
+        return pgettext("outcome of a poll", "ok")
+    return _(OUTCOMES[word]) if word in OUTCOMES else word.replace("_", " ")
 
 
 def shown(value: object, longest: int = 500) -> str:
@@ -131,10 +185,4 @@ def link(path: str, query: Mapping[str, Any], **changes: Any) -> str:
 
 def amounts(sums: Mapping[str, Decimal]) -> list[str]:
     """Each currency for itself, in the order of their names."""
-    return [grouped(money(amount, currency)) for currency, amount in sorted(sums.items())]
-
-
-def grouped(amount: str) -> str:
-    """``19,304.10 USD`` of ``19304.10 USD``."""
-    whole = re.match(r"-?\d+", amount)
-    return amount if whole is None else f"{int(whole[0]):,}{amount[whole.end() :]}"
+    return [money(amount, currency) for currency, amount in sorted(sums.items())]

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Union
 
 import msgspec
 
-from renewal_watch.alerts import (
-    account_facts,
-    api_facts,
-    around,
-    list_facts,
-    number_facts,
-    release_facts,
-    renewal_facts,
-    service_facts,
-)
-from renewal_watch.model.facts import Facts, Number, Written
+from renewal_watch.alerts import around
+from renewal_watch.alerts.facts import quoting_facts, renewal_facts
+from renewal_watch.model.facts import Around, Facts, Number
 from renewal_watch.model.numbers import PhoneNumber
 
-_MODULES = (renewal_facts, number_facts, release_facts, account_facts, list_facts, api_facts, service_facts, around)
-ALL: tuple[type[Facts], ...] = (
-    Written,
-    *(
-        one
-        for module in _MODULES
-        for one in vars(module).values()
-        if isinstance(one, type)
-        and issubclass(one, Facts)
-        and one.__module__ == module.__name__
-        and "words" in vars(one)
-    ),
-)
-_DECODER = msgspec.json.Decoder(Union[ALL])  # noqa: UP007 (of a tuple that is made here)
+ALL = quoting_facts.ALL
+_DECODER = msgspec.json.Decoder(Union[ALL])  # noqa: UP007 (of a tuple that is made there)
+_AROUND = msgspec.json.Decoder(tuple[around.ANY, ...])
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -41,6 +23,24 @@ def encode(facts: Facts) -> str | None:
     try:
         return _ENCODER.encode(facts).decode()
     except UnicodeEncodeError:
+        return None
+
+
+def encode_around(those: Sequence[Around]) -> str | None:
+    """What is added to facts, as it is kept; None where JSON cannot hold it."""
+    try:
+        return _ENCODER.encode(those).decode()
+    except UnicodeEncodeError:
+        return None
+
+
+def decode_around(text: str | None) -> tuple[Around, ...] | None:
+    """What was kept; None where nothing is known of it: of an older release, or one that is newer than this."""
+    if text is None:
+        return None
+    try:
+        return _AROUND.decode(text)
+    except msgspec.ValidationError:
         return None
 
 
