@@ -30,27 +30,7 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective, faults: Seq
     ``faults`` are the fields of its entry that cannot be read.
     """
     known, number = one.known, one.number
-    who = phrases.who(number)
-    lines = [
-        _(
-            "{number} ({environment}, id {id}): status {status}, {auto_renewal}, {cost} a month.",
-            number=who,
-            environment=one.environment,
-            id=plain(known.provider_id),
-            status=phrases.status_name(number.status) or _("not stated"),
-            auto_renewal=_auto(number),
-            cost=phrases.money(number.cost, number.currency),
-        )
-    ]
-    lines += [
-        _(
-            "Its {field} cannot be read and counts as unknown: it is {form}, {value}.",
-            field=fault.field,
-            form=fault.form,
-            value=plain(fault.shown),
-        )
-        for fault in faults
-    ]
+    lines = [_facts(one), *map(_unread, faults)]
     if watch.last_error:
         lines.append(
             _(
@@ -62,7 +42,7 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective, faults: Seq
     if known.is_sandbox and not policy.include_sandbox:
         kept = _("It is a sandbox number: kept in the history, left out of alerts (include_sandbox = false).")
         return [*lines, kept]
-    gone = _gone(known, who)
+    gone = _gone(known, phrases.who(number))
     if gone is not None:
         return [*lines, gone]
     if known.absence is not None:
@@ -86,6 +66,28 @@ def explain(one: Row, watch: Watch, policy: Policy, said: Effective, faults: Seq
         lines.append(_next_overdue(known))
         return lines
     return [*lines, *_ahead(one.known, one.renews_on.toordinal(), one.days_left, number, policy, said)]
+
+
+def _facts(one: Row) -> str:
+    number = one.number
+    return _(
+        "{number} ({environment}, id {id}): status {status}, {auto_renewal}, {cost} a month.",
+        number=phrases.who(number),
+        environment=one.environment,
+        id=plain(one.known.provider_id),
+        status=phrases.status_name(number.status) or _("not stated"),
+        auto_renewal=_auto(number),
+        cost=phrases.money(number.cost, number.currency),
+    )
+
+
+def _unread(fault: Fault) -> str:
+    return _(
+        "Its {field} cannot be read and counts as unknown: it is {form}, {value}.",
+        field=fault.field,
+        form=_(fault.form),
+        value=plain(fault.shown),
+    )
 
 
 def _auto(number: PhoneNumber) -> str:
