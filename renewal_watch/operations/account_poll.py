@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ import msgspec
 
 from renewal_watch.account import judge
 from renewal_watch.account.turn import Background, Subject
+from renewal_watch.alerts import phrases
 from renewal_watch.alerts.facts import account_facts
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
@@ -53,7 +54,7 @@ from renewal_watch.store.incidents.account import (
 )
 from renewal_watch.store.incidents.idle import idle_numbers
 from renewal_watch.store.incidents.incidents import close_incidents
-from renewal_watch.store.outbox.alerts import record_alerts
+from renewal_watch.store.outbox.alerts import has_alert, record_alerts
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,9 @@ class Source(Protocol):
 
     def ask(self, name: str) -> Answered:
         """What an endpoint says, or ApiError."""
+
+    def last_call(self, number: str, since: date) -> datetime | None:
+        """When a number last called or was called since then, or ApiError."""
 
 
 def wanted(settings: Account, environment: Environment) -> tuple[str, ...]:
@@ -142,10 +146,10 @@ def run_once(
                 of_token, told = judge.judge_token(environment.name, one, policy, now)
                 alerts, one = [*alerts, *of_token], msgspec.structs.replace(one, told=told)
             keep_reading(tx, environment_id, one)
-        if "agents" in fresh:
-            alerts = [*alerts, *_idle(tx, environment_id, environment.name, policy, now)]
         close_incidents(tx, found.ended, now)
         count = record_alerts(tx, alerts, routing, now)
+    if "agents" in fresh:
+        count += _tell_idle(store, environment, settings, source, policy, routing, clock)
     _log(environment.name, before, readings, count)
     return count
 
@@ -171,22 +175,51 @@ def learn_users(
     _log(environment.name, before, readings, 0)
 
 
-def _idle(tx: Transaction, environment_id: int, name: str, policy: Policy, now: datetime) -> list[Alert]:
-    """Once a month, which numbers nobody uses: the same key is never told twice."""
-    found = idle_numbers(tx, environment_id, now, sandbox=policy.include_sandbox)
+def _tell_idle(
+    store: Store,
+    environment: Environment,
+    settings: Account,
+    source: Source,
+    policy: Policy,
+    routing: Routing,
+    clock: Callable[[], datetime],
+) -> int:
+    """Once a month, which numbers nobody uses and when they were last called; how many alerts are new."""
+    now = clock()
+    month = f"{now.astimezone(ZoneInfo(policy.zone)):%Y-%m}"
+    with store.reading() as tx:
+        environment_id = id_of_environment(tx, environment.name)
+        if has_alert(tx, environment_id, "number.idle", month):
+            return 0
+        found = idle_numbers(tx, environment_id, now, sandbox=policy.include_sandbox)
     if found is None or not found.numbers:
-        return []
-    month = now.astimezone(ZoneInfo(policy.zone))
+        return 0
+    calls = _last_calls(source, found.names[: phrases.FEW], now) if settings.calls else {}
     sums = tuple((amount, currency) for currency, amount in sorted(found.sums.items()))
-    return [
-        Alert(
-            key=f"{name}/number.idle/{month:%Y-%m}",
-            kind="number.idle",
-            severity=Severity.info,
-            environment=name,
-            facts=account_facts.Idle(name, found.numbers, found.names, sums),
-        )
-    ]
+    alert = Alert(
+        key=f"{environment.name}/number.idle/{month}",  # the same is never told twice
+        kind="number.idle",
+        severity=Severity.info,
+        environment=environment.name,
+        facts=account_facts.Idle(environment.name, found.numbers, found.names, sums, calls),
+    )
+    with store.transaction(f"environment {environment.name}") as tx:
+        return record_alerts(tx, [alert], routing, now)
+
+
+def _last_calls(source: Source, names: Sequence[str], now: datetime) -> dict[str, datetime | None]:
+    """When each of the numbers was last called, as far as the provider says it: nothing waits for the others."""
+    since = (now - timedelta(days=account_facts.CALLED_DAYS)).date()
+    found: dict[str, datetime | None] = {}
+    for name in names:
+        if not name.startswith("+"):
+            continue  # an id, which no call has
+        try:
+            found[name] = source.last_call(name, since)
+        except (ApiError, PutOff, ConfigError) as error:
+            log.info("the last calls of idle numbers are not known: %s", error)
+            break
+    return found
 
 
 def _ask(

@@ -9,7 +9,7 @@ names of the list that was first, Talkover's: another provider writes its entrie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from renewal_watch.model.numbers import Listing
@@ -81,3 +81,6 @@ class Provider(Protocol):
 
     def ask(self, name: str) -> Answered:
         """What one of ``endpoints`` says now. Raises ApiError, NotOffered where the account does not have it, PutOff."""
+
+    def last_call(self, number: str, since: date) -> datetime | None:
+        """When a number last called or was called, None where it was not ``since`` then. Raises like ``ask``."""

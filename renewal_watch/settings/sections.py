@@ -172,6 +172,7 @@ class Account(Section, frozen=True):
     topup: bool = True
     balance: bool = True
     agents: bool = True
+    calls: bool = True
     every: Duration = "1h"
     card_warn_days: Days = 30
     horizon_days: Annotated[int, Meta(ge=1, le=31)] = 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import requests
@@ -58,6 +58,10 @@ class Lines:
 
     def ask(self, name: str) -> Answered:
         msg = f"there is no {name}"
+        raise NotOffered(msg)
+
+    def last_call(self, number: str, since: date) -> datetime | None:
+        msg = f"there are no calls of {number} since {since}"
         raise NotOffered(msg)
 
 

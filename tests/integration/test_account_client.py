@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from integration.fault_server import FaultServer, Handler, Line, Request, answer, documented
 
 from renewal_watch.errors import ApiError, NotOffered, NotTheApi, RateLimited, ServerTrouble, TokenRejected
+from renewal_watch.provider import simulator
 from renewal_watch.provider.talkover import client as talkover_client
 from renewal_watch.provider.talkover.client import LONGEST_ASK, PER_PAGE, Client
 from renewal_watch.provider.talkover.endpoints import FURTHER
@@ -211,3 +212,47 @@ def test_no_token_shows_in_an_error_or_a_log(caplog: pytest.LogCaptureFixture) -
 def test_a_user_token_that_is_missing_is_a_rejected_one() -> None:
     with pytest.raises(TokenRejected, match="the token is empty"):
         ask("balance", always(documented()), user_token=lambda: None)
+
+
+# --- the last call of a number ----------------------------------------------------------------------------------------
+
+
+def call(at: str, to: str = "+15550000001", **changes: Any) -> dict[str, Any]:
+    return {"id": f"call {at}", "from": "+15550109999", "to": to, "is_testing": False, "created_at": at} | changes
+
+
+def test_the_last_call_is_the_newest_of_those_to_or_from_the_number_whatever_their_order() -> None:
+    rows = [
+        call("2026-10-01T09:30:00Z"),
+        call("2026-11-02T10:00:00+01:00", "+15550109999", **{"from": "+1 555 000 0001"}),
+        call("2026-11-20T09:30:00Z", "+15550000002"),  # of another number, whose id the search found
+        call("2026-11-21T09:30:00Z", is_testing=True),
+        call("no time"),
+        call("2026-10-15T09:30:00Z"),
+    ]
+    with FaultServer(always(documented(*rows))) as server:
+        found = client(server).last_call("+15550000001", date(2026, 9, 1))
+        asked = server.requests[0]
+    assert found == datetime(2026, 11, 2, 9, tzinfo=UTC)
+    assert "search=%2B15550000001" in asked.target, "a plus that is not escaped is a blank"
+    assert "date_from=2026-09-01" in asked.target
+
+
+def test_a_number_without_a_call_has_none_and_a_refusal_is_not_offered() -> None:
+    with FaultServer(always(documented())) as server:
+        assert client(server).last_call("+15550000001", date(2026, 9, 1)) is None
+    with FaultServer(always(answer({"message": "No."}, 403))) as server, pytest.raises(NotOffered):
+        client(server).last_call("+15550000001", date(2026, 9, 1))
+
+
+def test_the_simulated_provider_searches_its_calls() -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    calls = [call("2026-11-20T09:30:00Z", sid="a"), call("2026-10-20T09:30:00Z", "+15550000002", sid="b")]
+    provider = simulator.Provider(now=lambda: now, fleet=[], account=simulator.Account(calls=calls))
+    with simulator.Server(provider) as server:
+        server.start()
+        one = Client(base_url=server.base_url, token=lambda: simulator.TOKEN)
+        assert one.last_call("+15550000001", date(2026, 9, 1)) == datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+        assert one.last_call("+15550000002", date(2026, 11, 1)) is None
+        assert one.last_call("+15550000003", date(2026, 9, 1)) is None
+        server.shutdown()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from conftest import T0, Clock
 from databases import BOTH
 from watched import CHANNEL, Watched, one
 
+from renewal_watch.config.loading import load
+from renewal_watch.errors import NotOffered, StoreError
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import account_poll, digests
 from renewal_watch.provider.base import Answered
@@ -28,10 +30,19 @@ FRONT = {"id": "a-1", "name": "Front desk", "phone_numbers": [{"id": "phone-1", 
 
 
 class Agents:
-    """A provider that offers agents and nothing else beside the list."""
+    """A provider that offers agents, and calls if it is given any, and nothing else beside the list."""
 
-    def __init__(self, *rows: dict[str, Any]) -> None:
+    def __init__(self, *rows: dict[str, Any], calls: dict[str, datetime | None] | None = None) -> None:
         self.rows = list(rows)
+        self.calls = calls
+        self.asked: list[tuple[str, date]] = []
+
+    def last_call(self, number: str, since: date) -> datetime | None:
+        self.asked.append((number, since))
+        if self.calls is None or number not in self.calls:
+            msg = "the provider does not let this token read the calls (HTTP 403)"
+            raise NotOffered(msg)
+        return self.calls[number]
 
     def ask(self, name: str) -> Answered:
         assert name == "agents"
@@ -67,6 +78,51 @@ def test_what_no_agent_uses_is_told_once_a_month(made: Watched) -> None:
     )
     assert len(ask(made, Agents(FRONT), T0 + 2 * D)) == 1
     assert len(ask(made, Agents(FRONT), T0 + 10 * D)) == 2, "in the next month"
+
+
+def test_the_dearest_are_told_with_their_last_call(made: Watched) -> None:
+    calls = {"+15550000004": datetime(2026, 10, 1, 9, 30, tzinfo=UTC), "+15550000003": None, "+15550000002": None}
+    source = Agents(FRONT, calls=calls)
+    (told,) = ask(made, source)
+    assert "+15550000004 (last call 2026-10-01 09:30 UTC), +15550000003 (no call in 90 days), +15550000002 (no" in told
+    assert source.asked == [(number, (T0 - 90 * D).date()) for number in calls]
+    ask(made, source, T0 + 2 * D)
+    assert len(source.asked) == 3, "once a month"
+
+
+def test_calls_that_the_token_may_not_read_are_asked_for_once_and_not_spoken_of(made: Watched) -> None:
+    source = Agents(FRONT)
+    (told,) = ask(made, source)
+    assert "a month: +15550000004, +15550000003, +15550000002. Release" in told
+    assert len(source.asked) == 1
+
+
+def test_calls_are_not_asked_for_where_they_are_switched_off(made: Watched) -> None:
+    made.path.write_text(made.path.read_text().replace("[account]\n", "[account]\ncalls = false\n"))
+    made.settings = load(made.path)
+    source = Agents(FRONT, calls={})
+    assert len(ask(made, source)) == 1
+    assert source.asked == []
+
+
+def test_an_alert_that_could_not_be_written_comes_with_the_next_reading(made: Watched) -> None:
+    """The readings are kept by then: what is told once a month is looked for by itself."""
+    with made.store.transaction() as tx:
+        before = list_alerts(tx, kinds=["number.idle"])
+    assert before == []
+    (environment,) = made.settings.environments
+    policy, way = made.settings.policy(environment), Routing.of(made.settings)
+    source = Agents(FRONT, calls=dict.fromkeys(("+15550000004", "+15550000003", "+15550000002")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(account_poll, "_last_calls", refuse)
+        with pytest.raises(StoreError):
+            account_poll.run_once(made.store, environment, made.settings.account, source, policy, way, lambda: T0)
+    assert len(ask(made, source, T0 + D)) == 1
+
+
+def refuse(*_asked: object) -> dict[str, datetime | None]:
+    msg = "the disk is full"
+    raise StoreError(msg)
 
 
 def test_an_agent_that_does_not_say_its_numbers_leaves_it_unknown(made: Watched) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 
 from renewal_watch.alerts.facts.topup_facts import no_money, topup_helps
 from renewal_watch.alerts.notes import Note, noted
-from renewal_watch.alerts.phrases import a_few, day, in_days, money, sums
+from renewal_watch.alerts.phrases import a_few, day, in_days, instant, money, sums
 from renewal_watch.language import N_, _, ngettext
 from renewal_watch.model.account import Balance, Card, TopUp
 from renewal_watch.model.facts import Facts, Words
@@ -132,6 +134,8 @@ class Short(Facts, frozen=True):
         return headline, f"{headline}. {little} {todo}{helps}{apart}{noted(self.note)}"
 
 
+CALLED_DAYS = 90  # calls of an idle number are looked for so far back
+
 _UNREADABLE = {  # by what an endpoint beside the list is read for
     "releases": N_("{environment}: the release requests cannot be read"),
     "topup": N_("{environment}: the auto top-up settings cannot be read"),
@@ -208,12 +212,17 @@ class Enough(Facts, frozen=True):
 
 
 class Idle(Facts, frozen=True):
-    """Numbers that no agent uses and that cost money each month; ``names`` are the dearest."""
+    """Numbers that no agent uses and that cost money each month; ``names`` are the dearest.
+
+    ``calls`` is when each of the names last called or was called, None where it was not within ``CALLED_DAYS``; a name that
+    it does not have was not asked for.
+    """
 
     at: str
     count: int
     names: tuple[str, ...]
     sums: tuple[tuple[Decimal, str], ...]
+    calls: Mapping[str, datetime | None] = {}
 
     def words(self) -> Words:
         cost = sums((currency, amount) for amount, currency in self.sums)
@@ -229,10 +238,18 @@ class Idle(Facts, frozen=True):
             self.count,
             environment=self.at,
             cost=cost,
-            names=a_few([plain(one) for one in self.names], self.count),
+            names=a_few([self._named(one) for one in self.names], self.count),
         )
         todo = _(
             "Release what is not needed in the provider's dashboard, or say that it is meant to expire: renewal-watch lapse "
             "NUMBER. An agent whose text names a number counts as using it."
         )
         return headline, f"{said} {todo}"
+
+    def _named(self, name: str) -> str:
+        if name not in self.calls:
+            return plain(name)
+        at = self.calls[name]
+        if at is None:
+            return _("{name} (no call in {days} days)", name=plain(name), days=CALLED_DAYS)
+        return _("{name} (last call {at})", name=plain(name), at=instant(at))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from renewal_watch.model.account import MENTIONED, SILENT, Balance, Card, Charge, Release, TopUp, Users
 from renewal_watch.model.numbers import LONGEST_PRICE
+from renewal_watch.model.selectors import digits
 from renewal_watch.provider.users import LONGEST, name_of, text_of
 from renewal_watch.text import plain
 
@@ -207,6 +208,17 @@ def _money(value: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return amount if amount.is_finite() and (amount == 0 or abs(amount.adjusted()) < LONGEST_PRICE) else None
+
+
+def last_call(rows: Rows, number: str) -> datetime | None:
+    """The newest of the calls to or from a number; a search finds others too, and a test call is no use.
+
+    Source: the provider's page "List Calls".
+    """
+    wanted = digits(number)
+    its = (row for row in rows if wanted in (digits(text_of(row.get("from"))), digits(text_of(row.get("to")))))
+    found = (_instant(row.get("created_at")) for row in its if row.get("is_testing") is not True)
+    return max((at for at in found if at is not None), default=None)
 
 
 def _instant(value: object) -> datetime | None:

@@ -21,7 +21,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -187,7 +187,15 @@ class Client:
         said = self.read(name)
         return Answered(account.content(name, said), account.faults(name, said))
 
-    def read(self, name: str) -> list[dict[str, Any]] | dict[str, Any]:
+    def last_call(self, number: str, since: date) -> datetime | None:
+        """When a number last called or was called, of its calls since that day. Raises like ``read``.
+
+        The order of the calls is not documented: all that the search finds are read, up to the endpoint's pages.
+        """
+        found = self.read("calls", {"search": number, "date_from": since.isoformat()})
+        return account.last_call(found if isinstance(found, list) else [found], number)
+
+    def read(self, name: str, filters: Mapping[str, str] | None = None) -> list[dict[str, Any]] | dict[str, Any]:
         """What one of ``FURTHER`` says now: its rows, those that are no objects left out, or its single object.
 
         Raises ``ApiError``, ``PutOff``, or what the token's reader raises; idempotent, writes nothing.
@@ -212,7 +220,7 @@ class Client:
                 if self.monotonic() > ends + reading.paced.total_seconds():
                     msg = f"the {endpoint.title} cannot be read whole within {LONGEST_ASK.total_seconds():g} s"
                     raise ServerTrouble(msg)
-                url = self._url(endpoint.path, page)
+                url = self._url(endpoint.path, page, filters)
                 answer = self._patiently(session, url, reading, checked, is_first=page == 1)
                 envelope, _ = envelope_of(answer, utc_now())
                 before = len(rows)

@@ -11,4 +11,5 @@ FURTHER = {
     "cards": Endpoint("cards", "auto-topup/payment-methods", 3),
     "balance": Endpoint("balance", "credits/balance", is_for_users=True),
     "agents": Endpoint("agents", "agents", 200),
+    "calls": Endpoint("calls", "calls", 20),
 }

@@ -234,6 +234,14 @@ def _write_alerts(
     return [(alert_id, alert) for alert_id, alert in zip(ids, found, strict=True) if alert_id in written]
 
 
+def has_alert(tx: Transaction, environment_id: int, kind: str, mark: str) -> bool:
+    """Whether an alert about no number was written, by the end of its key."""
+    query = select(alerts.c.id).where(
+        alerts.c.number_id == 0, alerts.c.kind == kind, alerts.c.mark == mark, alerts.c.environment_id == environment_id
+    )
+    return tx.connection.execute(query).first() is not None
+
+
 def sent_at_of(tx: Transaction, kind: str, channel: str, since: datetime) -> datetime | None:
     """When an alert of ``kind`` found since then was delivered on ``channel``, None if it was not."""
     query = (
