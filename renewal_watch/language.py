@@ -8,17 +8,24 @@ language.
 from __future__ import annotations
 
 import gettext
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import Literal, get_args
 
-LANGUAGES = ("en", "pt-BR", "de")
+log = logging.getLogger(__name__)
+
+Language = Literal["en", "pt-BR", "de"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 FOLDER = Path(__file__).parent / "locale"
+_CENTS = 2
+_EXACT = Context(prec=100)  # an amount that is written out has fewer digits
 _LANGUAGE: ContextVar[str] = ContextVar("language", default="en")
 
 
@@ -68,8 +75,12 @@ def _catalogue(name: str) -> gettext.NullTranslations:
     from babel.messages.pofile import read_po  # noqa: PLC0415
 
     compiled = BytesIO()
-    with (FOLDER / _locale(name) / "LC_MESSAGES" / "renewal_watch.po").open("rb") as file:
-        write_mo(compiled, read_po(file))
+    try:
+        with (FOLDER / _locale(name) / "LC_MESSAGES" / "renewal_watch.po").open("rb") as file:
+            write_mo(compiled, read_po(file))
+    except OSError as error:  # an alert in English is better than none
+        log.error("the sentences of %s cannot be read, so English is spoken: %s", name, error)  # noqa: TRY400
+        return gettext.NullTranslations()
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
 
@@ -127,39 +138,40 @@ def minute(local: datetime) -> str:
     return f"{_dated(language(), 'yMMdd', local.date())} {local:%H:%M}"
 
 
-@lru_cache(maxsize=1024)
-def _number(name: str, count: int) -> str:
-    from babel.numbers import format_decimal  # noqa: PLC0415
+@cache
+def _marks(name: str) -> dict[int, str]:
+    """The marks of groups and decimals, in place of the English ones."""
+    from babel.numbers import get_decimal_symbol, get_group_symbol  # noqa: PLC0415
 
-    return str(format_decimal(count, locale=_locale(name)))
+    return {ord(","): get_group_symbol(_locale(name)), ord("."): get_decimal_symbol(_locale(name))}
+
+
+def _marked(english: str) -> str:
+    return english if language() == "en" else english.translate(_marks(language()))
 
 
 def number(count: int) -> str:
     """``12,345``, ``12.345``."""
-    return f"{count:,}" if language() == "en" else _number(language(), count)
-
-
-@lru_cache(maxsize=1024)
-def _tenths(name: str, value: float) -> str:
-    from babel.numbers import format_decimal  # noqa: PLC0415
-
-    return str(format_decimal(value, "#,##0.0", locale=_locale(name)))
+    return _marked(f"{count:,}")
 
 
 def tenths(value: float) -> str:
     """``1,234.5``, ``1.234,5``."""
-    return f"{value:,.1f}" if language() == "en" else _tenths(language(), value)
+    return _marked(f"{value:,.1f}")
 
 
-@lru_cache(maxsize=1024)
-def _amount(name: str, value: Decimal, currency: str) -> str:
-    from babel.numbers import format_currency  # noqa: PLC0415
+@cache
+def _decimals(currency: str) -> int:
+    from babel.numbers import get_currency_precision  # noqa: PLC0415
 
-    return str(
-        format_currency(value.normalize(), currency, "#,##0.00", locale=_locale(name), decimal_quantization=False)
-    )
+    return int(get_currency_precision(currency))
 
 
 def amount(value: Decimal, currency: str) -> str:
-    """``1,234.50``, ``1.234,50``: at least as many decimals as the currency has (ISO 4217), never rounded."""
-    return _amount(language(), value, currency)
+    """``1,234.50``, ``1.234,50``: with the decimals of the currency, as Unicode has them, and never rounded.
+
+    Where an amount has more of them it has two at the least: ``12.50`` of a currency whose small coins are gone.
+    """
+    needed = max(0, -int(value.normalize(_EXACT).as_tuple().exponent))
+    usual = _decimals(currency)
+    return _marked(f"{value:,.{usual if needed <= usual else max(needed, _CENTS)}f}")

@@ -19,7 +19,6 @@ from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.tracking import Known
 from renewal_watch.text import plain
 
-DASHBOARD = "the provider's dashboard"
 _SEVERITIES = {Severity.critical: N_("critical"), Severity.warning: N_("warning"), Severity.info: N_("info")}
 FEW = 5  # of many numbers, so many are named; the others are counted
 _DIGITS = 30  # an amount with more before or after the point is no price and is not written out
@@ -37,6 +36,11 @@ def numbers(count: int) -> str:
 
 def day(ordinal: int) -> str:
     """``Thu 26 Nov 2026`` of a ``date.toordinal``."""
+    return _day(language.language(), ordinal)
+
+
+@lru_cache(maxsize=1024)  # many alerts are about few days
+def _day(_language: str, ordinal: int) -> str:
     return language.day(date.fromordinal(ordinal))
 
 
@@ -79,7 +83,12 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     """``1.00 USD``, ``1,500 JPY``, ``1.234 KWD``: with the currency's code in every language, for many have a ``$``."""
     if amount is None or not amount.is_finite():
         return _("an unknown amount")
-    return f"{figure(amount, currency)} {plain(currency or '')}".rstrip()
+    return _money(language.language(), amount, currency or "")
+
+
+@lru_cache(maxsize=1024)  # … and about few prices
+def _money(_language: str, amount: Decimal, currency: str) -> str:
+    return f"{figure(amount, currency)} {plain(currency)}".rstrip()
 
 
 def figure(amount: Decimal, currency: str | None) -> str:

@@ -126,29 +126,38 @@ if TYPE_CHECKING:
     Reason = Because
 else:
     Reason = Union[_ALL]  # noqa: UP007 (of a tuple)
-_DECODER = msgspec.json.Decoder(Reason)
 
 
-def english(reason: Because | None) -> str | None:
-    """As the database has it for those who know no more of it."""
+class _Kept(msgspec.Struct, frozen=True):
+    """A reason beside the words that it was written with: whoever writes other words, as an older release, knows no reason."""
+
+    text: str
+    why: Reason
+
+
+_DECODER = msgspec.json.Decoder(_Kept)
+
+
+def kept(reason: Because | None) -> tuple[str | None, str | None]:
+    """As the database has it: English words, and JSON; that is None where it cannot hold it."""
+    if reason is None:
+        return None, None
     with in_language("en"):
-        return None if reason is None else reason.words()
-
-
-def encode(reason: Because | None) -> str | None:
-    """As it is kept; None where JSON cannot hold it: the English words beside it do."""
+        text = reason.words()
+    if isinstance(reason, AsWritten):
+        return text, None
     try:
-        return None if reason is None else msgspec.json.encode(reason).decode()
+        return text, msgspec.json.encode(_Kept(text, reason)).decode()
     except UnicodeEncodeError:
+        return text, None
+
+
+def read(text: str | None, json: str | None) -> Reason | None:
+    """The reason that was kept with these words; else the words alone, None for none."""
+    if text is None:
         return None
-
-
-def decode(kept: str | None, text: str | None) -> Reason | None:
-    """The reason that was kept; else the ``text`` beside it, None for none."""
-    if kept is not None:
-        try:
-            found: Reason = _DECODER.decode(kept)
-        except msgspec.ValidationError:  # of a newer release
-            return AsWritten(text or "")
-        return found
-    return AsWritten(text) if text else None
+    try:
+        found = None if json is None else _DECODER.decode(json)
+    except msgspec.DecodeError:  # of a newer release, or damaged
+        found = None
+    return found.why if found is not None and found.text == text else AsWritten(text)

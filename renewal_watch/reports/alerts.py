@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from renewal_watch.alerts.phrases import instant
+from renewal_watch.language import _
 from renewal_watch.notify.hold import Hold
 from renewal_watch.reports.tables import JSON, TONES, toned
 from renewal_watch.text import plain
@@ -26,7 +27,7 @@ def history_lines(changes: Sequence[Mapping[str, JSON]]) -> list[str]:
 
 def changed_value(field: Mapping[str, JSON], word: str) -> str:
     """What a field was ``before`` or is ``now``, as JSON, so that text and numbers can be told apart."""
-    return plain(json.dumps(field[word], ensure_ascii=False)) if word in field else "(not there)"
+    return plain(json.dumps(field[word], ensure_ascii=False)) if word in field else _("(not there)")
 
 
 def note_held(found: Sequence[Mapping[str, JSON]], held: Mapping[str, Hold]) -> None:

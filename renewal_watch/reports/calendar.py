@@ -27,7 +27,7 @@ from renewal_watch.database.schema import actions
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
 from renewal_watch.inventory.file import inventory_of
-from renewal_watch.language import _, ngettext, number, pgettext
+from renewal_watch.language import _, language, ngettext, number, pgettext
 from renewal_watch.model.policy import Record
 from renewal_watch.model.selectors import NOBODY, digits
 from renewal_watch.model.tracking import Watch
@@ -256,7 +256,7 @@ def _notes(
 def _made(settings: Settings, environment: str, about: str) -> Calendar:
     made = Calendar()
     name = _("Renewals: {names}", names=environment) if environment else _("Renewals")
-    made.add("prodid", f"-//renewal-watch//renewal-watch {__version__}//EN")
+    made.add("prodid", f"-//renewal-watch//renewal-watch {__version__}//{language().upper()}")
     made.add("version", "2.0")
     made.add("calscale", "GREGORIAN")
     made.add("method", "PUBLISH")

@@ -175,7 +175,7 @@ def _ahead(
     elif cycle.overdue_told:
         lines.append(
             ngettext(
-                "Told in this cycle: overdue, {count} times.",
+                "Told in this cycle: overdue, {count} time.",
                 "Told in this cycle: overdue, {count} times.",
                 cycle.overdue_told,
             )
@@ -339,7 +339,7 @@ def _next_overdue(known: Known) -> str:
         return _("It is overdue; the next poll tells it.")
     at = datetime.fromtimestamp(renewals.overdue_repeat_at(cycle.overdue_at, cycle.overdue_told), UTC)
     return ngettext(
-        "It is overdue and was told {count} times; told again at {at} unless it renews.",
+        "It is overdue and was told {count} time; told again at {at} unless it renews.",
         "It is overdue and was told {count} times; told again at {at} unless it renews.",
         cycle.overdue_told,
         at=instant(at),

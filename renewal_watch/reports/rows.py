@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from renewal_watch.alerts import phrases
+from renewal_watch.alerts.phrases import severity_word
 from renewal_watch.language import N_, _
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Mark, Severity
@@ -25,7 +26,6 @@ _OPEN = {  # what is open about a number, in the words of a note
     "auto_renewal.off": N_("auto-renewal was switched off"),
     "release.requested": N_("release requested"),
 }
-_SEVERITIES = {"critical": N_("critical"), "warning": N_("warning"), "info": N_("info")}
 _MATCHED = {  # what a silence is about, by the key of its match
     "numbers": N_("numbers {values}"),
     "ids": N_("ids {values}"),
@@ -152,7 +152,7 @@ def _tone(one: Row) -> Tone | None:
 
 def severity(name: str) -> str:
     """The word for a severity."""
-    return _(_SEVERITIES[name])
+    return severity_word(Severity[name])
 
 
 def notes(one: Row, *, with_overdue: bool = True) -> list[str]:

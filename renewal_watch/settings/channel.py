@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from renewal_watch.language import Language
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.policy import Name
 from renewal_watch.settings.secrets import address, has_secret, read_secret, signing_key
@@ -41,7 +42,7 @@ class Channel(Section, frozen=True):
     kinds: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
     by_rule_only: bool = False
     format: Literal["text", "markdown", "html"] = "text"
-    language: Literal["en", "pt-BR", "de"] = "en"
+    language: Language = "en"
     mask_numbers: bool = False
     timezone: str | None = None
     quiet_hours: tuple[str, ...] = ()

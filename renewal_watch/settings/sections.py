@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from renewal_watch.errors import ConfigError
+from renewal_watch.language import Language
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.policy import Days, Texts
 from renewal_watch.settings.database_url import database_fault, learn_passwords
@@ -121,7 +122,7 @@ class Web(Section, frozen=True):
     password_file: str | None = None
     password_credential: str | None = None
     login_to_read: bool = False
-    language: Literal["en", "pt-BR", "de"] = "en"
+    language: Language = "en"
     calendar_secret: str | None = None
     calendar_secret_file: str | None = None
     calendar_secret_env: str | None = None

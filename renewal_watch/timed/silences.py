@@ -27,20 +27,22 @@ def end_silences(tx: Transaction, way: Routing, now: datetime) -> int:
     alerts = []
     known = incidents_of(tx)
     for silence in ending:
-        hides = _hidden_by(tx, silence, known)
+        hides, count = _hidden_by(tx, silence, known)
         if hides:
-            facts = quoting_facts.SilenceEnding(silence.pk, silence.author, silence.comment, silence.ends_at, hides)
+            about = (silence.pk, silence.author, silence.comment, silence.ends_at)
+            facts = quoting_facts.SilenceEnding(*about, hides, count - len(hides))
             alerts.append(service_facts.of_the_watch("silence.ending", Severity.warning, str(silence.pk), facts))
             note_silence_warned(tx, silence.pk, now)
     return record_alerts(tx, alerts, way, now)
 
 
-def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Incident]) -> tuple[Facts, ...]:
-    """What is critical and hidden by a silence."""
+def _hidden_by(tx: Transaction, silence: Silence, known: Mapping[Key, Incident]) -> tuple[tuple[Facts, ...], int]:
+    """The first of what is critical and hidden by a silence, and how much it is."""
     ids = [
         incident.alert_id
         for incident in known.values()
         if incident.severity == Severity.critical and incident.suppressor == Suppressor.of("silence", silence.pk)
     ]
-    found = facts_of_alerts(tx, ids)
-    return tuple(quoting_facts.as_kept(found[one][0]) for one in ids)
+    first = ids[: quoting_facts.SHOWN]
+    found = facts_of_alerts(tx, first)
+    return tuple(quoting_facts.as_kept(found[one][0]) for one in first), len(ids)

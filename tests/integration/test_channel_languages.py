@@ -9,17 +9,20 @@ from pathlib import Path
 import commands
 import pytest
 from databases import EITHER
+from receivers import Answer, HttpReceiver
 from sqlalchemy import select, update
 from test_wording import NUMBER, World, made_alert, soon
 from test_wording import world as world  # noqa: PLC0414 (a fixture)
 from world import write_config
 
-from renewal_watch.database.schema import alerts, incidents
-from renewal_watch.language import LANGUAGES
+from renewal_watch.database.schema import alerts, incidents, silences
+from renewal_watch.language import LANGUAGES, in_language
 from renewal_watch.model.policy import Match, Policy, Record, Rule
 from renewal_watch.notify.message import wording
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.sections import Reminders
+from renewal_watch.store.incidents.incidents import incidents_of
+from renewal_watch.store.incidents.listing import Wanted, list_incidents
 from renewal_watch.store.incidents.silences import add_silence
 from renewal_watch.timed import follow_up
 
@@ -134,7 +137,7 @@ def test_the_reason_why_nobody_is_told_is_kept_and_said(spoken: World) -> None:
         row = tx.connection.execute(select(incidents.c.suppressed, incidents.c.reason)).one()
         hidden = tx.connection.execute(select(alerts.c.hidden).where(alerts.c.kind == "renewal.upcoming")).scalar_one()
     assert (row.suppressed, hidden) == ("the rule quiet mutes it",) * 2
-    assert row.reason == '{"type":"Muted","rule":"quiet"}'
+    assert row.reason == '{"text":"the rule quiet mutes it","why":{"type":"Muted","rule":"quiet"}}'
 
 
 def test_an_alert_of_an_older_release_is_told_as_it_was_written(spoken: World) -> None:
@@ -187,3 +190,83 @@ def test_a_language_that_there_is_not_is_refused_with_those_that_there_are(tmp_p
     said = commands.call(path, "config", "check", code=78).output
     assert "web.language" in said
     assert all(name in said for name in LANGUAGES)
+
+
+# --- beside an older release, and over damage -------------------------------------------------------------------------
+
+
+def hidden_incident(spoken: World) -> None:
+    """One that a silence hides, which an older release then ends: it knows nothing of the reason beside the words."""
+    with spoken.store.transaction() as tx:
+        add_silence(tx, Match(numbers=("*",)), (), spoken.now + timedelta(days=5), "bob", "", spoken.now)
+    spoken.poll(soon())
+    with spoken.store.transaction() as tx:
+        tx.connection.execute(update(silences).values(ended_at=spoken.now, ended_by="bob"))
+        tx.connection.execute(update(incidents).values(suppressed=None, suppressor=None, notified_at=spoken.now))
+
+
+def test_a_reason_that_an_older_release_left_behind_hides_nothing(spoken: World) -> None:
+    hidden_incident(spoken)
+    with spoken.store.reading() as tx:
+        assert tx.connection.execute(select(incidents.c.reason)).scalar_one() is not None
+        (incident,) = incidents_of(tx).values()
+        (listed,) = list_incidents(tx, spoken.now.date().toordinal(), Wanted())
+    assert (incident.suppressed, listed.suppressed, listed.state) == (None, None, "open")
+    routing = replace(spoken.routing, reminders=Reminders(critical_every="1d"))
+    spoken.now += timedelta(days=1)
+    follow_up.run_once(spoken.store, routing, {"production": Policy()}, spoken.now)
+    ((title, _body),) = spoken.told("de")
+    assert title.endswith("(Erinnerung 1 von 7)")
+
+
+def test_words_that_an_older_release_wrote_go_before_a_reason_of_others(spoken: World) -> None:
+    hidden_incident(spoken)
+    with spoken.store.transaction() as tx:
+        tx.connection.execute(update(incidents).values(suppressed="the rule quiet mutes it", suppressor="rule:x"))
+    with spoken.store.reading() as tx, in_language("de"):
+        (incident,) = incidents_of(tx).values()
+    assert incident.suppressed is not None
+    assert incident.suppressed.words() == "the rule quiet mutes it"
+
+
+@pytest.mark.parametrize("kept", ["{", "[]", '{"text": "x"}', "null", '{"text":"silence","why":{"type":"Later"}}'])
+def test_a_damaged_value_stops_nothing_and_is_found_by_the_check(spoken: World, kept: str) -> None:
+    spoken.rules = (Rule(name="quiet", mute=("renewal.*",)),)
+    spoken.poll(soon())
+    with spoken.store.transaction() as tx:
+        tx.connection.execute(update(incidents).values(reason=kept))
+        tx.connection.execute(update(alerts).values(reason=kept, around=kept, facts=kept))
+    spoken.rules = ()
+    assert spoken.poll(soon()).error is None
+    spoken.time_passes(hours=1)
+    ((_title, body),) = spoken.told("de")
+    assert "the rule quiet mutes it" in body, "in the words that are left"
+
+
+def test_a_message_that_was_away_is_late_however_it_goes(spoken: World) -> None:
+    spoken.channels = {"de": spoken.channels["de"]}
+    spoken.web.answers(Answer(500))
+    spoken.poll(soon())
+    spoken.told("de")
+    spoken.poll(soon(), soon("phone-2"))
+    spoken.now += timedelta(minutes=30)
+    spoken.web.answers(HttpReceiver.ok)
+    ((_title, body),) = spoken.told("de")
+    assert "verspätet" in body
+
+
+def test_a_fallback_says_why_it_is_told_whatever_the_channel_is_called(spoken: World) -> None:
+    spoken.channels = {
+        "rw-alerts": Channel(name="rw-alerts", fallback="de", fallback_after="30m"),
+        "de": Channel(name="de", language="de", by_rule_only=True),
+    }
+    spoken.web.answers(Answer(500))
+    spoken.poll(soon())
+    spoken.told("rw-alerts")
+    spoken.time_passes(hours=1)
+    spoken.told("rw-alerts")
+    spoken.time_passes(hours=1)
+    spoken.web.answers(HttpReceiver.ok)
+    said = " ".join(body for _title, body in spoken.told("de"))
+    assert "rw-alerts" in said
+    assert "anstelle" in said or "statt" in said or "Stelle" in said

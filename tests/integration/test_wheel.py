@@ -10,7 +10,11 @@ from pathlib import Path
 
 from world import World, serving, write_config
 
+from renewal_watch import language
+from renewal_watch.language import LANGUAGES
+
 ROOT = Path(__file__).resolve().parent.parent.parent
+CATALOGUES = [language.FOLDER / name.replace("-", "_") / "LC_MESSAGES/renewal_watch.po" for name in LANGUAGES[1:]]
 
 
 def test_an_installed_wheel_migrates_polls_and_writes_the_example(tmp_path: Path) -> None:
@@ -26,6 +30,7 @@ def test_an_installed_wheel_migrates_polls_and_writes_the_example(tmp_path: Path
         "-c",
         "import sys; sys.path.insert(0, sys.argv.pop(1)); from renewal_watch.cli import main; main()",
     ]
+    assert all((site / path.relative_to(ROOT)).read_bytes() == path.read_bytes() for path in CATALOGUES)
     where = subprocess.run(
         [
             sys.executable,

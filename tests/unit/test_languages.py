@@ -232,3 +232,37 @@ def test_a_language_is_spoken_in_its_block_alone() -> None:
 def test_a_value_with_braces_is_a_value() -> None:
     assert language._("{name} is missing", name="{count}") == "{count} is missing"
     assert language._("") == ""
+
+
+def test_where_a_catalogue_is_missing_english_is_spoken_and_the_log_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An alert in another language is better than none."""
+    monkeypatch.setattr(language, "FOLDER", tmp_path)
+    language._catalogue.cache_clear()
+    try:
+        with in_language("de"):
+            assert phrases.in_days(0) == "today"
+            assert phrases.in_days(3) == "in 3 days"
+    finally:
+        language._catalogue.cache_clear()
+    assert [one.getMessage() for one in caplog.records if "sentences of de cannot be read" in one.getMessage()]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "said"),
+    [
+        ("12.5", "HUF", "12.50 HUF"),  # Unicode counts no small coins; an amount that has some shows two digits
+        ("12", "HUF", "12 HUF"),
+        ("12.5", "IQD", "12.50 IQD"),
+        ("1.2345", "KWD", "1.2345 KWD"),
+        ("99999999999999999999999999999.99", "USD", "99,999,999,999,999,999,999,999,999,999.99 USD"),
+        ("1E+29", "EUR", "100,000,000,000,000,000,000,000,000,000.00 EUR"),
+        ("0", "EUR", "0.00 EUR"),
+        ("-3", "EUR", "-3.00 EUR"),
+    ],
+)
+def test_an_amount_is_never_rounded_and_has_no_odd_half(amount: str, currency: str, said: str) -> None:
+    assert phrases.money(Decimal(amount), currency) == said
+    with in_language("de"):
+        assert phrases.money(Decimal(amount), currency) == said.translate({ord(","): ".", ord("."): ","})

@@ -44,7 +44,7 @@ def number(**changes: Any) -> PhoneNumber:
         ("-2.5", "EUR", "-2.50 EUR"),
         ("1E+2", "JPY", "100 JPY"),
         ("1500.0", "JPY", "1,500 JPY"),
-        ("0.5", "jpy", "0.5 jpy"),  # never rounded
+        ("0.5", "jpy", "0.50 jpy"),  # never rounded
         ("1.234", "KWD", "1.234 KWD"),
         ("1.2", "KWD", "1.200 KWD"),
         ("1E-7", "USD", "0.0000001 USD"),

@@ -40,7 +40,7 @@ def decode_around(text: str | None) -> tuple[Around, ...] | None:
         return None
     try:
         return _AROUND.decode(text)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:  # of a newer release, or damaged
         return None
 
 
@@ -65,6 +65,6 @@ def decode(text: str | None) -> Facts | None:
         return None
     try:
         kept: Facts = _DECODER.decode(text)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:  # of a newer release, or damaged
         return None
     return kept

@@ -8,7 +8,7 @@ from datetime import datetime
 from renewal_watch.alerts.notes import Believed
 from renewal_watch.alerts.phrases import a_few, day, pairs, span
 from renewal_watch.alerts.unreadable import Unreadable
-from renewal_watch.language import _, language, ngettext
+from renewal_watch.language import _, language, ngettext, number
 from renewal_watch.model.facts import Facts, Words
 
 
@@ -261,7 +261,7 @@ class ListShrunk(Facts, frozen=True):
             "{environment}: {gone} of {count} numbers left the list at once",
             self.fleet,
             environment=self.at,
-            gone=self.count,
+            gone=number(self.count),
         )
         asked = f" ({pairs(self.filters)})" if self.filters else ""
         return headline, _(

@@ -21,7 +21,7 @@ from renewal_watch.language import _, ngettext
 from renewal_watch.model.facts import Facts, Words, Written
 from renewal_watch.text import plain
 
-_SHOWN = 5  # of what a silence hides
+SHOWN = 5  # of what a silence hides
 _MODULES = (
     renewal_facts,
     number_facts,
@@ -61,11 +61,12 @@ class SilenceEnding(Facts, frozen=True):
     author: str
     comment: str
     ends_at: datetime
-    hides: tuple[str | Quoted, ...]  # headlines, by releases up to schema 0007
+    hides: tuple[str | Quoted, ...]  # the first ones; all headlines, by releases up to schema 0007
+    others: int = 0
 
     def words(self) -> Words:
-        heads = [one if isinstance(one, str) else one.words()[0] for one in self.hides]
-        some, more = "; ".join(heads[:_SHOWN]), len(heads) - _SHOWN
+        heads = [one if isinstance(one, str) else one.words()[0] for one in self.hides[:SHOWN]]
+        some, more = "; ".join(heads), self.others + len(self.hides) - len(heads)
         if more > 0:
             some = ngettext("{names}; and {count} more", "{names}; and {count} more", more, names=some)
         why = f" ({plain(self.comment)})" if self.comment else ""

@@ -284,6 +284,16 @@ class DatabaseAway(Facts, frozen=True):
         )
 
 
+class Forgotten(Facts, frozen=True):
+    """What is left of an alert that was deleted after its retention."""
+
+    alert_id: int
+
+    def words(self) -> Words:
+        said = _("alert {id} is not in the database any more", id=self.alert_id)
+        return said, said
+
+
 class Trial(Facts, frozen=True):
     """What ``test-channel`` sends, marked as a test."""
 

@@ -58,8 +58,8 @@ class Folded(NamedTuple):
                 )
             )
         if self.over:
-            names = [_ended(began, last) for began, last in self.over]
-            lines.append(_("Over before this was sent: {names}", names=a_few(names, most=_NAMED)))
+            names = [_ended(began, last) for began, last in self.over[:_NAMED]]
+            lines.append(_("Over before this was sent: {names}", names=a_few(names, len(self.over))))
         return lines
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, literal_column, 
 
 from renewal_watch.alerts import reasons
 from renewal_watch.alerts.facts import facts_json
+from renewal_watch.alerts.facts.service_facts import Forgotten
 from renewal_watch.database.instants import write_instant
 from renewal_watch.database.schema import alerts, environments, flaps, incidents, lapses, numbers
 from renewal_watch.database.transaction import Transaction, chunks
@@ -106,7 +107,7 @@ def open_incidents(
             opened_at=row.opened_at,
             notified_at=row.notified_at,
             reminded=row.reminded,
-            suppressed=reasons.decode(row.reason, row.suppressed),
+            suppressed=reasons.read(row.suppressed, row.reason),
             suppressor=None if row.suppressor is None else Suppressor(row.suppressor),
             ack=ack,
             urgent_at=row.urgent_at,
@@ -210,8 +211,7 @@ def _row(ids: tuple[int, int], key: Key, one: Incident, resolved_at: datetime | 
         _text(resolved_at),
         _text(one.notified_at),
         one.reminded,
-        reasons.english(one.suppressed),
-        reasons.encode(one.suppressed),
+        *reasons.kept(one.suppressed),
         one.suppressor,
         *((_text(ack.at), ack.by, ack.rank, _text(ack.until)) if ack else (None, None, None, None)),
         _text(one.urgent_at),
@@ -278,8 +278,7 @@ def facts_of_alerts(tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[Fact
         for row in tx.connection.execute(query.where(alerts.c.id.in_(chunk))):
             found[row.id] = (facts_json.decode(row.facts) or Written(row.headline, row.text), row.created_at)
     for alert_id in set(ids) - found.keys():
-        msg = f"alert {alert_id} is not in the database any more"
-        found[alert_id] = (Written(msg, msg), datetime.fromtimestamp(0, UTC))
+        found[alert_id] = (Forgotten(alert_id), datetime.fromtimestamp(0, UTC))
     return found
 
 

@@ -206,7 +206,7 @@ def _state(resolved_at: datetime | None, acked_at: datetime | None, suppressor: 
 def _suppressed(row: Any) -> str | None:
     """Why nobody is notified now."""
     is_lapsing = row.is_lapsed and row.resolved_at is None
-    why = reasons.decode(row.reason, row.suppressed) or (reasons.MeantToExpire() if is_lapsing else None)
+    why = reasons.read(row.suppressed, row.reason) or (reasons.MeantToExpire() if is_lapsing else None)
     return None if why is None else why.words()
 
 

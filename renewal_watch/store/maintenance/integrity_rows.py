@@ -18,7 +18,10 @@ from renewal_watch.errors import StoreError
 from renewal_watch.provider.entries import decode, read
 from renewal_watch.store.maintenance.integrity_schema import BY_HAND, RESTORE, Fault, many
 
-_JSON = {("changes", "fields"), ("silences", "match"), ("readings", "content")}  # kept as text
+_JSON = {  # kept as text
+    *(("changes", "fields"), ("silences", "match"), ("readings", "content")),
+    *(("alerts", "facts"), ("alerts", "around"), ("alerts", "reason"), ("incidents", "reason")),
+}
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 

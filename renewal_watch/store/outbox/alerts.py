@@ -91,7 +91,7 @@ def _record(tx: Transaction, found: Sequence[Alert], routing: Routing, now: date
         (
             (
                 *(int(one.alert.severity), one.alert.text, facts_json.encode_around(one.alert.around)),
-                *(reasons.english(one.hidden), reasons.encode(one.hidden), one.incident_id or None, one.alert_id),
+                *(*reasons.kept(one.hidden), one.incident_id or None, one.alert_id),
             )
             for one in made.decisions
             if one.hidden or one.alert is not judged[one.alert_id] or one.incident_id != about.get(one.alert.key, 0)

@@ -29,7 +29,7 @@ from renewal_watch.store.leases import is_heard, is_orphaned
 
 LEASE = timedelta(seconds=90)  # longer than a send may take (channels.SEND_DEADLINE) with room for a slow disk
 _IDS = 5  # of messages that went into another
-_ID = re.compile(r"rw-[0-9a-f]+")
+_ID = re.compile(r"\brw-[0-9a-f]{10}\b")
 AT_ONCE = kinds.names(at_once=True)
 _DELIVERY = (
     "id",
@@ -124,7 +124,7 @@ def claim(tx: Transaction, channel: Channel, zone: str, now: datetime, instance:
     )
     if chosen is None:
         return None
-    row, why = chosen
+    row, why, is_held = chosen
     lease = secrets.token_hex(8)
     until = at + LEASE
     values = {"lease": lease, "leased_until": until, "leased_by": instance, "attempts": row.attempts + 1}
@@ -142,7 +142,7 @@ def claim(tx: Transaction, channel: Channel, zone: str, now: datetime, instance:
         created_at=row.created_at,
         alerts=tuple(in_course(one) for one in told),
         note="; ".join(filter(None, (row.note, why))),
-        is_held=bool(why) and not is_away(channel, still_waits(row), now),
+        is_held=is_held,
         alert_ids=tuple(one.id for one in told),
     )
 
@@ -157,8 +157,8 @@ def in_course(row: Any) -> Alert:
 
 def _together(
     tx: Transaction, due: Any, taken: ColumnElement[bool], channel: Channel, zone: str, now: datetime
-) -> tuple[Any, str] | None:
-    """The message that goes first, with all that go with it; and the words that say why they do."""
+) -> tuple[Any, str, bool] | None:
+    """The message that goes first, with all that go with it; the words that say why they do, and whether it was held back."""
     rows = tx.connection.execute(due.order_by(deliveries.c.created_at, deliveries.c.id)).all()
     if not rows:
         return None
@@ -168,7 +168,8 @@ def _together(
     if start is None:
         return None
     first = rows[start]
-    if is_away(channel, waiting[start], now):  # what is in back-off goes with it
+    was_away = is_away(channel, waiting[start], now)
+    if was_away:  # what is in back-off goes with it
         rows = [first, *_others(tx, channel, taken, first)]
         waiting, start = [still_waits(row) for row in rows], 0
     together, why = gathers(channel, waiting[start:], zone, sent, now)
@@ -177,8 +178,8 @@ def _together(
         tried = [row.message_id for row in rows if row.id in others and not others[row.id].is_fresh]
         gather(tx, rows[start].id, list(others), now, tried)
         rows = tx.connection.execute(select(deliveries).where(deliveries.c.id == rows[start].id)).all()
-        return rows[0], why
-    return rows[start], why
+        return rows[0], why, bool(why) and not was_away
+    return rows[start], why, bool(why) and not was_away
 
 
 def _others(tx: Transaction, channel: Channel, taken: ColumnElement[bool], first: Any) -> list[Any]:
@@ -194,7 +195,7 @@ def _others(tx: Transaction, channel: Channel, taken: ColumnElement[bool], first
     return list(tx.connection.execute(query.order_by(deliveries.c.created_at, deliveries.c.id)).all())
 
 
-def _alone(tx: Transaction, due: Any, channel: Channel, zone: str, now: datetime) -> tuple[Any, str] | None:
+def _alone(tx: Transaction, due: Any, channel: Channel, zone: str, now: datetime) -> tuple[Any, str, bool] | None:
     """The first message that may go, with one alert: a hook may have thousands of them waiting, so no more are read."""
     rows = tx.connection.execute(due.order_by(deliveries.c.next_attempt_at, deliveries.c.id))
     row = next((one for one in rows if hold(channel, still_waits(one), zone, (), now) is None), None)
@@ -202,7 +203,8 @@ def _alone(tx: Transaction, due: Any, channel: Channel, zone: str, now: datetime
     if row is None:
         return None
     _split(tx, row, now)
-    return row, gathers(channel, [still_waits(row)], zone, (), now)[1]
+    why = gathers(channel, [still_waits(row)], zone, (), now)[1]
+    return row, why, bool(why)
 
 
 def _split(tx: Transaction, row: Any, now: datetime) -> None:
@@ -316,7 +318,7 @@ def _said(row: Any) -> tuple[Facts, tuple[Around, ...]]:
 
 def reason_of(row: Any) -> str | None:
     """Why nobody was told of the alert of such a row."""
-    why = reasons.decode(row.reason, row.hidden)
+    why = reasons.read(row.hidden, row.reason)
     return None if why is None else why.words()
 
 

@@ -39,8 +39,7 @@ def _drop_older_digests(tx: Transaction, delivery_id: int) -> None:
             delivery_alerts.c.delivery_id == delivery_id, delivery_alerts.c.alert_id.in_(ids)
         )
     )
-    why = reasons.Replaced()
-    hidden = {"hidden": reasons.english(why), "reason": reasons.encode(why)}
+    hidden = dict(zip(("hidden", "reason"), reasons.kept(reasons.Replaced()), strict=True))
     tx.connection.execute(update(alerts).where(alerts.c.id.in_(ids)).values(**hidden))
 
 

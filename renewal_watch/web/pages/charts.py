@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from renewal_watch.alerts.phrases import status_name
 from renewal_watch.language import _, date_of, date_of_this_year, day_of_this_year, month_of, ngettext, number, tenths
+from renewal_watch.text import plain
 from renewal_watch.web.pages.words import whole_time
 
 _WIDTH = 960  # units of the drawing's own
@@ -157,12 +158,20 @@ def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+def _day_of(value: str) -> str:
+    """A day of the list as the page says days; what is none as it came."""
+    try:
+        return date_of(date.fromisoformat(value[:10]))
+    except ValueError:
+        return plain(value, 20)
+
+
 def _marks(event: Mapping[str, Any]) -> Iterator[Mark]:
     fields = event["fields"]
     renewal = fields.get("renewal_date", {})
     before, after = str(renewal.get("before") or ""), str(renewal.get("now") or "")
     if before and after[:10] > before[:10]:
-        yield Mark(event["seen_at"], "renewal", _("renewed, next on {day}", day=after[:10]))
+        yield Mark(event["seen_at"], "renewal", _("renewed, next on {day}", day=_day_of(after)))
     price = fields.get("monthly_renewal_cost") or fields.get("current_price")
     if price and "before" in price and "now" in price:
         said = _("price {before} → {now}", before=price["before"], now=price["now"])
