@@ -28,6 +28,8 @@ def encode(facts: Facts) -> str | None:
 
 def encode_around(those: Sequence[Around]) -> str | None:
     """What is added to facts, as it is kept; None where JSON cannot hold it."""
+    if not those:
+        return "[]"
     try:
         return _ENCODER.encode(those).decode()
     except UnicodeEncodeError:
