@@ -65,6 +65,6 @@ def incidents(
         found = list_incidents(tx, today, asked, most=None if as_json else MOST)
         counts = count_incidents(tx, asked)
     if as_json:
-        click.echo(tables.dumps([reports_incidents.incident_json(one) for one in found]))
+        click.echo(tables.dumps([reports_incidents.incident_json(one, settings.web.base) for one in found]))
     else:
         base.show(reports_incidents.incident_lines(found, counts, base.now(ctx), settings.timezone))

@@ -106,6 +106,9 @@ def _web_faults(web: dict[str, Any]) -> Iterator[str]:
             f"web.listen: {listen} can be reached from other machines, which needs a password_file; make one with: "
             f"renewal-watch web password FILE"
         )
+    public = web.get("public_url")
+    if isinstance(public, str) and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+/?", public):
+        yield "web.public_url: it is no address of the pages; write it without a path, like https://watch.example.org"
     for host in texts(web.get("hosts")):
         if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]", host):
             yield f"web.hosts: {host!r} is no name of a host; write it without scheme, port and path, like watch.example.org"

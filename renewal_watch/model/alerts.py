@@ -113,6 +113,7 @@ class Course(NamedTuple):
     at: datetime
     opened_at: datetime
     resolved_at: datetime | None
+    name: str = ""  # what the incident is called
 
     @property
     def opens(self) -> bool:

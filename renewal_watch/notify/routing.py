@@ -38,6 +38,7 @@ class Routing:
     backup: Backup = field(default_factory=Backup)
     templates: tuple[Template, ...] = ()
     zone: str = "UTC"
+    pages: str = ""  # where they are, as those see it who are told
 
     @classmethod
     def of(cls, settings: Settings, inventory: Mapping[str, Record] | None = None) -> Routing:
@@ -53,6 +54,7 @@ class Routing:
             backup=settings.backup,
             templates=settings.templates,
             zone=settings.timezone,
+            pages=settings.web.base,
         )
 
     @cached_property

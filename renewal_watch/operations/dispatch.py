@@ -168,6 +168,7 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
             own=own,
             is_mail=limits.is_mail,
             is_held=delivery.is_held,
+            pages=routing.pages,
         )
 
     return show

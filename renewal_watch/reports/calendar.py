@@ -23,6 +23,7 @@ from icalendar import Calendar, Event, vText
 
 from renewal_watch import __version__
 from renewal_watch.alerts import phrases
+from renewal_watch.alerts.links import number_path
 from renewal_watch.database.schema import actions
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.detect import failures
@@ -62,6 +63,7 @@ class _Entry:
     summary: str
     lines: Sequence[str]
     categories: Sequence[str]
+    url: str = ""
 
 
 def calendar(
@@ -110,6 +112,7 @@ def _by_number(
             summary=_summary(one),
             lines=_lines(one, inventory),
             categories=("renewal-watch", one.environment),
+            url=settings.web.base and settings.web.base + number_path(one.environment, one.provider_id),
         )
 
 
@@ -283,4 +286,6 @@ def _event(one: _Entry) -> Event:
     made.add("description", "\n".join(one.lines))
     made.add("categories", list(one.categories))
     made.add("transp", "TRANSPARENT")
+    if one.url:
+        made.add("url", one.url)
     return made

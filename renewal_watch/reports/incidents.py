@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from renewal_watch.alerts.links import incident_path
 from renewal_watch.alerts.phrases import both, severities, span
 from renewal_watch.language import _, ngettext
 from renewal_watch.model.alerts import Severity
@@ -20,8 +21,8 @@ Counts = Counter[tuple[State, Severity]]
 _TONES: dict[Severity, Tone] = {Severity.critical: "bad", Severity.warning: "mind"}
 
 
-def incident_json(one: Listed) -> dict[str, Any]:
-    """What ``incidents --json`` and the API give of one."""
+def incident_json(one: Listed, pages: str) -> dict[str, Any]:
+    """What ``incidents --json`` and the API give of one; ``pages`` is where they are, empty where nobody said."""
     return {
         "id": one.id,
         "key": one.name,
@@ -34,6 +35,7 @@ def incident_json(one: Listed) -> dict[str, Any]:
         "topic": one.topic,
         "headline": one.words[0],
         "text": one.words[1],
+        "url": pages + incident_path(one.name) if pages else None,
         "todo": todo(one),
         "opened_at": one.opened_at,
         "resolved_at": one.resolved_at,

@@ -118,6 +118,7 @@ class Web(Section, frozen=True):
     """``[web]``: the pages, and what other programs read from them."""
 
     listen: str = "127.0.0.1:9280"
+    public_url: str | None = None
     hosts: tuple[str, ...] = ()
     password_file: str | None = None
     password_credential: str | None = None
@@ -127,6 +128,11 @@ class Web(Section, frozen=True):
     calendar_secret_file: str | None = None
     calendar_secret_env: str | None = None
     calendar_secret_credential: str | None = None
+
+    @property
+    def base(self) -> str:
+        """What the addresses in messages begin with; empty where they have none."""
+        return (self.public_url or "").rstrip("/")
 
     @property
     def socket_path(self) -> Path | None:

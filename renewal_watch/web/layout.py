@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from renewal_watch import __version__
 from renewal_watch.alerts.facts.list_facts import doubt
+from renewal_watch.alerts.links import number_path
 from renewal_watch.alerts.phrases import capital, in_zone, status_name
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.language import N_, _, in_language, language, number, tenths, weekday
@@ -85,7 +86,7 @@ class Layout:
             weekdays=words.weekdays,
             day_of_month=words.day_of_month,
             link=words.link,
-            number_path=words.number_path,
+            number_path=number_path,
             version=__version__,
             doubt=doubt,
             status_name=status_name,

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from itsdangerous import BadSignature, Signer, URLSafeSerializer
 
@@ -247,6 +248,8 @@ def _serializer(hashed: PasswordHash, what: str) -> URLSafeSerializer:
 def own_hosts(web: Web) -> frozenset[str]:
     """The names by which this server may be called."""
     named = {"localhost", "127.0.0.1", "[::1]", *(host.lower() for host in web.hosts)}
+    if public := urlsplit(web.base).hostname:
+        named.add(f"[{public}]" if ":" in public else public)
     if web.socket_path is None:
         host = web.address[0].lower()
         if host not in ("0.0.0.0", "::"):  # noqa: S104 (these are no names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
+from renewal_watch.alerts.links import link_to, path_of
 from renewal_watch.alerts.phrases import severity_word
 from renewal_watch.language import language
 from renewal_watch.model.alerts import Alert, Severity
@@ -40,12 +41,13 @@ def page(
     rest: str,
     past: Sequence[str],
     footer: Sequence[str],
+    pages: str = "",
 ) -> str:
     """The whole document: a digest's ``sheet`` of lines, the ``alerts``, what is left out or over, and the footer.
 
     ``own`` are the user's words, which are markup, by the keys of alerts.
     """
-    rows = "".join(_row(alert, own.get(alert.key)) for alert in alerts)
+    rows = "".join(_row(alert, own.get(alert.key), pages) for alert in alerts)
     table = (
         f'<table role="presentation" cellspacing="0" style="width:100%;border-collapse:collapse">{rows}</table>'
         if rows
@@ -55,6 +57,9 @@ def page(
         f'<p class="more" style="color:#545f6d;margin:8px 0">{escape(line)}</p>' for line in (rest, *past) if line
     )
     end = "<br>".join(map(escape, footer))
+    if pages:
+        address = escape(link_to(pages, list(alerts)) if alerts else f"{pages}/")
+        end = f'<a href="{address}" style="color:inherit">{address}</a><br>{end}'
     return (
         f'<!doctype html><html lang="{language()}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">'
@@ -65,15 +70,18 @@ def page(
     )
 
 
-def _row(alert: Alert, own: str | None) -> str:
+def _row(alert: Alert, own: str | None, pages: str) -> str:
     name = alert.severity.name
     text, ground = _COLOURS[alert.severity]
     look = f"color:{text};background:{ground};padding:1px 8px;border-radius:9px;font-size:13px"
     pill = f'<span class="{name}" style="{look}">{severity_word(alert.severity)}</span>'
     place = f' <span class="more" style="color:#545f6d">{escape(alert.environment)}</span>' if alert.environment else ""
     words = escape(alert.text) if own is None else own
+    head = f"<strong>{escape(alert.headline)}</strong>"
+    if pages:
+        head = f'<a href="{escape(pages + path_of(alert))}" style="color:inherit">{head}</a>'
     return (
-        f'<tr><td style="{_CELL};width:36%;border-left:4px solid {text}">{pill}{place}<br><strong>{escape(alert.headline)}</strong></td>'
+        f'<tr><td style="{_CELL};width:36%;border-left:4px solid {text}">{pill}{place}<br>{head}</td>'
         f'<td style="{_CELL}">{words}</td></tr>'
     )
 

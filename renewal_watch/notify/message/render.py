@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from renewal_watch.alerts.facts.service_facts import Trial
+from renewal_watch.alerts.links import link_to
 from renewal_watch.alerts.phrases import instant, severity_word
 from renewal_watch.language import _, ngettext, number
 from renewal_watch.model.alerts import Alert, Message, Severity
@@ -46,13 +47,15 @@ def render(
     own: Mapping[str, Own] | None = None,
     is_mail: bool = False,
     is_held: bool = False,
+    pages: str = "",
 ) -> Message:
     """One message, most urgent first, within the channel's limits; what does not fit is counted.
 
     Limits are in bytes of UTF-8 with room for HTML escapes, the strictest way that a service may count.
     A ``title_limit`` of 0 means that the service puts the title above the body. ``form`` is text, markdown or html;
     ``own`` holds the user's words for some alerts, by their keys. A digest stands above the alerts that came with it.
-    ``is_held``: it waited as it was meant to, and is not late.
+    ``pages`` is where they are, for a link, which is left out where it has no room. ``is_held``: it waited as it was meant
+    to, and is not late.
     HTML by mail is a page with a table, and the text beside it; where it does not fit, it is that of a chat.
     """
     own = own or {}
@@ -62,10 +65,8 @@ def render(
     dress = _DRESS[form]
     said = cut("; ".join(filter(None, (_age(created_at, now, len(alerts), is_held=is_held), note))), 300)
     signed = _("message {id}", id=message_id)
-    footer = dress("text", signed)
-    if said:
-        long = "".join((dress("text", said), "" if form == "html" else "\n", footer))
-        footer = long if _size(long) <= body_limit // 3 else footer
+    link = link_to(pages, [digest] if digest else ordered or list(alerts))
+    footer = _footer(said, link, signed, form, body_limit // 3)
     room = body_limit - _size(footer) - 2
     title = _title([digest] if digest else ordered, own) if digest or ordered else folded.title
     if title_limit:
@@ -82,7 +83,7 @@ def render(
     gap = "" if form == "html" else "\n\n"
     whole = f"{body}{gap}{footer}" if body else footer
     plain = ""
-    page = _page(title, folded, ordered, own, [*([said] if said else []), signed]) if is_mail else ""
+    page = _page(title, folded, ordered, own, [*([said] if said else []), signed], pages) if is_mail else ""
     if page and form == "html" and _size(page) <= body_limit:
         plain = render(
             message_id,
@@ -93,6 +94,7 @@ def render(
             title_limit=title_limit,
             note=note,
             is_held=is_held,
+            pages=pages,
         ).body
         whole = page
     return Message(
@@ -105,6 +107,19 @@ def render(
         format=form,
         about=([digest] if digest else ordered or list(alerts))[0].place,
     )
+
+
+def _footer(said: str, link: str, signed: str, form: str, room: int) -> str:
+    """Why and when it comes, where to go on, its id: the most of it that has room, and the id in any case."""
+    dress = _DRESS[form]
+    shown = link.replace("_", "%5F").replace("*", "%2A") if form == "markdown" else escape(link)
+    lines = [dress("text", said) if said else "", f"{shown}<br/>" if link and form == "html" else shown if link else ""]
+    end = dress("text", signed)
+    for chosen in ((lines[0], lines[1], end), (lines[1], end), (lines[0], end)):
+        footer = ("" if form == "html" else "\n").join(filter(None, chosen))
+        if _size(footer) <= room:
+            return footer
+    return end
 
 
 def _age(created_at: datetime, now: datetime, size: int, *, is_held: bool) -> str:
@@ -136,7 +151,9 @@ def _with_digest(digest: Alert, ordered: Sequence[Alert], room: int, form: str, 
     return "\n".join(filter(None, (above, below)))
 
 
-def _page(title: str, folded: Folded, ordered: Sequence[Alert], own: Mapping[str, Own], footer: Sequence[str]) -> str:
+def _page(
+    title: str, folded: Folded, ordered: Sequence[Alert], own: Mapping[str, Own], footer: Sequence[str], pages: str
+) -> str:
     """The message as an HTML mail."""
     shown = ordered if len(ordered) <= MOST + FEW_MORE else ordered[:MOST]
     return mail.page(
@@ -147,6 +164,7 @@ def _page(title: str, folded: Folded, ordered: Sequence[Alert], own: Mapping[str
         rest=_rest(ordered[len(shown) :]) if len(shown) < len(ordered) else "",
         past=folded.past,
         footer=footer,
+        pages=pages,
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import product
 
+from renewal_watch.alerts.links import path_of
 from renewal_watch.alerts.phrases import money
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Written
@@ -114,7 +115,10 @@ def mask(alert: Alert) -> Alert:
     headline, text = alert.words
     said = (masked(one, alert.number) for one in (headline, text, brief(alert)))
     number = alert.number and masked(alert.number, alert.number)
-    return replace(alert, facts=Written(*said), around=(), kept=None, number=number)
+    course, shown = alert.course, alert.number_id
+    if shown is not None and masked(shown, alert.number) != shown:  # an id that is the number would stand in the link
+        course, shown = course and course._replace(name=""), None
+    return replace(alert, facts=Written(*said), around=(), kept=None, number=number, number_id=shown, course=course)
 
 
 def event(
@@ -148,6 +152,7 @@ def event(
         "headline": alert.headline,
         "text": alert.text,
         "delivery_note": note or None,
+        "url": routing.pages + path_of(alert) if routing.pages else None,
         "number_id": alert.number_id,
         "number": alert.number,
         **{name: values[name] for name in ("days_left", "renews_on", "status", "country", "type", "auto_renewal")},

@@ -92,7 +92,7 @@ def _incidents(asked: Asked) -> Any:
     )
     found = list_incidents(asked.tx, asked.today, wanted, most=values.get("limit", MOST))
     total = count_incidents(asked.tx, wanted).total()
-    return {"incidents": [incident_json(one) for one in found], "total": total}
+    return {"incidents": [incident_json(one, asked.settings.web.base) for one in found], "total": total}
 
 
 def _alerts(asked: Asked) -> Any:

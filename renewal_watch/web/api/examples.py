@@ -65,6 +65,7 @@ EXAMPLES: dict[str, Any] = {
         "acknowledged_by": "ann",
         "acknowledged_until": None,
         "suppressed": None,
+        "url": None,
         "alert_id": 9,
         "folded": [],
     },

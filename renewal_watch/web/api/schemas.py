@@ -150,6 +150,7 @@ class Incident(Struct):
     acknowledged_by: str | None
     acknowledged_until: Annotated[Instant | None, Meta(description="When the acknowledgement runs out by itself")]
     suppressed: Annotated[str | None, Meta(description="Why nobody is notified now")]
+    url: Annotated[str | None, Meta(description="Its page; null without public_url")]
     alert_id: Annotated[Count, Meta(description="Its last alert")]
     folded: Annotated[list[str], Meta(description="Kinds of what else is open about a number that is missing")]
 

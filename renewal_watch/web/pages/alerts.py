@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from renewal_watch.alerts.links import number_path
 from renewal_watch.alerts.phrases import who
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
@@ -23,7 +24,7 @@ from renewal_watch.text import plain, printable
 from renewal_watch.web.pages.fleet import choose, whole
 from renewal_watch.web.pages.frame import Params
 from renewal_watch.web.pages.lines import silence_of
-from renewal_watch.web.pages.words import link, number_path
+from renewal_watch.web.pages.words import link
 
 ALERTS_PER_PAGE = 50
 

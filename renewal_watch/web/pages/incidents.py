@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from renewal_watch.alerts.links import number_path
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.language import _, pgettext
 from renewal_watch.model import renewal_day
@@ -27,7 +28,7 @@ from renewal_watch.store.owned import has_owners, owned_ids
 from renewal_watch.text import plain, printable
 from renewal_watch.web.pages.fleet import choose, whole
 from renewal_watch.web.pages.frame import Params
-from renewal_watch.web.pages.words import link, number_path
+from renewal_watch.web.pages.words import link
 
 PER_PAGE = 50
 FIRST = 15  # on the overview
@@ -69,8 +70,10 @@ def wanted(tx: Transaction, settings: Settings, way: Routing, params: Mapping[st
     state = choose("state", params.get("state", ""), shown_states())
     urgency = choose("severity", params.get("severity", ""), shown_severities())
     kind = params.get("kind", "")[:60]
+    name = params.get("incident", "")[:300]
     return Wanted(
-        states=[one for one in STATES if one == state] or UNRESOLVED,
+        states=[one for one in STATES if one == state] or (STATES if name else UNRESOLVED),
+        names=[name] if name else (),
         severities=[Severity[urgency]] if urgency else (),
         kinds=[kind] if kind else (),
         environment=params.get("environment", ""),
@@ -92,7 +95,9 @@ def incidents_page(tx: Transaction, settings: Settings, way: Routing, params: Pa
     found = list_incidents(tx, today, asked, most=PER_PAGE + 1, skip=(page - 1) * PER_PAGE)
     counts = count_incidents(tx, asked)
     kept = {
-        key: params[key] for key in ("state", "severity", "kind", "environment", "owner", "label") if params.get(key)
+        key: params[key]
+        for key in ("incident", "state", "severity", "kind", "environment", "owner", "label")
+        if params.get(key)
     }
     names = [one.name for one in settings.environments]
     return IncidentsPage(

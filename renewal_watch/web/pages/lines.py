@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from renewal_watch.alerts.links import number_path
 from renewal_watch.alerts.phrases import money, status_name, who
 from renewal_watch.language import _, pgettext
 from renewal_watch.model.alerts import Severity
 from renewal_watch.reports import rows
 from renewal_watch.reports.rows import Row
 from renewal_watch.text import plain, printable
-from renewal_watch.web.pages.words import Words, number_path
+from renewal_watch.web.pages.words import Words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
@@ -169,11 +169,6 @@ def outcome(word: str) -> str:
 def shown(value: object, longest: int = 500) -> str:
     """Text from elsewhere as one line."""
     return printable(value, longest)
-
-
-def number_path(environment: str, provider_id: str) -> str:
-    """The page of a number; an id of dots alone would be taken for a step up."""
-    return f"/numbers/{quote(environment, safe='')}/{quote(provider_id, safe='')}"
 
 
 def link(path: str, query: Mapping[str, Any], **changes: Any) -> str:
