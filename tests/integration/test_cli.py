@@ -182,7 +182,7 @@ def test_explain_says_why_and_what_comes_next(run: Run) -> None:
     assert "Told in this cycle: the threshold of 3 days." in lost
     assert "Next: the threshold of 1 day, on" in lost
     assert "ops-0: sent" in lost
-    assert "It is overdue and was told 1 times; told again at" in run("explain", "phone-1").output
+    assert "It is overdue and was told 1 time; told again at" in run("explain", "phone-1").output
     assert "no threshold is reached yet" in run("explain", "phone-3").output
     assert json.loads(run("explain", "phone-3", "--json").output)["reasons"]
 
