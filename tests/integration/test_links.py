@@ -12,7 +12,7 @@ import pytest
 from browsing import pages
 from conftest import T0
 from databases import EITHER
-from test_wording import World, soon
+from test_wording import NUMBER, World, soon
 from test_wording import world as world  # noqa: PLC0414 (a fixture)
 from watched import CHANNEL, Watched, one
 from world import write_config
@@ -118,6 +118,10 @@ def test_a_hook_is_given_the_address(linked: World) -> None:
     for way, said in ((linked.routing, f"{BASE}/numbers/production/phone-1"), (Routing(), None)):
         told = wording.event(alert, Channel(name="x"), way, message_id="rw-1", alert_id=1, found_at=linked.now)
         assert json.loads(told.body)["url"] == said
+    masked = Channel(name="x", mask_numbers=True)
+    for shown, leads in ((alert, said), (replace(alert, number_id=NUMBER), "/alerts")):
+        told = wording.event(shown, masked, linked.routing, message_id="rw-1", alert_id=1, found_at=linked.now)
+        assert json.loads(told.body)["url"].endswith(leads or "/numbers/production/phone-1")
 
 
 # --- the pages it leads to --------------------------------------------------------------------------------------------

@@ -28,7 +28,9 @@ from renewal_watch.settings.whole import Settings
 from renewal_watch.text import masked
 
 Value = str | int | bool | list[str] | None
-_NO_NUMBERS = frozenset({"message_id", "key", "number_id", "created_at", "renews_on", "cost"})  # their digits are none
+_NO_NUMBERS = frozenset(
+    {"message_id", "url", "key", "number_id", "created_at", "renews_on", "cost"}
+)  # their digits are none
 
 
 def own_words(
@@ -152,7 +154,7 @@ def event(
         "headline": alert.headline,
         "text": alert.text,
         "delivery_note": note or None,
-        "url": routing.pages + path_of(alert) if routing.pages else None,
+        "url": routing.pages + path_of(mask(alert) if channel.mask_numbers else alert) if routing.pages else None,
         "number_id": alert.number_id,
         "number": alert.number,
         **{name: values[name] for name in ("days_left", "renews_on", "status", "country", "type", "auto_renewal")},
