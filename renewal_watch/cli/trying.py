@@ -6,19 +6,11 @@ import contextlib
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from renewal_watch.cli import base, completing
 from renewal_watch.errors import ConfigError, UsageError
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from renewal_watch.channels.limits import Limits
-    from renewal_watch.model.alerts import Message
-    from renewal_watch.settings.channel import Channel
 
 
 @base.cli.command()
@@ -179,8 +171,10 @@ def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  
     """Send a marked test message to the channel NAME, or to all, the way alerts go."""
     import secrets
 
+    from renewal_watch.channels.direct import message_of
     from renewal_watch.channels.senders import sender_of
     from renewal_watch.errors import ChannelError
+    from renewal_watch.notify.message import render
 
     settings = base.settings(ctx)
     chosen = [settings.channel(name)] if name else list(settings.channels)
@@ -193,7 +187,9 @@ def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  
         message_id = f"rw-test-{secrets.token_hex(4)}"
         sender = sender_of(channel, base.clock(ctx))
         try:
-            sender.send(partial(_test_message, channel, message_id, base.now(ctx)))
+            now = base.now(ctx)
+            alert = render.test_alert(channel.name, now)
+            sender.send(partial(message_of, alert, channel, message_id, now, is_test=True))
             fault = None
             answer.say(f"{channel.name}: sent, message {message_id}; look whether it arrived")
         except ChannelError as error:
@@ -203,27 +199,3 @@ def test_channel(ctx: click.Context, name: str | None, as_json: bool) -> None:  
             sender.close()
         channels.append({"channel": channel.name, "sent": fault is None, "message_id": message_id, "error": fault})
     answer.end(channels=channels)
-
-
-def _test_message(channel: Channel, message_id: str, now: datetime, limits: Limits) -> Message:
-    """The marked alert as the channel is shown alerts."""
-    from renewal_watch.language import in_language
-    from renewal_watch.notify.message import render, wording
-    from renewal_watch.notify.routing import Routing
-
-    alert = render.test_alert(channel.name, now)
-    with in_language(channel.language):
-        if channel.is_hook:
-            return wording.event(
-                alert, channel, Routing(), message_id=message_id, alert_id=None, found_at=now, is_test=True
-            )
-        return render.render(
-            message_id,
-            [alert],
-            created_at=now,
-            now=now,
-            body_limit=limits.body,
-            title_limit=limits.title,
-            form=channel.format,
-            is_mail=limits.is_mail,
-        )

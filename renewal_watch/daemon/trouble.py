@@ -12,15 +12,11 @@ from datetime import datetime
 from functools import partial
 
 from renewal_watch.alerts.facts import service_facts
-from renewal_watch.channels.limits import Limits
+from renewal_watch.channels.direct import message_of
 from renewal_watch.channels.senders import sender_of
 from renewal_watch.clock import utc_now
 from renewal_watch.errors import StoreError
-from renewal_watch.language import in_language
-from renewal_watch.model.alerts import Alert, Message, Severity
-from renewal_watch.notify.message import wording
-from renewal_watch.notify.message.render import render
-from renewal_watch.notify.routing import Routing
+from renewal_watch.model.alerts import Severity
 from renewal_watch.settings.channel import Channel
 
 log = logging.getLogger(__name__)
@@ -77,25 +73,8 @@ class Trouble:
         for channel in self._channels():
             sender = sender_of(channel, lambda: now)
             try:
-                sender.send(partial(_shown, channel, alert, message_id, now))
+                sender.send(partial(message_of, alert, channel, message_id, now))
             except Exception as error:  # noqa: BLE001 (the last resort must try every channel)
                 log.error("channel=%s could not be told directly: %s", channel.name, error)  # noqa: TRY400
             finally:
                 sender.close()
-
-
-def _shown(channel: Channel, alert: Alert, message_id: str, now: datetime, limits: Limits) -> Message:
-    """The alert as the channel is shown alerts."""
-    with in_language(channel.language):
-        if channel.is_hook:
-            return wording.event(alert, channel, Routing(), message_id=message_id, alert_id=None, found_at=now)
-        return render(
-            message_id,
-            [alert],
-            created_at=now,
-            now=now,
-            body_limit=limits.body,
-            title_limit=limits.title,
-            form=channel.format,
-            is_mail=limits.is_mail,
-        )
