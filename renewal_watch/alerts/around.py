@@ -55,15 +55,15 @@ class Reminder(Around, frozen=True):
 
     def words(self, headline: str, text: str) -> Words:
         values = {"count": self.count, "most": self.most, "at": instant(self.told_at)}
+        short = _("reminder {count} of {most}", **values)
         if self.count > self.most:
             short = _("reminder {count}", **values)
             why = _("(reminder {count}, weekly while it holds; last notified at {at}.)", **values)
-        else:
-            short = _("reminder {count} of {most}", **values)
+        elif self.count < self.most:
             why = _("(reminder {count} of {most}; last notified at {at}.)", **values)
-        if self.count == self.most and self.is_critical:
+        elif self.is_critical:
             why = _("(reminder {count} of {most}, then weekly while it holds; last notified at {at}.)", **values)
-        elif self.count == self.most:
+        else:
             why = _("(reminder {count} of {most}, the last one; last notified at {at}.)", **values)
         return f"{headline} ({short})", f"{_ended(text)} {why} {_todo(self.alert_id)}"
 

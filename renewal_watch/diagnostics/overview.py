@@ -59,12 +59,6 @@ class Overview:
     balances: Mapping[str, Balance] = field(default_factory=dict)  # by environment
     numbers: int = 0
 
-    @property
-    def is_calm(self) -> bool:
-        """Whether nobody has to do anything."""
-        needed = any(count for (state, severity), count in self.incidents.items() if state == "open" and severity)
-        return not (needed or self.overdue or self.lost[LOST[-1]] or self.service.unwell)
-
 
 def overview(tx: Transaction, settings: Settings, now: datetime, environment: str = "") -> Overview:
     """How everything stands now."""

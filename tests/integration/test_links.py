@@ -18,7 +18,7 @@ from watched import CHANNEL, Watched, one
 from world import write_config
 
 from renewal_watch.errors import ServerTrouble
-from renewal_watch.notify.message import mail, wording
+from renewal_watch.notify.message import wording
 from renewal_watch.notify.message.render import render
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
@@ -106,7 +106,8 @@ def test_a_mail_has_a_link_at_each_headline(linked: World) -> None:
     linked.poll(soon(), soon("phone-2"))
     with linked.store.reading() as tx:
         alerts = [alert for _id, alert, _why in alerts_since(tx, 0) if alert.kind == "renewal.upcoming"]
-    page = mail.page("x", alerts, {}, sheet="", rest="", past=[], footer=["message rw-1"], pages=BASE)
+    given = {"created_at": linked.now, "now": linked.now, "body_limit": 50_000, "title_limit": 250, "form": "html"}
+    page = render("rw-1", alerts, pages=BASE, is_mail=True, **given).body  # type: ignore[arg-type]
     assert page.count(f'href="{BASE}/numbers/production/phone-') == 2
     assert f'<a href="{BASE}/incidents"' in page
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-from renewal_watch.alerts.links import link_to, path_of
+from renewal_watch.alerts.links import path_of
 from renewal_watch.alerts.phrases import severity_word
 from renewal_watch.language import language
 from renewal_watch.model.alerts import Alert, Severity
@@ -42,6 +42,7 @@ def page(
     past: Sequence[str],
     footer: Sequence[str],
     pages: str = "",
+    link: str = "",
 ) -> str:
     """The whole document: a digest's ``sheet`` of lines, the ``alerts``, what is left out or over, and the footer.
 
@@ -57,8 +58,8 @@ def page(
         f'<p class="more" style="color:#545f6d;margin:8px 0">{escape(line)}</p>' for line in (rest, *past) if line
     )
     end = "<br>".join(map(escape, footer))
-    if pages:
-        address = escape(link_to(pages, list(alerts)) if alerts else f"{pages}/")
+    if link:
+        address = escape(link)
         end = f'<a href="{address}" style="color:inherit">{address}</a><br>{end}'
     return (
         f'<!doctype html><html lang="{language()}"><head><meta charset="utf-8">'

@@ -65,7 +65,8 @@ def render(
     dress = _DRESS[form]
     said = cut("; ".join(filter(None, (_age(created_at, now, len(alerts), is_held=is_held), note))), 300)
     signed = _("message {id}", id=message_id)
-    link = link_to(pages, [digest] if digest else ordered or list(alerts))
+    about = [digest] if digest else ordered or list(alerts)
+    link = link_to(pages, about)
     footer = _footer(said, link, signed, form, body_limit // 3)
     room = body_limit - _size(footer) - 2
     title = _title([digest] if digest else ordered, own) if digest or ordered else folded.title
@@ -83,7 +84,7 @@ def render(
     gap = "" if form == "html" else "\n\n"
     whole = f"{body}{gap}{footer}" if body else footer
     plain = ""
-    page = _page(title, folded, ordered, own, [*([said] if said else []), signed], pages) if is_mail else ""
+    page = _page(title, folded, ordered, own, [*([said] if said else []), signed], pages, link) if is_mail else ""
     if page and form == "html" and _size(page) <= body_limit:
         plain = render(
             message_id,
@@ -105,7 +106,7 @@ def render(
         size=len(alerts),
         severity=max((alert.severity for alert in ([digest] if digest else []) + ordered), default=Severity.info),
         format=form,
-        about=([digest] if digest else ordered or list(alerts))[0].place,
+        about=about[0].place,
     )
 
 
@@ -152,7 +153,13 @@ def _with_digest(digest: Alert, ordered: Sequence[Alert], room: int, form: str, 
 
 
 def _page(
-    title: str, folded: Folded, ordered: Sequence[Alert], own: Mapping[str, Own], footer: Sequence[str], pages: str
+    title: str,
+    folded: Folded,
+    ordered: Sequence[Alert],
+    own: Mapping[str, Own],
+    footer: Sequence[str],
+    pages: str,
+    link: str,
 ) -> str:
     """The message as an HTML mail."""
     shown = ordered if len(ordered) <= MOST + FEW_MORE else ordered[:MOST]
@@ -165,6 +172,7 @@ def _page(
         past=folded.past,
         footer=footer,
         pages=pages,
+        link=link,
     )
 
 

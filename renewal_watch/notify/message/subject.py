@@ -9,6 +9,7 @@ from renewal_watch.alerts.facts import facts_json
 from renewal_watch.alerts.phrases import both, in_days, severity_word
 from renewal_watch.language import N_, _, ngettext, number
 from renewal_watch.model.alerts import Alert, Severity
+from renewal_watch.model.facts import Written
 from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.text import cut
 
@@ -83,7 +84,9 @@ def _named(those: Sequence[Alert], place: str, *, whole: bool) -> str:
 
 def brief(alert: Alert) -> str:
     """What an alert says after a number's name, in two or three words."""
-    facts = facts_json.decode(alert.kept) or alert.facts
+    facts = alert.facts
+    if isinstance(facts, Written):  # in words; in another language than English it has its facts
+        facts = facts_json.decode(alert.kept) or facts
     return facts.brief() or group_of(alert)
 
 

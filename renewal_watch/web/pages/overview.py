@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from renewal_watch.alerts.phrases import a_few, span
+from renewal_watch.alerts.phrases import a_few, severities, span
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import overview as figures
 from renewal_watch.diagnostics.overview import Overview
 from renewal_watch.language import _, ngettext, number, pgettext
 from renewal_watch.model import renewal_day
+from renewal_watch.model.alerts import Severity
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.listing import Wanted, list_incidents
@@ -85,12 +86,7 @@ def _incidents(seen: Overview) -> Tile:
         state: sum(n for (one, _), n in seen.incidents.items() if one == state) for state in ("open", "acknowledged")
     }
     by_severity = figures.by_severity(seen.incidents)
-    said = {
-        "critical": ngettext("{count} critical", "{count} critical", by_severity["critical"]),
-        "warning": ngettext("{count} warning", "{count} warning", by_severity["warning"]),
-        "info": ngettext("{count} info", "{count} info", by_severity["info"]),
-    }
-    about = [said[name] for name, count in by_severity.items() if count]
+    about = [severities(Severity[name], count) for name, count in by_severity.items() if count]
     known = ngettext("{count} acknowledged", "{count} acknowledged", by_state["acknowledged"])
     about += [known] if by_state["acknowledged"] else []
     worst = next((name for name, count in by_severity.items() if count), "")
