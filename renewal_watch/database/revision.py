@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-HEAD = "0008"
+HEAD = "0009"
 LEAST = "0006"  # the oldest release that can use this schema beside this one: a new schema only adds to the last
 
 

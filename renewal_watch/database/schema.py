@@ -187,6 +187,7 @@ deliveries = Table(  # one message's fate on one channel
     Column("note", _WORDS),
     Column("fallback_at", Instant),  # when it was also given to the channel that stands in
     Column("routine", Boolean),  # it needs nobody; NULL is no
+    Column("target", _WORDS),  # where it went, without what is secret; null until it was sent
     Index("deliveries_due", "state", "channel", "next_attempt_at"),
 )
 delivery_alerts = Table(
@@ -291,6 +292,41 @@ actions = Table(  # who silenced, acknowledged and marked what
     Column("environment_id", _NUMBER, nullable=False),
     Column("number_id", _NUMBER, nullable=False),
     Column("comment", _WORDS, nullable=False),
+    Column("origin", _WORDS),  # from where: a host and its user, an address, a channel
+    Column("subject", _WORDS),  # what it was done to, beside environment and number
+)
+tokens = Table(  # of the API
+    "tokens",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("name", _WORDS, nullable=False, unique=True),
+    Column("scope", _WORDS, nullable=False),  # read, or act
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256: the token itself is kept nowhere
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", _WORDS, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+)
+revoked_links = Table(  # acknowledge links that count no more: all that were made by then, of a channel, about an incident
+    "revoked_links",
+    metadata,
+    Column("id", _NUMBER, primary_key=True),
+    Column("before", Instant, nullable=False),
+    Column("channel", _WORDS),  # null: of every channel
+    Column("incident", _WORDS),  # null: about every incident
+)
+oncall_states = Table(  # what an on-call service was told last of an incident; gone when it was told that it is resolved
+    "oncall_states",
+    metadata,
+    Column("channel", _WORDS, primary_key=True),
+    Column("incident_id", _NUMBER, primary_key=True),
+    Column("state", _WORDS, nullable=False),  # open, acknowledged, resolved
+    Column("severity", _NUMBER, nullable=False),
+    Column("told_at", Instant),
+    Column("attempts", _NUMBER, nullable=False),  # since then that failed
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("last_error", _WORDS),
+    Column("remote", _WORDS),  # what the service calls what it made of it
 )
 readings = Table(  # the last answer of each further endpoint of an environment
     "readings",

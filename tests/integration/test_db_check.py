@@ -164,7 +164,7 @@ def test_a_fault_in_one_table_hides_none_in_another(path: Path) -> None:
         ),
         (
             "UPDATE alembic_version SET version_num = '0003'",
-            "the schema 0003, and this release needs 0008; bring it up",
+            "the schema 0003, and this release needs 0009; bring it up",
         ),
         (
             "INSERT INTO about (name, value) VALUES ('copying', 'afar')",
