@@ -54,7 +54,7 @@ bench: install .venv/peer/installed
 
 lock: install  # newest releases that pyproject.toml admits, with their hashes
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra web --extra postgres pyproject.toml --output-file requirements.lock --upgrade
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra web --extra oidc --extra postgres pyproject.toml --output-file requirements.lock --upgrade
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock --group dev --output-file requirements-dev.lock --upgrade
 	echo urlwatch | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate - --output-file requirements-peer.lock --upgrade
 

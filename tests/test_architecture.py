@@ -129,6 +129,8 @@ def test_one_library_one_door() -> None:
         },
         "icalendar": {"reports.calendar"},
         "jinja2": {"notify.message.templates", "web.layout"},
+        "authlib": {"web.access.oidc"},
+        "joserfc": {"web.access.oidc"},
         "h11": {"web.serve"},
         "itsdangerous": {"alerts.answers", "web.access.sessions"},
     }

@@ -28,6 +28,7 @@ from renewal_watch.web.pages.health import health_page
 from renewal_watch.web.pages.incidents import incidents_page
 from renewal_watch.web.pages.number import NumberPage, number_page
 from renewal_watch.web.pages.overview import overview_page
+from renewal_watch.web.signing_in import SigningIn
 from renewal_watch.web.state import State
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def build(state: State) -> Gate:
             Route("/do/{deed}", forms.do, methods=["POST"]),
             Route("/static/{name}", pages.static),
             *Answering(layout).routes,
+            *SigningIn(layout).routes,
             *feeds.routes(state),
             *endpoint.routes(state),
         ],

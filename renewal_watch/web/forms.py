@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.language import N_, _, in_language
+from renewal_watch.settings.web import Oidc
 from renewal_watch.text import REDACTOR
 from renewal_watch.web import actions
 from renewal_watch.web.access import sessions
@@ -49,10 +50,19 @@ class Forms:
         self, request: Request, wanted: str, *, fault: str = "", name: str = "", status: int = 200
     ) -> Response:
         visitor = visitor_of(request)
-        if visitor.hashed is None:
+        issuer = issuer_host(self._state.settings.oidc)
+        if visitor.hashed is None and not issuer:
             status = 503 if visitor.fault else 404
         return self._layout.shown(
-            request, "login.html", status=status, wanted=wanted, fault=fault, name=name, cannot=visitor.fault
+            request,
+            "login.html",
+            status=status,
+            wanted=wanted,
+            fault=fault,
+            name=name,
+            cannot=visitor.fault,
+            issuer=issuer,
+            has_password=visitor.hashed is not None,
         )
 
     async def login(self, request: Request) -> Response:
@@ -131,6 +141,11 @@ class Forms:
     def _is_own(self, request: Request) -> bool:
         web = self._state.settings.web
         return is_from_own_page(request.headers, visitor_of(request).place, web.public_url or "")
+
+
+def issuer_host(oidc: Oidc) -> str:
+    """What the login page calls the provider; empty without one."""
+    return urlsplit(oidc.issuer or "").hostname or ""
 
 
 def keep_cookie(

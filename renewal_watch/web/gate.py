@@ -31,7 +31,7 @@ from renewal_watch.web.state import State
 log = logging.getLogger(__name__)
 _SECRET = ("/calendar/", "/answer/")  # what follows is a secret that protects what is there
 _OPEN = ("/static/", *_SECRET)
-_OPEN_PAGES = frozenset({"/login", "/healthz", "/readyz"})
+_OPEN_PAGES = frozenset({"/login", "/login/oidc", "/login/oidc/back", "/healthz", "/readyz"})
 _FOR_PROGRAMS = ("/api/", "/metrics")
 LONGEST_TARGET = 8000  # bytes of an address
 

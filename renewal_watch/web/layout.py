@@ -45,6 +45,9 @@ NAV = {
     "/health": N_("Health"),
 }
 _TITLES = {
+    429: N_("Too many"),
+    410: N_("It counts no more"),
+    502: N_("Nobody was signed in"),
     403: N_("Refused"),
     404: N_("There is no such page"),
     405: N_("This cannot be done here"),

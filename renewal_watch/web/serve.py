@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import importlib.util
 import ipaddress
 import logging
 import os
@@ -52,6 +53,7 @@ def serve(settings: Settings, clock: Callable[[], datetime], say: Callable[[str]
         PasswordHash.read(web)  # a fault of it is said now, not to the first who logs in
     web.read_calendar_secret()
     web.read_key()
+    _need_library(settings)
     with contextlib.ExitStack() as stack:
         sockets = given_sockets() or [stack.enter_context(_opened(web))]
         exposed = [one for one in sockets if not _is_local(one)]
@@ -66,6 +68,16 @@ def serve(settings: Settings, clock: Callable[[], datetime], say: Callable[[str]
         stack.enter_context(_reloading(state))
         places = [_called(one) for one in sockets]
         _Server(configured(build(state)), lambda: say(f"the pages are at {' and '.join(places)}")).run(sockets)
+
+
+def _need_library(settings: Settings) -> None:
+    """Raises ConfigError where people are to sign in elsewhere and what that needs is not installed."""
+    if not settings.oidc.is_used:
+        return
+    settings.oidc.read_client_secret()
+    if importlib.util.find_spec("authlib") is None:
+        msg = "oidc: it needs a library that is not installed; run: pip install 'renewal-watch[web,oidc]'"
+        raise ConfigError([msg])
 
 
 def configured(app: Gate) -> uvicorn.Config:
@@ -253,6 +265,7 @@ def _reloading(state: State) -> Iterator[None]:
                 log.warning("web.listen changed; it takes effect when the pages are started again")
             if state.is_exposed and not fresh.can_sign_in:
                 raise ConfigError(["web.password_file: it is needed as long as other machines reach the pages"])
+            _need_library(fresh)
             state.adopt(fresh)
         except ConfigError as error:
             log.error("reload refused, the old settings stay: %s", REDACTOR.clean(str(error)))  # noqa: TRY400

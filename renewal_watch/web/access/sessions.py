@@ -98,5 +98,19 @@ def note_in(cookie: str, key: bytes, now: datetime) -> tuple[str, bool] | None:
         return None
 
 
+def kept(texts: Sequence[str], what: str, key: bytes, until: datetime) -> str:
+    """A cookie that keeps some texts for a while, for one purpose."""
+    return str(_serializer(key, what).dumps([int(until.timestamp()), *texts]))
+
+
+def kept_in(cookie: str, what: str, key: bytes, now: datetime) -> list[str] | None:
+    """The texts of such a cookie; None for one that is forged, over or for another purpose."""
+    try:
+        until, *texts = _serializer(key, what).loads(cookie)
+        return [str(one) for one in texts] if now.timestamp() < int(until) else None
+    except (BadSignature, ValueError, TypeError):
+        return None
+
+
 def _serializer(key: bytes, what: str) -> URLSafeSerializer:
     return URLSafeSerializer(key, salt=what, signer_kwargs={"digest_method": hashlib.sha256})
