@@ -233,7 +233,7 @@ def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
 
 
 def test_no_lock_file_names_an_index() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-mcp.lock"):
         text = (ROOT / name).read_text()
         assert "://" not in text
         assert text.count("==") <= text.count("--hash=sha256:")
