@@ -1,5 +1,4 @@
-"""Answers from where one reads: tokens of the API, links called back, where an act came from, where a message went, and what
-on-call services were told."""
+"""Tokens of the API, links called back, where an act came from, where a message went, what on-call services were told."""
 
 import sqlalchemy as sa
 from alembic import op

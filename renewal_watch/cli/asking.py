@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from renewal_watch.cli import base
+from renewal_watch.cli import base, deciding
 from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def retry(ctx: click.Context, ids: tuple[int, ...], as_json: bool) -> None:  # n
     from renewal_watch.operations import actions
 
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
-        count, said = actions.retry(tx, ids, base.now(ctx))
+        count, said = actions.retry(tx, ids, deciding.who(None), base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json or (ctx.parent is not None and ctx.parent.params["as_json"]))
     answer.say(said)
     answer.end(deliveries=count)

@@ -12,18 +12,23 @@ from renewal_watch.cli import base, completing
 from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
+    from renewal_watch.model.actor import Actor
     from renewal_watch.model.policy import Match
     from renewal_watch.settings.whole import Settings
 
 
-def who(given: str | None) -> str:
-    """Who does it: as given, else who called sudo, else the user."""
+def who(given: str | None) -> Actor:
+    """Who does it: as given, else who called sudo, else the user; and on which machine."""
     import getpass
+    import socket
+
+    from renewal_watch.model.actor import Actor
 
     try:
-        return given or os.environ.get("SUDO_USER") or getpass.getuser()
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a user without a name
-        return f"user {os.getuid()}"
+        user = f"user {os.getuid()}"
+    return Actor(given or user, f"command line, {user}@{socket.gethostname()}")
 
 
 AUTHOR = click.option("--author", metavar="NAME", callback=base.text, help="Default: the user who calls.")

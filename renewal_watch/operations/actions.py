@@ -15,8 +15,9 @@ from renewal_watch.alerts import phrases
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
-from renewal_watch.language import _, ngettext, pgettext, short_date
+from renewal_watch.language import _, in_language, ngettext, pgettext, short_date
 from renewal_watch.model import selectors
+from renewal_watch.model.actor import Actor
 from renewal_watch.model.alerts import Incident, Key
 from renewal_watch.model.numbers import PhoneNumber
 from renewal_watch.model.policy import Match, Policy
@@ -38,6 +39,8 @@ from renewal_watch.store.incidents.listing import Wanted, wanted_incidents
 from renewal_watch.store.incidents.silences import add_silence, close_silence, list_silences
 from renewal_watch.store.numbers import fleet_of, parsed_of
 from renewal_watch.store.outbox.settling import retry_deliveries
+
+LISTED = 20  # incidents or alerts that a line of the audit log names
 
 
 class Open(NamedTuple):
@@ -117,12 +120,12 @@ def together(parts: Sequence[Open]) -> Open:
 
 
 def acknowledge(
-    tx: Transaction, one: Open, author: str, comment: str, now: datetime, until: datetime | None = None
+    tx: Transaction, one: Open, actor: Actor, comment: str, now: datetime, until: datetime | None = None
 ) -> Answered:
     """Somebody looks after it; ``until`` is when that runs out."""
     _something(one)
-    acknowledge_incidents(tx, one.incidents, author, now, until)
-    _note(tx, "ack", one.incidents, author, comment, now)
+    acknowledge_incidents(tx, one.incidents, actor.name, now, until)
+    _note(tx, "ack", one.incidents, actor, comment, now)
     said = (
         _(
             "acknowledged: {incidents}; no reminder before its next cycle, unless it gets worse",
@@ -138,7 +141,7 @@ def acknowledge(
     return Answered(one.incidents, said)
 
 
-def take_back(tx: Transaction, one: Open, author: str, comment: str, now: datetime) -> Answered:
+def take_back(tx: Transaction, one: Open, actor: Actor, comment: str, now: datetime) -> Answered:
     """Nobody looks after it after all."""
     _something(one)
     acknowledged = {key: incident for key, incident in one.incidents.items() if incident.ack is not None}
@@ -146,7 +149,7 @@ def take_back(tx: Transaction, one: Open, author: str, comment: str, now: dateti
         msg = _("nobody acknowledged it, so there is nothing to take back")
         raise UsageError(msg)
     take_back_acknowledgements(tx, acknowledged, now)
-    _note(tx, "ack withdrawn", acknowledged, author, comment, now)
+    _note(tx, "ack withdrawn", acknowledged, actor, comment, now)
     said = _("taken back: {incidents}; reminders go on from now", incidents=_called(acknowledged))
     return Answered(acknowledged, said)
 
@@ -162,13 +165,20 @@ def _something(one: Open) -> None:
 
 
 def _note(
-    tx: Transaction, verb: str, incidents: Mapping[Key, Incident], author: str, comment: str, now: datetime
+    tx: Transaction, verb: str, incidents: Mapping[Key, Incident], actor: Actor, comment: str, now: datetime
 ) -> None:
     """One line of the audit log for each number, environment, or for the service."""
     for environment, number_id in dict.fromkeys(key[:2] for key in incidents):
         environment_id = id_of_environment(tx, environment) if environment else 0
         known = fleet_of(tx, environment_id, [number_id]).get(number_id) if number_id else None
-        note_action(tx, verb, author, comment, known, environment_id, now)
+        names = [one.name for key, one in incidents.items() if key[:2] == (environment, number_id)]
+        note_action(tx, verb, actor, comment, known, environment_id, now, _listed(names))
+
+
+def _listed(those: Sequence[object]) -> str:
+    """All of a few, of many the first and how many more."""
+    named = ", ".join(map(str, those[:LISTED]))
+    return named if len(those) <= LISTED else f"{named} and {len(those) - LISTED} more"
 
 
 def _called(incidents: Mapping[Key, Incident]) -> str:
@@ -182,12 +192,12 @@ def _called(incidents: Mapping[Key, Incident]) -> str:
 
 
 def lapse(
-    tx: Transaction, environment: str, known: Known, policy: Policy, author: str, comment: str, now: datetime
+    tx: Transaction, environment: str, known: Known, policy: Policy, actor: Actor, comment: str, now: datetime
 ) -> Lapsed:
     """The number is meant to go."""
     number, row = _seen(tx, environment, known, policy, now)
-    put_lapse(tx, known, author, comment, now)
-    note_action(tx, "lapse", author, comment, known, id_of_environment(tx, environment), now)
+    put_lapse(tx, known, actor.name, comment, now)
+    note_action(tx, "lapse", actor, comment, known, id_of_environment(tx, environment), now)
     who, on = phrases.who(number), row.renews_on
     mind = _("warning: its auto-renewal is on, so it will renew; switch it off in the provider's dashboard")
     said = (
@@ -199,14 +209,14 @@ def lapse(
 
 
 def keep(
-    tx: Transaction, environment: str, known: Known, policy: Policy, author: str, comment: str, now: datetime
+    tx: Transaction, environment: str, known: Known, policy: Policy, actor: Actor, comment: str, now: datetime
 ) -> Lapsed:
     """The number is to stay after all."""
     number, row = _seen(tx, environment, known, policy, now)
     if not drop_lapse(tx, environment, known, now):
         msg = _("{number} is not meant to expire, so there is nothing to take back", number=phrases.who(number))
         raise UsageError(msg)
-    note_action(tx, "lapse withdrawn", author, comment, known, id_of_environment(tx, environment), now)
+    note_action(tx, "lapse withdrawn", actor, comment, known, id_of_environment(tx, environment), now)
     said = _("{number} is to stay; what of its renewal was hidden and still holds is told", number=phrases.who(number))
     return Lapsed(row, said, None)
 
@@ -255,13 +265,16 @@ def silence(
     match: Match,
     kinds: Sequence[str],
     ends_at: datetime,
-    author: str,
+    actor: Actor,
     comment: str,
     now: datetime,
     numbers: int | None,
 ) -> Silenced:
     """Hide what matches until ``ends_at``; ``numbers`` are those that it is ``about``."""
-    pk = add_silence(tx, match, kinds, ends_at, author, comment, now)
+    pk = add_silence(tx, match, kinds, ends_at, actor.name, comment, now)
+    with in_language("en"):
+        about = f"silence {pk} until {phrases.instant(ends_at)}: {rows.matched(match, kinds)}"
+    note_action(tx, "silence", actor, comment, None, 0, now, about)
     return Silenced(pk, numbers, _silenced(pk, kinds, numbers, phrases.instant(ends_at)))
 
 
@@ -302,19 +315,20 @@ def _silenced(pk: int, kinds: Sequence[str], numbers: int | None, until: str) ->
     )
 
 
-def end_silence(tx: Transaction, pk: int, author: str, now: datetime) -> str:
+def end_silence(tx: Transaction, pk: int, actor: Actor, now: datetime) -> str:
     """What it hid and still holds is told from now on."""
     is_over = all(one.pk != pk or not one.is_active(now) for one in list_silences(tx))
-    if is_over or not close_silence(tx, pk, author, now):
+    if is_over or not close_silence(tx, pk, actor.name, now):
         msg = _("there is no silence {id} that holds; see: renewal-watch silence list --all", id=pk)
         raise UsageError(msg)
+    note_action(tx, "silence ended", actor, "", None, 0, now, f"silence {pk}")
     return _("silence {id} is over; the daemon tells what it hid and still holds, or: renewal-watch send", id=pk)
 
 
 # --- deliveries -------------------------------------------------------------------------------------------------------
 
 
-def retry(tx: Transaction, alert_ids: Sequence[int], now: datetime) -> tuple[int, str]:
+def retry(tx: Transaction, alert_ids: Sequence[int], actor: Actor, now: datetime) -> tuple[int, str]:
     """Offer the deliveries of these alerts again, or all that failed; how many."""
     count = retry_deliveries(tx, alert_ids, now)
     if alert_ids and not count:
@@ -322,6 +336,9 @@ def retry(tx: Transaction, alert_ids: Sequence[int], now: datetime) -> tuple[int
         raise UsageError(msg)
     if not count:
         return 0, _("no delivery failed; name alerts to send again what waits: renewal-watch alerts --pending")
+    note_action(
+        tx, "retry", actor, "", None, 0, now, f"alerts {_listed(alert_ids)}" if alert_ids else "all that failed"
+    )
     said = ngettext(
         "{count} delivery is due again; the daemon sends them, or: renewal-watch send",
         "{count} deliveries are due again; the daemon sends them, or: renewal-watch send",

@@ -268,6 +268,9 @@ def verb(did: str) -> str:
         "ack withdrawn": pgettext("audit log", "ack withdrawn"),
         "lapse": pgettext("audit log", "lapse"),
         "lapse withdrawn": pgettext("audit log", "lapse withdrawn"),
+        "silence": pgettext("audit log", "silence"),
+        "silence ended": pgettext("audit log", "silence ended"),
+        "retry": pgettext("audit log", "retry"),
     }
     return known.get(did, did)
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.language import _, pgettext
+from renewal_watch.model.actor import Actor
 from renewal_watch.model.policy import Match
 from renewal_watch.operations import actions
 from renewal_watch.settings.values import duration
@@ -23,39 +24,39 @@ from renewal_watch.web.state import State
 LONGEST_COMMENT = 300  # characters
 
 Form = Mapping[str, str]
-Deed = Callable[[State, Transaction, Form, str, datetime], str]
+Deed = Callable[[State, Transaction, Form, Actor, datetime], str]
 
 
-def acknowledge(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+def acknowledge(state: State, tx: Transaction, form: Form, actor: Actor, now: datetime) -> str:
     """Somebody looks after what is open about a number, after the incidents that were ticked, or all that fit."""
     length = form.get("length", "")
     if length and length not in LENGTHS:
         raise _no_length(length)
     until = now + duration(length) if length else None
-    return actions.acknowledge(tx, _open(state, tx, form), author, _comment(form), now, until).said
+    return actions.acknowledge(tx, _open(state, tx, form), actor, _comment(form), now, until).said
 
 
-def take_back(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+def take_back(state: State, tx: Transaction, form: Form, actor: Actor, now: datetime) -> str:
     """Nobody does after all."""
-    return actions.take_back(tx, _open(state, tx, form), author, _comment(form), now).said
+    return actions.take_back(tx, _open(state, tx, form), actor, _comment(form), now).said
 
 
-def lapse(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+def lapse(state: State, tx: Transaction, form: Form, actor: Actor, now: datetime) -> str:
     """A number is meant to go."""
     one = _number(tx, form)
     policy = state.settings.policy(state.settings.environment(one.environment))
-    done = actions.lapse(tx, one.environment, one.known, policy, author, _comment(form), now)
+    done = actions.lapse(tx, one.environment, one.known, policy, actor, _comment(form), now)
     return "; ".join(filter(None, (done.said, done.mind)))
 
 
-def keep(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+def keep(state: State, tx: Transaction, form: Form, actor: Actor, now: datetime) -> str:
     """It is to stay after all."""
     one = _number(tx, form)
     policy = state.settings.policy(state.settings.environment(one.environment))
-    return actions.keep(tx, one.environment, one.known, policy, author, _comment(form), now).said
+    return actions.keep(tx, one.environment, one.known, policy, actor, _comment(form), now).said
 
 
-def silence(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+def silence(state: State, tx: Transaction, form: Form, actor: Actor, now: datetime) -> str:
     """Alerts about a number are hidden for a while."""
     del state
     one = _number(tx, form)
@@ -65,19 +66,19 @@ def silence(state: State, tx: Transaction, form: Form, author: str, now: datetim
     match = Match(ids=(one.known.provider_id,), environments=(one.environment,))
     ends_at = now + duration(length)
     is_present = one.known.missing_at is None
-    return actions.silence(tx, match, (), ends_at, author, _comment(form), now, int(is_present)).said
+    return actions.silence(tx, match, (), ends_at, actor, _comment(form), now, int(is_present)).said
 
 
-def end_silence(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+def end_silence(state: State, tx: Transaction, form: Form, actor: Actor, now: datetime) -> str:
     """A silence is over before its time."""
     del state
-    return actions.end_silence(tx, _id(form, "silence"), author, now)
+    return actions.end_silence(tx, _id(form, "silence"), actor, now)
 
 
-def retry(state: State, tx: Transaction, form: Form, author: str, now: datetime) -> str:
+def retry(state: State, tx: Transaction, form: Form, actor: Actor, now: datetime) -> str:
     """The deliveries of an alert are due again; without one, all that failed are."""
-    del state, author
-    return actions.retry(tx, [_id(form, "alert")] if form.get("alert") else [], now)[1]
+    del state
+    return actions.retry(tx, [_id(form, "alert")] if form.get("alert") else [], actor, now)[1]
 
 
 DEEDS: Mapping[str, Deed] = {

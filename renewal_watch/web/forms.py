@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.language import N_, _, in_language
+from renewal_watch.model.actor import Actor
 from renewal_watch.text import REDACTOR
 from renewal_watch.web import actions, security
 from renewal_watch.web.layout import Layout, visitor_of
@@ -103,15 +104,15 @@ class Forms:
             raise HTTPException(404)
         form = await _form(request)
         session = self._check(request, form)
-        return await run_in_threadpool(self._do, request, deed, form, session.author)
+        return await run_in_threadpool(self._do, request, deed, form, _actor(request, session))
 
-    def _do(self, request: Request, deed: actions.Deed, form: Mapping[str, str], author: str) -> Response:
+    def _do(self, request: Request, deed: actions.Deed, form: Mapping[str, str], actor: Actor) -> Response:
         now = self._state.clock()
         settings = self._state.settings
         is_bad = False
         try:
             with in_language(settings.web.language), in_zone(settings.timezone), self._state.writing() as tx:
-                said = deed(self._state, tx, form, author, now)
+                said = deed(self._state, tx, form, actor, now)
         except (UsageError, StoreError) as error:
             said, is_bad = str(error), True
         hashed = visitor_of(request).hashed
@@ -137,6 +138,10 @@ class Forms:
         ):
             raise HTTPException(403, N_("This form did not come from a page of this session; open the page anew."))
         return visitor.session
+
+
+def _actor(request: Request, session: security.Session) -> Actor:
+    return Actor(session.author, f"web, {request.client.host}" if request.client and request.client.host else "web")
 
 
 def _is_encrypted(request: Request) -> bool:

@@ -24,6 +24,7 @@ from world import write_config
 from renewal_watch.config.loading import load
 from renewal_watch.database.store import Store
 from renewal_watch.errors import UsageError
+from renewal_watch.model.actor import Actor
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.reports import calendar
@@ -289,7 +290,7 @@ def test_a_sequence_never_falls_and_grows_with_every_change(made: Watched, steps
             with made.store.transaction() as tx:
                 _, key, known = find_number(tx, "phone-1")
                 (put_lapse(tx, known, "me", "", at) if step == "lapse" else drop_lapse(tx, "production", known, at))
-                note_action(tx, "lapse" if step == "lapse" else "lapse withdrawn", "me", "", known, key, at)
+                note_action(tx, "lapse" if step == "lapse" else "lapse withdrawn", Actor("me"), "", known, key, at)
         for by_day in (False, True):
             for event in made.events(at + timedelta(minutes=1), by_day=by_day):
                 sequence, text = int(event.sequence.value), event.serialize().encode()
@@ -308,7 +309,7 @@ def test_a_number_meant_to_lapse_says_so(watched: Watched) -> None:
         for name in ("phone-1", "phone-2"):
             _, key, known = find_number(tx, name)
             put_lapse(tx, known, "me", "", T0)
-            note_action(tx, "lapse", "me", "", known, key, T0 + HOUR)
+            note_action(tx, "lapse", Actor("me"), "", known, key, T0 + HOUR)
     first, second = watched.events()
     assert first.summary.value == "+15550000001 is meant to expire"
     assert "Auto-renewal: on, so it would renew anyway; it is meant to expire" in first.description.value

@@ -41,6 +41,7 @@ from renewal_watch.database.schema import (
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ServerTrouble
+from renewal_watch.model.actor import Actor
 from renewal_watch.model.alerts import Key
 from renewal_watch.model.policy import Match, Policy
 from renewal_watch.notify.routing import Routing
@@ -530,8 +531,8 @@ def test_silences_and_deeds_go_by_age_and_lapses_never(past: Past) -> None:
         ended, open_one = (add_silence(tx, Match(), (), JANUARY + 3 * DAY, "anna", "", JANUARY) for _ in range(2))
         close_silence(tx, ended, "anna", JANUARY + DAY)
         put_lapse(tx, known, "anna", "", JANUARY)
-        note_action(tx, "lapse", "anna", "", known, 1, JANUARY)
-        note_action(tx, "lapse", "anna", "", known, 1, JANUARY + 50 * DAY)
+        note_action(tx, "lapse", Actor("anna"), "", known, 1, JANUARY)
+        note_action(tx, "lapse", Actor("anna"), "", known, 1, JANUARY + 50 * DAY)
     done = past.prune(JANUARY + 40 * DAY, JANUARY + 60 * DAY)
     assert left(past, silences) == [open_one]
     assert (done.silences, done.actions, past.count(actions), past.count(lapses)) == (1, 1, 1, 1)

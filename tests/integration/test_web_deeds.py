@@ -11,8 +11,10 @@ from browsing import Visitor, pages, password_file
 from conftest import T0, Clock
 from databases import BOTH, EITHER, impatient
 from made_up import emptied
+from sqlalchemy import select
 from watched import CHANNEL, Watched, one
 
+from renewal_watch.database.schema import actions
 from renewal_watch.model.alerts import Incident
 from renewal_watch.notify.routing import Routing
 from renewal_watch.store.incidents.incidents import incidents_of
@@ -191,3 +193,15 @@ def test_a_name_is_cut_and_cleaned_before_it_is_kept(visitor: Visitor) -> None:
     ack = incident(visitor).ack
     assert ack
     assert ack.by == "web: somebody"
+
+
+def test_the_audit_log_has_who_and_from_where(visitor: Visitor) -> None:
+    visitor.do("acknowledge", **NUMBER)
+    visitor.do("silence", **NUMBER, length="4h")
+    with visitor.state.reading() as tx:
+        kept = [(row.verb, row.author, row.origin, row.subject) for row in tx.connection.execute(select(actions))]
+    assert [one[:3] for one in kept] == [(verb, "web: Anna", "web, 127.0.0.1") for verb in ("ack", "silence")]
+    assert (kept[0][3], kept[1][3]) == (
+        incident(visitor).name,
+        "silence 1 until 2026-11-23 16:00 UTC: ids phone-1; environments production",
+    )
