@@ -137,7 +137,7 @@ def test_one_library_one_door() -> None:
         assert users == allowed, library
     folders = {
         "click": {"cli"},
-        "starlette": {"web", "web/api"},
+        "starlette": {"web"},
         "uvicorn": {"web"},
         "sqlalchemy": {"database", "store", "store/incidents", "store/outbox", "store/renewals", "store/maintenance"},
     }

@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -324,17 +324,6 @@ def routing(settings: Settings, inventory: Inventory | None = None) -> Routing:
 
 def instant(text: str, zone: str, option: str = "--at") -> datetime:
     """The instant that TIME means in ``zone``; a bare date means the end of that day."""
-    from zoneinfo import ZoneInfo
+    from renewal_watch.operations import times
 
-    try:
-        at = datetime.fromisoformat(text)
-        if len(text) <= len("2026-11-23"):
-            at += timedelta(days=1, microseconds=-1)
-    except (ValueError, OverflowError):
-        msg = f"{option}: {text!r} is not a time; write it like 2026-11-23 or 2026-11-23T10:00"
-        raise UsageError(msg) from None
-    try:
-        return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
-    except OverflowError:
-        msg = f"{option}: {text!r} lies outside the calendar"
-        raise UsageError(msg) from None
+    return times.instant(text, zone, option)
