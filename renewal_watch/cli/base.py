@@ -50,13 +50,16 @@ def text(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
 
 def need_pages() -> None:
     """Raises CannotServe where what the pages need is not installed."""
+    need("the pages need", "web", "starlette", "uvicorn", "jinja2", "itsdangerous")
+
+
+def need(whose: str, extra: str, *modules: str) -> None:
+    """Raises CannotServe where modules of an extra are not installed."""
     import importlib.util
 
-    missing = [
-        name for name in ("starlette", "uvicorn", "jinja2", "itsdangerous") if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        msg = f"the pages need {', '.join(missing)}; install them with: pip install 'renewal-watch[web]'"
+        msg = f"{whose} {', '.join(missing)}; install them with: pip install 'renewal-watch[{extra}]'"
         raise CannotServe(msg)
 
 

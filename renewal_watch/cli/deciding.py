@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from renewal_watch.model.actor import Actor
 
 
-def who(given: str | None) -> Actor:
+def who(given: str | None, way: str = "command line") -> Actor:
     """Who does it: as given, else who called sudo, else the user; and on which machine."""
     import getpass
     import socket
@@ -25,7 +24,7 @@ def who(given: str | None) -> Actor:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a user without a name
         user = f"user {os.getuid()}"
-    return Actor(given or user, f"command line, {user}@{socket.gethostname()}")
+    return Actor(given or user, f"{way}, {user}@{socket.gethostname()}")
 
 
 AUTHOR = click.option("--author", metavar="NAME", callback=base.text, help="Default: the user who calls.")
@@ -120,16 +119,12 @@ def silence_add(**given: Any) -> None:
 @click.pass_context
 def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  # noqa: FBT001
     """The silences that hold, and how much each hides now that nobody was told of."""
-    from renewal_watch.model.alerts import Suppressor
+    from renewal_watch.operations import silencing
     from renewal_watch.reports import silences, tables
-    from renewal_watch.store.incidents.incidents import incidents_of
-    from renewal_watch.store.incidents.silences import list_silences
 
     now = base.now(ctx)
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
-        found = list_silences(tx, since=now - timedelta(days=30) if everything else None)
-        hiders = [incident.suppressor for incident in incidents_of(tx).values()]
-    those = [(one, hiders.count(Suppressor.of("silence", one.pk))) for one in found if everything or one.is_active(now)]
+        those = silencing.silences(tx, now, everything=everything)
     if as_json:
         click.echo(tables.dumps([silences.silence_json(one, hides, now) for one, hides in those]))
     else:

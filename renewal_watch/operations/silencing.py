@@ -1,17 +1,24 @@
-"""What somebody means to silence: the matchers and kinds that are given, checked. Pure."""
+"""What somebody means to silence: the matchers and kinds that are given, checked; and what is silenced."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.model import selectors
+from renewal_watch.model.alerts import Suppressor
 from renewal_watch.model.kinds import KINDS
-from renewal_watch.model.policy import Match
+from renewal_watch.model.policy import Match, Silence
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.incidents.incidents import incidents_of
+from renewal_watch.store.incidents.silences import list_silences
+
+_ENDED = timedelta(days=30)  # that are still shown where all are wanted
 
 
 def meant(
@@ -20,9 +27,9 @@ def meant(
     """The matchers, by their keys; ``dashes`` stand before the names of options. Raises UsageError."""
     match = _match(dict(wanted), kinds, settings, dashes)
     if match == Match() and all(kind == "*" for kind in kinds) and not everything:
-        msg = (
-            f"say what to silence, such as {dashes}number +4930* or {dashes}environment test; everything is {dashes}all"
-        )
+        msg = f"say what to silence, such as {dashes}number +4930* or {dashes}environment test"
+        if dashes:  # only a command silences everything
+            msg += f"; everything is {dashes}all"
         raise UsageError(msg)
     if selectors.is_about_the_watch(kinds) and selectors.names_numbers(match):
         msg = (
@@ -51,3 +58,10 @@ def _match(wanted: dict[str, Any], kinds: Sequence[str], settings: Settings, das
     except msgspec.ValidationError as error:
         msg = f"what to silence is not understood: {error}"
         raise UsageError(msg) from None
+
+
+def silences(tx: Transaction, now: datetime, *, everything: bool = False) -> list[tuple[Silence, int]]:
+    """The silences that hold, or with ``everything`` also those that ended lately; each with how many incidents it hides."""
+    found = list_silences(tx, since=now - _ENDED if everything else None)
+    hiders = [incident.suppressor for incident in incidents_of(tx).values()]
+    return [(one, hiders.count(Suppressor.of("silence", one.pk))) for one in found if everything or one.is_active(now)]
