@@ -6,15 +6,15 @@ that several go on side by side and none holds up a ping.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -51,36 +51,30 @@ _ACTS = (
 
 
 def serve(watch: Watch, *, acts: bool) -> None:
-    """Answer until the end of input. SIGTERM and SIGINT end the process at once, with exit code 0."""
-    with _own_folder():
-        try:
-            anyio.run(_serve, _Tools(watch, acts=acts))
-        except* BrokenPipeError:
-            log.info("who asked is gone")
-
-
-@contextmanager
-def _own_folder() -> Iterator[None]:
-    """A place for the copies of a preview, which goes with the process also where a call is under way.
-
-    A thread that reads cannot be ended, and the library's waits for a line of input: so a signal ends the process. What is
-    being written is undone by the database.
-    """
-    folder = tempfile.mkdtemp(prefix="renewal-watch-mcp-")
-    before, tempfile.tempdir = tempfile.tempdir, folder
+    """Answer until the end of input; the last thing that a process does. SIGTERM and SIGINT end it, with exit code 0."""
+    folder = tempfile.tempdir = tempfile.mkdtemp(prefix="renewal-watch-mcp-")  # for the copies of previews
 
     def end(*_: object) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
+        """A thread that reads cannot be ended, nor the library's that waits for a line; what is written, the database undoes."""
+        _remove(folder)
         os._exit(0)
 
-    signals = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGINT)}
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, end)
     try:
-        yield
+        anyio.run(_serve, _Tools(watch, acts=acts))
+    except* BrokenPipeError:
+        log.info("who asked is gone")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        tempfile.tempdir = before
-        for one, handler in signals.items():
-            signal.signal(one, handler)
+        _remove(folder)
+
+
+def _remove(folder: str) -> None:
+    """Also where a thread goes on making files in it: under its other name, it does not find it."""
+    gone = f"{folder}.gone"
+    with contextlib.suppress(OSError):
+        Path(folder).rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 async def _serve(tools: _Tools) -> None:
