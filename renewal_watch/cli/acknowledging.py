@@ -64,12 +64,12 @@ def ack(
         msg = "--for belongs to an acknowledgement, not to --withdraw"
         raise UsageError(msg)
     from renewal_watch.model.alerts import Severity
-    from renewal_watch.operations import actions, times
+    from renewal_watch.operations import actions
     from renewal_watch.store.incidents.listing import Wanted
 
     settings = base.settings(ctx)
     now = base.now(ctx)
-    until = None if length is None else times.end_of(length, None, settings.timezone, now)
+    until = None if length is None else deciding.end_of(length, None, settings.timezone, now)
     wanted = Wanted(
         severities=[Severity[one] for one in severities],
         kinds=kinds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -88,7 +89,7 @@ def silence() -> None:
 def silence_add(**given: Any) -> None:
     """Hide alerts about what matches every option given (of one repeated, any) until the end."""
     from renewal_watch.diagnostics import hints
-    from renewal_watch.operations import actions, silencing, times
+    from renewal_watch.operations import actions, silencing
 
     ctx = click.get_current_context()
     settings = base.settings(ctx)
@@ -99,7 +100,7 @@ def silence_add(**given: Any) -> None:
     match = silencing.meant(
         {key: value for key, value in given.items() if value not in ((), None)}, kinds, settings, everything=everything
     )
-    ends_at = times.end_of(length, until, settings.timezone, now)
+    ends_at = end_of(length, until, settings.timezone, now)
     way = base.routing(settings)
     with base.store(settings, write=True) as store:
         numbers = actions.about(store, way, match, kinds)
@@ -111,6 +112,13 @@ def silence_add(**given: Any) -> None:
         for hint in hints.strangers(key, wanted, way.inventory):
             answer.warn(f"--{key[:-1]}: {hint}")
     answer.end(id=done.pk, ends_at=ends_at, numbers=done.numbers)
+
+
+def end_of(length: str | None, until: str | None, zone: str, now: datetime) -> datetime:
+    """When what is said with ``--for`` or ``--until`` ends."""
+    from renewal_watch.operations import times
+
+    return times.end_of(length, until, zone, now)
 
 
 @silence.command("list")

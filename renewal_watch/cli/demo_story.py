@@ -42,7 +42,7 @@ from renewal_watch.provider.simulator import (
     release_request,
 )
 from renewal_watch.reports import tables
-from renewal_watch.settings.sections import Web
+from renewal_watch.settings.web import Web
 from renewal_watch.store.incidents.incidents import acknowledge_incidents, incidents_of
 from renewal_watch.store.outbox.alerts import list_alerts
 

@@ -1,4 +1,4 @@
-"""The commands that serve: the pages and their password, and what assistants ask."""
+"""The commands that serve: the pages with their password, key and tokens of programs, and what assistants ask."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from renewal_watch.cli import base
+from renewal_watch.cli import base, deciding
 from renewal_watch.errors import UsageError
+
+if TYPE_CHECKING:
+    from renewal_watch.model.actor import Scope
+
+LONGEST_NAME = 60  # characters of a token's name
 
 
 @base.cli.group(invoke_without_command=True)
@@ -38,7 +44,6 @@ def mcp(ctx: click.Context, allow_actions: bool) -> None:  # noqa: FBT001
     It reads only, unless --allow-actions is given.
     """
     base.need("an assistant is answered with", "mcp", "mcp", "jsonschema")
-    from renewal_watch.cli import deciding
     from renewal_watch.mcp.answering import Watch
     from renewal_watch.mcp.server import serve
     from renewal_watch.model.actor import Actor
@@ -52,30 +57,131 @@ def mcp(ctx: click.Context, allow_actions: bool) -> None:  # noqa: FBT001
 @click.option("--force", is_flag=True, help="Replace the file if it is there; every login ends.")
 def password(file: Path, force: bool) -> None:  # noqa: FBT001
     """Ask for a password and write its hash to FILE, readable by its owner only."""
-    from renewal_watch.web import security
+    from renewal_watch.web.access import passwords
 
-    if file.exists() and not file.is_file():
-        msg = f"{file} is there and is no file; name another one"
-        raise UsageError(msg)
-    if file.exists() and not force:
-        msg = f"{file} is there already; to set another password, which ends every login: --force"
-        raise UsageError(msg)
+    _need_room(file, force=force, why="to set another password, which ends every login")
     if sys.stdin.isatty():
         given = click.prompt("Password of the pages", hide_input=True, confirmation_prompt="Once more", err=True)
     else:
         given = sys.stdin.readline().rstrip("\r\n")
-    if not security.SHORTEST <= len(given) <= security.LONGEST:
-        msg = f"a password has {security.SHORTEST} characters or more, and {security.LONGEST} at most"
+    if not passwords.SHORTEST <= len(given) <= passwords.LONGEST:
+        msg = f"a password has {passwords.SHORTEST} characters or more, and {passwords.LONGEST} at most"
         raise UsageError(msg)
+    _write(file, passwords.hashed(given))
+    click.echo(f"wrote {file}; name it as password_file in [web]")
+
+
+@web.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace the file if it is there; links that were sent count no more.")
+def key(file: Path, force: bool) -> None:  # noqa: FBT001
+    """Write a new key to FILE, readable by its owner only: it signs links in messages, and who signed in elsewhere."""
+    import base64
+    import secrets
+
+    _need_room(file, force=force, why="to make another key, after which no link counts that was sent")
+    _write(file, f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}\n")
+    click.echo(f"wrote {file}; name it as key_file in [web]")
+
+
+def _need_room(file: Path, *, force: bool, why: str) -> None:
+    """Raises UsageError where a file cannot be made, or is not to be replaced."""
+    if file.exists() and not file.is_file():
+        msg = f"{file} is there and is no file; name another one"
+        raise UsageError(msg)
+    if file.exists() and not force:
+        msg = f"{file} is there already; {why}: --force"
+        raise UsageError(msg)
+
+
+def _write(file: Path, secret: str) -> None:
+    """For its owner alone, whole or not at all. Raises UsageError."""
     part = file.with_name(f"{file.name}.part")
     try:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-            opened.write(security.hashed(given))
+            opened.write(secret)
         part.replace(file)
     except OSError as error:
         msg = f"{file} cannot be written: {error.strerror}"
         raise UsageError(msg) from None
-    click.echo(f"wrote {file}; name it as password_file in [web]")
+
+
+@web.group()
+def token() -> None:
+    """Let programs read, or act, by the API: each with a token of its own."""
+
+
+@token.command("create")
+@click.argument("name", callback=base.text)
+@click.option(
+    "--scope", type=click.Choice(["read", "act"]), default="read", show_default=True, help="What it is good for."
+)
+@click.option("--for", "length", metavar="TIME", default="365d", show_default=True, help="Until it expires: 12h, 90d.")
+@base.JSON
+@click.pass_context
+def token_create(ctx: click.Context, name: str, scope: Scope, length: str, as_json: bool) -> None:  # noqa: FBT001
+    """Print a new token, this once; of it only a digest is kept."""
+    from renewal_watch.store.incidents.audit import note_action
+    from renewal_watch.store.tokens import create_token
+    from renewal_watch.text import printable
+
+    if not name.strip() or printable(name, LONGEST_NAME) != name:
+        msg = f"NAME: {printable(name, LONGEST_NAME)!r} is empty, too long or has signs that cannot be shown"
+        raise UsageError(msg)
+    settings, now = base.settings(ctx), base.now(ctx)
+    ends_at = deciding.end_of(length, None, settings.timezone, now)
+    actor = deciding.who(None)
+    with base.store(settings, write=True) as store, store.transaction() as tx:
+        made = create_token(tx, name, scope, ends_at, actor, now)
+        note_action(tx, "token created", actor, "", None, 0, now, f"token {name}, scope {scope}")
+    answer = base.Answer(ctx, as_json=as_json)
+    answer.say(made)
+    if not as_json:
+        click.echo(f"keep it: it is not shown again; {name} may {scope} until {ends_at:%Y-%m-%d}", err=True)
+    answer.end(token=made, name=name, scope=scope, expires_at=ends_at)
+
+
+@token.command("list")
+@base.JSON
+@click.pass_context
+def token_list(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
+    """The tokens: what each is good for, who made it, and until when it counts."""
+    import dataclasses
+
+    from renewal_watch.reports import tables
+    from renewal_watch.store.tokens import list_tokens
+    from renewal_watch.text import plain
+
+    now = base.now(ctx)
+    with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
+        found = list_tokens(tx)
+    if as_json:
+        click.echo(tables.dumps([dataclasses.asdict(one) | {"active": one.is_good(now)} for one in found]))
+        return
+    rows = []
+    for one in found:
+        ended = "revoked" if one.revoked_at else "expired"
+        state = f"until {one.expires_at:%Y-%m-%d}" if one.is_good(now) and one.expires_at else ended
+        rows.append((plain(one.name, 60), one.scope, state, plain(one.created_by, 40), f"{one.created_at:%Y-%m-%d}"))
+    base.show(tables.table(("NAME", "SCOPE", "STATE", "BY", "SINCE"), rows) if rows else ["no token"])
+
+
+@token.command("revoke")
+@click.argument("name", callback=base.text)
+@base.JSON
+@click.pass_context
+def token_revoke(ctx: click.Context, name: str, as_json: bool) -> None:  # noqa: FBT001
+    """Let a token count no more, from now on."""
+    from renewal_watch.store.incidents.audit import note_action
+    from renewal_watch.store.tokens import revoke_token
+
+    now, actor = base.now(ctx), deciding.who(None)
+    with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
+        revoke_token(tx, name, now)
+        note_action(tx, "token revoked", actor, "", None, 0, now, f"token {name}")
+    answer = base.Answer(ctx, as_json=as_json)
+    answer.say(f"revoked: {name}")
+    answer.end(name=name)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from renewal_watch.config.channel_checks import channel_faults, is_hook, rule_faults, way_faults
 from renewal_watch.config.check_parts import names_of, pattern_faults, tables_of, texts, twice, unknown, zone_fault
 from renewal_watch.config.environment_checks import crossed_environment
+from renewal_watch.config.web_checks import web_faults
 from renewal_watch.schedule import calendar
 from renewal_watch.settings.database_url import database_faults
-from renewal_watch.settings.secrets import absolute, secret_key_faults
-from renewal_watch.settings.sections import Retention, Web
+from renewal_watch.settings.secrets import absolute
+from renewal_watch.settings.sections import Retention
 
 
 def crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
@@ -41,12 +41,7 @@ def crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
         faults += rule_faults(one, f"rules.{one.get('name', count)}", known, names_of(channels))
     faults += twice(tables_of(table, "rules"), "rules")
     faults += _other_faults(table, names_of(channels))
-    web = table.get("web")
-    if isinstance(web, dict):
-        faults += secret_key_faults(
-            web, "calendar_secret", "web", readable_by_others=readable_by_others, is_optional=True
-        )
-        faults += _web_faults(web)
+    faults += web_faults(table, readable_by_others=readable_by_others)
     database = table.get("database")
     if isinstance(database, dict):
         faults += database_faults(database, readable_by_others=readable_by_others)
@@ -88,29 +83,3 @@ def _retention_faults(kept: Any) -> Iterator[str]:
     changes = kept.get("changes_days", Retention().changes_days) if isinstance(kept, dict) else None
     if isinstance(months, int) and isinstance(changes, int) and months < changes:
         yield f"retention.months_days: {months} is less than changes_days, which is {changes}; write {changes} or more"
-
-
-def _web_faults(web: dict[str, Any]) -> Iterator[str]:
-    has_password = any(web.get(key) is not None for key in ("password_file", "password_credential"))
-    if all(web.get(key) is not None for key in ("password_file", "password_credential")):
-        yield "web.password_file: only one may be given of password_file, password_credential"
-    listen = web.get("listen", Web().listen)
-    if not isinstance(listen, str):
-        return
-    if not re.fullmatch(r"unix:/[^\0]+|(\[[0-9A-Fa-f:.]+\]|[^:\s]+):[0-9]{1,5}", listen) or (
-        not listen.startswith("unix:") and not 0 <= int(listen.rpartition(":")[2]) <= 65_535  # noqa: PLR2004 (ports)
-    ):
-        yield f"web.listen: {listen!r} is no address; write it like 127.0.0.1:9280, [::1]:9280 or unix:/run/x.sock"
-    elif not Web(listen=listen).is_local and not has_password:
-        yield (
-            f"web.listen: {listen} can be reached from other machines, which needs a password_file; make one with: "
-            f"renewal-watch web password FILE"
-        )
-    public = web.get("public_url")
-    if isinstance(public, str) and not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:]+/?", public):
-        yield "web.public_url: it is no address of the pages; write it without a path, like https://watch.example.org"
-    for host in texts(web.get("hosts")):
-        if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]", host):
-            yield f"web.hosts: {host!r} is no name of a host; write it without scheme, port and path, like watch.example.org"
-    if web.get("login_to_read") and not has_password:
-        yield "web.login_to_read: it needs a password_file; make one with: renewal-watch web password FILE"

@@ -98,6 +98,7 @@ def _resolved(path: Path, read: File) -> Settings:
                 "canary",
                 "privacy",
                 "web",
+                "oidc",
                 "metrics",
                 "account",
                 "retention",
@@ -136,7 +137,7 @@ def shown(settings: Settings) -> dict[str, Any]:
         for one in [table[section]] if isinstance(table[section], dict) else table[section]:
             if one.get(key) is not None:
                 one[key] = "***"
-    for one in (*table["environments"], *table["channels"]):
+    for one in (*table["environments"], *table["channels"], table["oidc"]):
         if one["proxy"]:
             one["proxy"] = re.sub(r"(?<=://)[^@/]*@", "***@", one["proxy"])
     return table

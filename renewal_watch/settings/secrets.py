@@ -23,6 +23,8 @@ SECRETS = (
     ("channels", "webhook"),
     ("channels", "key"),
     ("web", "calendar_secret"),
+    ("web", "key"),
+    ("oidc", "client_secret"),
 )
 SHORTEST_KEY = 24  # bytes; what standardwebhooks.com asks for at least
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,12 +10,11 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from renewal_watch.errors import ConfigError
-from renewal_watch.language import Language
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.policy import Days, Texts
 from renewal_watch.settings.database_url import database_fault, learn_passwords
-from renewal_watch.settings.secrets import absolute, credential, has_secret, read_given, read_secret
-from renewal_watch.settings.values import LOOPBACK, Duration, DurationOrOff, KeptDays, Section, duration_or_none
+from renewal_watch.settings.secrets import absolute, read_given
+from renewal_watch.settings.values import Duration, DurationOrOff, KeptDays, Section, duration_or_none
 
 MOST_AT_ONCE = 256  # polls side by side
 
@@ -112,64 +110,6 @@ class Template(Section, frozen=True):
         return (self.channels is None or channel in self.channels) and any(
             fnmatch.fnmatchcase(kind, pattern) for pattern in self.kinds
         )
-
-
-class Web(Section, frozen=True):
-    """``[web]``: the pages, and what other programs read from them."""
-
-    listen: str = "127.0.0.1:9280"
-    public_url: str | None = None
-    hosts: tuple[str, ...] = ()
-    password_file: str | None = None
-    password_credential: str | None = None
-    login_to_read: bool = False
-    language: Language = "en"
-    calendar_secret: str | None = None
-    calendar_secret_file: str | None = None
-    calendar_secret_env: str | None = None
-    calendar_secret_credential: str | None = None
-
-    @property
-    def base(self) -> str:
-        """What the addresses in messages begin with; empty where they have none."""
-        return (self.public_url or "").rstrip("/")
-
-    @property
-    def socket_path(self) -> Path | None:
-        """The unix socket to listen on, None for an address."""
-        kind, _, path = self.listen.partition(":")
-        return Path(path) if kind == "unix" else None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port to listen on; of no meaning with a unix socket."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
-
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine can reach it."""
-        return self.socket_path is not None or LOOPBACK.match(self.address[0]) is not None
-
-    @property
-    def password_path(self) -> Path | None:
-        """Where the hash of the password is; None where nobody can log in."""
-        if self.password_credential is not None:
-            return credential(self.password_credential)
-        return None if self.password_file is None else absolute(self.password_file)
-
-    def read_calendar_secret(self) -> str | None:
-        """The secret part of the calendar's address, read now; None without one. Raises ConfigError."""
-        if not has_secret(self, "calendar_secret"):
-            return None
-        secret = read_secret(self, "calendar_secret", "web")
-        if not re.fullmatch(r"[A-Za-z0-9._~-]{16,}", secret):
-            msg = (
-                "web.calendar_secret: it has 16 characters or more, of those that an address can hold; make one with: "
-                "openssl rand -hex 16"
-            )
-            raise ConfigError([msg])
-        return secret
 
 
 class Account(Section, frozen=True):

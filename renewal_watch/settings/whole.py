@@ -30,9 +30,9 @@ from renewal_watch.settings.sections import (
     Renewals,
     Retention,
     Template,
-    Web,
 )
 from renewal_watch.settings.values import S, Section, duration, readable
+from renewal_watch.settings.web import Oidc, Web
 
 
 class File(Section, frozen=True, kw_only=True):
@@ -55,6 +55,7 @@ class File(Section, frozen=True, kw_only=True):
     canary: Canary = Canary()
     privacy: Privacy = Privacy()
     web: Web = Web()
+    oidc: Oidc = Oidc()
     metrics: Metrics = Metrics()
     account: Account = Account()
     retention: Retention = Retention()
@@ -85,6 +86,7 @@ class Settings(Section, frozen=True, kw_only=True):
     canary: Canary
     privacy: Privacy
     web: Web
+    oidc: Oidc
     metrics: Metrics
     account: Account
     retention: Retention
@@ -125,6 +127,11 @@ class Settings(Section, frozen=True, kw_only=True):
             rules=self.rules,
             inventory=inventory or {},
         )
+
+    @property
+    def can_sign_in(self) -> bool:
+        """Whether anybody can come in to the pages where not everybody may."""
+        return self.web.password_path is not None or self.oidc.is_used or self.web.user_header is not None
 
     @property
     def with_sandbox(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.language import N_
 from renewal_watch.store import fleet
 from renewal_watch.web import endpoint, feeds
+from renewal_watch.web.access.passwords import Tries
 from renewal_watch.web.forms import Forms
 from renewal_watch.web.gate import Gate
 from renewal_watch.web.layout import Layout
@@ -26,7 +27,6 @@ from renewal_watch.web.pages.health import health_page
 from renewal_watch.web.pages.incidents import incidents_page
 from renewal_watch.web.pages.number import NumberPage, number_page
 from renewal_watch.web.pages.overview import overview_page
-from renewal_watch.web.security import Tries
 from renewal_watch.web.state import State
 
 log = logging.getLogger(__name__)

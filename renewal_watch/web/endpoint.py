@@ -65,7 +65,8 @@ class _Endpoint:
         try:
             values = read(operation, request.path_params, request.query_params.multi_items())
             if operation.name == "openapi":
-                said: Any = document(names, needs_login=self.state.needs_login_to_read)
+                web = self.state.settings.web
+                said: Any = document(names, needs_login=self.state.needs_login_to_read, under=web.under)
             else:
                 with in_zone(self.state.settings.timezone), self.state.reading() as tx:
                     asked = Asked(

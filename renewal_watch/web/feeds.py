@@ -15,7 +15,7 @@ from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.diagnostics import health, metrics
 from renewal_watch.errors import ConfigError, StoreError
 from renewal_watch.language import in_language
-from renewal_watch.web.gate import Visitor
+from renewal_watch.web.access.visitors import Visitor
 from renewal_watch.web.state import State
 
 log = logging.getLogger(__name__)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
+from typing import Literal
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
@@ -14,11 +16,13 @@ from starlette.responses import RedirectResponse, Response
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.errors import StoreError, UsageError
 from renewal_watch.language import N_, _, in_language
-from renewal_watch.model.actor import Actor
 from renewal_watch.text import REDACTOR
-from renewal_watch.web import actions, security
+from renewal_watch.web import actions
+from renewal_watch.web.access import sessions
+from renewal_watch.web.access.passwords import Tries
+from renewal_watch.web.access.places import is_from_own_page, own_path
+from renewal_watch.web.access.visitors import Visitor
 from renewal_watch.web.layout import Layout, visitor_of
-from renewal_watch.web.security import Tries
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +39,7 @@ class Forms:
 
     def login_form(self, request: Request) -> Response:
         """The form."""
-        wanted = security.own_path(request.query_params.get("next", "/"))
+        wanted = own_path(request.query_params.get("next", "/"))
         visitor = visitor_of(request)
         if visitor.session is not None:
             return RedirectResponse(wanted, 303)
@@ -58,11 +62,11 @@ class Forms:
 
     def _login(self, request: Request, form: Mapping[str, str]) -> Response:
         visitor = visitor_of(request)
-        wanted = security.own_path(form.get("next", "/"))
+        wanted = own_path(form.get("next", "/"))
         name = form.get("name", "")[:60]
         if visitor.hashed is None:
             return self._login_page(request, wanted)
-        if not security.is_from_own_page(request.headers):
+        if not self._is_own(request):
             raise HTTPException(403, N_("This form came from a page elsewhere."))
         now = self._state.clock()
         is_right = self._tries.is_right(form.get("password", ""), visitor.hashed, now)
@@ -78,23 +82,16 @@ class Forms:
             with in_language(self._state.settings.web.language):
                 fault = _("This is not the password.")
             return self._login_page(request, wanted, fault=fault, name=name, status=403)
-        session = security.begun(name, now)
+        session = sessions.begun(name, now)
         answer = RedirectResponse(wanted, 303)
-        answer.set_cookie(
-            security.COOKIE,
-            security.signed(session, visitor.hashed),
-            max_age=int(security.SESSION.total_seconds()),
-            httponly=True,
-            samesite="strict",
-            secure=_is_encrypted(request),
-        )
+        keep_cookie(answer, request, sessions.COOKIE, sessions.signed(session, visitor.hashed.key), sessions.LENGTH)
         return answer
 
     async def logout(self, request: Request) -> Response:
         """Forget the session; whoever copied its cookie loses it when the password changes."""
         self._check(request, await _form(request))
         answer = RedirectResponse("/", 303)
-        answer.delete_cookie(security.COOKIE, path="/", httponly=True, samesite="strict")
+        answer.delete_cookie(sessions.COOKIE, path="/", httponly=True, samesite="strict")
         return answer
 
     async def do(self, request: Request) -> Response:
@@ -103,50 +100,61 @@ class Forms:
         if deed is None:
             raise HTTPException(404)
         form = await _form(request)
-        session = self._check(request, form)
-        return await run_in_threadpool(self._do, request, deed, form, _actor(request, session))
+        visitor = self._check(request, form)
+        if not visitor.may_act:
+            raise HTTPException(403, N_("Your sign-in is good for reading only; see actors in [web]."))
+        return await run_in_threadpool(self._do, request, deed, form, visitor)
 
-    def _do(self, request: Request, deed: actions.Deed, form: Mapping[str, str], actor: Actor) -> Response:
+    def _do(self, request: Request, deed: actions.Deed, form: Mapping[str, str], visitor: Visitor) -> Response:
         now = self._state.clock()
         settings = self._state.settings
         is_bad = False
         try:
             with in_language(settings.web.language), in_zone(settings.timezone), self._state.writing() as tx:
-                said = deed(self._state, tx, form, actor, now)
+                said = deed(self._state, tx, form, visitor.actor, now)
         except (UsageError, StoreError) as error:
             said, is_bad = str(error), True
-        hashed = visitor_of(request).hashed
-        assert hashed is not None  # noqa: S101 (there is a session)
-        answer = RedirectResponse(security.own_path(form.get("back", "/")), 303)
-        answer.set_cookie(
-            security.NOTE_COOKIE,
-            security.note(REDACTOR.clean(said), is_bad=is_bad, hashed=hashed, now=now),
-            max_age=int(security.NOTE.total_seconds()),
-            httponly=True,
-            samesite="strict",
-            secure=_is_encrypted(request),
-        )
+        answer = RedirectResponse(own_path(form.get("back", "/")), 303)
+        note = sessions.note(REDACTOR.clean(said), is_bad=is_bad, key=visitor.key, now=now)
+        keep_cookie(answer, request, sessions.NOTE_COOKIE, note, sessions.NOTE)
         return answer
 
-    def _check(self, request: Request, form: Mapping[str, str]) -> security.Session:
-        """The session of a form that a page of this session sent. Raises HTTPException for any other."""
+    def _check(self, request: Request, form: Mapping[str, str]) -> Visitor:
+        """Who sent a form from a page of their session. Raises HTTPException for anybody else."""
         visitor = visitor_of(request)
-        if visitor.session is None or visitor.hashed is None:
+        if visitor.session is None:
             raise HTTPException(403, N_("This needs a login; the session may be over."))
-        if not security.is_from_own_page(request.headers) or not security.is_form_of(
-            form.get("token", ""), visitor.session, visitor.hashed
-        ):
+        if not self._is_own(request) or not sessions.is_form_of(form.get("token", ""), visitor.session, visitor.key):
             raise HTTPException(403, N_("This form did not come from a page of this session; open the page anew."))
-        return visitor.session
+        return visitor
+
+    def _is_own(self, request: Request) -> bool:
+        web = self._state.settings.web
+        return is_from_own_page(request.headers, visitor_of(request).place, web.public_url or "")
 
 
-def _actor(request: Request, session: security.Session) -> Actor:
-    return Actor(session.author, f"web, {request.client.host}" if request.client and request.client.host else "web")
+def keep_cookie(
+    answer: Response,
+    request: Request,
+    name: str,
+    value: str,
+    length: timedelta,
+    samesite: Literal["strict", "lax"] = "strict",
+) -> None:
+    """A cookie that no script and no other site sees."""
+    answer.set_cookie(
+        name,
+        value,
+        max_age=int(length.total_seconds()),
+        httponly=True,
+        samesite=samesite,
+        secure=_is_encrypted(request),
+    )
 
 
 def _is_encrypted(request: Request) -> bool:
     """Whether the browser reached us, or the proxy before us, by https: a claim that can only make a cookie stricter."""
-    return request.url.scheme == "https" or request.headers.get("x-forwarded-proto", "") == "https"
+    return visitor_of(request).place.scheme == "https" or request.headers.get("x-forwarded-proto", "") == "https"
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -16,13 +16,16 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from renewal_watch.errors import ConfigError
+from renewal_watch.errors import StoreError
 from renewal_watch.language import _, in_language
+from renewal_watch.model.actor import Token
 from renewal_watch.settings.whole import Settings
-from renewal_watch.text import printable
-from renewal_watch.web import security
+from renewal_watch.store.tokens import token_of
+from renewal_watch.text import REDACTOR, printable
+from renewal_watch.web.access.passwords import Tries
+from renewal_watch.web.access.places import Place, is_own_host, own_hosts, place_of
+from renewal_watch.web.access.visitors import Doors, Visitor, visitor
 from renewal_watch.web.endpoint import problem
-from renewal_watch.web.security import PasswordHash, Session, Tries
 from renewal_watch.web.state import State
 
 log = logging.getLogger(__name__)
@@ -32,13 +35,18 @@ _FOR_PROGRAMS = ("/api/", "/metrics")
 LONGEST_TARGET = 8000  # bytes of an address
 
 
-class Visitor(NamedTuple):
-    """Who asks: ``session`` of those who logged in, ``hashed`` where a login is possible at all."""
-
-    may_read: bool
-    session: Session | None = None
-    hashed: PasswordHash | None = None
-    fault: str = ""  # why nobody can log in, although somebody should be able to
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",  # with no-referrer a browser would send its own forms with Origin: null
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
 
 
 class Gate:
@@ -53,7 +61,11 @@ class Gate:
         """One request."""
         if scope["type"] != "http":  # no web sockets are served, and there is nothing to do at start and end
             return
+        web = self.state.settings.web
+        scope = _within(scope, web.under)
         headers = Headers(scope=scope)
+        neighbour = scope.get("client")
+        place = place_of(headers, neighbour[0] if neighbour else "", scope["scheme"], web)
 
         has_begun = False
 
@@ -61,18 +73,14 @@ class Gate:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
-                _finish(message)
+                _finish(message, web.under)
                 log.debug("%s %s: %s", scope["method"], _loggable(scope["path"]), message["status"])
             await send(message)
 
         speaking = language_for(scope["path"], self.state.settings)
         with in_language(speaking):
-            refusal = self._refused(headers, scope)
-        if refusal is None:
-            visitor = await run_in_threadpool(self.visitor, headers, scope["method"])
-            if not visitor.may_read and not _is_open(scope["path"]):
-                refusal = _sent_away(scope)
-            scope.setdefault("state", {})["visitor"] = visitor
+            refusal = self._refused(place, scope)
+            refusal = refusal or await run_in_threadpool(self._known, scope, headers, place)
         try:
             await (refusal or self.app)(scope, receive, sends)
         except asyncio.CancelledError:  # only the end of the whole server does that, to who is too slow for it
@@ -81,10 +89,9 @@ class Gate:
                     said = _("The server is being stopped.")
                 await PlainTextResponse(f"{said}\n", 503, {"Retry-After": "10"})(scope, receive, sends)
 
-    def _refused(self, headers: Headers, scope: Scope) -> Response | None:
-        hosts = headers.getlist("host")
-        if len(hosts) != 1 or not security.is_own_host(hosts[0], security.own_hosts(self.state.settings.web)):
-            name = repr(printable(hosts[0], 100) if hosts else "no host")
+    def _refused(self, place: Place, scope: Scope) -> Response | None:
+        if place.host is None or not is_own_host(place.host, own_hosts(self.state.settings.web)):
+            name = repr(printable(place.host, 100) if place.host is not None else "no host")
             said = _(
                 "This server does not go by the name {name}. If it should, add the name to hosts in [web].", name=name
             )
@@ -98,25 +105,43 @@ class Gate:
             )
         return None
 
-    def visitor(self, headers: Headers, method: str) -> Visitor:
-        """Who asks. A password in the header is good for reading only."""
-        state = self.state
-        is_open = not state.needs_login_to_read
-        if state.settings.web.password_path is None:
-            return Visitor(is_open)
+    def _known(self, scope: Scope, headers: Headers, place: Place) -> Response | None:
+        """Find out who asks, for those who answer; or the answer to somebody who may not read."""
         try:
-            hashed = PasswordHash.read(state.settings.web)
-        except ConfigError as error:
-            log.error("%s", error)  # noqa: TRY400 (the sentence says it all)
-            return Visitor(is_open, fault=str(error))
-        now = state.clock()
-        cookie = _cookie(headers, security.COOKIE)
-        session = security.session_in(cookie, hashed, now) if cookie else None
-        may_read = is_open or session is not None
-        if not may_read and method in ("GET", "HEAD"):
-            password = security.basic_password(headers.get("authorization", ""))
-            may_read = password is not None and self.tries.is_right(password, hashed, now) is True
-        return Visitor(may_read, session, hashed)
+            found = self.visitor(headers, scope["method"], place)
+        except StoreError as error:
+            return problem(503, REDACTOR.clean(str(error)), {"Retry-After": "10"})
+        scope.setdefault("state", {})["visitor"] = found
+        return (
+            None if found.may_read or (_is_open(scope["path"]) and not found.is_refused) else _sent_away(scope, found)
+        )
+
+    def visitor(self, headers: Headers, method: str, place: Place) -> Visitor:
+        """Who asks. Raises StoreError where a token cannot be looked up."""
+        state, now = self.state, self.state.clock()
+
+        def find_token(given: str) -> Token | None:
+            with state.reading() as tx:
+                return token_of(tx, given, now)
+
+        settings = state.settings
+        doors = Doors(
+            settings.web,
+            settings.oidc,
+            not state.needs_login_to_read,
+            self.tries,
+            state.own_key,
+            find_token,
+        )
+        return visitor(headers, method, place, doors, now)
+
+
+def _within(scope: Scope, under: str) -> Scope:
+    """The request as if the pages had their host for themselves, whether or not a proxy took ``base_path`` away."""
+    path: str = scope["path"]
+    if not under or not (path == under or path.startswith(f"{under}/")):
+        return scope
+    return {**scope, "path": path[len(under) :] or "/"}
 
 
 def language_for(path: str, settings: Settings) -> str:
@@ -124,26 +149,25 @@ def language_for(path: str, settings: Settings) -> str:
     return "en" if path.startswith((*_FOR_PROGRAMS, "/static/")) else settings.web.language
 
 
-def _cookie(headers: Headers, name: str) -> str:
-    """The value of a cookie, empty without one."""
-    for line in headers.getlist("cookie"):
-        for part in line.split(";"):
-            key, _, value = part.strip().partition("=")
-            if key == name:
-                return value
-    return ""
-
-
 def _is_open(path: str) -> bool:
     return path in _OPEN_PAGES or path.startswith(_OPEN)
 
 
-def _sent_away(scope: Scope) -> Response:
-    """To the login, for a person; a program is asked for the password."""
+def _sent_away(scope: Scope, visitor: Visitor) -> Response:
+    """To the login, for a person; a program is asked for a token, or for the password."""
     path: str = scope["path"]
+    if visitor.is_refused:
+        said = "This token is not known, has expired or was revoked; make one with: renewal-watch web token create NAME"
+        return problem(401, said, {"WWW-Authenticate": 'Bearer realm="renewal-watch", error="invalid_token"'})
+    if visitor.session is not None:
+        said = _("{name} may not read these pages; see readers in [web].", name=visitor.session.name)
+        return problem(403, said) if path.startswith("/api/") else PlainTextResponse(f"{said}\n", 403)
     if path.startswith(_FOR_PROGRAMS):
         challenge = {"WWW-Authenticate": 'Basic realm="renewal-watch", charset="UTF-8"'}
-        said = "This needs the password of the pages, with any name, as HTTP Basic authentication."
+        said = (
+            "This needs a token (renewal-watch web token create NAME) as Bearer authentication, "
+            "or the password of the pages, with any name, as Basic authentication."
+        )
         if path.startswith("/api/"):
             return problem(401, said, challenge)
         return PlainTextResponse(f"{said}\n", 401, challenge)
@@ -156,15 +180,21 @@ def _sent_away(scope: Scope) -> Response:
     return RedirectResponse(target, 303)
 
 
-def _finish(message: MutableMapping[str, Any]) -> None:
-    """The headers that every answer has."""
+def _finish(message: MutableMapping[str, Any], under: str) -> None:
+    """The headers that every answer has; ``base_path`` in those that hold a path."""
     given = {name for name, _ in message["headers"]}
     message["headers"] = [
-        *message["headers"],
-        *((name.encode(), value.encode()) for name, value in security.HEADERS.items() if name.encode() not in given),
+        *((name, _placed(name, value, under.encode())) for name, value in message["headers"]),
+        *((name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in given),
     ]
     if b"cache-control" not in given:
         message["headers"].append((b"cache-control", b"no-store"))
+
+
+def _placed(name: bytes, value: bytes, under: bytes) -> bytes:
+    if name == b"location" and value.startswith(b"/"):
+        return under + value
+    return value.replace(b"Path=/", b"Path=" + under + b"/") if name == b"set-cookie" else value
 
 
 def _loggable(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,8 +23,10 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.language import N_, _, in_language, language, number, tenths, weekday
 from renewal_watch.reports import rows
 from renewal_watch.text import REDACTOR
-from renewal_watch.web import endpoint, security
-from renewal_watch.web.gate import Visitor, language_for
+from renewal_watch.web import endpoint
+from renewal_watch.web.access import sessions
+from renewal_watch.web.access.visitors import Visitor
+from renewal_watch.web.gate import language_for
 from renewal_watch.web.pages import alerts, fleet, incidents, words
 from renewal_watch.web.pages import frame as pages_frame
 from renewal_watch.web.pages.frame import Frame
@@ -32,6 +35,7 @@ from renewal_watch.web.state import State
 
 log = logging.getLogger(__name__)
 
+_ADDRESS = re.compile(r"\b(?:href|src|action|formaction)=\"(?=/(?!/))")  # a quote in text is escaped
 _HERE = Path(__file__).resolve().parent
 NAV = {
     "/": N_("Overview"),
@@ -107,10 +111,8 @@ class Layout:
         """A template with these values, and what every page has."""
         visitor = visitor_of(request)
         now = self.state.clock()
-        said = None
-        cookie = request.cookies.get(security.NOTE_COOKIE)
-        if cookie and visitor.hashed is not None:
-            said = security.note_in(cookie, visitor.hashed, now)
+        cookie = request.cookies.get(sessions.NOTE_COOKIE)
+        said = sessions.note_in(cookie, visitor.key, now) if cookie and visitor.key else None
         with in_language(self.state.settings.web.language):  # also of a fault, which no page() is around
             text = self.templates.get_template(template).render(
                 w=Words.of(now, self.state.settings.timezone),
@@ -119,14 +121,15 @@ class Layout:
                 here=request.url.path,
                 address=address_of(request),
                 session=visitor.session,
-                token=visitor.session and visitor.hashed and security.form_token(visitor.session, visitor.hashed),
-                can_login=visitor.hashed is not None,
+                may_act=visitor.may_act,
+                token=visitor.session and sessions.form_token(visitor.session, visitor.key),
+                can_login=visitor.hashed is not None or self.state.settings.oidc.is_used,
                 note=said,
                 **values,
             )
-        answer = HTMLResponse(text, status)
+        answer = HTMLResponse(_placed(text, self.state.settings.web.under), status)
         if cookie:
-            answer.delete_cookie(security.NOTE_COOKIE, path="/", httponly=True, samesite="strict")
+            answer.delete_cookie(sessions.NOTE_COOKIE, path="/", httponly=True, samesite="strict")
         return answer
 
     # --- faults ---
@@ -175,6 +178,11 @@ class Layout:
         return await run_in_threadpool(
             self.shown, request, "fault.html", status=status, code=status, title=title, said=said
         )
+
+
+def _placed(page: str, under: str) -> str:
+    """A page whose addresses have ``base_path`` before them: here, so that no template can forget it."""
+    return _ADDRESS.sub(lambda found: f"{found[0]}{under}", page) if under else page
 
 
 def visitor_of(request: Request) -> Visitor:

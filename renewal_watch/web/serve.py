@@ -23,13 +23,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from renewal_watch.config.loading import load
 from renewal_watch.errors import CannotServe, ConfigError
-from renewal_watch.settings.sections import Web
+from renewal_watch.settings.web import Web
 from renewal_watch.settings.whole import Settings
 from renewal_watch.systemd import Systemd, given_sockets
 from renewal_watch.text import REDACTOR
+from renewal_watch.web.access.passwords import PasswordHash
 from renewal_watch.web.app import build
 from renewal_watch.web.gate import Gate
-from renewal_watch.web.security import PasswordHash
 from renewal_watch.web.state import State
 
 log = logging.getLogger(__name__)
@@ -51,13 +51,14 @@ def serve(settings: Settings, clock: Callable[[], datetime], say: Callable[[str]
     if web.password_path is not None:
         PasswordHash.read(web)  # a fault of it is said now, not to the first who logs in
     web.read_calendar_secret()
+    web.read_key()
     with contextlib.ExitStack() as stack:
         sockets = given_sockets() or [stack.enter_context(_opened(web))]
         exposed = [one for one in sockets if not _is_local(one)]
-        if exposed and web.password_path is None:
+        if exposed and not settings.can_sign_in:
             msg = (
                 f"the socket {_called(exposed[0])} that systemd gave can be reached from other machines, which needs "
-                f"web.password_file; make one with: renewal-watch web password FILE"
+                f"web.password_file, [oidc] or web.user_header; make a password with: renewal-watch web password FILE"
             )
             raise ConfigError([msg])
         state = State(settings, clock, is_exposed=bool(exposed))
@@ -250,7 +251,7 @@ def _reloading(state: State) -> Iterator[None]:
             fresh = load(state.settings.path)
             if fresh.web.listen != state.settings.web.listen:
                 log.warning("web.listen changed; it takes effect when the pages are started again")
-            if state.is_exposed and fresh.web.password_path is None:
+            if state.is_exposed and not fresh.can_sign_in:
                 raise ConfigError(["web.password_file: it is needed as long as other machines reach the pages"])
             state.adopt(fresh)
         except ConfigError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ class State:
         self._looked_at = clock()
         self.clock = clock
         self.is_exposed = is_exposed or not settings.web.is_local
+        self.own_key = secrets.token_bytes(32)  # of this process
         self._lock = threading.RLock()
         self._inventory = inventory_of(settings)
         self._reads = _Opened(settings.database_url, reads_only=True)
@@ -46,7 +48,7 @@ class State:
 
     @property
     def needs_login_to_read(self) -> bool:
-        """Whether the pages are for those who know the password only."""
+        """Whether the pages are for those only who sign in."""
         return self.settings.web.login_to_read or self.is_exposed
 
     @contextmanager

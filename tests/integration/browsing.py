@@ -17,10 +17,10 @@ import uvicorn
 from conftest import Clock
 from watched import Watched
 
-from renewal_watch.settings.sections import Web
+from renewal_watch.settings.web import Web
 from renewal_watch.web import serve
 from renewal_watch.web.app import build
-from renewal_watch.web.security import Tries
+from renewal_watch.web.gate import Gate
 from renewal_watch.web.state import State
 
 PASSWORD = "a password of the tests"
@@ -44,7 +44,7 @@ def pages(watched: Watched, clock: Clock, *, is_exposed: bool = False) -> Iterat
         server = uvicorn.Server(serve.configured(gate))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
-        visitor = Visitor(f"http://127.0.0.1:{listening.getsockname()[1]}", state, gate.tries)
+        visitor = Visitor(f"http://127.0.0.1:{listening.getsockname()[1]}", state, gate)
         try:
             yield visitor
         finally:
@@ -57,10 +57,11 @@ def pages(watched: Watched, clock: Clock, *, is_exposed: bool = False) -> Iterat
 class Visitor:
     """A browser without a screen: keeps cookies, follows links when it is told to."""
 
-    def __init__(self, base: str, state: State, tries: Tries) -> None:
+    def __init__(self, base: str, state: State, gate: Gate) -> None:
         self.base = base
         self.state = state
-        self.tries = tries
+        self.gate = gate
+        self.tries = gate.tries
         self.http = requests.Session()
         self.http.trust_env = False
 

@@ -27,7 +27,7 @@ from renewal_watch.config.loading import load
 from renewal_watch.database.store import Store
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
-from renewal_watch.settings.sections import Web
+from renewal_watch.settings.web import Web
 from renewal_watch.settings.whole import Settings
 
 pytestmark = EITHER
@@ -449,6 +449,6 @@ def test_the_document_asks_for_the_password_where_reading_needs_one() -> None:
     from renewal_watch.web.api.document import document
 
     said = document(["production"], needs_login=True)
-    assert said["security"] == [{"password": []}]
+    assert said["security"] == [{"token": []}, {"password": []}]
     assert "401" in said["paths"]["/api/v1/numbers"]["get"]["responses"]
     assert "security" not in document(["production"], needs_login=False)

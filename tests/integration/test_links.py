@@ -22,9 +22,9 @@ from renewal_watch.notify.message import wording
 from renewal_watch.notify.message.render import render
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
-from renewal_watch.settings.sections import Web
+from renewal_watch.settings.web import Web
 from renewal_watch.store.outbox.alerts import alerts_since
-from renewal_watch.web.security import own_hosts
+from renewal_watch.web.access.places import own_hosts
 
 pytestmark = EITHER
 H = timedelta(hours=1)

@@ -23,9 +23,9 @@ from watched import CHANNEL, Watched, one
 
 from renewal_watch.config.loading import load
 from renewal_watch.errors import ConfigError
-from renewal_watch.settings.sections import Web
+from renewal_watch.settings.web import Web
 from renewal_watch.store.incidents.incidents import incidents_of
-from renewal_watch.web import security
+from renewal_watch.web.access import passwords, places, sessions
 
 pytestmark = EITHER
 
@@ -338,9 +338,9 @@ def test_guessing_is_slowed_down_and_the_right_password_is_not(visitor: Visitor,
 
 
 def test_a_guesser_never_waits_longer_than_half_a_minute() -> None:
-    tries, now = security.Tries(), T0
+    tries, now = passwords.Tries(), T0
     web = Web(password_file=str(password_file(Path("/tmp") / f"rw-{id(tries)}")))
-    hashed = security.PasswordHash.read(web)
+    hashed = passwords.PasswordHash.read(web)
     Path(web.password_file or "").unlink()
     for _ in range(20):
         assert tries.is_right("wrong", hashed, now) is False
@@ -386,7 +386,7 @@ def test_a_logout_forgets_the_session(closed: Visitor) -> None:
 
 def forged(visitor: Visitor) -> list[str]:
     """Cookies that look like a session."""
-    cookie = visitor.http.cookies[security.COOKIE]
+    cookie = visitor.http.cookies[sessions.COOKIE]
     payload, signature = cookie.rsplit(".", 1)
     flipped = signature[:-2] + ("AA" if signature[-2:] != "AA" else "BB")
     return [
@@ -407,19 +407,19 @@ def test_a_forged_session_is_none(closed: Visitor) -> None:
     cookies = forged(closed)
     closed.http.cookies.clear()
     for cookie in cookies:
-        assert closed.get("/", headers={"Cookie": f"{security.COOKIE}={cookie}"}).status_code == 303, cookie
+        assert closed.get("/", headers={"Cookie": f"{sessions.COOKIE}={cookie}"}).status_code == 303, cookie
 
 
 def test_a_note_is_no_session_and_no_note_can_be_forged(closed: Visitor) -> None:
     closed.login()
-    hashed = security.PasswordHash.read(closed.state.settings.web)
-    note = security.note("hello", is_bad=False, hashed=hashed, now=T0)
-    session = closed.http.cookies[security.COOKIE]
+    key = passwords.PasswordHash.read(closed.state.settings.web).key
+    note = sessions.note("hello", is_bad=False, key=key, now=T0)
+    session = closed.http.cookies[sessions.COOKIE]
     closed.http.cookies.clear()
-    assert closed.get("/", headers={"Cookie": f"{security.COOKIE}={note}"}).status_code == 303
-    page = closed.get("/", headers={"Cookie": f"{security.COOKIE}={session}; {security.NOTE_COOKIE}={session}"})
+    assert closed.get("/", headers={"Cookie": f"{sessions.COOKIE}={note}"}).status_code == 303
+    page = closed.get("/", headers={"Cookie": f"{sessions.COOKIE}={session}; {sessions.NOTE_COOKIE}={session}"})
     assert 'class="note' not in page.text
-    page = closed.get("/", headers={"Cookie": f"{security.COOKIE}={session}; {security.NOTE_COOKIE}={note}"})
+    page = closed.get("/", headers={"Cookie": f"{sessions.COOKIE}={session}; {sessions.NOTE_COOKIE}={note}"})
     assert "hello" in page.text
 
 
@@ -493,10 +493,13 @@ PROXIED = {  # Origin and Host as proxies hand them over
 
 @pytest.mark.parametrize(("origin", "host"), PROXIED)
 def test_a_default_port_is_the_same_whether_it_is_written_or_not(origin: str, host: str) -> None:
-    headers = {"origin": origin, "host": host}
-    assert security.is_from_own_page(headers) is PROXIED[origin, host]
-    assert security.is_from_own_page(headers | {"sec-fetch-site": "same-origin"}), "the browser itself judged it"
-    assert not security.is_from_own_page(headers | {"sec-fetch-site": "cross-site"})
+    headers, place = {"origin": origin}, places.Place("", "http", host, neighbour_is_trusted=False)
+    assert places.is_from_own_page(headers, place) is PROXIED[origin, host]
+    assert places.is_from_own_page(headers | {"sec-fetch-site": "same-origin"}, place), "the browser itself judged it"
+    assert not places.is_from_own_page(headers | {"sec-fetch-site": "cross-site"}, place)
+    assert places.is_from_own_page(headers, place, "https://watch.example") is (
+        PROXIED[origin, host] or origin == "https://watch.example"
+    ), "the address that people know is ours, whatever a proxy calls us"
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
@@ -568,14 +571,14 @@ def test_a_password_file_of_something_else_is_named(tmp_path: Path, content: str
     with pytest.raises(
         ConfigError, match="holds no hash of a password; make it with: renewal-watch web password --force"
     ):
-        security.PasswordHash.read(Web(password_file=str(path)))
+        passwords.PasswordHash.read(Web(password_file=str(path)))
 
 
 def test_a_password_file_that_is_no_file_is_named_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
     for place in (str(tmp_path / "pipe"), "/dev/zero"):
         with pytest.raises(ConfigError, match="cannot be read: it is no file"):
-            security.PasswordHash.read(Web(password_file=place))
+            passwords.PasswordHash.read(Web(password_file=place))
 
 
 def test_a_password_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
@@ -583,7 +586,7 @@ def test_a_password_file_that_others_can_read_is_refused(tmp_path: Path) -> None
     for mode in (0o640, 0o604, 0o666):
         path.chmod(mode)
         with pytest.raises(ConfigError, match=f"others can read {path}; run: chmod 600"):
-            security.PasswordHash.read(Web(password_file=str(path)))
+            passwords.PasswordHash.read(Web(password_file=str(path)))
 
 
 def test_what_systemd_gives_to_the_service_alone_is_taken_with_its_mode(
@@ -591,7 +594,7 @@ def test_what_systemd_gives_to_the_service_alone_is_taken_with_its_mode(
 ) -> None:
     password_file(tmp_path / "web-password").chmod(0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    found = security.PasswordHash.read(Web(password_credential="web-password"))
+    found = passwords.PasswordHash.read(Web(password_credential="web-password"))
     assert found.is_of(PASSWORD)
 
 
@@ -600,13 +603,13 @@ def test_what_systemd_gives_to_the_service_alone_is_taken_with_its_mode(
 def test_every_password_is_known_again_and_no_other(password: str) -> None:
     import tempfile
 
-    line = security.hashed(password)
+    line = passwords.hashed(password)
     assert password not in line
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "password"
         path.touch(mode=0o600)
         path.write_text(line)
-        found = security.PasswordHash.read(Web(password_file=str(path)))
+        found = passwords.PasswordHash.read(Web(password_file=str(path)))
     assert found.is_of(password)
     assert not found.is_of(password + "x")
 
@@ -614,9 +617,9 @@ def test_every_password_is_known_again_and_no_other(password: str) -> None:
 @few(200)
 @given(header=st.text(max_size=60))
 def test_no_host_but_our_own_is_ours(header: str) -> None:
-    allowed = security.own_hosts(Web())
+    allowed = places.own_hosts(Web())
     host = header.lower().rpartition(":")[0] if header.rpartition(":")[2].isdigit() else header.lower()
-    assert security.is_own_host(header, allowed) is (
+    assert places.is_own_host(header, allowed) is (
         host.rstrip(".") in allowed and header.count(":") <= 1 and bool(host)
     )
 
@@ -626,6 +629,6 @@ def test_no_host_but_our_own_is_ours(header: str) -> None:
 def test_a_way_back_never_leaves_this_server(wanted: str) -> None:
     from urllib.parse import urljoin, urlsplit
 
-    found = security.own_path(wanted)
+    found = places.own_path(wanted)
     assert found.isprintable()
     assert urlsplit(urljoin("http://127.0.0.1:1/login", found)).netloc == "127.0.0.1:1"

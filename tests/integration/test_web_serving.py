@@ -26,10 +26,10 @@ from databases import EITHER
 from watched import Watched, one
 
 from renewal_watch.config.loading import load
-from renewal_watch.settings.sections import Web
+from renewal_watch.settings.web import Web
 from renewal_watch.web import serve
+from renewal_watch.web.access.passwords import PasswordHash
 from renewal_watch.web.app import build
-from renewal_watch.web.security import PasswordHash
 from renewal_watch.web.state import State
 
 pytestmark = EITHER

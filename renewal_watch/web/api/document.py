@@ -13,7 +13,7 @@ from renewal_watch.web.api.schemas import Schema, schemas
 from renewal_watch.web.api.shapes import PROBLEM, Operation
 
 
-def document(environments: Sequence[str], *, needs_login: bool) -> dict[str, Any]:
+def document(environments: Sequence[str], *, needs_login: bool, under: str = "") -> dict[str, Any]:
     """The OpenAPI 3.1 document of every operation."""
     made = schemas()
     told: dict[str, Any] = {
@@ -26,7 +26,7 @@ def document(environments: Sequence[str], *, needs_login: bool) -> dict[str, Any
             "with its currency beside it. Keys are added over time.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": f"{under}/"}],
         "paths": {
             one.path: {"get": _described(one, made, needs_login=needs_login)} for one in operations(environments)
         },
@@ -34,9 +34,10 @@ def document(environments: Sequence[str], *, needs_login: bool) -> dict[str, Any
     }
     if needs_login:
         told["components"]["securitySchemes"] = {
-            "password": {"type": "http", "scheme": "basic", "description": "The password of the pages, with any name"}
+            "token": {"type": "http", "scheme": "bearer", "description": "renewal-watch web token create NAME"},
+            "password": {"type": "http", "scheme": "basic", "description": "The password of the pages, with any name"},
         }
-        told["security"] = [{"password": []}]
+        told["security"] = [{"token": []}, {"password": []}]
     return told
 
 

@@ -1,8 +1,4 @@
-"""Who may do what: the password, sessions, forged requests, names of this server, headers of every answer.
-
-There is one password; its hash lies in a file. A session is a signed cookie whose key comes from that file's content: it
-outlives a restart, ends when the password changes, and nothing of it is kept here.
-"""
+"""The password of the pages: its hash in a file, and who guesses is slowed down."""
 
 from __future__ import annotations
 
@@ -10,51 +6,25 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import os
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
-
-from itsdangerous import BadSignature, Signer, URLSafeSerializer
 
 from renewal_watch import files
 from renewal_watch.errors import ConfigError
-from renewal_watch.settings.sections import Web
-from renewal_watch.text import printable, without_default_port
+from renewal_watch.settings.web import Web
 
 SHORTEST = 12  # characters of a password
 LONGEST = 1000
-SESSION = timedelta(hours=12)
-COOKIE = "renewal_watch_session"
-NOTE_COOKIE = "renewal_watch_note"
-NOTE = timedelta(minutes=1)  # a note that no page showed by then is about something else
 _N, _R, _P = 2**15, 8, 3  # 32 MiB and a fifth of a second (OWASP's Password Storage Cheat Sheet, scrypt)
 _LARGEST = 256 * 1024 * 1024  # bytes that a hash from a file may ask for
 _FREE_TRIES = 5  # wrong passwords before the next one must wait …
 _WAIT = timedelta(seconds=1)  # … so long at first, doubled with each …
 _LONGEST_WAIT = timedelta(seconds=30)  # … up to this; forgotten after ten times as long
-
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",  # with no-referrer a browser would send its own forms with Origin: null
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
-}
-
-
-# --- the password -----------------------------------------------------------------------------------------------------
 
 
 def hashed(password: str) -> str:
@@ -174,126 +144,6 @@ class Tries:
         """Tells one password from another, in this process only, and says nothing of it."""
         text = password.encode("utf-8", "surrogatepass")
         return hmac.digest(self._salt, hashed.digest + hashed.salt + text, "sha256")
-
-
-# --- sessions and forms -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """Somebody who gave the password; ``name`` is what they call themselves."""
-
-    name: str
-    token: str
-    until: datetime
-
-    @property
-    def author(self) -> str:
-        """Who did what is done, as it is kept."""
-        return f"web: {self.name}"
-
-
-def begun(name: str, now: datetime) -> Session:
-    """A new session."""
-    return Session(name=printable(name, 60).strip() or "somebody", token=secrets.token_urlsafe(12), until=now + SESSION)
-
-
-def signed(session: Session, hashed: PasswordHash) -> str:
-    """The cookie of a session."""
-    said = [session.name, session.token, int(session.until.timestamp())]
-    return str(_serializer(hashed, "session").dumps(said))
-
-
-def session_in(cookie: str, hashed: PasswordHash, now: datetime) -> Session | None:
-    """The session of a cookie, None for one that is forged, over, or of another password."""
-    try:
-        name, token, until = _serializer(hashed, "session").loads(cookie)
-        session = Session(name=str(name), token=str(token), until=datetime.fromtimestamp(int(until), tz=now.tzinfo))
-    except (BadSignature, ValueError, TypeError, OverflowError):
-        return None
-    return session if now < session.until else None
-
-
-def form_token(session: Session, hashed: PasswordHash) -> str:
-    """What a form of this session must hold, and no other site can know."""
-    return Signer(hashed.key, salt="form", digest_method=hashlib.sha256).get_signature(session.token).decode()
-
-
-def is_form_of(given: str, session: Session, hashed: PasswordHash) -> bool:
-    """Whether a form came from a page of this session."""
-    return hmac.compare_digest(given.encode(), form_token(session, hashed).encode())
-
-
-def note(text: str, *, is_bad: bool, hashed: PasswordHash, now: datetime) -> str:
-    """The cookie that carries a sentence to the next page."""
-    return str(_serializer(hashed, "note").dumps([text[:1500], is_bad, int((now + NOTE).timestamp())]))
-
-
-def note_in(cookie: str, hashed: PasswordHash, now: datetime) -> tuple[str, bool] | None:
-    """The sentence and whether it is bad news; None for one that was not signed here, or is old."""
-    try:
-        text, is_bad, until = _serializer(hashed, "note").loads(cookie)
-        return (str(text), bool(is_bad)) if now.timestamp() < int(until) else None
-    except (BadSignature, ValueError, TypeError):
-        return None
-
-
-def _serializer(hashed: PasswordHash, what: str) -> URLSafeSerializer:
-    return URLSafeSerializer(hashed.key, salt=what, signer_kwargs={"digest_method": hashlib.sha256})
-
-
-# --- where a request comes from ---------------------------------------------------------------------------------------
-
-
-def own_hosts(web: Web) -> frozenset[str]:
-    """The names by which this server may be called."""
-    named = {"localhost", "127.0.0.1", "[::1]", *(host.lower() for host in web.hosts)}
-    if public := urlsplit(web.base).hostname:
-        named.add(f"[{public}]" if ":" in public else public)
-    if web.socket_path is None:
-        host = web.address[0].lower()
-        if host not in ("0.0.0.0", "::"):  # noqa: S104 (these are no names)
-            named.add(f"[{host}]" if ":" in host else host)
-    return frozenset(named)
-
-
-def is_own_host(header: str, allowed: Iterable[str]) -> bool:
-    """Whether a Host header names this server: another one is a page elsewhere whose name was pointed here."""
-    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(:[0-9]{1,5})?", header)
-    if found is None:
-        return False
-    host = found[1].lower().rstrip(".")
-    return any(host == one or (one.startswith("*.") and host.endswith(one[1:])) for one in allowed)
-
-
-def is_from_own_page(headers: Mapping[str, str]) -> bool:
-    """Whether a form was sent by a page of ours, as the browser says; what is no browser says nothing.
-
-    What the browser itself judged (``Sec-Fetch-Site``, which no page can write) goes before a comparison with ``Host``,
-    which a proxy may have changed.
-    """
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
-    origin = headers.get("origin")
-    if origin is None:
-        return True
-    scheme, _, place = origin.lower().partition("://")
-    host = headers.get("host", "").lower()
-    return without_default_port(scheme, place) == without_default_port(scheme, host)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
-
-
-def own_path(wanted: str) -> str:
-    """Where to go after a login: a page of ours, else the first one."""
-    return wanted if re.fullmatch(r"/(?![/\\])[!-\[\]-~]*", wanted) else "/"
 
 
 def basic_password(header: str) -> str | None:
