@@ -25,7 +25,7 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
 from renewal_watch import __version__
-from renewal_watch.errors import RenewalWatchError, Unforeseen
+from renewal_watch.errors import CannotServe, RenewalWatchError, Unforeseen
 from renewal_watch.mcp import asking, deciding
 from renewal_watch.mcp.answering import Watch, answered
 from renewal_watch.mcp.tools import Tool
@@ -51,8 +51,15 @@ _ACTS = (
 
 
 def serve(watch: Watch, *, acts: bool) -> None:
-    """Answer until the end of input; the last thing that a process does. SIGTERM and SIGINT end it, with exit code 0."""
-    folder = tempfile.tempdir = tempfile.mkdtemp(prefix="renewal-watch-mcp-")  # for the copies of previews
+    """Answer until the end of input; the last thing that a process does. SIGTERM and SIGINT end it, with exit code 0.
+
+    Raises CannotServe.
+    """
+    try:
+        folder = tempfile.tempdir = tempfile.mkdtemp(prefix="renewal-watch-mcp-")  # for the copies of previews
+    except OSError as error:
+        msg = f"no temporary folder can be made ({error.strerror}); name a place for it with TMPDIR"
+        raise CannotServe(msg) from None
 
     def end(*_: object) -> None:
         """A thread that reads cannot be ended, nor the library's that waits for a line; what is written, the database undoes."""

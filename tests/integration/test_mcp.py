@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -541,6 +542,17 @@ def test_a_wrong_configuration_is_told_at_once(tmp_path: Path) -> None:
     assert code == 78
     assert errors.startswith("renewal-watch: ")
     assert "Traceback" not in errors
+
+
+@SQLITE_ONLY
+def test_a_machine_without_room_for_copies_is_told(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: Any) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    assert (
+        "no temporary folder can be made (No space left on device)" in commands.call(watched.path, "mcp", code=1).stderr
+    )
 
 
 @SQLITE_ONLY
