@@ -130,7 +130,7 @@ def test_one_library_one_door() -> None:
         "icalendar": {"reports.calendar"},
         "jinja2": {"notify.message.templates", "web.layout"},
         "h11": {"web.serve"},
-        "itsdangerous": {"web.access.sessions"},
+        "itsdangerous": {"alerts.answers", "web.access.sessions"},
         "mcp": {"mcp.server"},
         "anyio": {"mcp.server", "web.serve"},
         "jsonschema": {"mcp.answering"},

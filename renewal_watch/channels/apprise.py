@@ -75,6 +75,7 @@ class AppriseChannel:
                 "format": message.format,
                 "id": f"{message.message_id}.{message.size}",
                 "plain": message.plain,
+                "buttons": [button._asdict() for button in message.buttons],
                 "thread": None if message.about is None else _thread(message.about),
                 "begins": begins,
             },

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from renewal_watch.channels.apprise import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, threaded
-from renewal_watch.channels.limits import MAIL, NOTES, query, scheme_of, url_fault, without_pieces
+from renewal_watch.channels.limits import MAIL, NOTES, NTFY, query, scheme_of, url_fault, without_pieces
 from renewal_watch.channels.witness import Witness
 from renewal_watch.model.alerts import Severity
 from renewal_watch.text import plain
@@ -108,6 +108,8 @@ def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], ur
     if scheme_of(service.url()) in MAIL:
         service.headers |= {"Auto-Submitted": "auto-generated"} | threaded(message.get("thread"))
         _compose_as_meant(message)
+    if scheme_of(service.url()) in NTFY and "actions" not in query(url):
+        vars(service)["_NotifyNtfy__actions"] = _actions(message["buttons"])
     outlet = apprise.Apprise(asset=asset)
     outlet.add(service)
     kind = {Severity.info.name: "info", Severity.warning.name: "warning", Severity.critical.name: "failure"}
@@ -125,6 +127,17 @@ def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], ur
     said = [entry.message for attempt in attempts for entry in attempt.logs if entry.level in ("WARNING", "ERROR")]
     told = "; ".join(said) or f"Apprise reports {result.status.name.lower()}"
     return plain(without_pieces(told, url), 300)  # in this order: what was made plain or cut is not found any more
+
+
+def _actions(buttons: list[dict[str, Any]]) -> bytes | None:
+    """Buttons as ntfy takes them in a header (docs.ntfy.sh/publish, "action buttons"); Apprise has them for a whole URL only."""
+    made = [
+        f"http, {one['label']}, {one['url']}, method=POST, clear=true"
+        if one["is_act"]
+        else f"view, {one['label']}, {one['url']}"
+        for one in buttons
+    ]
+    return "; ".join(made).encode() if made else None
 
 
 def _compose_as_meant(message: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 _LOCAL = {"syslog", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows"}  # a screen nobody looks at
 NOTES = frozenset({"opsgenie", "jira"})
 MAIL = frozenset({"mailto", "mailtos"})
+NTFY = frozenset({"ntfy", "ntfys"})
 _REFUSED = {
     "optional": "hides failures",
     "redirect": "calls a message delivered that was lost on the way",

@@ -109,6 +109,29 @@ def _write(file: Path, secret: str) -> None:
         raise UsageError(msg) from None
 
 
+@web.command("revoke-links")
+@click.option("--channel", metavar="NAME", callback=base.text, help="Only those that this channel was sent.")
+@click.option("--incident", metavar="KEY", callback=base.text, help="Only those about this incident.")
+@base.JSON
+@click.pass_context
+def revoke_links(ctx: click.Context, channel: str | None, incident: str | None, as_json: bool) -> None:  # noqa: FBT001
+    """Let the links to acknowledge that were sent until now count no more."""
+    from renewal_watch.store.incidents.answers import revoke_links as revoke
+    from renewal_watch.store.incidents.audit import note_action
+
+    settings, now, actor = base.settings(ctx), base.now(ctx), deciding.who(None)
+    if channel is not None and all(one.name != channel for one in settings.channels):
+        msg = f"--channel: there is no channel {channel!r} in {settings.path}"
+        raise UsageError(msg)
+    of = " ".join(filter(None, (channel and f"of channel {channel}", incident and f"about {incident}"))) or "all"
+    with base.store(settings, write=True) as store, store.transaction() as tx:
+        revoke(tx, channel, incident, now)
+        note_action(tx, "links revoked", actor, "", None, 0, now, f"links: {of}")
+    answer = base.Answer(ctx, as_json=as_json)
+    answer.say(f"links that were sent until now count no more: {of}")
+    answer.end(channel=channel, incident=incident, before=now)
+
+
 @web.group()
 def token() -> None:
     """Let programs read, or act, by the API: each with a token of its own."""

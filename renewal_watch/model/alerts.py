@@ -114,6 +114,7 @@ class Course(NamedTuple):
     opened_at: datetime
     resolved_at: datetime | None
     name: str = ""  # what the incident is called
+    pk: int = 0  # its row
 
     @property
     def opens(self) -> bool:
@@ -185,6 +186,14 @@ class Alert:
         return Key(self.environment, self.number_id or "", self.topic)
 
 
+class Button(NamedTuple):
+    """What can be done from a message: ``is_act`` is a POST, else it is a page that is opened."""
+
+    label: str
+    url: str
+    is_act: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """What one channel is told at once."""
@@ -197,6 +206,7 @@ class Message:
     about: Key | None = None  # its gravest incident: mails about the same one stand in one thread
     size: int = 1  # alerts in it: one that grew while its channel was away is another mail
     plain: str = ""  # of an HTML mail: the same as text, which stands beside it
+    buttons: tuple[Button, ...] = ()  # where a service shows some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

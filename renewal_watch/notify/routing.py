@@ -17,6 +17,7 @@ from renewal_watch.model.policy import Record, Rule
 from renewal_watch.model.selectors import Effective, Fitting, Subject
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.sections import Backup, Canary, Escalation, Flapping, Reminders, Template
+from renewal_watch.settings.web import Web
 from renewal_watch.settings.whole import Settings
 
 CAP_WINDOW = timedelta(hours=1)
@@ -39,6 +40,7 @@ class Routing:
     templates: tuple[Template, ...] = ()
     zone: str = "UTC"
     pages: str = ""  # where they are, as those see it who are told
+    web: Web = field(default_factory=Web)
 
     @classmethod
     def of(cls, settings: Settings, inventory: Mapping[str, Record] | None = None) -> Routing:
@@ -55,6 +57,7 @@ class Routing:
             templates=settings.templates,
             zone=settings.timezone,
             pages=settings.web.base,
+            web=settings.web,
         )
 
     @cached_property

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.channels.limits import Limits
 from renewal_watch.database.store import Store
-from renewal_watch.errors import ChannelError, HeldUp, StoreError
+from renewal_watch.errors import ChannelError, ConfigError, HeldUp, StoreError
 from renewal_watch.language import _, in_language
 from renewal_watch.model.alerts import Delivery, Message
 from renewal_watch.notify.message import render as notify_render
@@ -27,6 +27,8 @@ from renewal_watch.notify.message import wording
 from renewal_watch.notify.message.render import Own
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.secrets import has_secret
+from renewal_watch.settings.values import duration
 from renewal_watch.store.incidents.account import users_of
 from renewal_watch.store.incidents.incidents import facts_of_alerts
 from renewal_watch.store.outbox.alerts import with_numbers
@@ -169,9 +171,25 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -
             is_mail=limits.is_mail,
             is_held=delivery.is_held,
             pages=routing.pages,
+            answer=_answer(delivery, channel, routing, now),
         )
 
     return show
+
+
+def _answer(delivery: Delivery, channel: Channel, routing: Routing, now: datetime) -> str:
+    """Where whoever reads the message can acknowledge it; empty where that is not offered. A key that cannot be read is told elsewhere."""
+    if not (routing.pages and channel.acknowledge_link and has_secret(routing.web, "key")):
+        return ""
+    from renewal_watch.alerts.answers import answer_to, sealed  # noqa: PLC0415 (what signs is loaded where something is signed)
+
+    answer = answer_to(delivery.alerts, channel.name, now, duration(routing.web.links_for))
+    try:
+        key = routing.web.read_key() if answer else None
+    except ConfigError as error:
+        log.warning("channel=%s no link to acknowledge: %s", channel.name, error)
+        key = None
+    return f"{routing.pages}/answer/{sealed(answer, key)}" if answer and key else ""
 
 
 def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routing) -> _Show:

@@ -44,6 +44,7 @@ class Channel(Section, frozen=True):
     format: Literal["text", "markdown", "html"] = "text"
     language: Language = "en"
     mask_numbers: bool = False
+    acknowledge_link: bool = True
     timezone: str | None = None
     quiet_hours: tuple[str, ...] = ()
     critical_at_once: bool = True

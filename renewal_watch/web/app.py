@@ -18,6 +18,7 @@ from renewal_watch.language import N_
 from renewal_watch.store import fleet
 from renewal_watch.web import endpoint, feeds
 from renewal_watch.web.access.passwords import Tries
+from renewal_watch.web.answering import Answering
 from renewal_watch.web.forms import Forms
 from renewal_watch.web.gate import Gate
 from renewal_watch.web.layout import Layout
@@ -52,6 +53,7 @@ def build(state: State) -> Gate:
             Route("/logout", forms.logout, methods=["POST"]),
             Route("/do/{deed}", forms.do, methods=["POST"]),
             Route("/static/{name}", pages.static),
+            *Answering(layout).routes,
             *feeds.routes(state),
             *endpoint.routes(state),
         ],

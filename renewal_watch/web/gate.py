@@ -29,7 +29,8 @@ from renewal_watch.web.endpoint import problem
 from renewal_watch.web.state import State
 
 log = logging.getLogger(__name__)
-_OPEN = ("/static/", "/calendar/")  # a calendar is protected by the secret in its address
+_SECRET = ("/calendar/", "/answer/")  # what follows is a secret that protects what is there
+_OPEN = ("/static/", *_SECRET)
 _OPEN_PAGES = frozenset({"/login", "/healthz", "/readyz"})
 _FOR_PROGRAMS = ("/api/", "/metrics")
 LONGEST_TARGET = 8000  # bytes of an address
@@ -199,4 +200,4 @@ def _placed(name: bytes, value: bytes, under: bytes) -> bytes:
 
 def _loggable(path: str) -> str:
     """A path without what is secret in it."""
-    return "/calendar/…" if path.startswith("/calendar/") else printable(path, 200)
+    return next((f"{one}…" for one in _SECRET if path.startswith(one)), printable(path, 200))

@@ -11,7 +11,7 @@ from html import escape
 
 from renewal_watch.alerts.links import path_of
 from renewal_watch.alerts.phrases import severity_word
-from renewal_watch.language import language
+from renewal_watch.language import _, language
 from renewal_watch.model.alerts import Alert, Severity
 
 _COLOURS = {
@@ -43,6 +43,7 @@ def page(
     footer: Sequence[str],
     pages: str = "",
     link: str = "",
+    answer: str = "",
 ) -> str:
     """The whole document: a digest's ``sheet`` of lines, the ``alerts``, what is left out or over, and the footer.
 
@@ -61,6 +62,10 @@ def page(
     if link:
         address = escape(link)
         end = f'<a href="{address}" style="color:inherit">{address}</a><br>{end}'
+    if answer:
+        said = escape(_("Acknowledge"))
+        look = "display:inline-block;padding:6px 14px;border-radius:6px;background:#1d4f91;color:#ffffff;text-decoration:none"
+        end = f'<a class="act" href="{escape(answer)}" style="{look}">{said}</a><br><br>{end}'
     return (
         f'<!doctype html><html lang="{language()}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="color-scheme" content="light dark">'

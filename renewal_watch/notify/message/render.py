@@ -14,7 +14,7 @@ from renewal_watch.alerts.facts.service_facts import Trial
 from renewal_watch.alerts.links import link_to
 from renewal_watch.alerts.phrases import instant, severity_word
 from renewal_watch.language import _, ngettext, number
-from renewal_watch.model.alerts import Alert, Message, Severity
+from renewal_watch.model.alerts import Alert, Button, Message, Severity
 from renewal_watch.notify.message import mail, subject
 from renewal_watch.notify.message.fold import Folded, fold
 from renewal_watch.text import cut, unmarked
@@ -48,14 +48,15 @@ def render(
     is_mail: bool = False,
     is_held: bool = False,
     pages: str = "",
+    answer: str = "",
 ) -> Message:
     """One message, most urgent first, within the channel's limits; what does not fit is counted.
 
     Limits are in bytes of UTF-8 with room for HTML escapes, the strictest way that a service may count.
     A ``title_limit`` of 0 means that the service puts the title above the body. ``form`` is text, markdown or html;
     ``own`` holds the user's words for some alerts, by their keys. A digest stands above the alerts that came with it.
-    ``pages`` is where they are, for a link, which is left out where it has no room. ``is_held``: it waited as it was meant
-    to, and is not late.
+    ``pages`` is where they are, for a link, and ``answer`` the address at which it is acknowledged; they are left out where they
+    have no room. ``is_held``: it waited as it was meant to, and is not late.
     HTML by mail is a page with a table, and the text beside it; where it does not fit, it is that of a chat.
     """
     own = own or {}
@@ -67,7 +68,7 @@ def render(
     signed = _("message {id}", id=message_id)
     about = [digest] if digest else ordered or list(alerts)
     link = link_to(pages, about)
-    footer = _footer(said, link, signed, form, body_limit // 3)
+    footer = _footer(said, link, answer, signed, form, body_limit // 3)
     room = body_limit - _size(footer) - 2
     title = _title([digest] if digest else ordered, own) if digest or ordered else folded.title
     if title_limit:
@@ -84,7 +85,9 @@ def render(
     gap = "" if form == "html" else "\n\n"
     whole = f"{body}{gap}{footer}" if body else footer
     plain = ""
-    page = _page(title, folded, ordered, own, [*([said] if said else []), signed], pages, link) if is_mail else ""
+    page = (
+        _page(title, folded, ordered, own, [*([said] if said else []), signed], pages, link, answer) if is_mail else ""
+    )
     if page and form == "html" and _size(page) <= body_limit:
         plain = render(
             message_id,
@@ -96,6 +99,7 @@ def render(
             note=note,
             is_held=is_held,
             pages=pages,
+            answer=answer,
         ).body
         whole = page
     return Message(
@@ -107,20 +111,37 @@ def render(
         severity=max((alert.severity for alert in ([digest] if digest else []) + ordered), default=Severity.info),
         format=form,
         about=about[0].place,
+        buttons=_buttons(answer, link),
     )
 
 
-def _footer(said: str, link: str, signed: str, form: str, room: int) -> str:
-    """Why and when it comes, where to go on, its id: the most of it that has room, and the id in any case."""
+def _footer(said: str, link: str, answer: str, signed: str, form: str, room: int) -> str:
+    """Why and when it comes, where to go on and to acknowledge, its id: the most of it that has room, and the id in any case."""
     dress = _DRESS[form]
-    shown = link.replace("_", "%5F").replace("*", "%2A") if form == "markdown" else escape(link)
-    lines = [dress("text", said) if said else "", f"{shown}<br/>" if link and form == "html" else shown if link else ""]
+    why = dress("text", said) if said else ""
+    where = _address(link, form)
+    acts = _("Acknowledge: {address}", address=_address(answer, form)) if answer else ""
     end = dress("text", signed)
-    for chosen in ((lines[0], lines[1], end), (lines[1], end), (lines[0], end)):
+    for chosen in ((why, where, acts, end), (where, acts, end), (why, where, end), (where, end), (why, end)):
         footer = ("" if form == "html" else "\n").join(filter(None, chosen))
         if _size(footer) <= room:
             return footer
     return end
+
+
+def _address(url: str, form: str) -> str:
+    """An address that no format reads as markup."""
+    if form == "markdown":
+        return url.replace("_", "%5F").replace("*", "%2A")
+    return f"{escape(url)}<br/>" if url and form == "html" else url
+
+
+def _buttons(answer: str, link: str) -> tuple[Button, ...]:
+    if not answer:
+        return ()
+    snooze = ngettext("Snooze for {count} day", "Snooze for {count} days", 1)
+    acts = (Button(_("Acknowledge"), answer, is_act=True), Button(snooze, f"{answer}?length=1d", is_act=True))
+    return (*acts, Button(_("Open"), link, is_act=False)) if link else acts
 
 
 def _age(created_at: datetime, now: datetime, size: int, *, is_held: bool) -> str:
@@ -160,6 +181,7 @@ def _page(
     footer: Sequence[str],
     pages: str,
     link: str,
+    answer: str,
 ) -> str:
     """The message as an HTML mail."""
     shown = ordered if len(ordered) <= MOST + FEW_MORE else ordered[:MOST]
@@ -173,6 +195,7 @@ def _page(
         footer=footer,
         pages=pages,
         link=link,
+        answer=answer,
     )
 
 

@@ -152,7 +152,7 @@ def in_course(row: Any) -> Alert:
     alert = alert_of(row)
     if row.opened_at is None:
         return alert
-    return replace(alert, course=Course(row.created_at, row.opened_at, row.resolved_at, row.incident))
+    return replace(alert, course=Course(row.created_at, row.opened_at, row.resolved_at, row.incident, row.incident_id))
 
 
 def _together(
@@ -290,7 +290,8 @@ ALERTS = (
 DELIVERED = (  # the alerts of deliveries, with what became of their incidents
     ALERTS.join(delivery_alerts, delivery_alerts.c.alert_id == alerts.c.id)
     .outerjoin(incidents, incidents.c.id == alerts.c.incident_id)
-    .add_columns(incidents.c.opened_at, incidents.c.resolved_at, incidents.c.name.label("incident"))
+    .add_columns(incidents.c.opened_at, incidents.c.resolved_at)
+    .add_columns(incidents.c.name.label("incident"), alerts.c.incident_id)
 )
 
 
