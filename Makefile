@@ -56,6 +56,7 @@ lock: install  # newest releases that pyproject.toml admits, with their hashes
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra web --extra oidc --extra postgres pyproject.toml --output-file requirements.lock --upgrade
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock --group dev --output-file requirements-dev.lock --upgrade
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock --constraint requirements-dev.lock --extra mcp pyproject.toml --output-file requirements-mcp.lock --upgrade
 	echo urlwatch | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate - --output-file requirements-peer.lock --upgrade
 
 service:  # as root: the program in /opt/renewal-watch, its units, a starting configuration

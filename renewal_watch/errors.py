@@ -7,7 +7,7 @@
     │   └── StoreAway       database; the same, and a daemon that begins waits for its end
     ├── AlreadyRunning      daemon; exit 1; the operator stops the other daemon
     ├── PutOff              provider; the poll is begun again a little later, and nothing of it is recorded
-    ├── CannotServe         web; exit 1; the operator frees the address, or installs what the pages need
+    ├── CannotServe         web, mcp, cli; exit 1; the operator frees the address, or installs what the pages or assistants need
     ├── ChannelError        channels; dispatch keeps the delivery pending and tries again
     │   └── HeldUp          channels, dispatch; the claim is given back unsent
     └── ApiError            provider; poll records the failed poll, detect decides whether to tell
@@ -77,7 +77,7 @@ class Stopped(RenewalWatchError):
 
 
 class CannotServe(RenewalWatchError):
-    """The pages cannot be served where they should be."""
+    """The pages cannot be served where they should be, or no assistant be answered."""
 
 
 class ChannelError(RenewalWatchError):

@@ -47,6 +47,10 @@ pip() {
     "$new/bin/python" -m pip --quiet --disable-pip-version-check "$@"
 }
 pip install --require-hashes --requirement "$source/requirements.lock"
+# The release before could answer assistants, docs/mcp.md; so can this one.
+if [ -n "$before" ] && "$program/$before/bin/python" -c 'import mcp' 2>/dev/null; then
+    pip install --require-hashes --requirement "$source/requirements-mcp.lock"
+fi
 # What builds the wheel, out of the developers' lock file, and not into the environment. pip refuses to
 # go on if this list misses a package that hatchling needs.
 sed -nE '/^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/,/[^\\]$/p' \

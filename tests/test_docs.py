@@ -233,10 +233,20 @@ def test_the_changelog_has_the_form_of_keep_a_changelog() -> None:
 
 
 def test_no_lock_file_names_an_index() -> None:
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in ("requirements.lock", "requirements-dev.lock", "requirements-mcp.lock"):
         text = (ROOT / name).read_text()
         assert "://" not in text
         assert text.count("==") <= text.count("--hash=sha256:")
+
+
+def test_what_assistants_need_is_apart_from_the_service_and_fits_beside_it() -> None:
+    service, assistants = (
+        dict(re.findall(r"(?m)^([a-z0-9.-]+)==([^ ]+)", (ROOT / name).read_text()))
+        for name in ("requirements.lock", "requirements-mcp.lock")
+    )
+    assert "mcp" in assistants
+    assert not {"mcp", "pydantic", "jsonschema"} & set(service)
+    assert {name: assistants[name] for name in service if name in assistants}.items() <= service.items()
 
 
 def test_click_is_told_the_documented_program_name() -> None:

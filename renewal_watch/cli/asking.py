@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from renewal_watch.cli import base, deciding
-from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
     from renewal_watch.database.store import Store
@@ -162,7 +161,7 @@ def explain(ctx: click.Context, number: str, as_json: bool, environment: str | N
         one = Listed(name, known, parsed_of(tx, [known])[known.provider_id])
         found = explain.explain(tx, settings, way, one, base.now(ctx))
     if as_json:
-        click.echo(tables.dumps({**found.row.as_json(), "reasons": found.lines, "alerts": found.alerts}))
+        click.echo(tables.dumps(found.as_json()))
         return
     click.echo("\n".join(found.lines))
     click.echo("\nAlerts so far, newest first:" if found.alerts else "\nNo alert so far.")
@@ -180,24 +179,13 @@ def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool)
     from zoneinfo import ZoneInfo
 
     from renewal_watch.inventory.file import inventory_of
+    from renewal_watch.operations import times
     from renewal_watch.operations.preview import look_ahead
     from renewal_watch.reports import silences, tables
 
     settings = base.settings(ctx)
     now = base.now(ctx)
-    zone = ZoneInfo(settings.timezone)
-    first = now
-    if at is not None:
-        end = base.instant(at, settings.timezone)
-        if end <= now:
-            msg = f"--at: {at} is past; see what was told with: renewal-watch alerts"
-            raise UsageError(msg)
-        first = datetime.combine(end.astimezone(zone).date(), datetime.min.time(), zone).astimezone(UTC)
-        if end - now > timedelta(days=800):
-            msg = f"--at: {at} is too far ahead to say anything about it"
-            raise UsageError(msg)
-    last = first.astimezone(zone).date() + timedelta(days=days or (7 if at is None else 1))
-    until = datetime.combine(last, datetime.min.time(), zone).astimezone(UTC) - timedelta(seconds=1)
+    first, until = times.ahead(at, days, settings.timezone, now)
     inventory = inventory_of(settings)
     way = base.routing(settings, inventory)
     with base.store(settings, write=False) as store:
@@ -206,4 +194,4 @@ def preview(ctx: click.Context, at: str | None, days: int | None, as_json: bool)
     if as_json:
         click.echo(tables.dumps([silences.told_json(one) for one in found]))
     else:
-        base.show(silences.told_lines(found, zone, first, until))
+        base.show(silences.told_lines(found, ZoneInfo(settings.timezone), first, until))

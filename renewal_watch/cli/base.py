@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -50,13 +50,16 @@ def text(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
 
 def need_pages() -> None:
     """Raises CannotServe where what the pages need is not installed."""
+    need("the pages need", "web", "starlette", "uvicorn", "jinja2", "itsdangerous")
+
+
+def need(whose: str, extra: str, *modules: str) -> None:
+    """Raises CannotServe where modules of an extra are not installed."""
     import importlib.util
 
-    missing = [
-        name for name in ("starlette", "uvicorn", "jinja2", "itsdangerous") if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        msg = f"the pages need {', '.join(missing)}; install them with: pip install 'renewal-watch[web]'"
+        msg = f"{whose} {', '.join(missing)}; install them with: pip install 'renewal-watch[{extra}]'"
         raise CannotServe(msg)
 
 
@@ -324,17 +327,6 @@ def routing(settings: Settings, inventory: Inventory | None = None) -> Routing:
 
 def instant(text: str, zone: str, option: str = "--at") -> datetime:
     """The instant that TIME means in ``zone``; a bare date means the end of that day."""
-    from zoneinfo import ZoneInfo
+    from renewal_watch.operations import times
 
-    try:
-        at = datetime.fromisoformat(text)
-        if len(text) <= len("2026-11-23"):
-            at += timedelta(days=1, microseconds=-1)
-    except (ValueError, OverflowError):
-        msg = f"{option}: {text!r} is not a time; write it like 2026-11-23 or 2026-11-23T10:00"
-        raise UsageError(msg) from None
-    try:
-        return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
-    except OverflowError:
-        msg = f"{option}: {text!r} lies outside the calendar"
-        raise UsageError(msg) from None
+    return times.instant(text, zone, option)

@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "snapshot": Entry("asking", "Give back the list as it was known at a time, unknown fields included."),
         "alerts": Entry("asking", "What was found, and the fate of each delivery, newest first."),
         "preview": Entry("asking", "Show who would be told what and when over the coming days, with today's fleet."),
+        "mcp": Entry("serving", "Answer an assistant on standard input and output by the Model Context Protocol."),
         "check": Entry(
             "monitoring",
             "Answer as a Nagios plugin: one line, performance data, exit 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.",

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from renewal_watch.cli import base, completing
-from renewal_watch.errors import UsageError
 
 if TYPE_CHECKING:
     from renewal_watch.model.actor import Actor
-    from renewal_watch.model.policy import Match
-    from renewal_watch.settings.whole import Settings
 
 
-def who(given: str | None) -> Actor:
+def who(given: str | None, way: str = "command line") -> Actor:
     """Who does it: as given, else who called sudo, else the user; and on which machine."""
     import getpass
     import socket
@@ -28,7 +25,7 @@ def who(given: str | None) -> Actor:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a user without a name
         user = f"user {os.getuid()}"
-    return Actor(given or user, f"command line, {user}@{socket.gethostname()}")
+    return Actor(given or user, f"{way}, {user}@{socket.gethostname()}")
 
 
 AUTHOR = click.option("--author", metavar="NAME", callback=base.text, help="Default: the user who calls.")
@@ -92,9 +89,7 @@ def silence() -> None:
 def silence_add(**given: Any) -> None:
     """Hide alerts about what matches every option given (of one repeated, any) until the end."""
     from renewal_watch.diagnostics import hints
-    from renewal_watch.model import selectors
-    from renewal_watch.model.policy import Match
-    from renewal_watch.operations import actions
+    from renewal_watch.operations import actions, silencing
 
     ctx = click.get_current_context()
     settings = base.settings(ctx)
@@ -102,13 +97,9 @@ def silence_add(**given: Any) -> None:
     kinds, everything, length, until, author, comment, as_json = (
         given.pop(name) for name in ("kinds", "everything", "length", "until", "author", "comment", "as_json")
     )
-    match = _match({key: value for key, value in given.items() if value not in ((), None)}, kinds, settings)
-    if match == Match() and all(kind == "*" for kind in kinds) and not everything:
-        msg = "say what to silence, such as --number +4930* or --environment test; everything is --all"
-        raise UsageError(msg)
-    if selectors.is_about_the_watch(kinds) and selectors.names_numbers(match):
-        msg = f"--kind: {', '.join(kinds)} is about the service itself, not about numbers; narrow it by --environment only"
-        raise UsageError(msg)
+    match = silencing.meant(
+        {key: value for key, value in given.items() if value not in ((), None)}, kinds, settings, everything=everything
+    )
     ends_at = end_of(length, until, settings.timezone, now)
     way = base.routing(settings)
     with base.store(settings, write=True) as store:
@@ -123,56 +114,11 @@ def silence_add(**given: Any) -> None:
     answer.end(id=done.pk, ends_at=ends_at, numbers=done.numbers)
 
 
-def _match(wanted: dict[str, Any], kinds: tuple[str, ...], settings: Settings) -> Match:
-    """The matchers of the command line. Raises UsageError."""
-    import msgspec
-
-    from renewal_watch.model.kinds import KINDS
-    from renewal_watch.model.policy import Match
-    from renewal_watch.model.selectors import hides, is_number
-
-    for kind in kinds:
-        if not any(hides(kind, one) for one in KINDS):
-            msg = f"--kind: {kind!r} matches no kind of alert; such as: renewal.*, status.changed, watch.*"
-            raise UsageError(msg)
-    for name in wanted.get("environments", ()):
-        settings.environment(name)
-    for number in wanted.get("numbers", ()):
-        if not is_number(number):
-            msg = f"--number: {number!r} is not a number; write it like +493012345 or +4930*"
-            raise UsageError(msg)
-    if "auto_renewal" in wanted:
-        wanted["auto_renewal"] = wanted["auto_renewal"] == "on"
-    try:
-        return msgspec.convert(wanted, Match, strict=False)
-    except msgspec.ValidationError as error:
-        msg = f"what to silence is not understood: {error}"
-        raise UsageError(msg) from None
-
-
 def end_of(length: str | None, until: str | None, zone: str, now: datetime) -> datetime:
-    """When a silence ends. Raises UsageError."""
-    import re
+    """When what is said with ``--for`` or ``--until`` ends."""
+    from renewal_watch.operations import times
 
-    from renewal_watch.settings.values import duration
-
-    if (length is None) == (until is None):
-        msg = "say how long: either --for 4h or --until 2026-11-30"
-        raise UsageError(msg)
-    if until is not None:
-        ends_at = base.instant(until, zone, "--until")
-    elif length is not None and re.fullmatch("[1-9][0-9]{0,3}[smhd]", length):
-        ends_at = now + duration(length)
-    else:
-        msg = f"--for: {length!r} is not a length of time; write it like 45m, 4h or 2d"
-        raise UsageError(msg)
-    if ends_at > now + timedelta(days=3660):
-        msg = "a silence lasts ten years at most; for numbers that are never to be told of, mute them with a rule"
-        raise UsageError(msg)
-    if ends_at <= now:
-        msg = f"--until: {until} is past"
-        raise UsageError(msg)
-    return ends_at
+    return times.end_of(length, until, zone, now)
 
 
 @silence.command("list")
@@ -181,16 +127,12 @@ def end_of(length: str | None, until: str | None, zone: str, now: datetime) -> d
 @click.pass_context
 def silence_list(ctx: click.Context, everything: bool, as_json: bool) -> None:  # noqa: FBT001
     """The silences that hold, and how much each hides now that nobody was told of."""
-    from renewal_watch.model.alerts import Suppressor
+    from renewal_watch.operations import silencing
     from renewal_watch.reports import silences, tables
-    from renewal_watch.store.incidents.incidents import incidents_of
-    from renewal_watch.store.incidents.silences import list_silences
 
     now = base.now(ctx)
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
-        found = list_silences(tx, since=now - timedelta(days=30) if everything else None)
-        hiders = [incident.suppressor for incident in incidents_of(tx).values()]
-    those = [(one, hiders.count(Suppressor.of("silence", one.pk))) for one in found if everything or one.is_active(now)]
+        those = silencing.silences(tx, now, everything=everything)
     if as_json:
         click.echo(tables.dumps([silences.silence_json(one, hides, now) for one, hides in those]))
     else:

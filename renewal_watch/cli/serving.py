@@ -1,4 +1,4 @@
-"""The command that serves the pages, and those that make their password, their key and the tokens of programs."""
+"""The commands that serve: the pages with their password, key and tokens of programs, and what assistants ask."""
 
 from __future__ import annotations
 
@@ -29,6 +29,27 @@ def web(ctx: click.Context) -> None:
     from renewal_watch.web.serve import serve
 
     serve(base.settings(ctx), base.clock(ctx), lambda line: base.show([line]))
+
+
+@base.cli.command()
+@click.option(
+    "--allow-actions",
+    is_flag=True,
+    help="Also acknowledge, silence, let lapse and send again, each in the audit log with your name.",
+)
+@click.pass_context
+def mcp(ctx: click.Context, allow_actions: bool) -> None:  # noqa: FBT001
+    """Answer an assistant on standard input and output by the Model Context Protocol. The end of input ends it.
+
+    It reads only, unless --allow-actions is given.
+    """
+    base.need("an assistant is answered with", "mcp", "mcp", "jsonschema")
+    from renewal_watch.mcp.answering import Watch
+    from renewal_watch.mcp.server import serve
+    from renewal_watch.model.actor import Actor
+
+    user, origin = deciding.who(None, "mcp")
+    serve(Watch(base.settings(ctx), base.clock(ctx), Actor(f"mcp: {user}", origin)), acts=allow_actions)
 
 
 @web.command()

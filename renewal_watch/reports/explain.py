@@ -48,6 +48,10 @@ class Reasons:
     actions: Sequence[Mapping[str, Any]]
     record: Record
 
+    def as_json(self) -> dict[str, Any]:
+        """The keys of ``explain --json``."""
+        return {**self.row.as_json(), "reasons": self.lines, "alerts": self.alerts}
+
 
 def explain(
     tx: Transaction, settings: Settings, way: Routing, one: Listed, now: datetime, *, most: int | None = None

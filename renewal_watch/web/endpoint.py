@@ -63,7 +63,7 @@ class _Endpoint:
         if request.method not in ("GET", "HEAD"):
             return problem(405, "It can only be read.", {"Allow": METHODS})
         try:
-            values = read(operation, request)
+            values = read(operation, request.path_params, request.query_params.multi_items())
             if operation.name == "openapi":
                 web = self.state.settings.web
                 said: Any = document(names, needs_login=self.state.needs_login_to_read, under=web.under)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from starlette.requests import Request
 
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.model import renewal_day
@@ -60,17 +58,17 @@ class Asked:
         return renewal_day.today(self.now, self.settings.timezone)
 
 
-def read(operation: Operation, request: Request) -> dict[str, Any]:
+def read(operation: Operation, path: Values, query: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """The parameters of a request, those of the path included. Raises Refused."""
     known = {one.name: one for one in operation.parameters}
     given: dict[str, list[str]] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in query:
         given.setdefault(name, []).append(value)
     for name in given:
         if name not in known:
             has = f"it has: {', '.join(known)}" if known else "it has none"
             raise Refused(400, f"There is no such parameter here; {has}.", parameter=name)
-    return {**request.path_params, **{name: _value(known[name], values) for name, values in given.items()}}
+    return {**path, **{name: _value(known[name], values) for name, values in given.items()}}
 
 
 def _value(one: Parameter, given: Sequence[str]) -> Any:
