@@ -245,7 +245,7 @@ def test_what_assistants_need_is_apart_from_the_service_and_fits_beside_it() -> 
         for name in ("requirements.lock", "requirements-mcp.lock")
     )
     assert "mcp" in assistants
-    assert not {"mcp", "pydantic", "jsonschema"} & set(service)
+    assert not {"mcp", "pydantic"} & set(service)
     assert {name: assistants[name] for name in service if name in assistants}.items() <= service.items()
 
 

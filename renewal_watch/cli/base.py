@@ -50,7 +50,7 @@ def text(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
 
 def need_pages() -> None:
     """Raises CannotServe where what the pages need is not installed."""
-    need("the pages need", "web", "starlette", "uvicorn", "jinja2", "itsdangerous")
+    need("the pages need", "web", "starlette", "uvicorn", "jinja2", "jsonschema")
 
 
 def need(whose: str, extra: str, *modules: str) -> None:

@@ -10,21 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.database.store import Store
 from renewal_watch.errors import UsageError
-from renewal_watch.mcp.tools import Call, Tool
 from renewal_watch.model.actor import Actor
 from renewal_watch.reports import tables
 from renewal_watch.settings.whole import Settings
 from renewal_watch.text import printable
 from renewal_watch.web.api.asked import Refused
+from renewal_watch.web.api.tools import Call, Tool, checked
 
 _LONGEST = 400_000  # characters of an answer
 _LONGEST_TEXT = 2000  # of one text in it
-_LONGEST_FAULT = 300  # of what is wrong with an argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +60,6 @@ def _opened(settings: Settings, *, writes: bool) -> Iterator[Store]:
                 yield store
         finally:
             store.close()
-
-
-def checked(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with what a tool takes where nothing is given. Raises UsageError."""
-    takes = tool.takes
-    faults = sorted(Draft202012Validator(takes).iter_errors(arguments), key=lambda one: list(map(str, one.path)))
-    for fault in faults:
-        place = f"{fault.path[0]}: " if fault.path else ""
-        raise UsageError(printable(f"{place}{fault.message}", _LONGEST_FAULT))
-    for name, value in arguments.items():
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str) and ("\0" in one or not one.strip()):
-                msg = f"{name}: it is empty, or holds a character that is no text"
-                raise UsageError(msg)
-    usual = {name: one["default"] for name, one in takes["properties"].items() if "default" in one}
-    return {**usual, **{name: _whole(value, takes["properties"][name]) for name, value in arguments.items()}}
-
-
-def _whole(value: Any, schema: Mapping[str, Any]) -> Any:
-    """``5.0`` is the whole number 5 for JSON Schema."""
-    if schema["type"] == "array":
-        return [_whole(one, schema["items"]) for one in value]
-    return int(value) if schema["type"] == "integer" else value
 
 
 def harmless(value: Any) -> Any:

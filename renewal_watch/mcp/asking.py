@@ -7,20 +7,17 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from renewal_watch.database.transaction import Transaction
 from renewal_watch.diagnostics import overview
 from renewal_watch.mcp import schemas
-from renewal_watch.mcp.tools import NUMBER, Call, Tool, environment_parameter
 from renewal_watch.operations import silencing, times
 from renewal_watch.operations.preview import look_ahead
 from renewal_watch.reports import explain, silences
-from renewal_watch.store.fleet import Listed
 from renewal_watch.store.history import history_of
-from renewal_watch.store.numbers import find_number, parsed_of
 from renewal_watch.web.api import schemas as api
 from renewal_watch.web.api.answers import ANSWERS
 from renewal_watch.web.api.operations import operations
 from renewal_watch.web.api.shapes import Parameter, integer, text_parameter
+from renewal_watch.web.api.tools import NUMBER, Call, Tool, environment_parameter, found
 
 _ALERTS = 50  # of one message of a preview
 _ROWS = 400  # of a forecast
@@ -144,12 +141,6 @@ def _answer(call: Call, name: str) -> Any:
         call.settings.environment(call.values["environment"])  # refused unless it is configured
     with call.store.reading() as tx:
         return ANSWERS[name](call.asked(tx))
-
-
-def found(call: Call, tx: Transaction) -> tuple[Listed, int]:
-    """The number that is meant, and the id of its environment. Raises UsageError."""
-    name, key, known = find_number(tx, call.values["number"], call.values.get("environment"))
-    return Listed(name, known, parsed_of(tx, [known])[known.provider_id]), key
 
 
 def _bounded(those: Sequence[Any], most: int) -> tuple[list[Any], int]:

@@ -26,10 +26,11 @@ from mcp.shared.exceptions import MCPError
 
 from renewal_watch import __version__
 from renewal_watch.errors import CannotServe, RenewalWatchError, Unforeseen
-from renewal_watch.mcp import asking, deciding
+from renewal_watch.mcp import asking
 from renewal_watch.mcp.answering import Watch, answered
-from renewal_watch.mcp.tools import Tool
 from renewal_watch.text import REDACTOR, printable
+from renewal_watch.web.api.acts import acts as acting
+from renewal_watch.web.api.tools import Tool
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class _Tools:
         names = [one.name for one in watch.settings.environments]
         self.acts = acts
         self._watch = watch
-        self._known = {one.name: one for one in (*asking.tools(names), *deciding.tools(names))}
+        self._known = {one.name: one for one in (*asking.tools(names), *acting(names))}
         self._places = anyio.CapacityLimiter(_AT_ONCE)
 
     async def listed(

@@ -66,6 +66,10 @@ class State:
         with self._writes.store().transaction() as tx:
             yield tx
 
+    def store(self) -> Store:
+        """The database as it is now, to write. Raises StoreError."""
+        return self._writes.store()
+
     def routing(self) -> Routing:
         """Who is told of what, with the inventory as its file is now."""
         with self._lock:

@@ -195,15 +195,17 @@ def test_every_schema_is_one_and_every_example_fits_its_schema(document: Any) ->
 
 
 def test_every_operation_says_what_it_is_and_how_it_fails(document: Any) -> None:
-    names = {paths["get"]["operationId"] for paths in document["paths"].values()}
+    names = {operation["operationId"] for paths in document["paths"].values() for operation in paths.values()}
     assert names == {
+        *("acknowledge", "take_back", "silence", "end_silence", "lapse", "keep", "retry"),
         *("status", "numbers", "number", "history", "incidents", "alerts", "calendar", "forecast", "health", "openapi"),
     }
     for paths in document["paths"].values():
-        assert set(paths) == {"get"}
-        assert paths["get"]["summary"].endswith(".")
-        assert {"200", "400", "405", "503"} <= set(paths["get"]["responses"])
-        assert all(one["description"] for one in paths["get"]["parameters"])
+        ((method, operation),) = paths.items()
+        assert method == ("post" if "requestBody" in operation else "get")
+        assert operation["summary"].endswith(".")
+        assert {"200", "400", "405", "503"} <= set(operation["responses"])
+        assert all(one["description"] for one in operation["parameters"])
 
 
 def test_schemathesis_finds_nothing(client: Client, document: Any, tmp_path: Path) -> None:

@@ -135,3 +135,63 @@ EXAMPLES: dict[str, Any] = {
         "idle_costs": [{"currency": "USD", "amount": "2.00"}],
     },
 }
+
+_ABOUT = {"environment": "production", "number_id": "phone-1", "topic": "renewal", "kind": "renewal.overdue"}
+_LAPSED = {"environment": "production", "id": "phone-1", "number": "+15550000001", "renews_on": "2026-11-30"}
+ACTS: dict[str, dict[str, Any]] = {  # by the name of the act: what is asked, and the answer
+    "acknowledge": {
+        "body": {
+            "incidents": ["production/renewal.overdue/phone-1/2026-11-20/0"],
+            "for": "3d",
+            "comment": "Anna calls them",
+        },
+        "answer": {
+            "said": "acknowledged: renewal (renewal.overdue); no reminder before its next cycle, unless it gets worse",
+            "acknowledged": True,
+            "until": "2026-11-26T12:00:00Z",
+            "incidents": [_ABOUT],
+            "not_open": [],
+        },
+    },
+    "take_back": {
+        "body": {"number": "+15550000001"},
+        "answer": {
+            "said": "taken back: renewal (renewal.overdue); reminders go on from now",
+            "acknowledged": False,
+            "until": None,
+            "incidents": [_ABOUT],
+            "not_open": [],
+        },
+    },
+    "silence": {
+        "body": {"numbers": ["+4930*"], "kinds": ["renewal.*"], "for": "2d", "comment": "the office moves"},
+        "answer": {
+            "said": "silence 7: alerts are hidden until 2026-11-25 12:00 UTC",
+            "id": 7,
+            "ends_at": "2026-11-25T12:00:00Z",
+            "numbers": 12,
+        },
+    },
+    "end_silence": {"body": {"id": 7}, "answer": {"said": "silence 7 is over", "id": 7}},
+    "lapse": {
+        "body": {"number": "+15550000001", "comment": "not needed any more"},
+        "answer": {
+            "said": "+15550000001 is meant to expire on 2026-11-30",
+            "mind": None,
+            "meant_to_lapse": True,
+            **_LAPSED,
+            "auto_renewal": False,
+        },
+    },
+    "keep": {
+        "body": {"number": "+15550000001"},
+        "answer": {
+            "said": "+15550000001 is to stay",
+            "mind": None,
+            "meant_to_lapse": False,
+            **_LAPSED,
+            "auto_renewal": False,
+        },
+    },
+    "retry": {"body": {"alerts": [41]}, "answer": {"said": "1 delivery is due again", "deliveries": 1}},
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -280,8 +281,8 @@ class Health(Struct):
 ANSWERS = (Problem, Status, Numbers, History, Incidents, Alerts, Calendar, Forecast, Health)
 
 
-def schemas() -> dict[str, Schema]:
-    """By name, the schema of every type that an answer is made of."""
-    _, found = msgspec.json.schema_components(ANSWERS, ref_template="#/components/schemas/{name}")
+def schemas(more: Iterable[type[Struct]] = ()) -> dict[str, Schema]:
+    """By name, the schema of every type that an answer is made of; ``more`` are those of what acts."""
+    _, found = msgspec.json.schema_components((*ANSWERS, *more), ref_template="#/components/schemas/{name}")
     document = {"type": "object", "description": "This document", "required": ["openapi", "info", "paths"]}
     return {**found, "Document": document}

@@ -1,4 +1,4 @@
-"""The tools that act: the deeds of the command line, each kept in the audit log with who asked for it."""
+"""What programs and assistants may do: the deeds of the command line, each kept in the audit log with who asked for it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
-from renewal_watch.mcp import schemas
-from renewal_watch.mcp.asking import found
-from renewal_watch.mcp.tools import NUMBER, Call, Tool, environment_parameter, texts_parameter
 from renewal_watch.operations import actions, silencing, times
 from renewal_watch.store.incidents.listing import Wanted
 from renewal_watch.text import printable
+from renewal_watch.web.api import act_schemas as schemas
 from renewal_watch.web.api.shapes import Parameter, integer, text_parameter
+from renewal_watch.web.api.tools import NUMBER, Call, Tool, environment_parameter, found, texts_parameter
 
 _LONGEST_COMMENT = 200  # characters
 
@@ -22,7 +21,7 @@ _FOR = text_parameter("for", "How long: 45m, 4h, 2d", "4h")
 _INCIDENTS = texts_parameter("incidents", "Keys of incidents")
 
 
-def tools(environments: Sequence[str]) -> list[Tool]:
+def acts(environments: Sequence[str]) -> list[Tool]:
     """All of them, for the environments of a configuration."""
     where = environment_parameter(environments, "Where the number is; needed if several environments have it")
     about = [_INCIDENTS, NUMBER, where]

@@ -1,4 +1,4 @@
-"""A tool: what it is called, what it takes and gives, and the call in which it does its work."""
+"""A tool of an assistant, or an act of the API: what it takes and gives, and the call in which it does its work."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
+from jsonschema import Draft202012Validator
 
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
+from renewal_watch.errors import UsageError
 from renewal_watch.inventory.file import Inventory, inventory_of
 from renewal_watch.model.actor import Actor
 from renewal_watch.notify.routing import Routing
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.fleet import Listed
+from renewal_watch.store.numbers import find_number, parsed_of
+from renewal_watch.text import printable
 from renewal_watch.web.api.asked import Asked
 from renewal_watch.web.api.schemas import Schema
 from renewal_watch.web.api.shapes import Parameter, choice, text_parameter
 
+_LONGEST_FAULT = 300  # characters
 MOST_NAMED = 50  # environments that a schema names; of more it takes any text
 
 
@@ -101,3 +107,32 @@ def texts_parameter(name: str, about: str, most: int = 100) -> Parameter:
 NUMBER = text_parameter(
     "number", "A phone number such as +15550001, its id at the provider, or a part of either that fits no other number"
 )
+
+
+def found(call: Call, tx: Transaction) -> tuple[Listed, int]:
+    """The number that is meant, and the id of its environment. Raises UsageError."""
+    name, key, known = find_number(tx, call.values["number"], call.values.get("environment"))
+    return Listed(name, known, parsed_of(tx, [known])[known.provider_id]), key
+
+
+def checked(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, with what a tool takes where nothing is given. Raises UsageError."""
+    takes = tool.takes
+    faults = sorted(Draft202012Validator(takes).iter_errors(arguments), key=lambda one: list(map(str, one.path)))
+    for fault in faults:
+        place = f"{fault.path[0]}: " if fault.path else ""
+        raise UsageError(printable(f"{place}{fault.message}", _LONGEST_FAULT))
+    for name, value in arguments.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str) and ("\0" in one or not one.strip()):
+                msg = f"{name}: it is empty, or holds a character that is no text"
+                raise UsageError(msg)
+    usual = {name: one["default"] for name, one in takes["properties"].items() if "default" in one}
+    return {**usual, **{name: _whole(value, takes["properties"][name]) for name, value in arguments.items()}}
+
+
+def _whole(value: Any, schema: Mapping[str, Any]) -> Any:
+    """``5.0`` is the whole number 5 for JSON Schema."""
+    if schema["type"] == "array":
+        return [_whole(one, schema["items"]) for one in value]
+    return int(value) if schema["type"] == "integer" else value
