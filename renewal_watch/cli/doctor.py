@@ -30,6 +30,7 @@ from renewal_watch.notify.message.wording import template_faults
 from renewal_watch.operations import account_poll
 from renewal_watch.operations.heartbeat import calendar
 from renewal_watch.provider.base import CLOCK_OFF, SOON, Provider
+from renewal_watch.provider.http import host
 from renewal_watch.provider.opening import open_provider
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
@@ -265,6 +266,8 @@ def _channels(channels: list[Channel]) -> Iterator[Finding]:
             is_fine = f"understood by Apprise {version('apprise')}"
             if channel.command is not None:
                 is_fine = f"{channel.command[0]} can be run"
+            elif channel.is_oncall:
+                is_fine = f"tells {channel.service} at {host(channel.read_address())} how each incident stands"
             elif channel.is_webhook:
                 is_fine = "posts, signed" if channel.read_key() else "posts, unsigned"
             text = f"channel {channel.name}: {is_fine}; try it: renewal-watch test-channel {channel.name}"

@@ -307,26 +307,30 @@ tokens = Table(  # of the API
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
 )
-revoked_links = Table(  # acknowledge links that count no more: all that were made by then, of a channel, about an incident
-    "revoked_links",
-    metadata,
-    Column("id", _NUMBER, primary_key=True),
-    Column("before", Instant, nullable=False),
-    Column("channel", _WORDS),  # null: of every channel
-    Column("incident", _WORDS),  # null: about every incident
+revoked_links = (
+    Table(  # acknowledge links that count no more: all that were made by then, of a channel, about an incident
+        "revoked_links",
+        metadata,
+        Column("id", _NUMBER, primary_key=True),
+        Column("before", Instant, nullable=False),
+        Column("channel", _WORDS),  # null: of every channel
+        Column("incident", _WORDS),  # null: about every incident
+    )
 )
-oncall_states = Table(  # what an on-call service was told last of an incident; gone when it was told that it is resolved
-    "oncall_states",
-    metadata,
-    Column("channel", _WORDS, primary_key=True),
-    Column("incident_id", _NUMBER, primary_key=True),
-    Column("state", _WORDS, nullable=False),  # open, acknowledged, resolved
-    Column("severity", _NUMBER, nullable=False),
-    Column("told_at", Instant),
-    Column("attempts", _NUMBER, nullable=False),  # since then that failed
-    Column("next_attempt_at", Instant, nullable=False),
-    Column("last_error", _WORDS),
-    Column("remote", _WORDS),  # what the service calls what it made of it
+oncall_states = (
+    Table(  # what an on-call service was told last of an incident; gone when it was told that it is resolved
+        "oncall_states",
+        metadata,
+        Column("channel", _WORDS, primary_key=True),
+        Column("incident_id", _NUMBER, primary_key=True),
+        Column("state", _WORDS, nullable=False),  # open, acknowledged, resolved
+        Column("severity", _NUMBER, nullable=False),
+        Column("told_at", Instant),
+        Column("attempts", _NUMBER, nullable=False),  # since then that failed
+        Column("next_attempt_at", Instant, nullable=False),
+        Column("last_error", _WORDS),
+        Column("remote", _WORDS),  # what the service calls what it made of it
+    )
 )
 readings = Table(  # the last answer of each further endpoint of an environment
     "readings",
