@@ -37,6 +37,7 @@ from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.secrets import has_secret
 from renewal_watch.settings.sections import Account
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.incidents.oncall import untold
 from renewal_watch.store.incidents.timers import fired_at
 from renewal_watch.store.maintenance import backups, integrity_file, server
 from renewal_watch.store.outbox.waiting import orphaned_deliveries
@@ -112,6 +113,14 @@ def _at_work(settings: Settings, tx: Transaction, now: datetime) -> Iterator[Fin
         yield Finding(ok=one.ok, text=one.reason)
     for name, count in orphaned_deliveries(tx, [channel.name for channel in settings.channels]).items():
         yield Finding(ok=False, text=orphaned(name, count))
+    for channel in settings.channels:
+        count, error = untold(tx, channel.name) if channel.is_oncall else (0, None)
+        if count:
+            some = "1 incident" if count == 1 else f"{count} incidents"
+            yield Finding(
+                ok=False,
+                text=f"channel {channel.name}: how {some} stand{'s' * (count == 1)} could not be told: {error}",
+            )
     yield from _backups(settings, backups.State.of(fired_at(tx, backups.CALENDAR)))
 
 
