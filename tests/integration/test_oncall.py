@@ -14,10 +14,11 @@ from urllib.parse import unquote_plus
 
 import databases
 import pytest
-from conftest import T0
+from commands import call
+from conftest import T0, Clock
 from databases import BOTH, copied, opened, section
 from oncall_services import BASIC, KEY, StandIn, alertmanager, stand_in
-from receivers import Answer
+from receivers import Answer, http_receiver
 from watched import Watched, one
 
 from renewal_watch.channels.direct import message_of
@@ -599,3 +600,65 @@ def test_an_address_that_is_another_program_is_said(house: Callable[..., House])
         watch.run()
         (row,) = databases.rows(watch.path, "SELECT last_error FROM deliveries")
         assert row["last_error"].endswith("answered with what alertmanager does not say; look at address")
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+def test_send_tells_what_changed_without_a_message(pagerduty: StandIn, tmp_path: Path) -> None:
+    watched = Watched(tmp_path, of_channel(pagerduty))
+    watched.poll(one(1, 2))
+    clock = Clock()
+    said = call(watched.path, "send", clock=clock, secrets=(KEY,)).output
+    assert "pager: 1 sent" in said
+    assert pagerduty.only.state == "open"
+    call(watched.path, "ack", "phone-1", clock=clock)
+    assert "pager: 1 sent" in call(watched.path, "send", clock=clock).output
+    assert pagerduty.only.state == "acknowledged"
+    requests = len(pagerduty.web.requests)
+    assert "pager" not in call(watched.path, "send", clock=clock).output
+    assert len(pagerduty.web.requests) == requests
+
+
+def test_what_could_not_be_told_fails_the_command_and_shows_in_doctor(pagerduty: StandIn, tmp_path: Path) -> None:
+    watched = Watched(tmp_path, of_channel(pagerduty))
+    watched.poll(one(1, 2))
+    clock = Clock()
+    call(watched.path, "send", clock=clock)
+    call(watched.path, "ack", "phone-1", clock=clock)
+    pagerduty.answers = [Answer(400, f'{{"message": "no {KEY}"}}'.encode())]
+    failed = call(watched.path, "send", clock=clock, code=1, secrets=(KEY,)).output
+    assert "pager: 0 sent, 1 not delivered, tried again later" in failed
+    said = call(watched.path, "doctor", clock=clock, code=1, secrets=(KEY,)).output
+    assert "channel pager: how 1 incident stands could not be told" in said
+    assert "HTTP 400" in said
+    assert f"channel pager: tells pagerduty at 127.0.0.1:{pagerduty.web.port} how each incident stands" in said
+
+
+def test_the_command_that_tries_a_channel(there: StandIn, tmp_path: Path) -> None:
+    watched = Watched(tmp_path, of_channel(there))
+    assert "pager: sent" in call(watched.path, "test-channel", "pager", secrets=(KEY,)).output
+    assert (there.only.state, there.refused) == ("resolved", [])
+    there.answers = [Answer(500, b"down")]
+    assert "HTTP 500: down" in call(watched.path, "test-channel", "pager", code=1, secrets=(KEY,)).output
+    assert "***" in call(watched.path, "config", "show", secrets=(KEY,)).output
+
+
+# --- hooks are told the incident as well ------------------------------------------------------------------------------
+
+
+def test_a_hook_is_told_how_the_incident_stands_when_it_is_sent(tmp_path: Path) -> None:
+    with http_receiver() as web:
+        watched = Watched(tmp_path, f'[[channels]]\nname = "hook"\nwebhook = "http://127.0.0.1:{web.port}/in"\n')
+        watched.poll(one(1, 2))
+        watched.poll(one(1, 30, renewal_date="2026-12-25"), at=T0 + timedelta(days=2))
+        watched.poll(one(1, 29, renewal_date="2026-12-25"), one(2, 30), at=T0 + timedelta(days=3))
+        send(watched, T0 + timedelta(days=3))
+        said = [request.json for request in web.requests]
+    incident = {
+        "key": "production/renewal.upcoming/phone-1/2026-11-25/3",
+        "state": "resolved",
+        "opened_at": "2026-11-23T12:00:00Z",
+    }
+    told = {one["kind"]: one["incident"] for one in said}
+    assert told == {"renewal.upcoming": incident, "renewal.renewed": incident, "number.added": None}
