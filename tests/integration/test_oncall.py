@@ -24,6 +24,7 @@ from watched import Watched, one
 from renewal_watch.channels.direct import message_of
 from renewal_watch.channels.pager import Pager
 from renewal_watch.channels.senders import sender_of
+from renewal_watch.daemon.trouble import Trouble
 from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.notify.message.render import test_alert as trial
@@ -225,6 +226,24 @@ def test_what_holds_is_kept_fresh_in_alertmanager(tmp_path: Path, house: Callabl
         assert later["fingerprint"] == first["fingerprint"]
         assert longer["endsAt"] > silence["endsAt"]
         assert longer["id"] == silence["id"], "one silence, made longer"
+
+
+def test_told_again_after_a_lost_answer_alertmanager_has_one(tmp_path: Path, house: Callable[..., House]) -> None:
+    """Nobody knows whether it was taken: the alert is the same by its labels, the silence is found again."""
+    with alertmanager(tmp_path) as there:
+        watch = house(pager(there.address, "alertmanager"), now=datetime.now(UTC))
+        watch.tell()
+        watch.acknowledge()
+        watch.run()
+        (silence,) = there.silences()
+        databases.changed(watch.path, "UPDATE oncall_states SET told_at = NULL, state = 'open'")
+        assert watch.run().sent == 1
+        assert there.states() == [("warning", "suppressed")]
+        assert [one["id"] for one in there.silences()] == [silence["id"]]
+        databases.changed(watch.path, "UPDATE oncall_states SET told_at = NULL, state = 'open'")
+        watch.take_back()
+        watch.run()
+        assert (there.states(), there.silences()) == ([("warning", "active")], [])
 
 
 def test_a_silence_that_people_made_is_theirs(tmp_path: Path, house: Callable[..., House]) -> None:
@@ -588,6 +607,33 @@ def test_the_last_resort_opens_one_and_ends_it(there: StandIn) -> None:
     sender.end(lambda limits: message_of(alert, channel, "rw-1", T0, limits))
     sender.close()
     assert there.only.state == "resolved"
+
+
+def test_the_daemon_s_last_resort_is_over_when_the_database_is_back(there: StandIn) -> None:
+    trouble = Trouble(lambda: [pager(there.address, there.service)], lambda: T0)
+    trouble.tell_directly("disk full")
+    assert there.only.state == "open"
+    trouble.tell_over()
+    assert (there.only.state, there.refused) == ("resolved", [])
+    trouble.tell_over()
+    assert there.only.acts == ["open", "resolved"]
+
+
+def test_what_is_kept_of_a_channel_that_is_no_more_goes_with_the_incident(
+    pagerduty: StandIn, house: Callable[..., House]
+) -> None:
+    watch = house(pager(pagerduty.address, "pagerduty"))
+    watch.tell()
+    watch.run()
+    for limit, is_kept in ((T0 + MINUTE, True), (T0 - MINUTE, True)):
+        with watch.store.transaction() as tx:
+            oncall.oncall.forget_gone(tx, limit)
+        assert bool(watch.rows()) == is_kept
+    watch.forget_incidents()
+    for limit, is_kept in ((T0 - MINUTE, True), (T0 + MINUTE, False)):
+        with watch.store.transaction() as tx:
+            oncall.oncall.forget_gone(tx, limit)
+        assert bool(watch.rows()) == is_kept
 
 
 def test_an_address_that_is_another_program_is_said(house: Callable[..., House]) -> None:

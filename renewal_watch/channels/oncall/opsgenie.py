@@ -30,6 +30,7 @@ from renewal_watch.model.alerts import Severity
 LONGEST_ALIAS = 512
 LONGEST_MESSAGE = 130
 LONGEST_DESCRIPTION = 15_000
+LONGEST_TAG = 50
 LONGEST_NAME = 100  # of who did something; also of a source
 PRIORITIES = {Severity.info: "P5", Severity.warning: "P3", Severity.critical: "P1"}
 
@@ -83,6 +84,6 @@ def _alert(report: Report, alias: str) -> Mapping[str, Any]:
         "priority": PRIORITIES[report.severity],
         "source": SOURCE,
         "entity": (report.number or report.environment or SOURCE)[:512],
-        "tags": [one for one in (SOURCE, report.environment, report.kind) if one],
+        "tags": [one[:LONGEST_TAG] for one in (SOURCE, report.environment, report.kind) if one],
         "details": report.details(),
     }

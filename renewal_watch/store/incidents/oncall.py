@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import and_, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import and_, case, delete, exists, func, insert, literal, or_, select, update
 
 from renewal_watch.channels.oncall.talk import Remote, State, Told
 from renewal_watch.database.schema import alerts, incidents, oncall_states
@@ -140,6 +140,13 @@ def note_untold(tx: Transaction, channel: str, incident_id: int, error: str, aga
 def forget(tx: Transaction, channel: str, incident_id: int) -> None:
     """The service knows nothing of it any more."""
     tx.connection.execute(delete(oncall_states).where(_is_of(channel, incident_id)))
+
+
+def forget_gone(tx: Transaction, limit: datetime) -> None:
+    """Let go what services were told of incidents that were deleted; those of a configured channel are told first, and soon."""
+    is_there = exists().where(incidents.c.id == _COLUMNS.incident_id)
+    told_at = func.coalesce(_COLUMNS.told_at, _COLUMNS.next_attempt_at, type_=_COLUMNS.told_at.type)
+    tx.connection.execute(delete(oncall_states).where(~is_there, told_at < limit))
 
 
 def untold(tx: Transaction, channel: str) -> tuple[int, str | None]:
