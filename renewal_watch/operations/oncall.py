@@ -127,8 +127,9 @@ def sync(
             log.warning("channel=%s incident=%s not told: %s", channel.name, report.key, error)
             _note_failure(store, channel, one, error, routing, clock())
             return told, 1
-        _note(store, channel, one.incident_id, report, remote, routing, clock())
-        told += before is None or (before.state, before.severity) != (report.state, report.severity)
+        is_news = before is None or (before.state, before.severity) != (report.state, report.severity)
+        _note(store, channel, one.incident_id, report, remote, routing, clock(), is_news=is_news)
+        told += is_news
     return told, 0
 
 
@@ -143,7 +144,15 @@ def _is_held(channel: Channel, one: oncall.Due, routing: Routing, now: datetime)
 
 
 def _note(
-    store: Store, channel: Channel, incident_id: int, report: Report, remote: Remote, routing: Routing, now: datetime
+    store: Store,
+    channel: Channel,
+    incident_id: int,
+    report: Report,
+    remote: Remote,
+    routing: Routing,
+    now: datetime,
+    *,
+    is_news: bool = True,
 ) -> None:
     """What was told. Where that cannot be written the row says still that it may have been: it is told again."""
     told = Told(report.state, report.severity, remote)
@@ -154,7 +163,8 @@ def _note(
     except StoreError as error:
         log.error("channel=%s incident=%s was told, which cannot be written: %s", channel.name, report.key, error)  # noqa: TRY400
     else:
-        log.info("channel=%s incident=%s told as %s", channel.name, report.key, report.state)
+        level = logging.INFO if is_news else logging.DEBUG  # what is kept fresh is told every few minutes
+        log.log(level, "channel=%s incident=%s told as %s", channel.name, report.key, report.state)
 
 
 def _note_failure(

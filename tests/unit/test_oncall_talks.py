@@ -263,6 +263,7 @@ def test_what_lets_into_alertmanager(key: str | None, headers: dict[str, str]) -
     [
         ("renewal", "RenewalWatchRenewal"),
         ("last chance", "RenewalWatchLastChance"),
+        ("top-up", "RenewalWatchTopUp"),
         ("channel ops", "RenewalWatchChannel"),
         ("environments a.toml on host", "RenewalWatchEnvironments"),
     ],

@@ -7,6 +7,7 @@ tells no more, because nobody runs any more, is believed to be resolved after ``
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Generator
 from datetime import datetime, timedelta
@@ -73,7 +74,7 @@ def labels_of(report: Report, key: str) -> dict[str, str]:
     """The identity of an alert; what may change without being another one stands in the annotations."""
     topic = report.topic if report.topic in _TOPICS else report.topic.split(" ")[0]
     said = {
-        "alertname": "RenewalWatch" + "".join(word.title() for word in topic.split(" ")),
+        "alertname": "RenewalWatch" + re.sub("[^A-Za-z0-9]", "", topic.title()),
         "incident": key,
         "environment": report.environment,
         "number": report.number or "",
