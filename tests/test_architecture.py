@@ -15,7 +15,7 @@ import renewal_watch
 PACKAGE = Path(renewal_watch.__file__).parent
 DESIGN = PACKAGE.parent / "docs" / "design.md"
 MOST_FILES = 13  # in one folder, its __init__ included
-PURE = ("model", "schedule", "alerts", "detect", "account", "notify", "notify/message")
+PURE = ("model", "schedule", "alerts", "detect", "account", "notify", "notify/message", "channels/oncall")
 IMPURE = {
     "requests",
     "sqlalchemy",

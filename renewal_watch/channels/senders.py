@@ -1,4 +1,4 @@
-"""Which sender a channel has: Apprise, a command or a webhook; and whether each would work."""
+"""Which sender a channel has: Apprise, a command, a webhook or an on-call service; and whether each would work."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.channels.command import CommandHook, command_fault
 from renewal_watch.channels.limits import Limits
+from renewal_watch.channels.pager import Pager
 from renewal_watch.channels.webhook import WebhookHook
 from renewal_watch.errors import ConfigError
 from renewal_watch.model.alerts import Message
@@ -47,6 +48,8 @@ def sender_of(channel: Channel, clock: Callable[[], datetime]) -> Sender:
             proxy=channel.proxy,
             ca_file=channel.ca_file,
         )
+    if channel.is_oncall:
+        return Pager(channel, clock)
     return AppriseChannel(channel.name, channel.read_url)
 
 
@@ -62,9 +65,12 @@ def faults_of(channel: Channel) -> tuple[str, ...]:
         fault = command_fault(channel.command)
         return (f"channels.{channel.name}.command: {fault}",) if fault else ()
     if channel.is_hook:
+        reads = [channel.read_webhook, channel.read_key]
+        if channel.is_oncall:
+            reads = [channel.read_address, channel.read_service_key]
         try:
-            channel.read_webhook()
-            channel.read_key()
+            for read in reads:
+                read()
         except ConfigError as error:
             return error.faults
         return ()

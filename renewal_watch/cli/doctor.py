@@ -30,12 +30,14 @@ from renewal_watch.notify.message.wording import template_faults
 from renewal_watch.operations import account_poll
 from renewal_watch.operations.heartbeat import calendar
 from renewal_watch.provider.base import CLOCK_OFF, SOON, Provider
+from renewal_watch.provider.http import host
 from renewal_watch.provider.opening import open_provider
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.secrets import has_secret
 from renewal_watch.settings.sections import Account
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.incidents.oncall import untold
 from renewal_watch.store.incidents.timers import fired_at
 from renewal_watch.store.maintenance import backups, integrity_file, server
 from renewal_watch.store.outbox.waiting import orphaned_deliveries
@@ -111,6 +113,14 @@ def _at_work(settings: Settings, tx: Transaction, now: datetime) -> Iterator[Fin
         yield Finding(ok=one.ok, text=one.reason)
     for name, count in orphaned_deliveries(tx, [channel.name for channel in settings.channels]).items():
         yield Finding(ok=False, text=orphaned(name, count))
+    for channel in settings.channels:
+        count, error = untold(tx, channel.name) if channel.is_oncall else (0, None)
+        if count:
+            some = "1 incident" if count == 1 else f"{count} incidents"
+            yield Finding(
+                ok=False,
+                text=f"channel {channel.name}: how {some} stand{'s' * (count == 1)} could not be told: {error}",
+            )
     yield from _backups(settings, backups.State.of(fired_at(tx, backups.CALENDAR)))
 
 
@@ -265,6 +275,8 @@ def _channels(channels: list[Channel]) -> Iterator[Finding]:
             is_fine = f"understood by Apprise {version('apprise')}"
             if channel.command is not None:
                 is_fine = f"{channel.command[0]} can be run"
+            elif channel.is_oncall:
+                is_fine = f"tells {channel.service} at {host(channel.read_address())} how each incident stands"
             elif channel.is_webhook:
                 is_fine = "posts, signed" if channel.read_key() else "posts, unsigned"
             text = f"channel {channel.name}: {is_fine}; try it: renewal-watch test-channel {channel.name}"

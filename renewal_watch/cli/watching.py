@@ -242,7 +242,7 @@ def _send_due(now: Turn) -> dict[str, Sent]:
     from concurrent.futures import ThreadPoolExecutor
 
     from renewal_watch.channels.senders import AT_ONCE, sender_of
-    from renewal_watch.operations import dispatch, turn
+    from renewal_watch.operations import dispatch, oncall, turn
     from renewal_watch.store.outbox.waiting import next_due
 
     store, settings, clock = now.store, now.settings, now.clock
@@ -264,7 +264,8 @@ def _send_due(now: Turn) -> dict[str, Sent]:
         waiting = [
             one
             for one in settings.channels
-            if (due := next_due(tx, one, settings.timezone, at)) is not None and due <= at
+            if ((due := next_due(tx, one, settings.timezone, at)) is not None and due <= at)
+            or oncall.is_due(tx, one, now.routing, at)
         ]
     if not waiting:
         return {}

@@ -9,7 +9,7 @@ from typing import Any
 from renewal_watch.config.check_parts import hider_faults, pattern_faults, proxy_faults, texts, unknown, zone_fault
 from renewal_watch.model import selectors
 from renewal_watch.schedule import calendar, quiet_hours
-from renewal_watch.settings.channel import AT_ONCE
+from renewal_watch.settings.channel import ADDRESSES, AT_ONCE, KEYLESS
 from renewal_watch.settings.secrets import secret_forms, secret_key_faults
 from renewal_watch.settings.values import LONGEST, duration
 
@@ -44,34 +44,45 @@ def channel_faults(one: dict[str, Any], place: str, channels: set[str], zone: An
 
 
 def is_hook(one: dict[str, Any]) -> bool:
-    """Whether a channel is a command or a webhook."""
-    return any(one.get(key) is not None for key in ("command", *secret_forms("webhook")))
+    """Whether a channel is a command, a webhook or an on-call service."""
+    return any(one.get(key) is not None for key in ("command", "service", *secret_forms("webhook")))
 
 
 def way_faults(one: dict[str, Any], place: str, *, readable_by_others: bool) -> Iterator[str]:
-    """Faults of how a channel is reached: one of an Apprise URL, a command and a webhook, with the keys that are for it."""
-    given = [
-        key for key in ("url", "command", "webhook") if any(one.get(form) is not None for form in secret_forms(key))
-    ]
+    """Faults of how a channel is reached: one of an Apprise URL, a command, a webhook and a service, with its keys."""
+    ways = {
+        "url": secret_forms("url"),
+        "command": ["command"],
+        "webhook": secret_forms("webhook"),
+        "service": ["service"],
+    }
+    given = [way for way, forms in ways.items() if any(one.get(form) is not None for form in forms)]
     if len(given) != 1:
         said = "only one may be given of" if given else "is missing; give one of"
-        yield f"{place}.url: {said} {', '.join(given or (*secret_forms('url'), 'command', 'webhook'))}"
+        yield f"{place}.url: {said} {', '.join(given or (*secret_forms('url'), 'command', 'webhook', 'service'))}"
         return
     way = given[0]
     if way == "command":
         yield from _command_faults(one["command"], f"{place}.command")
-    else:
+    elif way != "service":
         yield from secret_key_faults(one, way, place, readable_by_others=readable_by_others)
-    if way == "webhook":
-        yield from secret_key_faults(one, "key", place, readable_by_others=readable_by_others, is_optional=True)
+    if way in ("webhook", "service"):
+        is_free = way == "webhook" or one["service"] in KEYLESS
+        yield from secret_key_faults(one, "key", place, readable_by_others=readable_by_others, is_optional=is_free)
         yield from proxy_faults(one, place)
-    foreign = [("timeout", "command or webhook")] if way == "url" else []
-    if way != "webhook":
-        foreign += [(key, "webhook") for key in (*secret_forms("key"), "allow_insecure_http", "proxy", "ca_file")]
+    foreign = [("timeout", "command, webhook or service")] if way == "url" else []
+    if way in ("url", "command"):
+        foreign += [
+            (key, "webhook or service") for key in (*secret_forms("key"), "allow_insecure_http", "proxy", "ca_file")
+        ]
+    if way != "service":
+        foreign.append(("address", "service"))
+    elif ADDRESSES.get(str(one["service"]), "") is None and not one.get("address"):
+        yield f"{place}.address: is missing; write where {one['service']} is, like https://alerts.example.org"
     yield from (f"{place}.{key}: it belongs to a {to}, and this channel has none" for key, to in foreign if key in one)
     if way != "url":
         yield from (
-            f"{place}.{key}: a {way} is told each alert by itself, as JSON; leave it out"
+            f"{place}.{key}: a {way} is told each alert by itself, {'at once' if way == 'service' else 'as JSON'}; leave it out"
             for key in ("format", "routine", "digest", "digest_when_empty", "max_per_hour")
             if key in one
         )

@@ -50,6 +50,7 @@ def crossed(table: dict[str, Any], *, readable_by_others: bool) -> list[str]:
 
 def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
     """Faults of the sections that name channels."""
+    pagers = {str(one["name"]) for one in tables_of(table, "channels") if "name" in one and one.get("service")}
     hooks = {str(one["name"]) for one in tables_of(table, "channels") if "name" in one and is_hook(one)}
     escalation, canary = (one if isinstance(one := table.get(name), dict) else {} for name in ("escalation", "canary"))
     yield from unknown(escalation.get("channels"), channels, "escalation.channels", "channel")
@@ -58,13 +59,15 @@ def _other_faults(table: dict[str, Any], channels: set[str]) -> Iterator[str]:
             yield "canary.channel: is missing; name the channel that the canary is sent to"
         else:
             yield from unknown([canary["channel"]], channels, "canary.channel", "channel")
+            if canary["channel"] in pagers:
+                yield f"canary.channel: {canary['channel']} is an on-call service, which would call somebody each time; name another"
         if isinstance(canary.get("schedule"), str) and (fault := calendar.calendar_fault(canary["schedule"])):
             yield f"canary.schedule: {fault}"
     for place, one in enumerate(tables_of(table, "templates"), 1):
         yield from pattern_faults(one.get("kinds"), f"templates.{place}.kinds")
         yield from unknown(one.get("channels"), channels, f"templates.{place}.channels", "channel")
         for name in sorted(set(texts(one.get("channels"))) & hooks):
-            yield f"templates.{place}.channels: {name} is told JSON, not words; leave it out"
+            yield f"templates.{place}.channels: {name} is told no words of a template; leave it out"
         if one.get("subject") is None and one.get("body") is None:
             yield f"templates.{place}: it has neither subject nor body"
     yield from _retention_faults(table.get("retention"))

@@ -40,5 +40,8 @@ def _secrets(settings: Settings, *, with_files: bool) -> Iterator[tuple[str, Cal
         if channel.is_webhook:
             yield f"{place}.webhook", channel.read_webhook
             yield f"{place}.key", channel.read_key
+        elif channel.is_oncall:
+            yield f"{place}.address", channel.read_address
+            yield f"{place}.key", channel.read_service_key
         elif not channel.is_hook:
             yield f"{place}.url", channel.read_url

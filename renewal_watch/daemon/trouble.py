@@ -13,10 +13,11 @@ from functools import partial
 
 from renewal_watch.alerts.facts import service_facts
 from renewal_watch.channels.direct import message_of
+from renewal_watch.channels.pager import Pager
 from renewal_watch.channels.senders import sender_of
 from renewal_watch.clock import utc_now
 from renewal_watch.errors import StoreError
-from renewal_watch.model.alerts import Severity
+from renewal_watch.model.alerts import Alert, Severity
 from renewal_watch.settings.channel import Channel
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Trouble:
         self.since: float | None = None
         self.is_told = False
         self._complained_at = -REPEAT_S
+        self._told: Alert | None = None
 
     def cannot_write(self, error: StoreError, since: float | None = None) -> None:
         """The outbox is out of reach, so after a while people are told past it, once."""
@@ -49,6 +51,8 @@ class Trouble:
         """The database does what it is asked again."""
         if self.since is not None:
             log.info("the database can be used again")
+        if self.is_told:
+            threading.Thread(target=self.tell_over, name="direct", daemon=True).start()
         self.since = None
         self.is_told = False
         self._complained_at = -REPEAT_S
@@ -70,11 +74,29 @@ class Trouble:
             now = utc_now()
         facts = service_facts.DatabaseAway(socket.gethostname(), fault)
         alert = service_facts.of_the_watch("watch.stale", Severity.critical, now.isoformat(), facts)
+        self._told = alert
         for channel in self._channels():
             sender = sender_of(channel, lambda: now)
             try:
                 sender.send(partial(message_of, alert, channel, message_id, now))
             except Exception as error:  # noqa: BLE001 (the last resort must try every channel)
                 log.error("channel=%s could not be told directly: %s", channel.name, error)  # noqa: TRY400
+            finally:
+                sender.close()
+
+    def tell_over(self) -> None:
+        """On-call services opened an incident of what they were told directly: it is over."""
+        alert, self._told = self._told, None
+        now = utc_now()
+        if alert is None:
+            return
+        for channel in self._channels():
+            sender = sender_of(channel, lambda: now)
+            if not isinstance(sender, Pager):
+                continue
+            try:
+                sender.end(partial(message_of, alert, channel, "", now))
+            except Exception as error:  # noqa: BLE001 (every channel is tried)
+                log.error("channel=%s could not be told that it is over: %s", channel.name, error)  # noqa: TRY400
             finally:
                 sender.close()

@@ -7,13 +7,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
+from renewal_watch.channels.limits import scheme_of
 from renewal_watch.errors import ConfigError
 from renewal_watch.model.policy import Record, Rule
+from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
 from renewal_watch.settings.whole import Settings
 from renewal_watch.text import without_default_port
 
 _CURRENCY = re.compile("[A-Za-z]{3}")  # ISO 4217
+_ONCALL = {  # by the schemes of Apprise
+    "pagerduty": "pagerduty",
+    "opsgenie": "opsgenie",
+    "jira": "jira",
+    "goalert": "goalert",
+    "goalerts": "goalert",
+}
 _COUNTRY = re.compile("[A-Za-z]{2}")  # ISO 3166-1 alpha-2, as the API page has it
 
 
@@ -22,6 +31,7 @@ def hints(settings: Settings, records: Mapping[str, Record]) -> list[str]:
     return [
         *(hint for rule in settings.rules for hint in _of_rule(rule, records)),
         *_twice(settings.environments),
+        *(hint for channel in settings.channels for hint in _of_channel(channel)),
     ]
 
 
@@ -69,6 +79,22 @@ def _twice(those: tuple[Environment, ...]) -> Iterator[str]:
                     f"environments {other} and {one.name} read the same numbers of one account, so that everything "
                     f"is told twice; leave one out, or give both filters of their own"
                 )
+
+
+def _of_channel(channel: Channel) -> Iterator[str]:
+    """Apprise tells an on-call service each message by itself."""
+    if channel.is_hook:
+        return
+    try:
+        scheme = scheme_of(channel.read_url())
+    except ConfigError:
+        return  # told where secrets are
+    service = _ONCALL.get(scheme)
+    if service:
+        yield (
+            f"channels.{channel.name}: {scheme}:// opens a new incident for each message, and nothing closes it; "
+            f'write service = "{service}" instead of the URL (docs/oncall.md)'
+        )
 
 
 def _address(base_url: str) -> str:

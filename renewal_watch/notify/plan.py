@@ -69,8 +69,11 @@ def plan(
                 made.incidents[key] = after
             if after is None and incident is not None and not _is_known(incident, situation.incidents.get(key)):
                 made.brief.append((key, incident))
-        about = after or incident
-        made.decisions.append(Decision(alert_id, alert, why, channels, about.id if about and alert.topic else 0))
+        about = (after or incident) if alert.topic else None
+        if about is None and channels:  # whoever is called by such a service would have nothing that ever ends
+            channels = tuple(name for name in channels if not routing.is_oncall(name))
+            why = None if channels else reasons.Unrouted()
+        made.decisions.append(Decision(alert_id, alert, why, channels, about.id if about else 0))
     return made
 
 

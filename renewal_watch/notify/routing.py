@@ -93,6 +93,14 @@ class Routing:
         """What the inventory says of a number."""
         return self.inventory.get(one.digits, selectors.NOBODY)
 
+    @cached_property
+    def _oncall(self) -> frozenset[str]:
+        return frozenset(channel.name for channel in self.channels if channel.is_oncall)
+
+    def is_oncall(self, name: str) -> bool:
+        """Whether a channel is an on-call service, which is told of incidents only."""
+        return name in self._oncall
+
     def named(self, name: str) -> Channel | None:
         """The channel called ``name``, None if the configuration has it no more."""
         return next((channel for channel in self.channels if channel.name == name), None)

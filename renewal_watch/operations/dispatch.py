@@ -3,6 +3,8 @@
     claim (committed) ─► render ─► send ─► sent     after success only
                                        └─► pending  with back-off, or failed after three days
 
+An on-call service is told last what changed without a message (``oncall.sync``).
+
 A crash after the send and before its mark leaves the lease to run out: the message is sent once more, never lost.
 """
 
@@ -14,10 +16,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.channels.limits import Limits
+from renewal_watch.channels.pager import Pager
 from renewal_watch.database.store import Store
 from renewal_watch.errors import ChannelError, ConfigError, HeldUp, StoreError
 from renewal_watch.language import _, in_language
@@ -26,6 +30,7 @@ from renewal_watch.notify.message import render as notify_render
 from renewal_watch.notify.message import wording
 from renewal_watch.notify.message.render import Own
 from renewal_watch.notify.routing import Routing
+from renewal_watch.operations import oncall
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.secrets import has_secret
 from renewal_watch.settings.values import duration
@@ -108,8 +113,8 @@ def _run_once(
             break
         else:
             try:
-                shown = _shown(store, outlet, delivery, routing)
-                failed_by = _send(store, outlet, delivery, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+                deliver = _way(store, outlet, delivery, routing, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+                failed_by = _send(deliver, delivery)
             except HeldUp:
                 outlet.unsent.append(delivery)
                 _give_back(store, outlet)
@@ -125,6 +130,10 @@ def _run_once(
             chance = random.random()  # noqa: S311 (no secret)
             with store.transaction(turn) as tx:
                 settle_failed(tx, delivery, failed_by.why, routing, clock(), chance, failed_by.wait)
+    if isinstance(outlet.sender, Pager):
+        channel = routing.named(outlet.channel.name) or outlet.channel
+        told, untold = oncall.sync(store, outlet.sender, channel, routing, clock, should_stop)
+        sent, failed = sent + told, failed + untold
     return Sent(sent=sent, failed=failed)
 
 
@@ -138,11 +147,11 @@ class _Failed(NamedTuple):
 _Show = Callable[[Limits, datetime], Message]  # a delivery as its channel is to see it, within limits, at a time
 
 
-def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing) -> _Show:
+def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing, now: datetime) -> _Show:
     """In the user's words where there are templates, with numbers masked where they are to be; for a hook as JSON."""
     channel = routing.named(outlet.channel.name) or outlet.channel
     if outlet.channel.is_hook:
-        return _as_event(store, channel, delivery, routing)
+        return _as_event(store, channel, delivery, routing, now)
     alerts = delivery.alerts
     own: Mapping[str, Own] = {}
     note = delivery.note
@@ -192,14 +201,15 @@ def _answer(delivery: Delivery, channel: Channel, routing: Routing, now: datetim
     return f"{routing.pages}/answer/{sealed(answer, key)}" if answer and key else ""
 
 
-def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routing) -> _Show:
-    """The one alert of a hook's message."""
+def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routing, now: datetime) -> _Show:
+    """The one alert of a hook's message, and how its incident stands now."""
     with store.reading() as tx:
         (alert,) = with_numbers(tx, delivery.alerts)
         (alert_id,) = delivery.alert_ids
         _facts, found_at = facts_of_alerts(tx, [alert_id])[alert_id]
         place = (alert.environment, alert.number_id or "")
         agents = users_of(tx, [place]).get(place) if alert.number_id else None
+        incident = oncall.standing(tx, alert_id, routing, now)
     event = wording.event(
         alert,
         channel,
@@ -209,29 +219,43 @@ def _as_event(store: Store, channel: Channel, delivery: Delivery, routing: Routi
         found_at=found_at,
         note=delivery.note,
         agents=agents,
+        incident=None if incident is None else (incident.name, incident.state, incident.opened_at),
     )
     return lambda _limits, _now: event
 
 
-def _send(
+def _way(
     store: Store,
     outlet: Outlet,
     delivery: Delivery,
-    show: _Show,
+    routing: Routing,
     clock: Callable[[], datetime],
     age: Callable[[], float],
-) -> _Failed | None:
-    """Why the message was not delivered, None if it was. Raises HeldUp, or StoreError, when it was not even tried."""
+) -> Callable[[], None]:
+    """What delivers a message: it is rendered and sent, or its incident is told to an on-call service."""
 
-    def render(limits: Limits) -> Message:
-        message = show(limits, clock())
+    def own() -> None:
         if age() > CLAIM_IS_OLD.total_seconds() or not _is_ours(store, delivery, clock()):
             msg = "the claim is too old"
             raise HeldUp(msg)
+
+    if isinstance(outlet.sender, Pager):
+        channel = routing.named(outlet.channel.name) or outlet.channel
+        return partial(oncall.deliver, store, outlet.sender, channel, delivery, routing, clock(), own)
+    show = _shown(store, outlet, delivery, routing, clock())
+
+    def render(limits: Limits) -> Message:
+        message = show(limits, clock())
+        own()
         return message
 
+    return partial(outlet.sender.send, render)
+
+
+def _send(deliver: Callable[[], None], delivery: Delivery) -> _Failed | None:
+    """Why the message was not delivered, None if it was. Raises HeldUp, or StoreError, when it was not even tried."""
     try:
-        outlet.sender.send(render)
+        deliver()
     except HeldUp:
         log.warning(
             "channel=%s message=%s claim given back: held up before the send", delivery.channel, delivery.message_id

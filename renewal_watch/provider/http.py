@@ -32,6 +32,7 @@ from urllib3.exceptions import HTTPError
 from renewal_watch import __version__
 from renewal_watch.text import plain
 
+Session = requests.Session
 _CHUNK = 256 * 1024  # bytes read at a time
 _LOOK_S = 0.2  # how often a request is asked whether it is to end before its time
 

@@ -10,14 +10,23 @@ from msgspec import Meta
 from renewal_watch.language import Language
 from renewal_watch.model.alerts import Severity
 from renewal_watch.model.policy import Name
-from renewal_watch.settings.secrets import address, has_secret, read_secret, signing_key
+from renewal_watch.settings.secrets import address, base_address, has_secret, read_secret, signing_key
 from renewal_watch.settings.values import Duration, Section
 
 AT_ONCE = "at once"
+Service = Literal["pagerduty", "opsgenie", "jira", "alertmanager", "goalert"]
+ADDRESSES: dict[str, str | None] = {  # of each on-call service; None: everybody has one of their own
+    "pagerduty": "https://events.pagerduty.com",
+    "opsgenie": "https://api.opsgenie.com",
+    "jira": "https://api.atlassian.com/jsm/ops/integration",
+    "alertmanager": None,
+    "goalert": None,
+}
+KEYLESS = ("alertmanager",)  # may be open to whoever reaches it
 
 
 class Channel(Section, frozen=True):
-    """``[[channels]]``: one Apprise URL, command or webhook; what it is told, when, and in which form."""
+    """``[[channels]]``: one Apprise URL, command, webhook or on-call service; what it is told, when, and in which form."""
 
     name: Name
     url: str | None = None
@@ -29,6 +38,8 @@ class Channel(Section, frozen=True):
     webhook_file: str | None = None
     webhook_env: str | None = None
     webhook_credential: str | None = None
+    service: Service | None = None
+    address: str | None = None
     key: str | None = None
     key_file: str | None = None
     key_env: str | None = None
@@ -75,8 +86,13 @@ class Channel(Section, frozen=True):
 
     @property
     def is_hook(self) -> bool:
-        """Whether it is a command or a webhook: told each alert by itself, as JSON."""
-        return self.command is not None or self.is_webhook
+        """Whether it is a program, told each alert by itself: a command, a webhook, an on-call service."""
+        return self.command is not None or self.is_webhook or self.is_oncall
+
+    @property
+    def is_oncall(self) -> bool:
+        """Whether it is an on-call service, which is told how each incident stands."""
+        return self.service is not None
 
     @property
     def is_webhook(self) -> bool:
@@ -96,3 +112,15 @@ class Channel(Section, frozen=True):
         """The key that signs what is posted, read now; None without one. Raises ConfigError."""
         place = f"channels.{self.name}"
         return signing_key(read_secret(self, "key", place), f"{place}.key") if has_secret(self, "key") else None
+
+    def read_address(self) -> str:
+        """Where its on-call service is, without a slash at the end. Raises ConfigError."""
+        return base_address(
+            self.address or ADDRESSES[self.service or ""] or "",
+            f"channels.{self.name}.address",
+            self.allow_insecure_http,
+        )
+
+    def read_service_key(self) -> str | None:
+        """The key of its on-call service, read now; None without one. Raises ConfigError."""
+        return read_secret(self, "key", f"channels.{self.name}") if has_secret(self, "key") else None

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from renewal_watch.errors import ConfigError
 from renewal_watch.settings.values import LOOPBACK, Section
@@ -62,20 +62,34 @@ def secret_forms(key: str) -> list[str]:
 
 def address(url: str, place: str, is_free: bool) -> str:  # noqa: FBT001 (a key of the configuration)
     """``url`` if alerts may go there. Raises ConfigError; the address itself is a secret and not said."""
+    parts = _parts(url, place, is_free, "https://hooks.example.org/in")
+    for part in (parts.password, parts.path):  # where a library writes the address in another way
+        if part and len(part) >= _TELLING:
+            REDACTOR.learn(part)
+    return url
+
+
+def base_address(url: str, place: str, is_free: bool) -> str:  # noqa: FBT001 (a key of the configuration)
+    """``url`` without a slash at its end, if an on-call service may be there. It is no secret. Raises ConfigError."""
+    parts = _parts(url, place, is_free, "https://alerts.example.org")
+    if parts.username is not None or parts.query or parts.fragment:
+        msg = f"{place}: write it without user, ? and #, like https://alerts.example.org; what lets in stands in key"
+        raise ConfigError([msg])
+    return url.rstrip("/")
+
+
+def _parts(url: str, place: str, is_free: bool, like: str) -> SplitResult:  # noqa: FBT001
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[!-~]+", url):
-        raise ConfigError([f"{place}: it is no address; write it like https://hooks.example.org/in"])
+        raise ConfigError([f"{place}: it is no address; write it like {like}"])
     if parts.scheme == "http" and not is_free and not LOOPBACK.match(host):
         msg = f"{place}: plain http could be read on the way; use https, or set allow_insecure_http = true"
         raise ConfigError([msg])
-    for part in (parts.password, parts.path):  # where a library writes the address in another way
-        if part and len(part) >= _TELLING:
-            REDACTOR.learn(part)
-    return url
+    return parts
 
 
 def signing_key(text: str, place: str) -> bytes:

@@ -59,7 +59,7 @@ def test_what_is_right(tmp_path: Path, text: str) -> None:
     [
         (
             '[[channels]]\nname = "a"\n',
-            "channels.a.url: is missing; give one of url, url_file, url_env, url_credential, command, webhook",
+            "channels.a.url: is missing; give one of url, url_file, url_env, url_credential, command, webhook, service",
         ),
         (COMMAND + 'url = "json://127.0.0.1"\n', "channels.a.url: only one may be given of url, command"),
         (COMMAND + 'webhook_env = "X"\n', "channels.a.url: only one may be given of command, webhook"),
@@ -73,12 +73,18 @@ def test_what_is_right(tmp_path: Path, text: str) -> None:
         (COMMAND + 'timeout = "61s"\n', "channels.a.timeout: at most 60s, so that no alert is told by two at once"),
         (COMMAND + 'timeout = "2m"\n', "channels.a.timeout: at most 60s"),
         (COMMAND + "timeout = 30\n", "channels.a.timeout: expected text in quotes, got a whole number"),
-        (COMMAND + f'key = "{KEY}"\n', "channels.a.key: it belongs to a webhook, and this channel has none"),
-        (COMMAND + "allow_insecure_http = true\n", "channels.a.allow_insecure_http: it belongs to a webhook"),
-        (APPRISE + 'timeout = "30s"\n', "channels.a.timeout: it belongs to a command or webhook, and this channel has"),
+        (COMMAND + f'key = "{KEY}"\n', "channels.a.key: it belongs to a webhook or service, and this channel has none"),
+        (
+            COMMAND + "allow_insecure_http = true\n",
+            "channels.a.allow_insecure_http: it belongs to a webhook or service",
+        ),
+        (
+            APPRISE + 'timeout = "30s"\n',
+            "channels.a.timeout: it belongs to a command, webhook or service, and this channel has",
+        ),
         (
             APPRISE + 'proxy = "http://proxy.test"\n',
-            "channels.a.proxy: it belongs to a webhook, and this channel has none",
+            "channels.a.proxy: it belongs to a webhook or service, and this channel has none",
         ),
         (COMMAND + 'digest = "daily 08:00"\n', "channels.a.digest: a command is told each alert by itself, as JSON"),
         (
@@ -92,7 +98,7 @@ def test_what_is_right(tmp_path: Path, text: str) -> None:
         (WEBHOOK + "max_per_hour = 5\n", "channels.a.max_per_hour: a webhook is told each alert by itself, as JSON"),
         (
             COMMAND + '[[templates]]\nchannels = ["a"]\nbody = "x"\n',
-            "templates.1.channels: a is told JSON, not words; leave it out",
+            "templates.1.channels: a is told no words of a template; leave it out",
         ),
         (
             WEBHOOK.replace("https", "http"),

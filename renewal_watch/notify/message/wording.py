@@ -28,6 +28,7 @@ from renewal_watch.settings.whole import Settings
 from renewal_watch.text import masked
 
 Value = str | int | bool | list[str] | None
+Said = Value | dict[str, str]  # of an event
 _NO_NUMBERS = frozenset(
     {"message_id", "url", "key", "number_id", "created_at", "renews_on", "cost"}
 )  # their digits are none
@@ -106,8 +107,10 @@ def _masked(value: Value, number: str | None) -> Value:
     return masked(value, number) if isinstance(value, str) else value
 
 
-def _hidden(name: str, value: Value, number: str | None) -> Value:
+def _hidden(name: str, value: Said, number: str | None) -> Said:
     """``value`` of an event without its number; an id or key stays whole unless it is made of the number."""
+    if isinstance(value, dict):
+        return {key: str(_hidden(key, inner, number)) if key == "key" else inner for key, inner in value.items()}
     digits = (number or "").removeprefix("+")
     return value if name in _NO_NUMBERS and not (digits and digits in str(value)) else _masked(value, number)
 
@@ -133,15 +136,17 @@ def event(
     found_at: datetime,
     note: str = "",
     agents: Sequence[str] | None = None,
+    incident: tuple[str, str, datetime] | None = None,
     is_test: bool = False,
 ) -> Message:
     """One alert as a hook is told it: a JSON object in one line, whose keys docs/hooks.md promises.
 
-    ``about`` gives the number. Every key is always there, null where nothing is known.
+    ``about`` gives the number, ``incident`` its key, its state at the time of sending, and when it was opened.
+    Every key is always there, null where nothing is known.
     """
     number = alert.about
     values = _values(alert, routing, found_at)
-    said: dict[str, Value] = {
+    said: dict[str, Said] = {
         "message_id": message_id,
         "channel": channel.name,
         "test": is_test or alert.kind == "canary.sent",
@@ -150,10 +155,11 @@ def event(
         "kind": alert.kind,
         "severity": alert.severity.name,
         "environment": values["environment"],
-        "created_at": f"{found_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "created_at": _at(found_at),
         "headline": alert.headline,
         "text": alert.text,
         "delivery_note": note or None,
+        "incident": None if incident is None else _standing(*incident),
         "url": routing.pages + path_of(mask(alert) if channel.mask_numbers else alert) if routing.pages else None,
         "number_id": alert.number_id,
         "number": alert.number,
@@ -167,6 +173,14 @@ def event(
         said = {name: _hidden(name, value, alert.number) for name, value in said.items()}
     body = json.dumps(said, separators=(",", ":"))  # in ASCII, whatever a script takes its input for
     return Message(message_id=message_id, title=alert.headline, body=body, severity=alert.severity, format="json")
+
+
+def _standing(key: str, state: str, opened_at: datetime) -> dict[str, str]:
+    return {"key": key, "state": state, "opened_at": _at(opened_at)}
+
+
+def _at(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def template_faults(settings: Settings) -> list[str]:

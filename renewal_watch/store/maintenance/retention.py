@@ -39,6 +39,7 @@ from renewal_watch.database.schema import (
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.settings.sections import Retention
+from renewal_watch.store.incidents.oncall import forget_gone
 from renewal_watch.store.maintenance import batches
 from renewal_watch.store.maintenance.batches import REST_S, Pause, Place, Pruned, Turn, in_batches
 from renewal_watch.store.maintenance.thinning import HAS_CHANGES, REACH, choose, forget, merge, read
@@ -166,6 +167,8 @@ def _alerts(turn: Turn, limit: datetime) -> None:
             over = [pk for pk in ids if pk not in kept]
             turn.done.alerts += tx.connection.execute(delete(alerts).where(alerts.c.id.in_(over))).rowcount
     _incidents(turn, limit)
+    with turn.step() as tx:
+        forget_gone(tx, limit)
     for ids in _old(turn, actions, (actions.c.id, actions.c.at), limit):
         with turn.step() as tx:
             turn.done.actions += tx.connection.execute(delete(actions).where(actions.c.id.in_(ids))).rowcount

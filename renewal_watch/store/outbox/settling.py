@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, insert, or_, select, update
 
 from renewal_watch.alerts import phrases
 from renewal_watch.alerts.facts import service_facts
-from renewal_watch.database.schema import channels, deliveries, delivery_alerts
+from renewal_watch.database.schema import alerts, channels, deliveries, delivery_alerts
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.language import _, in_language
 from renewal_watch.model.alerts import Delivery, Severity
@@ -56,6 +56,10 @@ def stand_in(tx: Transaction, channel: Channel, routing: Routing, now: datetime)
         unknown = select(delivery_alerts.c.alert_id).where(
             delivery_alerts.c.delivery_id == row.id, delivery_alerts.c.alert_id.not_in(known)
         )
+        if other.is_oncall:
+            unknown = unknown.where(
+                delivery_alerts.c.alert_id.in_(select(alerts.c.id).where(alerts.c.incident_id.is_not(None)))
+            )
         alert_ids = list(tx.connection.execute(unknown).scalars())
         if alert_ids:
             with in_language(other.language):
@@ -70,29 +74,31 @@ def settle_sent(tx: Transaction, delivery: Delivery, routing: Routing, now: date
     """Mark as sent; False when the lease was lost meanwhile and somebody else answers for the message."""
     if not _settle(tx, delivery, state="sent", sent_at=now, next_attempt_at=now, last_error=None):
         return False
-    row = tx.connection.execute(select(channels).where(channels.c.name == delivery.channel)).one_or_none()
+    channel_works(tx, delivery.channel, routing, now)
+    return True
+
+
+def channel_works(tx: Transaction, name: str, routing: Routing, now: datetime) -> None:
+    """Something was sent on a channel: if it was told to fail, that is over."""
+    row = tx.connection.execute(select(channels).where(channels.c.name == name)).one_or_none()
     if row is None:
-        tx.connection.execute(insert(channels).values(name=delivery.channel, last_sent_at=now))
-        return True
+        tx.connection.execute(insert(channels).values(name=name, last_sent_at=now))
+        return
     if row.told_at is not None:
-        facts = service_facts.ChannelRecovered(delivery.channel, row.failing_since, now)
-        _tell_of_channel(tx, delivery.channel, "watch.recovered", Severity.info, facts, routing, now)
+        facts = service_facts.ChannelRecovered(name, row.failing_since, now)
+        _tell_of_channel(tx, name, "watch.recovered", Severity.info, facts, routing, now)
         tx.connection.execute(  # what waits in back-off need not wait any longer
             update(deliveries)
             .where(
-                deliveries.c.channel == delivery.channel,
+                deliveries.c.channel == name,
                 deliveries.c.state == "pending",
                 deliveries.c.lease.is_(None),
                 deliveries.c.next_attempt_at > now,
             )
             .values(next_attempt_at=now)
         )
-    tx.connection.execute(
-        update(channels)
-        .where(channels.c.name == delivery.channel)
-        .values(failing_since=None, told_at=None, last_error=None, last_sent_at=now)
-    )
-    return True
+    values = {"failing_since": None, "told_at": None, "last_error": None, "last_sent_at": now}
+    tx.connection.execute(update(channels).where(channels.c.name == name).values(**values))
 
 
 def settle_failed(
@@ -110,7 +116,14 @@ def settle_failed(
     fate: dict[str, Any] = {"state": "failed"} if again_at is None else {"next_attempt_at": again_at}
     if not _settle(tx, delivery, last_error=error, **fate):
         return False
-    name = delivery.channel
+    channel_fails(tx, delivery.channel, error, routing, now, gave_up=again_at is None)
+    return True
+
+
+def channel_fails(
+    tx: Transaction, name: str, error: str, routing: Routing, now: datetime, *, gave_up: bool = False
+) -> None:
+    """Something could not be sent on a channel: the others are told when it lasts, and when a message is given up."""
     row = tx.connection.execute(select(channels).where(channels.c.name == name)).one_or_none()
     since = (row.failing_since if row else None) or now
     told_at = row.told_at if row else None
@@ -121,7 +134,7 @@ def settle_failed(
         facts: Facts = service_facts.ChannelFailing(name, since, now, waiting, error)
         _tell_of_channel(tx, name, "channel.failing", Severity.critical, facts, routing, now)
         told_at = now
-    if again_at is None:
+    if gave_up:
         failed = tx.connection.execute(
             select(func.count()).where(deliveries.c.channel == name, deliveries.c.state == "failed")
         ).scalar_one()
@@ -134,7 +147,6 @@ def settle_failed(
         tx.connection.execute(insert(channels).values(name=name, **values))
     else:
         tx.connection.execute(update(channels).where(channels.c.name == name).values(**values))
-    return True
 
 
 def release_claim(tx: Transaction, delivery: Delivery) -> bool:
