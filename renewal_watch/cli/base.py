@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from renewal_watch.database.store import Store
     from renewal_watch.inventory.file import Inventory
     from renewal_watch.notify.routing import Routing
+    from renewal_watch.reports.past.span import Span
     from renewal_watch.settings.whole import Settings
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -66,6 +67,9 @@ ENVIRONMENT = click.option(
     callback=text,
     shell_complete=completing.environments,
     help="Only this environment.",
+)
+UNTIL = click.option(
+    "--until", metavar="TIME", callback=text, help="As --since; a bare date means its end. Default: now."
 )
 SEVERITIES = click.option(
     "--severity",
@@ -324,17 +328,20 @@ def routing(settings: Settings, inventory: Inventory | None = None) -> Routing:
 
 def instant(text: str, zone: str, option: str = "--at") -> datetime:
     """The instant that TIME means in ``zone``; a bare date means the end of that day."""
-    from zoneinfo import ZoneInfo
+    from renewal_watch.reports.past.span import written
 
     try:
-        at = datetime.fromisoformat(text)
-        if len(text) <= len("2026-11-23"):
-            at += timedelta(days=1, microseconds=-1)
-    except (ValueError, OverflowError):
+        return written(text, zone, ends=True)
+    except ValueError:
         msg = f"{option}: {text!r} is not a time; write it like 2026-11-23 or 2026-11-23T10:00"
         raise UsageError(msg) from None
-    try:
-        return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
     except OverflowError:
         msg = f"{option}: {text!r} lies outside the calendar"
         raise UsageError(msg) from None
+
+
+def span(ctx: click.Context, settings: Settings, since: str, until: str | None) -> Span:
+    """The span of ``--since`` and ``--until``. Raises UsageError."""
+    from renewal_watch.reports.past.span import asked
+
+    return asked(since, until or "", now(ctx), settings.timezone, prefix="--")

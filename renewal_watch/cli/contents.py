@@ -45,6 +45,10 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "explain": Entry("asking", "Why NUMBER did or did not alert, and what comes next and when."),
         "history": Entry("asking", "Every change of one NUMBER and when it was seen."),
         "snapshot": Entry("asking", "Give back the list as it was known at a time, unknown fields included."),
+        "changes": Entry(
+            "changes",
+            "What changed since yesterday, or between two times: gone, status, price, renewed, added and more.",
+        ),
         "alerts": Entry("asking", "What was found, and the fate of each delivery, newest first."),
         "preview": Entry("asking", "Show who would be told what and when over the coming days, with today's fleet."),
         "check": Entry(

@@ -26,6 +26,7 @@ from renewal_watch.web.pages.health import health_page
 from renewal_watch.web.pages.incidents import incidents_page
 from renewal_watch.web.pages.number import NumberPage, number_page
 from renewal_watch.web.pages.overview import overview_page
+from renewal_watch.web.pages.past.changes import changes_page
 from renewal_watch.web.security import Tries
 from renewal_watch.web.state import State
 
@@ -45,6 +46,7 @@ def build(state: State) -> Gate:
             Route("/incidents", pages.incidents),
             Route("/calendar", pages.calendar),
             Route("/alerts", pages.alerts),
+            Route("/changes", pages.changes),
             Route("/health", pages.health),
             Route("/numbers/{environment}/{provider_id:path}", pages.number),
             Route("/login", forms.login_form),
@@ -110,6 +112,16 @@ class _Pages:
             request,
             "alerts.html",
             lambda tx: alerts_page(tx, self.state.settings, request.query_params, self.state.clock()),
+        )
+
+    def changes(self, request: Request) -> Response:
+        """What is another now than it was."""
+        return self._layout.page(
+            request,
+            "changes.html",
+            lambda tx: changes_page(
+                tx, self.state.settings, self.state.routing(), request.query_params, self.state.clock()
+            ),
         )
 
     def health(self, request: Request) -> Response:

@@ -197,7 +197,19 @@ def test_every_schema_is_one_and_every_example_fits_its_schema(document: Any) ->
 def test_every_operation_says_what_it_is_and_how_it_fails(document: Any) -> None:
     names = {paths["get"]["operationId"] for paths in document["paths"].values()}
     assert names == {
-        *("status", "numbers", "number", "history", "incidents", "alerts", "calendar", "forecast", "health", "openapi"),
+        *(
+            "status",
+            "numbers",
+            "number",
+            "history",
+            "changes",
+            "incidents",
+            "alerts",
+            "calendar",
+            "forecast",
+            "health",
+            "openapi",
+        ),
     }
     for paths in document["paths"].values():
         assert set(paths) == {"get"}
