@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -43,8 +43,8 @@ MARK_TRIES = 5  # writing that a message was sent is worth waiting for: what is 
 class Sender(Protocol):
     """What the senders of ``senders.sender_of`` are to this module."""
 
-    def send(self, render: Callable[[Limits], Message]) -> None:
-        """Deliver or raise ChannelError."""
+    def send(self, render: Callable[[Limits], Message]) -> str | None:
+        """Deliver or raise ChannelError; where it went, without what is secret."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +99,8 @@ def _run_once(
         if delivery is None:
             break
         if delivery.message_id in outlet.unmarked:
-            failed_by = None
+            known = outlet.unmarked[delivery.message_id]
+            outcome: _Failed | str = (known.target if known else None) or ""
         elif should_stop():
             with store.transaction(turn) as tx:
                 release_claim(tx, delivery)
@@ -107,7 +108,7 @@ def _run_once(
         else:
             try:
                 shown = _shown(store, outlet, delivery, routing)
-                failed_by = _send(store, outlet, delivery, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
+                outcome = _send(store, outlet, delivery, shown, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
             except HeldUp:
                 outlet.unsent.append(delivery)
                 _give_back(store, outlet)
@@ -115,14 +116,14 @@ def _run_once(
             except StoreError:  # before the send: nobody knows whose the message is by now
                 outlet.unsent.append(delivery)
                 raise
-        if failed_by is None:
+        if not isinstance(outcome, _Failed):
             sent += 1
-            _mark_sent(store, outlet, delivery, routing, clock, pause)
+            _mark_sent(store, outlet, replace(delivery, target=outcome or None), routing, clock, pause)
         else:
             failed += 1
             chance = random.random()  # noqa: S311 (no secret)
             with store.transaction(turn) as tx:
-                settle_failed(tx, delivery, failed_by.why, routing, clock(), chance, failed_by.wait)
+                settle_failed(tx, delivery, outcome.why, routing, clock(), chance, outcome.wait)
     return Sent(sent=sent, failed=failed)
 
 
@@ -202,8 +203,8 @@ def _send(
     show: _Show,
     clock: Callable[[], datetime],
     age: Callable[[], float],
-) -> _Failed | None:
-    """Why the message was not delivered, None if it was. Raises HeldUp, or StoreError, when it was not even tried."""
+) -> _Failed | str:
+    """Why the message was not delivered, or where it went. Raises HeldUp, or StoreError, when it was not even tried."""
 
     def render(limits: Limits) -> Message:
         message = show(limits, clock())
@@ -213,7 +214,7 @@ def _send(
         return message
 
     try:
-        outlet.sender.send(render)
+        target = outlet.sender.send(render) or ""
     except HeldUp:
         log.warning(
             "channel=%s message=%s claim given back: held up before the send", delivery.channel, delivery.message_id
@@ -236,7 +237,7 @@ def _send(
         )
         return _Failed(f"a fault of renewal-watch ({type(error).__name__}); the log has its traceback")
     log.info("channel=%s message=%s alerts=%d sent", delivery.channel, delivery.message_id, len(delivery.alerts))
-    return None
+    return target
 
 
 def _is_ours(store: Store, delivery: Delivery, now: datetime) -> bool:
