@@ -68,6 +68,14 @@ ENVIRONMENT = click.option(
     shell_complete=completing.environments,
     help="Only this environment.",
 )
+SINCE_MONTH = click.option(
+    "--since",
+    metavar="TIME",
+    default="30d",
+    show_default=True,
+    callback=text,
+    help="From when on: 2026-11-23 (its beginning), 2026-11-23T10:00, today, yesterday, or so long ago: 3d, 12h.",
+)
 UNTIL = click.option(
     "--until", metavar="TIME", callback=text, help="As --since; a bare date means its end. Default: now."
 )

@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "What changed since yesterday, or between two times: gone, status, price, renewed, added and more.",
         ),
         "alerts": Entry("asking", "What was found, and the fate of each delivery, newest first."),
+        "audit": Entry("audit", "Who did what, when and from where, and of what whom was notified, newest first."),
         "preview": Entry("asking", "Show who would be told what and when over the coming days, with today's fleet."),
         "check": Entry(
             "monitoring",
@@ -63,7 +64,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "Show what renewals will cost by month, environment and currency, and how that compares with the month before.",
         ),
         "export": Entry(
-            "giving", "Give numbers, history and alerts as CSV or JSON Lines, and the renewal days as a calendar."
+            "giving",
+            "Give numbers, history, alerts and the audit log as CSV or JSON Lines, and the renewal days as a calendar.",
         ),
         "import": Entry("giving", "Take an inventory from elsewhere."),
     },

@@ -271,6 +271,9 @@ def verb(did: str) -> str:
         "silence": pgettext("audit log", "silence"),
         "silence ended": pgettext("audit log", "silence ended"),
         "retry": pgettext("audit log", "retry"),
+        "database pruned": pgettext("audit log", "database pruned"),
+        "database restored": pgettext("audit log", "database restored"),
+        "database copied": pgettext("audit log", "database copied"),
     }
     return known.get(did, did)
 
