@@ -178,7 +178,7 @@ def test_a_page_follows_a_page_and_none_is_left_out(watched: Watched) -> None:
         path, seen = "/audit", []
         for count in (100, 100, 60):
             page = visitor.get(path).text
-            rows = re.findall(r"<td class=\"value\">(?:token \d+| <code>rw-\w+</code>)</td>", page)
+            rows = re.findall(r"<td>(?:token \d+| <code>rw-\w+</code>)</td>", page)
             assert len(rows) == count
             seen += rows
             following = re.search(r'<a rel="next" href="([^"]+)"', page)
