@@ -144,7 +144,15 @@ def test_one_library_one_door() -> None:
         "click": {"cli"},
         "starlette": {"web", "web/access"},
         "uvicorn": {"web"},
-        "sqlalchemy": {"database", "store", "store/incidents", "store/outbox", "store/renewals", "store/maintenance"},
+        "sqlalchemy": {
+            "database",
+            "store",
+            "store/access",
+            "store/incidents",
+            "store/outbox",
+            "store/renewals",
+            "store/maintenance",
+        },
     }
     for library, within in folders.items():
         users = {folder(module) for module in MODULES if any(n.split(".")[0] == library for n in imported(module))}

@@ -34,6 +34,7 @@ from typing import Any
 
 from renewal_watch import children
 from renewal_watch.channels.limits import KEPT, Limits
+from renewal_watch.channels.targets import target_of_url
 from renewal_watch.errors import ChannelError, ConfigError, HeldUp
 from renewal_watch.model.alerts import Key, Message
 from renewal_watch.text import REDACTOR
@@ -56,8 +57,8 @@ class AppriseChannel:
         self._limits = Limits(body=0, title=0)
         self._stopped = threading.Event()
 
-    def send(self, render: Callable[[Limits], Message]) -> None:
-        """Deliver what ``render`` makes of the service's limits. Raises ChannelError when that is not certain."""
+    def send(self, render: Callable[[Limits], Message]) -> str:
+        """Deliver what ``render`` makes of the service's limits; where it went. Raises ChannelError when that is not certain."""
         ends = time.monotonic() + self._deadline.total_seconds()
         try:
             url = self._read_url()
@@ -86,6 +87,7 @@ class AppriseChannel:
             raise HeldUp(msg)
         if "error" in answer:
             raise ChannelError(REDACTOR.clean(str(answer["error"])))
+        return target_of_url(url)
 
     def limits(self) -> Limits:
         """What the service takes; proves that Apprise understands the URL. Raises ConfigError."""

@@ -19,6 +19,7 @@ from typing import Any
 from renewal_watch.channels import hook_limits
 from renewal_watch.channels.hook_limits import KEPT, SAID, UNBOUNDED
 from renewal_watch.channels.limits import Limits
+from renewal_watch.channels.targets import target_of_command
 from renewal_watch.errors import ChannelError
 from renewal_watch.model.alerts import Message
 from renewal_watch.text import REDACTOR, plain
@@ -52,8 +53,8 @@ class CommandHook:
         self._timeout_s = timeout.total_seconds()
         self._stopped = threading.Event()
 
-    def send(self, render: Callable[[Limits], Message]) -> None:
-        """Run it once with what ``render`` gives. Raises ChannelError unless it ended in time with status 0."""
+    def send(self, render: Callable[[Limits], Message]) -> str:
+        """Run it once with what ``render`` gives; which command. Raises ChannelError unless it ended in time with status 0."""
         body = render(UNBOUNDED).body.encode()
         fault = command_fault(self._command)
         if fault:
@@ -80,6 +81,7 @@ class CommandHook:
             said = bytearray()
             in_time = self._attend(child, body + b"\n", said)
         self._judge(child.returncode, in_time=in_time, output=bytes(said))
+        return target_of_command(self._command)
 
     def stop(self) -> None:
         """End a run under way from another thread; no further one is started."""

@@ -16,6 +16,7 @@ from renewal_watch.channels.hook_limits import MOST, UNBOUNDED
 from renewal_watch.channels.limits import Limits
 from renewal_watch.channels.oncall.services import SERVICES
 from renewal_watch.channels.oncall.talk import By, Call, Remote, Report, State, Told
+from renewal_watch.channels.targets import target_of_webhook
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model.alerts import Message, Severity
 from renewal_watch.provider import http
@@ -63,12 +64,18 @@ class Pager:
             msg = f"{http.host(address)} answered with what {self._channel.service} does not say; look at address"
             raise ChannelError(msg) from None
 
-    def send(self, render: Callable[[Limits], Message]) -> None:
+    @property
+    def target(self) -> str:
+        """Where incidents are told."""
+        return target_of_webhook(self._channel.read_address())
+
+    def send(self, render: Callable[[Limits], Message]) -> str:
         """Tell one alert that no database keeps: a test, which is over at once, or the last resort. Raises ChannelError."""
         event: dict[str, Any] = json.loads(render(UNBOUNDED).body)
         told = self._tell_event(event, "open", None)
         if event["test"] and self.service.refresh is None:  # else it ends by itself, and would not be seen before
             self._tell_event(event, "resolved", told)
+        return self.target
 
     def end(self, render: Callable[[Limits], Message]) -> None:
         """What ``send`` told is over. Raises ChannelError."""

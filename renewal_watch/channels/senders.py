@@ -24,8 +24,8 @@ AT_ONCE = 12  # channels that send side by side, each with a process of some 35 
 class Sender(Protocol):
     """One channel. For one thread at a time; only ``stop`` may come from another."""
 
-    def send(self, render: Callable[[Limits], Message]) -> None:
-        """Deliver or raise ChannelError."""
+    def send(self, render: Callable[[Limits], Message]) -> str | None:
+        """Deliver or raise ChannelError; where it went, without what is secret."""
 
     def close(self) -> None:
         """Give back what is held between two sends; it can be used again."""

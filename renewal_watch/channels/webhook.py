@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 
 from renewal_watch.channels.hook_limits import MOST, UNBOUNDED
 from renewal_watch.channels.limits import Limits, without_pieces
+from renewal_watch.channels.targets import target_of_webhook
 from renewal_watch.errors import ChannelError, ConfigError
 from renewal_watch.model.alerts import Message
 from renewal_watch.provider import http
@@ -43,8 +44,8 @@ class WebhookHook:
         self._ca_file = ca_file
         self._stopped = threading.Event()
 
-    def send(self, render: Callable[[Limits], Message]) -> None:
-        """Post what ``render`` gives. Raises ChannelError unless it was answered in time with 2xx."""
+    def send(self, render: Callable[[Limits], Message]) -> str:
+        """Post what ``render`` gives; where to. Raises ChannelError unless it was answered in time with 2xx."""
         try:
             url, key = self._read_url(), self._read_key()
         except ConfigError as error:
@@ -68,6 +69,7 @@ class WebhookHook:
             raise ChannelError(REDACTOR.clean(msg)) from None
         if not 200 <= answer.status < 300:  # noqa: PLR2004
             raise _refused(answer, url, self._clock())
+        return target_of_webhook(url)
 
     def stop(self) -> None:
         """End a request under way from another thread; no further one is begun."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from renewal_watch.database.store import Store
     from renewal_watch.inventory.file import Inventory
     from renewal_watch.notify.routing import Routing
+    from renewal_watch.reports.past.span import Span
     from renewal_watch.settings.whole import Settings
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
@@ -69,6 +70,17 @@ ENVIRONMENT = click.option(
     callback=text,
     shell_complete=completing.environments,
     help="Only this environment.",
+)
+SINCE_MONTH = click.option(
+    "--since",
+    metavar="TIME",
+    default="30d",
+    show_default=True,
+    callback=text,
+    help="From when on: 2026-11-23 (its beginning), 2026-11-23T10:00, today, yesterday, or so long ago: 3d, 12h.",
+)
+UNTIL = click.option(
+    "--until", metavar="TIME", callback=text, help="As --since; a bare date means its end. Default: now."
 )
 SEVERITIES = click.option(
     "--severity",
@@ -330,3 +342,10 @@ def instant(text: str, zone: str, option: str = "--at") -> datetime:
     from renewal_watch.operations import times
 
     return times.instant(text, zone, option)
+
+
+def span(ctx: click.Context, settings: Settings, since: str, until: str | None) -> Span:
+    """The span of ``--since`` and ``--until``. Raises UsageError."""
+    from renewal_watch.reports.past.span import asked
+
+    return asked(since, until or "", now(ctx), settings.timezone, prefix="--")

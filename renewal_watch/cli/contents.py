@@ -45,7 +45,12 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "explain": Entry("asking", "Why NUMBER did or did not alert, and what comes next and when."),
         "history": Entry("asking", "Every change of one NUMBER and when it was seen."),
         "snapshot": Entry("asking", "Give back the list as it was known at a time, unknown fields included."),
+        "changes": Entry(
+            "changes",
+            "What changed since yesterday, or between two times: gone, status, price, renewed, added and more.",
+        ),
         "alerts": Entry("asking", "What was found, and the fate of each delivery, newest first."),
+        "audit": Entry("audit", "Who did what, when and from where, and of what whom was notified, newest first."),
         "preview": Entry("asking", "Show who would be told what and when over the coming days, with today's fleet."),
         "mcp": Entry("serving", "Answer an assistant on standard input and output by the Model Context Protocol."),
         "check": Entry(
@@ -60,7 +65,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "Show what renewals will cost by month, environment and currency, and how that compares with the month before.",
         ),
         "export": Entry(
-            "giving", "Give numbers, history and alerts as CSV or JSON Lines, and the renewal days as a calendar."
+            "giving",
+            "Give numbers, history, alerts and the audit log as CSV or JSON Lines, and the renewal days as a calendar.",
         ),
         "import": Entry("giving", "Take an inventory from elsewhere."),
     },

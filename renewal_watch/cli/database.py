@@ -92,9 +92,12 @@ def backup(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT0
 @click.pass_context
 def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT001
     """Put the backup FILE in place of the database; the old one is kept. The daemon must be stopped."""
+    from renewal_watch.cli.deciding import who
     from renewal_watch.daemon.lock import only_one
     from renewal_watch.database.engine import shown
     from renewal_watch.database.sqlite import sqlite_path
+    from renewal_watch.errors import StoreError
+    from renewal_watch.store.incidents.audit import note_act
     from renewal_watch.store.maintenance import restoring
 
     settings = base.settings(ctx)
@@ -105,6 +108,11 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT
             stack.enter_context(only_one(path))
         bar = stack.enter_context(_Bar("restoring"))
         kept = restoring.restore(file, settings.database_url, settings.state_dir, progress=bar)
+    with contextlib.suppress(StoreError):  # one of an older release is brought up to date first, and cannot hold it
+        with base.store(settings, write=False):
+            pass
+        with base.store(settings, write=True) as store, store.transaction() as tx:
+            note_act(tx, "database restored", who(None), f"from {file}", base.now(ctx))
     database = shown(settings.database_url)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"restored {database} from {file}" + (f"; the old one is {kept}" if kept else ""))
@@ -130,9 +138,11 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT
 @click.pass_context
 def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bool) -> None:  # noqa: FBT001
     """Copy the database to another one, compared row by row, such as to PostgreSQL. Broken off, it is run again."""
+    from renewal_watch.cli.deciding import who
     from renewal_watch.database.copying import copy as copied
     from renewal_watch.database.store import Store
     from renewal_watch.settings.database_url import hide_passwords
+    from renewal_watch.store.incidents.audit import note_act
     from renewal_watch.store.maintenance import saving
 
     to = _url(ctx, url, url_file)
@@ -153,6 +163,11 @@ def copy(ctx: click.Context, url: str | None, url_file: Path | None, as_json: bo
         bar = stack.enter_context(_Bar("copying and comparing"))
         connection = stack.enter_context(saving.standing_still(source))
         done = copied(connection, stack.enter_context(target.engine.connect()), progress=bar)
+    with (
+        contextlib.closing(Store(to)) as store,
+        store.transaction() as tx,
+    ):  # the old one may be damaged, and nobody goes on with it
+        note_act(tx, "database copied", who(None), f"from {origin}", base.now(ctx))
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"copied {done.rows} rows in {done.tables} tables from {origin} to {target.place}, each compared")
     answer.say(f"inserted {done.inserted}, changed {done.updated}, deleted {done.deleted}; the rest was there")
@@ -276,6 +291,8 @@ def prune(ctx: click.Context, older_than: int | None, dry_run: bool, as_json: bo
 
     The daemon does this once a day by itself, and goes on meanwhile.
     """
+    from renewal_watch.cli.deciding import who
+    from renewal_watch.store.incidents.audit import note_act
     from renewal_watch.store.maintenance import retention
 
     settings = base.settings(ctx)
@@ -288,6 +305,10 @@ def prune(ctx: click.Context, older_than: int | None, dry_run: bool, as_json: bo
         target = stack.enter_context(store.copied()) if dry_run else store
         pause: Callable[[float], None] = _at_once if dry_run else time.sleep  # a daemon may be at work
         done = retention.prune(target, limits, now, pause, heard=line.say)
+        if not dry_run:
+            by = "[retention]" if older_than is None else f"all before {limits.changes:%Y-%m-%d %H:%M} UTC"
+            with store.transaction() as tx:
+                note_act(tx, "database pruned", who(None), f"{by}: {done}", now)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"{'would delete' if dry_run else 'deleted'} {done}")
     answer.end(deleted=done.rows(), freed_bytes=done.freed, dry_run=dry_run)

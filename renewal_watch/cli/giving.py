@@ -94,7 +94,7 @@ def _shows(characters: str) -> bool:
 
 @base.cli.group()
 def export() -> None:
-    """Give numbers, history and alerts as CSV or JSON Lines, and the renewal days as a calendar."""
+    """Give numbers, history, alerts and the audit log as CSV or JSON Lines, and the renewal days as a calendar."""
 
 
 def _table(command: Callable[..., None]) -> Callable[..., None]:
@@ -127,6 +127,18 @@ def history(ctx: click.Context, **asked: Any) -> None:
 def alerts(ctx: click.Context, **asked: Any) -> None:
     """Every alert and the fate of each delivery, newest first."""
     _export(ctx, "alerts", **asked)
+
+
+@export.command()
+@base.SINCE_MONTH
+@base.UNTIL
+@_BOM
+@_OUTPUT
+@_FORMAT
+@click.pass_context
+def audit(ctx: click.Context, /, since: str, until: str | None, **asked: Any) -> None:
+    """Who did what, and of what whom was notified, newest first, with the targets as they then were."""
+    _export(ctx, "audit", environment=None, times=(since, until), **asked)
 
 
 @export.command()
@@ -167,13 +179,18 @@ def _export(
     amounts: str = "text",
     owner: str = "",
     label: str = "",
+    times: tuple[str, str | None] | None = None,
 ) -> None:
     from renewal_watch.reports import export as made
 
     settings = base.settings(ctx)
+    span = base.span(ctx, settings, *times) if times else None
     owned.warn_of_strangers(base.routing(settings), owner, label)
     with base.store(settings, write=False) as store, store.lasting() as tx:
-        rows = made.rows(what, tx, settings, base.now(ctx), environment=environment or "", owner=owner, label=label)
+        if span is not None:
+            rows = made.audit_rows(tx, *span)
+        else:
+            rows = made.rows(what, tx, settings, base.now(ctx), environment=environment or "", owner=owner, label=label)
         if amounts == "number" and form == "jsonl":
             rows = map(made.with_amounts, rows)
         _give(output, made.encoded(what, rows, "csv" if form == "csv" else "jsonl", bom=bom))

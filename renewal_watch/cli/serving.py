@@ -116,7 +116,7 @@ def _write(file: Path, secret: str) -> None:
 @click.pass_context
 def revoke_links(ctx: click.Context, channel: str | None, incident: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Let the links to acknowledge that were sent until now count no more."""
-    from renewal_watch.store.incidents.answers import revoke_links as revoke
+    from renewal_watch.store.access.links import revoke_links as revoke
     from renewal_watch.store.incidents.audit import note_action
 
     settings, now, actor = base.settings(ctx), base.now(ctx), deciding.who(None)
@@ -147,8 +147,8 @@ def token() -> None:
 @click.pass_context
 def token_create(ctx: click.Context, name: str, scope: Scope, length: str, as_json: bool) -> None:  # noqa: FBT001
     """Print a new token, this once; of it only a digest is kept."""
+    from renewal_watch.store.access.tokens import create_token
     from renewal_watch.store.incidents.audit import note_action
-    from renewal_watch.store.tokens import create_token
     from renewal_watch.text import printable
 
     if not name.strip() or printable(name, LONGEST_NAME) != name:
@@ -175,7 +175,7 @@ def token_list(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     import dataclasses
 
     from renewal_watch.reports import tables
-    from renewal_watch.store.tokens import list_tokens
+    from renewal_watch.store.access.tokens import list_tokens
     from renewal_watch.text import plain
 
     now = base.now(ctx)
@@ -198,8 +198,8 @@ def token_list(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 @click.pass_context
 def token_revoke(ctx: click.Context, name: str, as_json: bool) -> None:  # noqa: FBT001
     """Let a token count no more, from now on."""
+    from renewal_watch.store.access.tokens import revoke_token
     from renewal_watch.store.incidents.audit import note_action
-    from renewal_watch.store.tokens import revoke_token
 
     now, actor = base.now(ctx), deciding.who(None)
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:

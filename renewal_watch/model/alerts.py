@@ -224,3 +224,4 @@ class Delivery:
     note: str = ""  # why it comes now, where it was held back or comes in another channel's place
     is_held: bool = False  # it waited by its calendar, or for others
     alert_ids: tuple[int, ...] = ()  # of ``alerts``, in their order
+    target: str | None = None  # where it went, once it was sent; nothing secret

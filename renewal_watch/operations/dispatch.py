@@ -14,7 +14,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -50,8 +50,8 @@ MARK_TRIES = 5  # writing that a message was sent is worth waiting for: what is 
 class Sender(Protocol):
     """What the senders of ``senders.sender_of`` are to this module."""
 
-    def send(self, render: Callable[[Limits], Message]) -> None:
-        """Deliver or raise ChannelError."""
+    def send(self, render: Callable[[Limits], Message]) -> str | None:
+        """Deliver or raise ChannelError; where it went, without what is secret."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +106,8 @@ def _run_once(
         if delivery is None:
             break
         if delivery.message_id in outlet.unmarked:
-            failed_by = None
+            known = outlet.unmarked[delivery.message_id]
+            outcome: _Failed | str = (known.target if known else None) or ""
         elif should_stop():
             with store.transaction(turn) as tx:
                 release_claim(tx, delivery)
@@ -114,7 +115,7 @@ def _run_once(
         else:
             try:
                 deliver = _way(store, outlet, delivery, routing, clock, lambda: monotonic() - claimed)  # noqa: B023 (used at once)
-                failed_by = _send(deliver, delivery)
+                outcome = _send(deliver, delivery)
             except HeldUp:
                 outlet.unsent.append(delivery)
                 _give_back(store, outlet)
@@ -122,14 +123,14 @@ def _run_once(
             except StoreError:  # before the send: nobody knows whose the message is by now
                 outlet.unsent.append(delivery)
                 raise
-        if failed_by is None:
+        if not isinstance(outcome, _Failed):
             sent += 1
-            _mark_sent(store, outlet, delivery, routing, clock, pause)
+            _mark_sent(store, outlet, replace(delivery, target=outcome or None), routing, clock, pause)
         else:
             failed += 1
             chance = random.random()  # noqa: S311 (no secret)
             with store.transaction(turn) as tx:
-                settle_failed(tx, delivery, failed_by.why, routing, clock(), chance, failed_by.wait)
+                settle_failed(tx, delivery, outcome.why, routing, clock(), chance, outcome.wait)
     if isinstance(outlet.sender, Pager):
         channel = routing.named(outlet.channel.name) or outlet.channel
         told, untold = oncall.sync(store, outlet.sender, channel, routing, clock, should_stop)
@@ -231,8 +232,8 @@ def _way(
     routing: Routing,
     clock: Callable[[], datetime],
     age: Callable[[], float],
-) -> Callable[[], None]:
-    """What delivers a message: it is rendered and sent, or its incident is told to an on-call service."""
+) -> Callable[[], str | None]:
+    """What delivers a message and says where it went: it is rendered and sent, or its incident is told to an on-call service."""
 
     def own() -> None:
         if age() > CLAIM_IS_OLD.total_seconds() or not _is_ours(store, delivery, clock()):
@@ -252,10 +253,10 @@ def _way(
     return partial(outlet.sender.send, render)
 
 
-def _send(deliver: Callable[[], None], delivery: Delivery) -> _Failed | None:
-    """Why the message was not delivered, None if it was. Raises HeldUp, or StoreError, when it was not even tried."""
+def _send(deliver: Callable[[], str | None], delivery: Delivery) -> _Failed | str:
+    """Why the message was not delivered, or where it went. Raises HeldUp, or StoreError, when it was not even tried."""
     try:
-        deliver()
+        target = deliver() or ""
     except HeldUp:
         log.warning(
             "channel=%s message=%s claim given back: held up before the send", delivery.channel, delivery.message_id
@@ -278,7 +279,7 @@ def _send(deliver: Callable[[], None], delivery: Delivery) -> _Failed | None:
         )
         return _Failed(f"a fault of renewal-watch ({type(error).__name__}); the log has its traceback")
     log.info("channel=%s message=%s alerts=%d sent", delivery.channel, delivery.message_id, len(delivery.alerts))
-    return None
+    return target
 
 
 def _is_ours(store: Store, delivery: Delivery, now: datetime) -> bool:

@@ -57,8 +57,8 @@ def deliver(
     routing: Routing,
     now: datetime,
     own: Callable[[], None],
-) -> None:
-    """Tell how the incident of a message stands. Raises ChannelError; ``own`` raises HeldUp where the claim is lost.
+) -> str | None:
+    """Tell how the incident of a message stands; where. Raises ChannelError; ``own`` raises HeldUp where the claim is lost.
 
     What is open is told anew whatever was told before: people may have closed it there. An alert without an incident, and
     one whose incident was over before the service heard of it, is told by no request.
@@ -67,11 +67,11 @@ def deliver(
     with store.transaction(f"channel {channel.name}") as tx:
         one = standing(tx, alert_id, routing, now)
         if one is None:
-            return
+            return None
         report = _report(tx, one, channel, routing)
         told = oncall.told_of(tx, channel.name, one.id, pager.at)
         if told is None and report.state == "resolved":
-            return
+            return None
         remote = pager.remote(report, told)
         oncall.begin(tx, channel.name, one.id, told, Told("open", report.severity, remote), now)
     own()
@@ -84,6 +84,7 @@ def deliver(
             oncall.note_untold(tx, channel.name, one.id, str(error), now + retry.BACKOFF_LONGEST)
         raise
     _note(store, channel, one.id, report, remote, routing, now)
+    return pager.target
 
 
 def is_due(tx: Transaction, channel: Channel, routing: Routing, now: datetime) -> bool:

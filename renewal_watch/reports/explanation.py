@@ -271,6 +271,12 @@ def verb(did: str) -> str:
         "silence": pgettext("audit log", "silence"),
         "silence ended": pgettext("audit log", "silence ended"),
         "retry": pgettext("audit log", "retry"),
+        "token created": pgettext("audit log", "token created"),
+        "token revoked": pgettext("audit log", "token revoked"),
+        "links revoked": pgettext("audit log", "links revoked"),
+        "database pruned": pgettext("audit log", "database pruned"),
+        "database restored": pgettext("audit log", "database restored"),
+        "database copied": pgettext("audit log", "database copied"),
     }
     return known.get(did, did)
 

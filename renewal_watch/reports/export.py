@@ -1,6 +1,7 @@
-"""Numbers, history and alerts for spreadsheets (CSV, RFC 4180) and programs (JSON Lines), one row at a time.
+"""Numbers, history, alerts and the audit log for spreadsheets (CSV, RFC 4180) and programs (JSON Lines), one row at a time.
 
-JSON Lines carry every value as it is, with the keys of ``status --json``, ``history --json`` and ``alerts --json``. In CSV
+JSON Lines carry every value as it is, with the keys of ``status --json``, ``history --json``, ``alerts --json`` and
+``audit --json``. In CSV
 each text goes through ``text.to_cell``: a spreadsheet calculates nothing and leaves phone numbers whole. Amounts, counts,
 days and instants stay as they are, to be counted with.
 """
@@ -30,17 +31,18 @@ from renewal_watch.settings.whole import Settings
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.history import events_of, poll_times
+from renewal_watch.store.incidents.audit import Asked, list_audit
 from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.store.owned import owned_ids, record_of
 from renewal_watch.text import from_json, to_cell
 
 Row = dict[str, Any]
-What = Literal["numbers", "history", "alerts"]
+What = Literal["numbers", "history", "alerts", "audit"]
 Format = Literal["csv", "jsonl"]
 PAGE = 500  # alerts read at once
 _TYPED = {  # columns that are no text: what a spreadsheet makes of them is what they are
     *("days_left", "renews_on", "monthly_renewal_cost", "cost", "missing_since"),
-    *("seen_at", "not_yet_at", "created_at", "attempts", "sent_at"),
+    *("seen_at", "not_yet_at", "created_at", "attempts", "sent_at", "at", "alerts_total"),
 }
 
 
@@ -77,6 +79,11 @@ def rows(
     if what == "history":
         return _history(tx, names)
     return _alerts(tx, settings, now, environment)
+
+
+def audit_rows(tx: Transaction, since: datetime, until: datetime) -> Iterator[Row]:
+    """What was done and who was notified between two instants, newest first."""
+    return (one for _place, one in list_audit(tx, Asked(since, until)))
 
 
 def number_json(one: fleet.Listed, policy: Policy, record: Record, now: datetime) -> Row:
@@ -235,6 +242,13 @@ TABLES: dict[What, Table] = {
     ),
     "history": Table(
         ("environment", "id", "number", "seen_at", "not_yet_at", "what", "field", "before", "now"), _change_lines
+    ),
+    "audit": Table(
+        (
+            *("at", "what", "who", "origin", "verb", "environment", "number_id", "number", "subject", "comment"),
+            *("channel", "target", "message_id", "alerts_total", "headlines"),
+        ),
+        lambda row: ({**row, "headlines": [one["headline"] for one in row["alerts"]]},),
     ),
     "alerts": Table(
         (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -45,7 +46,7 @@ def snapshot_at(tx: Transaction, environment_id: int, at: datetime) -> tuple[dat
     for pk, entry, seen_at, zero_at, is_listed in tx.connection.execute(
         query, {"environment": environment_id, "poll": poll.id}
     ):
-        state = _State(entry_of(entry), datetime.fromisoformat(seen_at), zero_at, bool(is_listed))
+        state = State(entry_of(entry), datetime.fromisoformat(seen_at), zero_at, bool(is_listed))
         for change in undo.get(pk, ()):
             state = state.before(change)
         if state.is_listed:
@@ -78,7 +79,7 @@ def history_of(tx: Transaction, known: Known, environment_id: int, *, most: int 
         .where(entries.c.number_id == known.pk)
     ).one()
     first_poll_id = tx.connection.execute(select(numbers.c.first_poll_id).where(numbers.c.id == known.pk)).scalar_one()
-    state = _State(entry_of(entry), entry_at, known.zero_at, known.absence is None)
+    state = State(entry_of(entry), entry_at, known.zero_at, known.absence is None)
     found: list[dict[str, Any]] = []
     for change in _changes(tx, changes.c.number_id == known.pk):
         if most is not None and len(found) == most:
@@ -101,7 +102,7 @@ def _event(
     seen_at: datetime,
     what: str,
     fields: dict[str, Any],
-    state: _State,
+    state: State,
 ) -> dict[str, Any]:
     not_yet_at = tx.connection.execute(
         select(func.max(polls.c.started_at, type_=polls.c.started_at.type)).where(
@@ -120,7 +121,7 @@ def facts_of(listed: Entry | None) -> tuple[str | None, ...]:
     return number.status, cost, number.currency or None, number.country_code or None, number.type or None
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """A number on the way back through its changes."""
 
     entry: dict[str, Any]
@@ -128,19 +129,26 @@ class _State(NamedTuple):
     zero_at: int | None
     is_listed: bool
 
-    def before(self, change: Any) -> _State:
+    def before(self, change: Any) -> State:
         """The number as it was before ``change``."""
         entry, seen_at = self.entry, self.seen_at
         if change.fields is not None:
             entry = dict(entry)
-            for name, values in msgspec.json.decode(change.fields).items():
+            for name, values in fields_of(change.fields).items():
                 if "before" in values:
                     entry[name] = values["before"]
                 else:
                     entry.pop(name, None)
                 if name == COUNTDOWN:  # otherwise it is still the one of the later time
                     seen_at = change.started_at
-        return _State(entry, seen_at, change.zero_before, change.was_listed)
+        return State(entry, seen_at, change.zero_before, change.was_listed)
+
+
+@lru_cache(maxsize=4096)  # what renews on the same day changes in the same words
+def fields_of(text: str) -> Mapping[str, Mapping[str, Any]]:
+    """What a change says of each field that differs; not to be written to."""
+    decoded: dict[str, dict[str, Any]] = msgspec.json.decode(text)
+    return decoded
 
 
 def entry_of(entry: str) -> dict[str, Any]:

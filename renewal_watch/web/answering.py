@@ -29,7 +29,7 @@ from renewal_watch.model.actor import Actor
 from renewal_watch.operations import actions
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.values import duration
-from renewal_watch.store.incidents.answers import is_revoked
+from renewal_watch.store.access.links import is_revoked
 from renewal_watch.store.incidents.listing import STATES, UNRESOLVED, Listed, Wanted, list_incidents
 from renewal_watch.text import masked
 from renewal_watch.web.layout import Layout, visitor_of

@@ -28,6 +28,8 @@ from renewal_watch.web.pages.health import health_page
 from renewal_watch.web.pages.incidents import incidents_page
 from renewal_watch.web.pages.number import NumberPage, number_page
 from renewal_watch.web.pages.overview import overview_page
+from renewal_watch.web.pages.past.audit import audit_page
+from renewal_watch.web.pages.past.changes import changes_page
 from renewal_watch.web.signing_in import SigningIn
 from renewal_watch.web.state import State
 
@@ -47,6 +49,8 @@ def build(state: State) -> Gate:
             Route("/incidents", pages.incidents),
             Route("/calendar", pages.calendar),
             Route("/alerts", pages.alerts),
+            Route("/changes", pages.changes),
+            Route("/audit", pages.audit),
             Route("/health", pages.health),
             Route("/numbers/{environment}/{provider_id:path}", pages.number),
             Route("/login", forms.login_form),
@@ -114,6 +118,24 @@ class _Pages:
             request,
             "alerts.html",
             lambda tx: alerts_page(tx, self.state.settings, request.query_params, self.state.clock()),
+        )
+
+    def changes(self, request: Request) -> Response:
+        """What is another now than it was."""
+        return self._layout.page(
+            request,
+            "changes.html",
+            lambda tx: changes_page(
+                tx, self.state.settings, self.state.routing(), request.query_params, self.state.clock()
+            ),
+        )
+
+    def audit(self, request: Request) -> Response:
+        """Who did what."""
+        return self._layout.page(
+            request,
+            "audit.html",
+            lambda tx: audit_page(tx, self.state.settings, request.query_params, self.state.clock()),
         )
 
     def health(self, request: Request) -> Response:

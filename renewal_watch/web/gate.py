@@ -20,7 +20,7 @@ from renewal_watch.errors import StoreError
 from renewal_watch.language import _, in_language
 from renewal_watch.model.actor import Token
 from renewal_watch.settings.whole import Settings
-from renewal_watch.store.tokens import token_of
+from renewal_watch.store.access.tokens import token_of
 from renewal_watch.text import REDACTOR, printable
 from renewal_watch.web.access.passwords import Tries
 from renewal_watch.web.access.places import Place, is_own_host, own_hosts, place_of

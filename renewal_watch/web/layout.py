@@ -30,6 +30,7 @@ from renewal_watch.web.gate import language_for
 from renewal_watch.web.pages import alerts, fleet, incidents, words
 from renewal_watch.web.pages import frame as pages_frame
 from renewal_watch.web.pages.frame import Frame
+from renewal_watch.web.pages.past import audit, changes
 from renewal_watch.web.pages.words import Words
 from renewal_watch.web.state import State
 
@@ -84,6 +85,8 @@ class Layout:
             incident_states=incidents.shown_states,
             incident_severities=incidents.shown_severities,
             lengths=words.lengths,
+            change_spans=changes.spans,
+            audit_lengths=audit.lengths,
             severity_said=rows.severity,
             outcome=words.outcome,
             capital=capital,

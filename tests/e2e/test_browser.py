@@ -41,6 +41,8 @@ PATHS = {
     "alerts": "/alerts",
     "number": "/numbers/production/phone-2",
     "health": "/health",
+    "changes": "/changes?since=7d",
+    "audit": "/audit",
     "login": "/login",
     "not found": "/nowhere",
 }

@@ -25,7 +25,7 @@ from renewal_watch.model.actor import Actor
 from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch
 from renewal_watch.operations.dispatch import Outlet
-from renewal_watch.store.tokens import create_token
+from renewal_watch.store.access.tokens import create_token
 
 pytestmark = BOTH
 

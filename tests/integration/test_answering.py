@@ -31,7 +31,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch
 from renewal_watch.operations.dispatch import Outlet
 from renewal_watch.settings.web import Web
-from renewal_watch.store.incidents.answers import revoke_links
+from renewal_watch.store.access.links import revoke_links
 from renewal_watch.store.incidents.listing import STATES, Listed, Wanted, list_incidents
 from renewal_watch.web.answering import FREE_TRIES
 

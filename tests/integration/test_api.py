@@ -198,7 +198,19 @@ def test_every_operation_says_what_it_is_and_how_it_fails(document: Any) -> None
     names = {operation["operationId"] for paths in document["paths"].values() for operation in paths.values()}
     assert names == {
         *("acknowledge", "take_back", "silence", "end_silence", "lapse", "keep", "retry"),
-        *("status", "numbers", "number", "history", "incidents", "alerts", "calendar", "forecast", "health", "openapi"),
+        *(
+            "status",
+            "numbers",
+            "number",
+            "history",
+            "changes",
+            "incidents",
+            "alerts",
+            "calendar",
+            "forecast",
+            "health",
+            "openapi",
+        ),
     }
     for paths in document["paths"].values():
         ((method, operation),) = paths.items()

@@ -17,7 +17,7 @@ from watched import CHANNEL, Watched, one
 
 from renewal_watch.database.schema import actions
 from renewal_watch.model.actor import Actor
-from renewal_watch.store.tokens import create_token
+from renewal_watch.store.access.tokens import create_token
 from renewal_watch.web.endpoint import LARGEST_BODY
 
 pytestmark = EITHER

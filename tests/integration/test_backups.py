@@ -745,7 +745,9 @@ def test_there_and_back_by_hand(configuration: Path, tmp_path: Path) -> None:
     changed(tmp_path / "renewal-watch.db", "DELETE FROM actions")
     told = json.loads(run(configuration, "db", "restore", str(tmp_path / "one.db"), "--json").output)
     assert Path(told["kept"]).exists()
-    assert databases.asked(tmp_path / "renewal-watch.db", "SELECT count(*) FROM actions") == [(4,)]
+    assert databases.asked(tmp_path / "renewal-watch.db", "SELECT count(*) FROM actions") == [(5,)], (
+        "and who put it back"
+    )
 
 
 @SQLITE_ONLY

@@ -776,3 +776,18 @@ def test_a_refused_recipient_is_a_failure(mail: SmtpReceiver, letter: Callable[.
 def test_a_mail_to_nobody_listening_is_a_failure(opened: Open) -> None:
     with pytest.raises(ChannelError):
         opened(f"mailto://127.0.0.1:{closed_port()}?mode=insecure&from=w@a.test&to=o@b.test").send(message())
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "?mode=insecure&from=watch@a.test&to=ops@b.test",
+        "/ops@b.test?mode=insecure&from=watch@a.test",
+        "/ops%40b.test/?mode=insecure&from=watch@a.test",
+        "?mode=insecure&from=watch@a.test",
+        "?mode=insecure&from=Watch <watch@a.test>&to=Ops <ops@b.test>",
+    ],
+)
+def test_the_target_of_a_mail_is_who_the_server_was_told(mail: SmtpReceiver, opened: Open, rest: str) -> None:
+    target = opened(f"mailto://127.0.0.1:{mail.port}{rest}").send(message())
+    assert mail.mails[-1].recipients == [target]

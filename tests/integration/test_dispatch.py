@@ -485,11 +485,11 @@ def test_a_message_whose_mark_cannot_be_written_is_not_sent_again_by_this_proces
         assert len(world.pauses) == MARK_TRIES - 1
         other.release()
     (row,) = world.rows()
-    assert row["state"] == "pending"
+    assert (row["state"], row["target"]) == ("pending", None)
     world.web.answers(HttpReceiver.ok)
     assert world.run() == Sent(sent=1), "before its lease runs out and somebody else sends it again"
     assert world.web.requests == [], "it had been sent"
-    assert world.rows()[0]["state"] == "sent"
+    assert (world.rows()[0]["state"], world.rows()[0]["target"]) == ("sent", "json://127.0.0.1")
     assert world.outlet.unmarked == {}
 
 

@@ -21,7 +21,7 @@ from watched import CHANNEL, Watched, one
 from renewal_watch.database.schema import actions
 from renewal_watch.model.actor import Actor
 from renewal_watch.settings.web import Web
-from renewal_watch.store.tokens import create_token, list_tokens, revoke_token
+from renewal_watch.store.access.tokens import create_token, list_tokens, revoke_token
 from renewal_watch.web.access.places import place_of
 
 pytestmark = EITHER

@@ -298,11 +298,29 @@ PAGES = {
             *("/alerts?environment=production&id=phone-1", "/alerts?search=nobody"),
             *(f"/numbers/production/phone-{index}" for index in (*range(1, 17), 20)),
             *("/numbers/test/phone-1", "/health"),
+            *(
+                "/changes",
+                "/changes?day=2026-11-01&environment=production",
+                "/changes?since=2026-11-20&until=2026-11-22&owner=Sales",
+                "/audit",
+                "/audit?who=nobody",
+                "/audit?day=2026-11-01&before=2026-11-01T00:00:00.000000Z-action-1",
+            ),
         ),
         200,
     ),
     **dict.fromkeys(("/numbers/production/nobody", "/nothing", "/static/nothing.css", "/do/nothing"), 404),
-    **dict.fromkeys(("/?page=x", "/?day=soon", "/alerts?severity=worse", "/incidents?state=gone"), 400),
+    **dict.fromkeys(
+        (
+            "/?page=x",
+            "/?day=soon",
+            "/alerts?severity=worse",
+            "/incidents?state=gone",
+            "/changes?since=soon",
+            "/audit?before=x",
+        ),
+        400,
+    ),
 }
 PAGES |= {"/do/nothing": 405, "/alerts?environment=production&id=nobody": 400}
 del PAGES["/static/nothing.css"]
@@ -316,7 +334,7 @@ def test_no_word_of_a_page_is_left_out(visitor: Visitor, quoted: list[str], who:
     answers = {path: visitor.get(path) for path in PAGES}
     assert {path: answer.status_code for path, answer in answers.items()} == PAGES
     left = {path: words for path, answer in answers.items() if (words := unmarked_of(answer.text, quoted))}
-    fields = {"page", "day", "severity", "warning", "critical", "state", *STATES}
+    fields = {"page", "day", "since", "before", "severity", "warning", "critical", "state", *STATES}
     assert {path: words for path, words in left.items() if PAGES[path] != 400 or words - fields} == {}
 
 

@@ -30,7 +30,7 @@ from renewal_watch.web.access import passwords, places, sessions
 pytestmark = EITHER
 
 SECRET = "calendar-secret-of-the-tests"
-PAGES = ("/", "/calendar", "/alerts", "/health", "/numbers/production/phone-1")
+PAGES = ("/", "/calendar", "/alerts", "/changes", "/audit", "/health", "/numbers/production/phone-1")
 FEEDS = ("/metrics", "/api/v1/numbers")
 
 

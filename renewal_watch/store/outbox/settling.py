@@ -72,7 +72,9 @@ def stand_in(tx: Transaction, channel: Channel, routing: Routing, now: datetime)
 
 def settle_sent(tx: Transaction, delivery: Delivery, routing: Routing, now: datetime) -> bool:
     """Mark as sent; False when the lease was lost meanwhile and somebody else answers for the message."""
-    if not _settle(tx, delivery, state="sent", sent_at=now, next_attempt_at=now, last_error=None):
+    if not _settle(
+        tx, delivery, state="sent", sent_at=now, next_attempt_at=now, last_error=None, target=delivery.target
+    ):
         return False
     channel_works(tx, delivery.channel, routing, now)
     return True

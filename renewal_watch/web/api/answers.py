@@ -14,6 +14,8 @@ from renewal_watch.model.tracking import Watch
 from renewal_watch.reports import alerts, explain, export, forecast
 from renewal_watch.reports import status as reports_status
 from renewal_watch.reports.incidents import incident_json
+from renewal_watch.reports.past import changes
+from renewal_watch.reports.past.span import within
 from renewal_watch.store import fleet, fleet_sums
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.history import history_of
@@ -22,6 +24,7 @@ from renewal_watch.store.outbox.alerts import list_alerts
 from renewal_watch.store.outbox.waiting import outbox_counts
 from renewal_watch.store.owned import record_of
 from renewal_watch.web.api.asked import Asked, Refused
+from renewal_watch.web.api.operations import CHANGES
 
 
 def _status(asked: Asked) -> Any:
@@ -79,6 +82,14 @@ def _history(asked: Asked) -> Any:
     one = _one(asked)
     ids = {watch.name: pk for pk, watch, _ in environment_states(asked.tx)}
     return {"changes": history_of(asked.tx, one.known, ids[one.environment])}
+
+
+def _changes(asked: Asked) -> Any:
+    values = asked.values
+    span = within(values.get("since", "yesterday"), values.get("until", ""), asked.now, asked.settings.timezone)
+    given = {name: values.get(name, "") for name in ("environment", "owner", "label")}
+    found = changes.look(asked.tx, asked.settings, asked.routing(), span, **given)
+    return changes.changes_json(found, most=values.get("limit", CHANGES))
 
 
 def _incidents(asked: Asked) -> Any:
@@ -155,6 +166,7 @@ ANSWERS: Mapping[str, Callable[[Asked], Any]] = {
     "numbers": _numbers,
     "number": _number,
     "history": _history,
+    "changes": _changes,
     "incidents": _incidents,
     "alerts": _alerts,
     "calendar": _calendar,

@@ -44,6 +44,41 @@ EXAMPLES: dict[str, Any] = {
         "fields": {"current_status": {"before": "active", "now": "suspended"}},
         "entry": {"id": "phone-1", "number": "+15550000001", "current_status": "suspended"},
     },
+    "Changes": {
+        "since": "2026-11-22T00:00:00Z",
+        "until": "2026-11-23T12:00:00Z",
+        "environments": [
+            {
+                "name": "production",
+                "compared_from": "2026-11-21T23:30:00Z",
+                "compared_to": "2026-11-23T12:00:00Z",
+                "history_since": "2026-09-01T00:00:00Z",
+            }
+        ],
+        "total": 1,
+        "counts": {"gone": 0, "status": 1, "dearer": 0},
+        "numbers": [
+            {
+                "environment": "production",
+                "id": "phone-1",
+                "number": "+15550000001",
+                "status": "suspended",
+                "owner": "support",
+                "group": "status",
+                "changes": [
+                    {
+                        "what": "status",
+                        "seen_at": "2026-11-23T08:00:00Z",
+                        "before": "active",
+                        "now": "suspended",
+                        "currency_before": None,
+                        "currency": None,
+                    }
+                ],
+            }
+        ],
+        "other": {"numbers": 12, "fields": {"updated_at": 12}},
+    },
     "Incident": {
         "id": 3,
         "key": "production/renewal.upcoming/phone-1/2026-12-23/3",

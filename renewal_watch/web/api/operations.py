@@ -10,7 +10,9 @@ from renewal_watch.store import fleet
 from renewal_watch.store.incidents.listing import MOST, STATES
 from renewal_watch.store.renewals import past_renewals
 from renewal_watch.web.api.examples import EXAMPLES
-from renewal_watch.web.api.shapes import PREFIX, Operation, choice, choices, flag, integer, text_parameter
+from renewal_watch.web.api.shapes import PREFIX, Operation, choice, choices, flag, integer, moment, text_parameter
+
+CHANGES = 500  # numbers that are given unless more are asked for
 
 
 def operations(environments: Sequence[str]) -> list[Operation]:
@@ -85,6 +87,21 @@ def operations(environments: Sequence[str]) -> list[Operation]:
                 label,
                 environment,
                 integer("limit", 1, MOST, "How many at most", MOST),
+            ],
+        ),
+        Operation(
+            path=f"{PREFIX}/changes",
+            name="changes",
+            about="What is another now than it was: the net effect between two times, the most urgent first.",
+            schema="Changes",
+            example=EXAMPLES["Changes"],
+            parameters=[
+                moment("since", "From when on; yesterday unless it is given", "2026-11-22"),
+                moment("until", "Up to when; a bare day means its end. Now unless it is given", "2026-11-23T12:00Z"),
+                environment,
+                owner,
+                label,
+                integer("limit", 1, 10_000, "Numbers at most; total and counts count all", CHANGES),
             ],
         ),
         Operation(

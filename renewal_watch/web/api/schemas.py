@@ -113,6 +113,57 @@ class History(Struct):
     changes: list[Change]
 
 
+class Difference(Struct):
+    """One thing that is not as it was"""
+
+    what: Annotated[str, Meta(description="Its group, such as status, dearer or renewed")]
+    seen_at: Annotated[Instant | None, Meta(description="When a list first showed it")]
+    before: Annotated[str | None, Meta(description="A status, a price, a day, on or off; null for what has no value")]
+    now: str | None
+    currency_before: Annotated[Currency | None, Meta(description="Of a price")]
+    currency: Currency | None
+
+
+class ChangedNumber(Struct):
+    """A number that is not as it was; where its group says gone, as it was listed last"""
+
+    environment: str
+    id: str
+    number: str | None
+    status: str | None
+    owner: str
+    group: Annotated[str, Meta(description="The most urgent of its changes")]
+    changes: list[Difference]
+
+
+class Compared(Struct):
+    """The two lists of an environment that were compared"""
+
+    name: str
+    compared_from: Annotated[Instant | None, Meta(description="Null where no list was read by then")]
+    compared_to: Instant | None
+    history_since: Annotated[Instant | None, Meta(description="How far back its history goes")]
+
+
+class OtherChanges(Struct):
+    """Numbers of which nothing changed that the service makes anything of"""
+
+    numbers: Count
+    fields: Annotated[dict[str, Count], Meta(description="How many numbers, by field")]
+
+
+class Changes(Struct):
+    """What changed between two times, the most urgent first"""
+
+    since: Instant
+    until: Instant
+    environments: list[Compared]
+    total: Annotated[Count, Meta(description="How many numbers changed; limit bounds how many are given")]
+    counts: Annotated[dict[str, Count], Meta(description="How many of them stand in each group")]
+    numbers: list[ChangedNumber]
+    other: OtherChanges
+
+
 class Delivery(Struct):
     """One message's fate on one channel"""
 
@@ -278,7 +329,7 @@ class Health(Struct):
     checks: list[Check]
 
 
-ANSWERS = (Problem, Status, Numbers, History, Incidents, Alerts, Calendar, Forecast, Health)
+ANSWERS = (Problem, Status, Numbers, History, Changes, Incidents, Alerts, Calendar, Forecast, Health)
 
 
 def schemas(more: Iterable[type[Struct]] = ()) -> dict[str, Schema]:

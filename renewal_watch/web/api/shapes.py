@@ -46,6 +46,18 @@ def text_parameter(name: str, about: str, example: str | None = None) -> Paramet
     return Parameter(name=name, schema=schema, about=about, example=example)
 
 
+_DAY = (  # of this century, each in its month
+    r"20[0-9]{2}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+    r"|20([02468][048]|[13579][26])-02-29"
+)
+MOMENT = rf"^(today|yesterday|[1-9][0-9]{{0,3}}[hd]|({_DAY})(T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?Z?)?)$"
+
+
+def moment(name: str, about: str, example: str) -> Parameter:
+    """A parameter that is a time as people write it: a day, a time of a day, so long ago."""
+    return Parameter(name=name, schema={"type": "string", "pattern": MOMENT}, about=about, example=example)
+
+
 def choice(name: str, values: Sequence[str], about: str, default: str | None = None) -> Parameter:
     """A parameter that is one of some words."""
     schema: Schema = {"type": "string", "enum": list(values)}

@@ -1,0 +1,1 @@
+"""What was: what changed in the fleet, and who did what."""
