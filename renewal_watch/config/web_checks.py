@@ -13,6 +13,12 @@ from renewal_watch.settings.secrets import secret_forms, secret_key_faults
 from renewal_watch.settings.values import LOOPBACK
 from renewal_watch.settings.web import GROUP, UNIX, Web
 
+OWN = frozenset(  # what the paths of the pages begin with
+    {
+        *("alerts", "answer", "api", "audit", "calendar", "changes", "do", "health", "healthz", "incidents"),
+        *("login", "logout", "metrics", "numbers", "readyz", "static"),
+    }
+)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _UNTRUSTED = {"host", "cookie", "authorization", "origin", "content-type", "content-length"}
 
@@ -64,6 +70,8 @@ def _place_faults(web: dict[str, Any], *, can_sign_in: bool) -> Iterator[str]:
     base = web.get("base_path")
     if isinstance(base, str) and base and not re.fullmatch(r"(/[A-Za-z0-9~-][A-Za-z0-9._~-]*)+/?", base):
         yield f"web.base_path: {base!r} is no path; write it like /renewals"
+    elif isinstance(base, str) and base.strip("/").partition("/")[0] in OWN:
+        yield f"web.base_path: {base!r} begins like a page; take another one, such as /renewals"
     for host in texts(web.get("hosts")):
         if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]", host):
             yield f"web.hosts: {host!r} is no name of a host; write it without scheme, port and path, like watch.example.org"

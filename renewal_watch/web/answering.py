@@ -32,6 +32,7 @@ from renewal_watch.settings.values import duration
 from renewal_watch.store.access.links import is_revoked
 from renewal_watch.store.incidents.listing import STATES, UNRESOLVED, Listed, Wanted, list_incidents
 from renewal_watch.text import masked
+from renewal_watch.web.bodies import body_of
 from renewal_watch.web.layout import Layout, visitor_of
 from renewal_watch.web.pages.words import LENGTHS, TONES
 
@@ -73,11 +74,7 @@ class Answering:
 
     async def answer(self, request: Request) -> Response:
         """Acknowledge, for as long as the form says; an empty form is without an end."""
-        body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _LONGEST_FORM:
-                raise HTTPException(413, N_("The form is too large."))
+        body = await body_of(request, _LONGEST_FORM)
         form = dict(parse_qsl(body.decode("utf-8", "replace")))
         length = form.get("length", request.query_params.get("length", ""))
         return await run_in_threadpool(self._answer, request, length)
@@ -123,7 +120,7 @@ class Answering:
             key = None
         answer = opened(request.path_params["link"], key) if key is not None else None
         if answer is None:
-            if len(self._wrong) == FREE_TRIES and now - self._wrong[0] < _MINUTE:
+            if len(self._wrong) == FREE_TRIES and timedelta(0) <= now - self._wrong[0] < _MINUTE:
                 raise HTTPException(
                     429, N_("Too many wrong links; wait a minute and try again."), {"Retry-After": "60"}
                 )

@@ -70,6 +70,7 @@ def build(state: State) -> Gate:
             500: layout.broken,
         },
     )
+    app.router.redirect_slashes = False  # it would name this server by the address that it has behind its proxy
     return Gate(app, state, tries)
 
 

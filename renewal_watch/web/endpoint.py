@@ -23,6 +23,7 @@ from renewal_watch.web.api.document import document
 from renewal_watch.web.api.operations import operations
 from renewal_watch.web.api.shapes import PREFIX, PROBLEM
 from renewal_watch.web.api.tools import Call, checked
+from renewal_watch.web.bodies import body_of
 from renewal_watch.web.state import State
 
 METHODS = "GET, HEAD"
@@ -121,13 +122,7 @@ class _Act:
         request = Request(scope, receive)
         answer = self._refused(request)
         if answer is None:
-            body = b""
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > LARGEST_BODY:
-                    answer = problem(413, "An act takes a short JSON object.", {"Connection": "close"})
-                    break
-        if answer is None:
+            body = await body_of(request, LARGEST_BODY)
             answer = await run_in_threadpool(self._answered, request, body)
         await answer(scope, receive, send)
 

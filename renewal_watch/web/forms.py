@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from renewal_watch.alerts.phrases import in_zone
@@ -23,6 +23,7 @@ from renewal_watch.web.access import sessions
 from renewal_watch.web.access.passwords import Tries
 from renewal_watch.web.access.places import is_from_own_page, own_path
 from renewal_watch.web.access.visitors import Visitor
+from renewal_watch.web.bodies import body_of
 from renewal_watch.web.layout import Layout, visitor_of
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Forms:
         """The form."""
         wanted = own_path(request.query_params.get("next", "/"))
         visitor = visitor_of(request)
-        if visitor.session is not None:
+        if visitor.session is not None and visitor.may_read:
             return RedirectResponse(wanted, 303)
         return self._login_page(request, wanted)
 
@@ -176,15 +177,7 @@ async def _form(request: Request) -> dict[str, str]:
     """The fields of a form; the incidents that were ticked by commas. Raises HTTPException for what is none, or too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         raise HTTPException(415, N_("Only the forms of the pages are taken."))
-    body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _LARGEST_FORM:
-                raise HTTPException(413, N_("The form is too large."))
-    except ClientDisconnect:
-        log.info("a form was broken off by the browser")
-        raise HTTPException(400, N_("The form was broken off.")) from None
+    body = await body_of(request, _LARGEST_FORM)
     try:
         fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=250)
         ticked = ",".join(value for name, value in fields if name == "incident")

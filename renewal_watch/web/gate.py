@@ -91,8 +91,11 @@ class Gate:
                 await PlainTextResponse(f"{said}\n", 503, {"Retry-After": "10"})(scope, receive, sends)
 
     def _refused(self, place: Place, scope: Scope) -> Response | None:
-        if place.host is None or not is_own_host(place.host, own_hosts(self.state.settings.web)):
-            name = repr(printable(place.host, 100) if place.host is not None else "no host")
+        ours = own_hosts(self.state.settings.web)
+        called = [place.host, *([place.direct_host] if place.direct_host is not None else [])]
+        strange = [one for one in called if one is None or not is_own_host(one, ours)]
+        if strange:
+            name = repr(printable(strange[0], 100) if strange[0] is not None else "no host")
             said = _(
                 "This server does not go by the name {name}. If it should, add the name to hosts in [web].", name=name
             )

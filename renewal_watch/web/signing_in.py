@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections import deque
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,12 +24,15 @@ from renewal_watch.web.access.visitors import cookie_in, oidc_key
 from renewal_watch.web.forms import keep_cookie
 from renewal_watch.web.layout import Layout
 
+if TYPE_CHECKING:
+    from renewal_watch.web.access.oidc import Issuer
+
 log = logging.getLogger(__name__)
 BACK = "/login/oidc/back"
 COOKIE = "renewal_watch_sign_in"
 LENGTH = timedelta(minutes=10)  # in which somebody has to come back
-AT_ONCE = 30  # sign-ins that come back in a minute; more wait
-_MINUTE = timedelta(minutes=1)
+AT_ONCE = 3  # requests to the provider; each may take seconds, and the pages have eight threads
+KNOWN = timedelta(minutes=5)  # what it says of itself counts so long
 _LONGEST_CODE = 4096  # characters
 
 
@@ -36,7 +42,8 @@ class SigningIn:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._state = layout.state
-        self._begun: deque[datetime] = deque(maxlen=AT_ONCE)
+        self._asking = threading.BoundedSemaphore(AT_ONCE)
+        self._known: tuple[str, datetime, Issuer] | None = None
 
     @property
     def routes(self) -> list[Route]:
@@ -48,11 +55,10 @@ class SigningIn:
         from renewal_watch.web.access import oidc  # noqa: PLC0415 (an extra, needed here alone)
 
         key = self._key()
-        self._slow_down()
         begun = oidc.begin()
         wanted = own_path(request.query_params.get("next", "/"))
         try:
-            issuer = oidc.discover(self._state.settings.oidc)
+            issuer = self._issuer()
         except oidc.NotSignedIn as error:
             raise self._failed(error) from None
         target = oidc.address(issuer, self._state.settings.oidc, begun, self._address())
@@ -75,12 +81,12 @@ class SigningIn:
             if "error" in query or not 0 < len(query.get("code", "")) < _LONGEST_CODE:
                 with in_language(settings.web.language):
                     raise oidc.NotSignedIn(_("the provider did not sign anybody in"))
-            self._slow_down()
-            issuer = oidc.discover(settings.oidc)
+            issuer = self._issuer()
             if query.get("iss", issuer.name) != issuer.name:  # RFC 9207: an answer of another provider
                 with in_language(settings.web.language):
                     raise oidc.NotSignedIn(_("the answer came from another provider"))
-            who = oidc.finish(issuer, settings.oidc, begun, query["code"], self._address(), now)
+            with self._one_of_few():
+                who = oidc.finish(issuer, settings.oidc, begun, query["code"], self._address(), now)
         except (oidc.NotSignedIn, ConfigError) as error:
             raise self._failed(error) from None
         groups = settings.web.groups_of(who.groups)
@@ -106,14 +112,28 @@ class SigningIn:
     def _address(self) -> str:
         return f"{self._state.settings.web.base}{BACK}"
 
-    def _slow_down(self) -> None:
-        """Each sign-in asks the provider; nobody is to make us ask without end. Raises HTTPException."""
-        now = self._state.clock()
-        if len(self._begun) == AT_ONCE and now - self._begun[0] < _MINUTE:
+    def _issuer(self) -> Issuer:
+        """What the provider says of itself, asked for every few minutes. Raises NotSignedIn."""
+        from renewal_watch.web.access import oidc  # noqa: PLC0415 (an extra, needed here alone)
+
+        settings, now = self._state.settings.oidc, self._state.clock()
+        name = settings.issuer or ""
+        if self._known is None or self._known[0] != name or not timedelta(0) <= now - self._known[1] < KNOWN:
+            with self._one_of_few():
+                self._known = name, now, oidc.discover(settings)
+        return self._known[2]
+
+    @contextmanager
+    def _one_of_few(self) -> Iterator[None]:
+        """The provider is asked for few at a time: nobody is to keep the pages from others by that. Raises HTTPException."""
+        if not self._asking.acquire(blocking=False):
             raise HTTPException(
-                429, N_("Too many sign-ins at once; wait a minute and try again."), {"Retry-After": "60"}
+                429, N_("Too many sign-ins at once; wait a minute and try again."), {"Retry-After": "5"}
             )
-        self._begun.append(now)
+        try:
+            yield
+        finally:
+            self._asking.release()
 
     def _failed(self, error: Exception) -> HTTPException:
         said = REDACTOR.clean(str(error))

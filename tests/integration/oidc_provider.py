@@ -40,6 +40,8 @@ class Issuer(ThreadingHTTPServer):
         self.signs = "RS256"
         self.broken = ""  # the path that answers 500
         self.faults: list[str] = []
+        self.odd_keys: list[Any] = []
+        self.waits: threading.Event | None = None  # before a token is given
 
     def token(self, nonce: str) -> str:
         at = int(self.now())
@@ -93,7 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
             said |= issuer.discovery
             self._answer(200, {key: value for key, value in said.items() if value is not None})
         elif parts.path == "/keys":
-            self._answer(200, KeySet([self.server.key]).as_dict(private=False))
+            known = KeySet([self.server.key]).as_dict(private=False)["keys"]
+            self._answer(200, {"keys": [*issuer.odd_keys, *known]})
         elif parts.path == "/userinfo":
             self._answer(200 if self.headers["Authorization"] == "Bearer at" else 401, issuer.userinfo or {"sub": "42"})
         elif parts.path == "/authorize":
@@ -118,6 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
             given = (unquote_plus(user), unquote_plus(password))
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        if issuer.waits is not None:
+            issuer.waits.wait(30)
         if issuer.broken == "/token":
             self._answer(500, {"error": "server_error"})
         elif given != (CLIENT, SECRET):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -265,6 +266,18 @@ def test_no_link_stands_in_the_log(reader: Reader, caplog: pytest.LogCaptureFixt
     assert "/answer/…" in ours
     assert path.removeprefix("/answer/") not in ours
     assert "wrong-one" not in ours
+
+
+def test_a_request_that_is_broken_off_is_one_line(reader: Reader, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    port = int(reader.visitor.base.rpartition(":")[2])
+    for path in (reader.link(), "/api/v1/retry"):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nContent-Type: application/json\r\n\r\nx"
+            connection.sendall(head.encode())
+    assert reader.press("/answer/x").status_code == 404
+    assert "Traceback" not in caplog.text
+    assert reader.acts() == []
 
 
 def test_without_a_key_or_an_address_there_is_no_link(reader: Reader) -> None:

@@ -102,6 +102,8 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "no such number": ("lapse", {"number": "phone-9"}, "phone-9"),
     "no length of time": ("acknowledge", {"number": "phone-1", "for": "soon"}, "for: 'soon' is not a length of time"),
     "no text": ("acknowledge", {"number": "phone-1", "comment": "a\0b"}, "comment: it is empty, or holds"),
+    "half a character": ("acknowledge", {"number": "\ud800"}, "number: it is empty, or holds a character"),
+    "half a character in a list": ("acknowledge", {"incidents": ["\udfff"]}, "incidents: it is empty, or holds"),
     "no number": ("end_silence", {"id": "seven"}, "id: 'seven' is not of type 'integer'"),
     "no silence": ("end_silence", {"id": 77}, "there is no silence 77 that holds"),
     "all at once": ("silence", {"for": "4h"}, "say what to silence"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +26,7 @@ from watched import CHANNEL, Watched, one
 
 from renewal_watch.database.schema import actions
 from renewal_watch.web.access import sessions
-from renewal_watch.web.signing_in import AT_ONCE, COOKIE
+from renewal_watch.web.signing_in import AT_ONCE, COOKIE, KNOWN
 
 pytestmark = EITHER
 
@@ -77,7 +79,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def world(shared: World) -> World:
     emptied(shared.watched.store)
-    shared.clock.now += timedelta(hours=1)
+    shared.clock.now += timedelta(hours=1)  # what the provider said of itself is asked for anew
     shared.watched.poll(one(1, 3), at=shared.clock.now)
     shared.visitor.forget()
     shared.issuer.anew()
@@ -114,7 +116,7 @@ ROLES: dict[tuple[str, tuple[str, ...]], tuple[int, bool]] = {
 
 @pytest.mark.parametrize(("name", "groups"), ROLES)
 def test_roles_are_those_of_the_configuration(world: World, name: str, groups: tuple[str, ...]) -> None:
-    world.issuer.claims |= {"email": name, "groups": list(groups)}
+    world.issuer.claims |= {"email": name, "email_verified": True, "groups": list(groups)}
     status, acts = ROLES[name, groups]
     assert world.sign_in().status_code == status
     if status == 200:
@@ -134,7 +136,13 @@ LIES: dict[str, dict[str, Any]] = {
     "signed by a stranger": {"signs": "stranger"},
     "nobody": {"claims": {"groups": ["ops"]}},
     "no verified address": {"claims": {"email": "anna@example.org", "email_verified": False}},
-    "userinfo of another": {"claims": {}, "userinfo": {"sub": "43", "email": "anna@example.org"}},
+    "no verified address, as text": {"claims": {"email": "anna@example.org", "email_verified": "false"}},
+    "an address of which nothing is said": {"claims": {"email": "anna@example.org"}},
+    "a name that looks like another": {"claims": {"email": "\u200banna@example.org", "email_verified": True}},
+    "userinfo of another": {
+        "claims": {},
+        "userinfo": {"sub": "43", "email": "anna@example.org", "email_verified": True},
+    },
     "another name of itself": {"discovery": {"issuer": "https://evil.example"}},
     "plain http": {"discovery": {"token_endpoint": "http://evil.example/token"}},
     "no keys": {"discovery": {"jwks_uri": None}},
@@ -147,6 +155,7 @@ LIES: dict[str, dict[str, Any]] = {
 def test_who_cannot_be_trusted_signs_nobody_in(world: World, lie: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "renewal_watch")
     path = world.away()
+    world.clock.now += KNOWN  # what it says of itself is asked for anew
     for name, value in LIES[lie].items():
         setattr(world.issuer, name, value)
     answer = world.visitor.get(path)
@@ -167,7 +176,7 @@ def test_a_provider_that_is_away_is_said_at_once(world: World) -> None:
 
 def test_what_the_token_lacks_is_asked_for(world: World) -> None:
     world.issuer.claims = {}
-    world.issuer.userinfo = {"sub": "42", "email": "anna@example.org", "groups": "ops"}
+    world.issuer.userinfo = {"sub": "42", "email": "anna@example.org", "email_verified": "true", "groups": "ops"}
     assert world.sign_in().status_code == 200
     assert 'action="/renewals/do/acknowledge"' in world.visitor.get(HERE).text
 
@@ -202,11 +211,45 @@ def test_a_code_is_good_once(world: World) -> None:
     assert world.visitor.get(path, headers={"Cookie": f"{COOKIE}={held}"}).status_code == 502
 
 
-def test_the_provider_is_not_asked_without_end(world: World) -> None:
-    found = [world.visitor.get("/login/oidc").status_code for _ in range(AT_ONCE + 1)]
-    assert found == [303] * AT_ONCE + [429]
-    world.clock.now += timedelta(minutes=1)
+def test_what_the_provider_says_of_itself_is_asked_for_every_few_minutes(world: World) -> None:
     assert world.visitor.get("/login/oidc").status_code == 303
+    world.issuer.broken = "/.well-known/openid-configuration"
+    assert [world.visitor.get("/login/oidc").status_code for _ in range(50)] == [303] * 50
+    world.clock.now += KNOWN
+    assert world.visitor.get("/login/oidc").status_code == 502
+
+
+def test_a_slow_provider_holds_up_few(world: World) -> None:
+    """The others are told to come again, and the pages go on."""
+    path = world.away()
+    held = threading.Event()
+    world.issuer.waits = held
+    cookies = world.visitor.http.cookies.get_dict()
+    found: queue.Queue[int] = queue.Queue()
+
+    def come_back() -> None:
+        answer = requests.get(world.visitor.base + path, cookies=cookies, timeout=60, allow_redirects=False)
+        found.put(answer.status_code)
+
+    threads = [threading.Thread(target=come_back) for _ in range(AT_ONCE + 1)]
+    for thread in threads:
+        thread.start()
+    assert found.get(timeout=30) == 429
+    assert world.visitor.get("/login").status_code == 200
+    held.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(found.queue) == [200, 502, 502], "a code is good once"
+
+
+def test_a_key_that_is_not_understood_is_passed_over(world: World) -> None:
+    world.issuer.odd_keys = [
+        {"kty": "EC", "crv": "P-999", "kid": "two"},
+        {"kid": "three"},
+        {"kty": "RSA", "use": "enc"},
+        7,
+    ]
+    assert world.sign_in().status_code == 200
 
 
 @pytest.mark.parametrize("wanted", ["//evil.example", "https://evil.example", "/\\evil.example"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import commands
 import pytest
 from browsing import PASSWORD, Visitor, pages, password_file, said
 from conftest import T0, Clock
@@ -18,6 +19,7 @@ from sqlalchemy import select
 from starlette.datastructures import Headers
 from watched import CHANNEL, Watched, one
 
+from renewal_watch.config.web_checks import OWN
 from renewal_watch.database.schema import actions
 from renewal_watch.model.actor import Actor
 from renewal_watch.settings.web import Web
@@ -90,6 +92,26 @@ def test_a_proxy_may_take_the_base_path_away_or_leave_it(places: Places) -> None
         assert visitor.get("/renewals/api/v1/openapi.json").json()["servers"] == [{"url": "/renewals/"}]
 
 
+def test_no_answer_names_the_address_behind_the_proxy(places: Places) -> None:
+    with places.pages('[web]\nbase_path = "/renewals"\n') as visitor:
+        for path in (
+            "/renewals/incidents/",
+            "/incidents/",
+            "/renewals/login/",
+            "/renewals//",
+        ):
+            answer = visitor.get(path)
+            assert (answer.status_code, "location" in answer.headers) == (404, False), path
+
+
+def test_a_path_that_is_a_page_s_is_no_base_path(places: Places) -> None:
+    with places.pages("") as visitor:
+        routes = {str(one.path).split("/")[1] for one in visitor.gate.app.routes}  # type: ignore[attr-defined]
+    assert routes - {""} == OWN
+    places.watched.path.write_text(places.watched.path.read_text() + '[web]\nbase_path = "/numbers/ours"\n')
+    assert "begins like a page" in commands.call(places.watched.path, "config", "check", code=78).output
+
+
 def test_logins_and_their_cookies_stay_under_the_base_path(places: Places) -> None:
     secret = password_file(places.watched.path.parent / "base-password")
     web = f'[web]\nbase_path = "/renewals"\npassword_file = "{secret}"\nlogin_to_read = true\n'
@@ -134,7 +156,9 @@ def test_a_name_that_a_stranger_forwards_is_not_ours(places: Places) -> None:
     with places.pages('[web]\nhosts = ["watch.example.org"]\ntrusted_proxies = ["10.0.0.1"]\n') as visitor:
         assert visitor.get("/", headers={"Host": "evil.example", **forwarded}).status_code == 400
     with places.pages('[web]\nhosts = ["watch.example.org"]\ntrusted_proxies = ["127.0.0.1"]\n') as visitor:
-        assert visitor.get("/", headers={"Host": "backend", **forwarded}).status_code == 200
+        assert visitor.get("/", headers={"Host": "127.0.0.1:9280", **forwarded}).status_code == 200
+        strange = visitor.get("/", headers={"Host": "evil.example", **forwarded})
+        assert strange.status_code == 400, "a script can forward a name, and not change its own"
         assert visitor.get("/", headers={"X-Forwarded-Host": "evil.example"}).status_code == 400
 
 
@@ -155,6 +179,7 @@ ROLES = {  # may read, may act
     ("eve@example.com", "group:ops"): (False, False),
     ("", "ops"): (False, False),
 }
+LOOKALIKES = ["\u200banna@example.org", "anna@example.org\u202e", "anna\u00ad@example.org", "a" * 201 + "@example.org"]
 
 
 def test_whom_a_proxy_vouches_for_does_what_the_roles_say(places: Places) -> None:
@@ -213,6 +238,23 @@ def test_nobody_else_can_say_who_they_are(places: Places) -> None:
         place = place_of(doubled, "127.0.0.1", "http", visitor.state.settings.web)
         gate_sees = visitor.gate.visitor(doubled, "GET", place)
         assert gate_sees.session is None, "two names are none"
+
+
+@pytest.mark.parametrize("name", LOOKALIKES)
+def test_a_name_that_only_looks_like_another_is_nobody(places: Places, name: str) -> None:
+    with places.pages(PROXIED) as visitor:
+        assert visitor.get("/", headers=as_user(name.encode().decode("latin-1"), "ops")).status_code == 303
+
+
+def test_who_may_not_read_can_still_take_the_password(places: Places) -> None:
+    secret = password_file(places.watched.path.parent / "second-way")
+    with places.pages(PROXIED + f'password_file = "{secret}"\n') as visitor:
+        eve = as_user("eve@example.com")
+        assert visitor.get("/", headers=eve).status_code == 403
+        assert visitor.get("/login", headers=eve).status_code == 200
+        form = {"name": "Eve", "password": PASSWORD, "next": "/"}
+        assert visitor.post("/login", form, headers=eve).status_code == 303
+        assert visitor.get("/", headers=eve).status_code == 200
 
 
 # --- tokens of programs -----------------------------------------------------------------------------------------------

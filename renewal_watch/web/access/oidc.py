@@ -8,6 +8,7 @@ with a secret, or with nothing, is none.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 from collections.abc import Iterable, Mapping
@@ -20,17 +21,18 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import KeySet, import_key
 from joserfc.jws import JWSRegistry
 
 from renewal_watch.provider import http
 from renewal_watch.settings.values import LOOPBACK
 from renewal_watch.settings.web import Oidc
-from renewal_watch.text import plain
+from renewal_watch.text import plain, printable
 
 _SIGNED_BY = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 _DEADLINE = timedelta(seconds=10)  # of each request: somebody waits for the page
 _LARGEST = 1024 * 1024  # bytes of an answer
+LONGEST_NAME = 200  # characters
 _LEEWAY_S = 60  # by which the clocks may differ
 
 
@@ -130,10 +132,10 @@ def finish(issuer: Issuer, oidc: Oidc, begun: Begun, code: str, back: str, now: 
 
 def _claims(issuer: Issuer, oidc: Oidc, begun: Begun, told: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """What the ID token says, after its signature, its issuer, its audience, its time and the nonce were looked at."""
-    keys = _asked(oidc, "GET", issuer.keys_at)
+    keys = _keys(_asked(oidc, "GET", issuer.keys_at))
     try:
         registry = JWSRegistry(algorithms=list(issuer.algorithms), strict_check_header=False)
-        token = jwt.decode(_text(told, "id_token"), KeySet.import_key_set(keys), registry=registry)  # type: ignore[arg-type]
+        token = jwt.decode(_text(told, "id_token"), keys, registry=registry)
         claims = CodeIDToken(
             token.claims,
             token.header,
@@ -151,17 +153,34 @@ def _claims(issuer: Issuer, oidc: Oidc, begun: Begun, told: Mapping[str, Any], n
     return dict(claims)
 
 
+def _keys(said: Mapping[str, Any]) -> KeySet:
+    """The keys that sign; one that is not understood is passed over (RFC 7517, section 5)."""
+    found = []
+    for one in said.get("keys") if isinstance(said.get("keys"), list) else ():  # type: ignore[union-attr]
+        with contextlib.suppress(JoseError, ValueError, TypeError, KeyError):
+            if isinstance(one, dict) and one.get("use") != "enc":
+                found.append(import_key(one))
+    return KeySet(found)
+
+
 def _who(oidc: Oidc, claims: Mapping[str, Any]) -> SignedIn:
     name = claims.get(oidc.name_claim)
-    if not isinstance(name, str) or not name.strip():
+    name = name.strip() if isinstance(name, str) else ""
+    if not name:
         msg = f"the provider does not say who signed in: there is no {oidc.name_claim}; see name_claim and scopes in [oidc]"
         raise NotSignedIn(msg)
-    if oidc.name_claim == "email" and claims.get("email_verified") is False:
-        msg = "the provider has not verified this address of mail, so it could be anybody's"
+    if printable(name, LONGEST_NAME) != name:  # with signs that nobody sees it would look like another
+        msg = "the name that the provider gives is too long, or has signs that cannot be shown"
+        raise NotSignedIn(msg)
+    if oidc.name_claim == "email" and claims.get("email_verified") not in (True, "true"):
+        msg = (
+            "the provider does not say that it verified this address, so it could be anybody's; "
+            "if it calls people by another claim, name that as name_claim in [oidc], such as preferred_username"
+        )
         raise NotSignedIn(msg)
     given = claims.get(oidc.groups_claim, ())
     groups: Iterable[Any] = [given] if isinstance(given, str) else given if isinstance(given, list) else ()
-    return SignedIn(name.strip(), tuple(one for one in groups if isinstance(one, str)))
+    return SignedIn(name, tuple(one for one in groups if isinstance(one, str)))
 
 
 def _asked(

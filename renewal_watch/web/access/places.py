@@ -25,6 +25,7 @@ class Place(NamedTuple):
     scheme: str
     host: str | None
     neighbour_is_trusted: bool
+    direct_host: str | None = None  # what the neighbour itself calls this server, where it says what its client does
 
 
 def place_of(headers: Headers, neighbour: str, scheme: str, web: Web) -> Place:
@@ -49,8 +50,9 @@ def place_of(headers: Headers, neighbour: str, scheme: str, web: Web) -> Place:
     return Place(
         address,
         said[0] if said and said[0] in ("http", "https") else scheme,
-        forwarded[0] if forwarded else host,
+        forwarded[0] if forwarded and host is not None else host,
         neighbour_is_trusted=True,
+        direct_host=host if forwarded else None,
     )
 
 

@@ -117,14 +117,13 @@ def _vouched(headers: Headers, place: Place, web: Web, now: datetime) -> Session
     if web.user_header is None or not place.neighbour_is_trusted:
         return None
     given = headers.getlist(web.user_header)
-    if len(given) != 1 or not given[0].strip() or len(given[0]) > LONGEST_NAME:
+    name = _as_sent(given[0].strip()) if len(given) == 1 else ""
+    if not name or printable(name, LONGEST_NAME) != name:  # with signs that nobody sees it would look like another
         return None
-    name = _as_sent(given[0].strip())
     groups = [one.strip() for line in headers.getlist(web.group_header or "") for one in _as_sent(line).split(",")]
     mark = hashlib.sha256(given[0].strip().encode("latin-1")).hexdigest()
     until = now + sessions.LENGTH
-    shown = printable(name, LONGEST_NAME)
-    return Session(name=shown, token=mark, until=until, how="proxy", groups=web.groups_of(groups))
+    return Session(name=name, token=mark, until=until, how="proxy", groups=web.groups_of(groups))
 
 
 def _as_sent(text: str) -> str:

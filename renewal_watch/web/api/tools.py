@@ -124,11 +124,20 @@ def checked(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(printable(f"{place}{fault.message}", _LONGEST_FAULT))
     for name, value in arguments.items():
         for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str) and ("\0" in one or not one.strip()):
+            if isinstance(one, str) and ("\0" in one or not one.strip() or not _is_text(one)):
                 msg = f"{name}: it is empty, or holds a character that is no text"
                 raise UsageError(msg)
     usual = {name: one["default"] for name, one in takes["properties"].items() if "default" in one}
     return {**usual, **{name: _whole(value, takes["properties"][name]) for name, value in arguments.items()}}
+
+
+def _is_text(one: str) -> bool:
+    """Whether any database takes it; half a pair, as JSON can escape it, is no character."""
+    try:
+        one.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _whole(value: Any, schema: Mapping[str, Any]) -> Any:
