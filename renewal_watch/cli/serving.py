@@ -117,7 +117,7 @@ def _write(file: Path, secret: str) -> None:
 def revoke_links(ctx: click.Context, channel: str | None, incident: str | None, as_json: bool) -> None:  # noqa: FBT001
     """Let the links to acknowledge that were sent until now count no more."""
     from renewal_watch.store.access.links import revoke_links as revoke
-    from renewal_watch.store.incidents.audit import note_action
+    from renewal_watch.store.incidents.audit import note_act
 
     settings, now, actor = base.settings(ctx), base.now(ctx), deciding.who(None)
     if channel is not None and all(one.name != channel for one in settings.channels):
@@ -126,7 +126,7 @@ def revoke_links(ctx: click.Context, channel: str | None, incident: str | None, 
     of = " ".join(filter(None, (channel and f"of channel {channel}", incident and f"about {incident}"))) or "all"
     with base.store(settings, write=True) as store, store.transaction() as tx:
         revoke(tx, channel, incident, now)
-        note_action(tx, "links revoked", actor, "", None, 0, now, f"links: {of}")
+        note_act(tx, "links revoked", actor, f"links: {of}", now)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"links that were sent until now count no more: {of}")
     answer.end(channel=channel, incident=incident, before=now)
@@ -148,7 +148,7 @@ def token() -> None:
 def token_create(ctx: click.Context, name: str, scope: Scope, length: str, as_json: bool) -> None:  # noqa: FBT001
     """Print a new token, this once; of it only a digest is kept."""
     from renewal_watch.store.access.tokens import create_token
-    from renewal_watch.store.incidents.audit import note_action
+    from renewal_watch.store.incidents.audit import note_act
     from renewal_watch.text import printable
 
     if not name.strip() or printable(name, LONGEST_NAME) != name:
@@ -159,7 +159,7 @@ def token_create(ctx: click.Context, name: str, scope: Scope, length: str, as_js
     actor = deciding.who(None)
     with base.store(settings, write=True) as store, store.transaction() as tx:
         made = create_token(tx, name, scope, ends_at, actor, now)
-        note_action(tx, "token created", actor, "", None, 0, now, f"token {name}, scope {scope}")
+        note_act(tx, "token created", actor, f"token {name}, scope {scope}", now)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(made)
     if not as_json:
@@ -199,12 +199,12 @@ def token_list(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 def token_revoke(ctx: click.Context, name: str, as_json: bool) -> None:  # noqa: FBT001
     """Let a token count no more, from now on."""
     from renewal_watch.store.access.tokens import revoke_token
-    from renewal_watch.store.incidents.audit import note_action
+    from renewal_watch.store.incidents.audit import note_act
 
     now, actor = base.now(ctx), deciding.who(None)
     with base.store(base.settings(ctx), write=True) as store, store.transaction() as tx:
         revoke_token(tx, name, now)
-        note_action(tx, "token revoked", actor, "", None, 0, now, f"token {name}")
+        note_act(tx, "token revoked", actor, f"token {name}", now)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"revoked: {name}")
     answer.end(name=name)

@@ -40,6 +40,9 @@ from renewal_watch.text import masked
 
 log = logging.getLogger(__name__)
 
+NO_REQUEST = (
+    "no request: nothing was left to tell"  # the target of a message that asked nobody: the audit log claims no more
+)
 _STATES: dict[str, State] = {"suppressed": "acknowledged"}  # nobody is to be bothered
 
 
@@ -57,7 +60,7 @@ def deliver(
     routing: Routing,
     now: datetime,
     own: Callable[[], None],
-) -> str | None:
+) -> str:
     """Tell how the incident of a message stands; where. Raises ChannelError; ``own`` raises HeldUp where the claim is lost.
 
     What is open is told anew whatever was told before: people may have closed it there. An alert without an incident, and
@@ -67,11 +70,11 @@ def deliver(
     with store.transaction(f"channel {channel.name}") as tx:
         one = standing(tx, alert_id, routing, now)
         if one is None:
-            return None
+            return NO_REQUEST
         report = _report(tx, one, channel, routing)
         told = oncall.told_of(tx, channel.name, one.id, pager.at)
         if told is None and report.state == "resolved":
-            return None
+            return NO_REQUEST
         remote = pager.remote(report, told)
         oncall.begin(tx, channel.name, one.id, told, Told("open", report.severity, remote), now)
     own()

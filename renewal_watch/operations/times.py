@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from renewal_watch.errors import UsageError
+from renewal_watch.reports.past.span import written
 from renewal_watch.settings.values import duration
 
 _LONGEST = timedelta(days=3660)
@@ -16,14 +17,10 @@ _FARTHEST = timedelta(days=800)
 def instant(text: str, zone: str, called: str) -> datetime:
     """The instant that a text means in ``zone``; a bare date means the end of that day. Raises UsageError."""
     try:
-        at = datetime.fromisoformat(text)
-        if len(text) <= len("2026-11-23"):
-            at += timedelta(days=1, microseconds=-1)
-    except (ValueError, OverflowError):
+        return written(text, zone, ends=True)
+    except ValueError:
         msg = f"{called}: {text!r} is not a time; write it like 2026-11-23 or 2026-11-23T10:00"
         raise UsageError(msg) from None
-    try:
-        return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
     except OverflowError:
         msg = f"{called}: {text!r} lies outside the calendar"
         raise UsageError(msg) from None

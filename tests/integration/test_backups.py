@@ -264,7 +264,7 @@ def overwritten(path: Path) -> None:
         (
             lambda path: (
                 broken(path, "UPDATE alembic_version SET version_num = '0010'"),
-                broken(path, "UPDATE about SET value = '0009'"),
+                broken(path, "UPDATE about SET value = '0010'"),
             ),
             r"newer release \(schema 0010\); install that release first",
         ),

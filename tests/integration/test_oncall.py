@@ -306,6 +306,16 @@ def test_what_was_over_before_the_service_heard_of_it_is_not_told(there: StandIn
     watch.tell(ends=True)
     assert watch.run().sent == 2
     assert there.web.requests == []
+    targets = {row["target"] for row in databases.rows(watch.path, "SELECT target FROM deliveries")}
+    assert targets == {oncall.NO_REQUEST}, "the audit log does not say that anybody was notified there"
+
+
+def test_what_was_told_has_the_host_of_the_service(there: StandIn, house: Callable[..., House]) -> None:
+    watch = house(pager(there.address, there.service))
+    watch.tell()
+    watch.run()
+    (row,) = databases.rows(watch.path, "SELECT target FROM deliveries")
+    assert row["target"] == f"http://127.0.0.1:{there.web.port}"
 
 
 @pytest.mark.parametrize("status", [429, 500])
