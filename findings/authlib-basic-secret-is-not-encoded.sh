@@ -1,7 +1,7 @@
 #!/bin/sh
 # Authlib 1.9.10: a client's secret is sent in the Basic header as it stands. RFC 6749 (section 2.3.1) wants each part encoded as
 # in a form first, so that a provider which decodes it as the RFC says reads another secret wherever it holds a percent
-# sign or a plus; and a secret beyond Latin-1 raises a UnicodeEncodeError. requests-oauthlib and others are not asked here.
+# sign or a plus; and a secret beyond Latin-1 raises a UnicodeEncodeError.
 set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT

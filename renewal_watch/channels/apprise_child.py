@@ -109,7 +109,7 @@ def _deliver(apprise: Any, service: Any, asset: Any, message: dict[str, Any], ur
         service.headers |= {"Auto-Submitted": "auto-generated"} | threaded(message.get("thread"))
         _compose_as_meant(message)
     if scheme_of(service.url()) in NTFY and "actions" not in query(url):
-        vars(service)["_NotifyNtfy__actions"] = _actions(message["buttons"])
+        vars(service)["_NotifyNtfy__actions"] = _actions(message.get("buttons", []))
     outlet = apprise.Apprise(asset=asset)
     outlet.add(service)
     kind = {Severity.info.name: "info", Severity.warning.name: "warning", Severity.critical.name: "failure"}

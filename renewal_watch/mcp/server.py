@@ -56,6 +56,7 @@ def serve(watch: Watch, *, acts: bool) -> None:
 
     Raises CannotServe.
     """
+    usual = tempfile.tempdir
     try:
         folder = tempfile.tempdir = tempfile.mkdtemp(prefix="renewal-watch-mcp-")  # for the copies of previews
     except OSError as error:
@@ -67,13 +68,15 @@ def serve(watch: Watch, *, acts: bool) -> None:
         _remove(folder)
         os._exit(0)
 
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, end)
+    before = [(one, signal.signal(one, end)) for one in (signal.SIGTERM, signal.SIGINT)]
     try:
         anyio.run(_serve, _Tools(watch, acts=acts))
     except* BrokenPipeError:
         log.info("who asked is gone")
     finally:
+        for one, handler in before:
+            signal.signal(one, handler)
+        tempfile.tempdir = usual
         _remove(folder)
 
 
