@@ -32,7 +32,21 @@ def hints(settings: Settings, records: Mapping[str, Record]) -> list[str]:
         *(hint for rule in settings.rules for hint in _of_rule(rule, records)),
         *_twice(settings.environments),
         *(hint for channel in settings.channels for hint in _of_channel(channel)),
+        *_of_web(settings),
     ]
+
+
+def _of_web(settings: Settings) -> Iterator[str]:
+    web = settings.web
+    try:
+        key = web.read_key()
+    except ConfigError as error:
+        yield from (f"{fault}; until then no message has a link to acknowledge" for fault in error.faults)
+    else:
+        if key is not None and not web.public_url:
+            yield "web.key: it signs links to the pages, which messages have only with public_url"
+    if (settings.oidc.is_used or web.user_header is not None) and not web.actors:
+        yield "web.actors: nobody who signs in by [oidc] or user_header may act; name those who may"
 
 
 def strangers(key: str, wanted: Iterable[str] | None, records: Mapping[str, Record]) -> Iterator[str]:

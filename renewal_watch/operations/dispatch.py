@@ -188,7 +188,7 @@ def _shown(store: Store, outlet: Outlet, delivery: Delivery, routing: Routing, n
 
 
 def _answer(delivery: Delivery, channel: Channel, routing: Routing, now: datetime) -> str:
-    """Where whoever reads the message can acknowledge it; empty where that is not offered. A key that cannot be read is told elsewhere."""
+    """Where whoever reads the message can acknowledge it; empty where that is not offered. `config check` says why."""
     if not (routing.pages and channel.acknowledge_link and has_secret(routing.web, "key")):
         return ""
     from renewal_watch.alerts.answers import answer_to, sealed  # noqa: PLC0415 (what signs is loaded where something is signed)

@@ -77,3 +77,27 @@ def test_parts_of_one_account_are_not_the_same_numbers(tmp_path: Path) -> None:
         {"name": "else", "token": "talq_2", "filters": "{ a = 2 }"},
     )
     assert found.startswith("environments other and again read")
+
+
+KEY = 'key = "a key of the pages that is long enough"\n'
+PUBLIC = 'public_url = "https://watch.example.org"\n'
+PROXY = 'user_header = "X-User"\ntrusted_proxies = ["127.0.0.1"]\n'
+WEB = {
+    KEY + PUBLIC: [],
+    KEY: ["web.key: it signs links to the pages"],
+    PUBLIC + 'key_file = "/nowhere"\n': [
+        "web.key_file: /nowhere cannot be read: No such file or directory; until then"
+    ],
+    PROXY: ["web.actors: nobody who signs in"],
+    PROXY + 'actors = ["anna"]\n': [],
+}
+
+
+@pytest.mark.parametrize("web", WEB)
+def test_pages_on_which_something_cannot_work_are_warned_of(tmp_path: Path, web: str) -> None:
+    said(tmp_path)
+    path = tmp_path / "config.toml"
+    path.write_text(f"{path.read_text()}[web]\n{web}")
+    found = hints(load(path), RECORDS)
+    assert len(found) == len(WEB[web])
+    assert all(one.startswith(start) for one, start in zip(found, WEB[web], strict=True))
