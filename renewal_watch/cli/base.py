@@ -339,9 +339,9 @@ def routing(settings: Settings, inventory: Inventory | None = None) -> Routing:
 
 def instant(text: str, zone: str, option: str = "--at") -> datetime:
     """The instant that TIME means in ``zone``; a bare date means the end of that day."""
-    from renewal_watch.operations import times
+    from renewal_watch.operations.times import instant as read
 
-    return times.instant(text, zone, option)
+    return read(text, zone, option)
 
 
 def span(ctx: click.Context, settings: Settings, since: str, until: str | None) -> Span:

@@ -19,7 +19,7 @@ from renewal_watch.model.selectors import Effective
 from renewal_watch.model.tracking import Known, Watch
 from renewal_watch.notify.incidents import escalates_at, reminds_at
 from renewal_watch.notify.routing import Routing
-from renewal_watch.reports.rows import Row, severity
+from renewal_watch.reports.rows import Row, severity, verb
 from renewal_watch.reports.tables import JSON, missing_since
 from renewal_watch.text import plain
 
@@ -259,26 +259,6 @@ def explain_telling(one: Telling, way: Routing) -> list[str]:
     else:
         lines.append(_("Channels for it: none; nobody is told."))
     return lines
-
-
-def verb(did: str) -> str:
-    """What somebody did, as the audit log has it, in words."""
-    known = {
-        "ack": pgettext("audit log", "ack"),
-        "ack withdrawn": pgettext("audit log", "ack withdrawn"),
-        "lapse": pgettext("audit log", "lapse"),
-        "lapse withdrawn": pgettext("audit log", "lapse withdrawn"),
-        "silence": pgettext("audit log", "silence"),
-        "silence ended": pgettext("audit log", "silence ended"),
-        "retry": pgettext("audit log", "retry"),
-        "token created": pgettext("audit log", "token created"),
-        "token revoked": pgettext("audit log", "token revoked"),
-        "links revoked": pgettext("audit log", "links revoked"),
-        "database pruned": pgettext("audit log", "database pruned"),
-        "database restored": pgettext("audit log", "database restored"),
-        "database copied": pgettext("audit log", "database copied"),
-    }
-    return known.get(did, did)
 
 
 def _inventory(record: Record) -> Iterator[str]:

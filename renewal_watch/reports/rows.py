@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 from renewal_watch.alerts import phrases
 from renewal_watch.alerts.phrases import severity_word
-from renewal_watch.language import N_, _
+from renewal_watch.language import N_, _, pgettext
 from renewal_watch.model import renewal_day
 from renewal_watch.model.alerts import Mark, Severity
 from renewal_watch.model.kinds import ROWS, UNKNOWN
@@ -214,3 +214,23 @@ def _matched(name: str, value: object) -> str:
     if name == "auto_renewal":
         return _("auto-renewal on") if value else _("auto-renewal off")
     return _(_MATCHED[name], values=", ".join(map(str, value)) if isinstance(value, tuple) else value)
+
+
+def verb(did: str) -> str:
+    """What somebody did, as the audit log has it, in words."""
+    known = {
+        "ack": pgettext("audit log", "ack"),
+        "ack withdrawn": pgettext("audit log", "ack withdrawn"),
+        "lapse": pgettext("audit log", "lapse"),
+        "lapse withdrawn": pgettext("audit log", "lapse withdrawn"),
+        "silence": pgettext("audit log", "silence"),
+        "silence ended": pgettext("audit log", "silence ended"),
+        "retry": pgettext("audit log", "retry"),
+        "token created": pgettext("audit log", "token created"),
+        "token revoked": pgettext("audit log", "token revoked"),
+        "links revoked": pgettext("audit log", "links revoked"),
+        "database pruned": pgettext("audit log", "database pruned"),
+        "database restored": pgettext("audit log", "database restored"),
+        "database copied": pgettext("audit log", "database copied"),
+    }
+    return known.get(did, did)

@@ -7,8 +7,8 @@ from typing import Any
 
 from renewal_watch.alerts.phrases import a_few, instant
 from renewal_watch.language import _, pgettext
-from renewal_watch.reports.explanation import verb
 from renewal_watch.reports.past.span import Span
+from renewal_watch.reports.rows import verb
 from renewal_watch.reports.tables import Line, table
 from renewal_watch.text import plain, printable
 

@@ -13,7 +13,7 @@ from renewal_watch.language import _, pgettext
 from renewal_watch.model.numbers import CAPABILITIES
 from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import alerts as reports_alerts
-from renewal_watch.reports import explain, explanation
+from renewal_watch.reports import explain, rows
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.environments import id_of_environment
 from renewal_watch.store.fleet import Listed
@@ -93,7 +93,7 @@ def number_page(tx: Transaction, settings: Settings, way: Routing, one: Listed, 
         actions=[
             {
                 "at": action["at"],
-                "verb": explanation.verb(action["verb"]),
+                "verb": rows.verb(action["verb"]),
                 "author": printable(action["author"], 80),
                 "comment": printable(action["comment"], 300),
             }
