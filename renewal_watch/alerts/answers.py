@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -15,9 +15,12 @@ MOST = 20  # incidents of a message that can be answered at once; of more the pa
 
 
 class Answer(NamedTuple):
-    """What may be answered: incidents, by the ids of their rows, in the name of a channel."""
+    """What may be answered in the name of a channel: incidents, by the ids of their rows, each with the mark of its key.
 
-    incidents: tuple[int, ...]
+    An id alone would be another incident's in another database, or after a backup was put back.
+    """
+
+    incidents: Mapping[int, str]
     channel: str
     made_at: datetime
     ends_at: datetime
@@ -25,18 +28,20 @@ class Answer(NamedTuple):
 
 def answer_to(alerts: Iterable[Alert], channel: str, now: datetime, length: timedelta) -> Answer | None:
     """The answer to a message; None where nothing of it is open, or too much."""
-    open_ones = {
-        alert.course.pk for alert in alerts if alert.course and alert.course.pk and not alert.course.resolved_at
-    }
-    if not 0 < len(open_ones) <= MOST:
-        return None
-    return Answer(tuple(sorted(open_ones)), channel, now, now + length)
+    courses = (alert.course for alert in alerts if alert.course and alert.course.pk and not alert.course.resolved_at)
+    open_ones = {course.pk: mark_of(course.name) for course in courses}
+    return Answer(open_ones, channel, now, now + length) if 0 < len(open_ones) <= MOST else None
+
+
+def mark_of(key: str) -> str:
+    """Tells the key of one incident from another's, in few characters."""
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 def sealed(answer: Answer, key: bytes) -> str:
     """As it stands in a link: letters, digits, ``-``, ``_`` and ``.``."""
     at, until = (int(one.timestamp()) for one in (answer.made_at, answer.ends_at))
-    return str(_serializer(key).dumps([answer.channel, at, until, *answer.incidents]))
+    return str(_serializer(key).dumps([answer.channel, at, until, *answer.incidents.items()]))
 
 
 def opened(text: str, key: bytes) -> Answer | None:
@@ -44,7 +49,7 @@ def opened(text: str, key: bytes) -> Answer | None:
     try:
         channel, at, until, *incidents = _serializer(key).loads(text)
         times = (datetime.fromtimestamp(one, UTC) for one in (at, until))
-        return Answer(tuple(map(int, incidents)), str(channel), *times)
+        return Answer({int(pk): str(mark) for pk, mark in incidents}, str(channel), *times)
     except (BadSignature, ValueError, TypeError, OverflowError):
         return None
 

@@ -7,9 +7,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from click.core import ParameterSource
@@ -17,6 +17,9 @@ from click.core import ParameterSource
 from renewal_watch.cli import base
 from renewal_watch.errors import ConfigError, UsageError
 from renewal_watch.text import plain
+
+if TYPE_CHECKING:
+    from renewal_watch.settings.whole import Settings
 
 _GLANCE_S = 0.2  # as long as words must stand to be read
 
@@ -97,6 +100,8 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT
     from renewal_watch.database.engine import shown
     from renewal_watch.database.sqlite import sqlite_path
     from renewal_watch.errors import StoreError
+    from renewal_watch.store.access.links import revoke_links
+    from renewal_watch.store.access.tokens import good_tokens, revoke_all_but
     from renewal_watch.store.incidents.audit import note_act
     from renewal_watch.store.maintenance import restoring
 
@@ -106,17 +111,45 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:  # noqa: FBT
     with contextlib.ExitStack() as stack:
         if path is not None:
             stack.enter_context(only_one(path))
+        good = _good_tokens(settings, base.now(ctx))
         bar = stack.enter_context(_Bar("restoring"))
         kept = restoring.restore(file, settings.database_url, settings.state_dir, progress=bar)
+    revoked = counting = 0
     with contextlib.suppress(StoreError):  # one of an older release is brought up to date first, and cannot hold it
         with base.store(settings, write=False):
             pass
         with base.store(settings, write=True) as store, store.transaction() as tx:
             note_act(tx, "database restored", who(None), f"from {file}", base.now(ctx))
+            revoke_links(tx, None, None, base.now(ctx))
+            revoked = 0 if good is None else revoke_all_but(tx, good, base.now(ctx))
+            counting = len(good_tokens(tx, base.now(ctx)))
     database = shown(settings.database_url)
     answer = base.Answer(ctx, as_json=as_json)
     answer.say(f"restored {database} from {file}" + (f"; the old one is {kept}" if kept else ""))
-    answer.end(database=database, file=str(file), kept=None if kept is None else str(kept))
+    if revoked:
+        answer.say(f"tokens of the backup that had been revoked since, and are again: {revoked}")
+    if good is None and counting:
+        answer.warn(
+            f"{counting} tokens count as they did in the backup; what was revoked since, revoke again: web token list"
+        )
+    answer.end(database=database, file=str(file), kept=None if kept is None else str(kept), revoked_tokens=revoked)
+
+
+def _good_tokens(settings: Settings, now: datetime) -> set[bytes] | None:
+    """The tokens that count before a backup is put back; None where the database is not there, or cannot be read."""
+    from renewal_watch.database.store import Store
+    from renewal_watch.errors import StoreError
+    from renewal_watch.store.access.tokens import good_tokens
+
+    with contextlib.ExitStack() as stack:
+        try:
+            store = Store(settings.database_url, reads_only=True)
+            stack.callback(store.close)
+            store.require_current()
+            with store.reading() as tx:
+                return good_tokens(tx, now)
+        except StoreError:
+            return None
 
 
 @db.command()

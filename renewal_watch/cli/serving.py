@@ -96,6 +96,7 @@ def _need_room(file: Path, *, force: bool, why: str) -> None:
 
 def _write(file: Path, secret: str) -> None:
     """For its owner alone, whole or not at all. Raises UsageError."""
+    file = file.resolve()  # what a link stands for is replaced, not the link
     part = file.with_name(f"{file.name}.part")
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -118,13 +119,20 @@ def revoke_links(ctx: click.Context, channel: str | None, incident: str | None, 
     """Let the links to acknowledge that were sent until now count no more."""
     from renewal_watch.store.access.links import revoke_links as revoke
     from renewal_watch.store.incidents.audit import note_act
+    from renewal_watch.store.incidents.listing import STATES, Wanted, count_incidents
 
     settings, now, actor = base.settings(ctx), base.now(ctx), deciding.who(None)
     if channel is not None and all(one.name != channel for one in settings.channels):
         msg = f"--channel: there is no channel {channel!r} in {settings.path}"
         raise UsageError(msg)
+    if incident is not None and not incident.strip():
+        msg = "--incident: it is empty; give the key of an incident, or leave the option out for all links"
+        raise UsageError(msg)
     of = " ".join(filter(None, (channel and f"of channel {channel}", incident and f"about {incident}"))) or "all"
     with base.store(settings, write=True) as store, store.transaction() as tx:
+        if incident is not None and not count_incidents(tx, Wanted(states=STATES, names=[incident], with_folded=True)):
+            msg = f"--incident: there is no incident {incident!r}; see: renewal-watch incidents --all --json"
+            raise UsageError(msg)
         revoke(tx, channel, incident, now)
         note_act(tx, "links revoked", actor, f"links: {of}", now)
     answer = base.Answer(ctx, as_json=as_json)
@@ -176,7 +184,7 @@ def token_list(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
 
     from renewal_watch.reports import tables
     from renewal_watch.store.access.tokens import list_tokens
-    from renewal_watch.text import plain
+    from renewal_watch.text import plain, printable
 
     now = base.now(ctx)
     with base.store(base.settings(ctx), write=False) as store, store.transaction() as tx:
@@ -188,7 +196,15 @@ def token_list(ctx: click.Context, as_json: bool) -> None:  # noqa: FBT001
     for one in found:
         ended = "revoked" if one.revoked_at else "expired"
         state = f"until {one.expires_at:%Y-%m-%d}" if one.is_good(now) and one.expires_at else ended
-        rows.append((plain(one.name, 60), one.scope, state, plain(one.created_by, 40), f"{one.created_at:%Y-%m-%d}"))
+        rows.append(
+            (
+                printable(one.name, LONGEST_NAME),
+                one.scope,
+                state,
+                plain(one.created_by, 40),
+                f"{one.created_at:%Y-%m-%d}",
+            )
+        )
     base.show(tables.table(("NAME", "SCOPE", "STATE", "BY", "SINCE"), rows) if rows else ["no token"])
 
 

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 CLAIM_IS_OLD = timedelta(seconds=20)  # a process that slept longer between claim and send gives the claim back
 WORDED = 1000  # alerts of a message that are put in the user's words; no service shows as many
+SYNC_S = 60  # what changed without a message waits no longer for those that are due
 MARK_TRIES = 5  # writing that a message was sent is worth waiting for: what is not marked is sent again
 
 
@@ -99,8 +100,13 @@ def _run_once(
 ) -> Sent:
     turn = f"channel {outlet.channel.name}"
     sent, failed = _write_late(store, outlet, routing, clock), 0
+    synced = monotonic()
     while not should_stop():
         claimed = monotonic()
+        if isinstance(outlet.sender, Pager) and claimed - synced >= SYNC_S:
+            told, untold = _sync(store, outlet.sender, outlet.channel, routing, clock, should_stop)
+            sent, failed, synced = sent + told, failed + untold, monotonic()
+            claimed = synced
         with store.transaction(turn) as tx:
             delivery = claim(tx, outlet.channel, routing.zone, clock(), outlet.instance)
         if delivery is None:
@@ -131,11 +137,24 @@ def _run_once(
             chance = random.random()  # noqa: S311 (no secret)
             with store.transaction(turn) as tx:
                 settle_failed(tx, delivery, outcome.why, routing, clock(), chance, outcome.wait)
+            if outcome.wait:  # who asked to be left alone is asked no more in this turn
+                return Sent(sent=sent, failed=failed)
     if isinstance(outlet.sender, Pager):
-        channel = routing.named(outlet.channel.name) or outlet.channel
-        told, untold = oncall.sync(store, outlet.sender, channel, routing, clock, should_stop)
+        told, untold = _sync(store, outlet.sender, outlet.channel, routing, clock, should_stop)
         sent, failed = sent + told, failed + untold
     return Sent(sent=sent, failed=failed)
+
+
+def _sync(
+    store: Store,
+    pager: Pager,
+    channel: Channel,
+    routing: Routing,
+    clock: Callable[[], datetime],
+    should_stop: Callable[[], bool],
+) -> tuple[int, int]:
+    """Tell an on-call service what changed without a message; how many incidents, and how many it was not told of."""
+    return oncall.sync(store, pager, routing.named(channel.name) or channel, routing, clock, should_stop)
 
 
 class _Failed(NamedTuple):

@@ -25,7 +25,7 @@ from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ChannelError, StoreError
 from renewal_watch.language import _
-from renewal_watch.model import renewal_day
+from renewal_watch.model import renewal_day, selectors
 from renewal_watch.model.alerts import Delivery
 from renewal_watch.model.kinds import ROWS, UNKNOWN
 from renewal_watch.notify import retry
@@ -231,7 +231,6 @@ def _url(one: Listed, routing: Routing) -> str:
 
 def _masked(report: Report, routing: Routing) -> Report:
     """The same for a service that must not know whole numbers; an id that is made of the number is none either."""
-    digits = (report.number or "").removeprefix("+")
     shown = replace(
         report,
         headline=masked(report.headline, report.number),
@@ -240,7 +239,8 @@ def _masked(report: Report, routing: Routing) -> Report:
         owner=masked(report.owner, report.number),
         labels=tuple(masked(one, report.number) for one in report.labels),
     )
-    if digits and digits in f"{report.key} {report.number_id}":
+    number = selectors.digits(report.number)
+    if number and any(number in selectors.digits(one) for one in (report.key, report.number_id or "")):
         key = f"rw-{sha256(report.key.encode()).hexdigest()[:32]}"
         return replace(shown, key=key, number_id=None, url=routing.pages and f"{routing.pages}/incidents")
     return shown

@@ -12,7 +12,7 @@ from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
 from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Suppressor
-from renewal_watch.model.kinds import KINDS
+from renewal_watch.model.kinds import KINDS, OWN
 from renewal_watch.model.policy import Match, Silence
 from renewal_watch.settings.whole import Settings
 from renewal_watch.store.incidents.incidents import incidents_of
@@ -26,7 +26,8 @@ def meant(
 ) -> Match:
     """The matchers, by their keys; ``dashes`` stand before the names of options. Raises UsageError."""
     match = _match(dict(wanted), kinds, settings, dashes)
-    if match == Match() and all(kind == "*" for kind in kinds) and not everything:
+    is_all = all(selectors.is_silenced(tuple(kinds), one) for one in KINDS if one.partition(".")[0] not in OWN)
+    if match == Match() and is_all and not everything:
         msg = f"say what to silence, such as {dashes}number +4930* or {dashes}environment test"
         if dashes:  # only a command silences everything
             msg += f"; everything is {dashes}all"

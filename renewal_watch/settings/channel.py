@@ -12,6 +12,7 @@ from renewal_watch.model.alerts import Severity
 from renewal_watch.model.policy import Name
 from renewal_watch.settings.secrets import address, base_address, has_secret, read_secret, signing_key
 from renewal_watch.settings.values import Duration, Section
+from renewal_watch.text import REDACTOR
 
 AT_ONCE = "at once"
 Service = Literal["pagerduty", "opsgenie", "jira", "alertmanager", "goalert"]
@@ -123,4 +124,9 @@ class Channel(Section, frozen=True):
 
     def read_service_key(self) -> str | None:
         """The key of its on-call service, read now; None without one. Raises ConfigError."""
-        return read_secret(self, "key", f"channels.{self.name}") if has_secret(self, "key") else None
+        if not has_secret(self, "key"):
+            return None
+        key = read_secret(self, "key", f"channels.{self.name}")
+        if self.service == "alertmanager":  # of user:password the latter may be quoted alone
+            REDACTOR.learn(key.partition(":")[2] or key)
+        return key

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from renewal_watch.alerts.answers import Answer, opened
+from renewal_watch.alerts.answers import Answer, mark_of, opened
 from renewal_watch.alerts.phrases import in_zone
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import ConfigError, UsageError
@@ -30,7 +30,7 @@ from renewal_watch.operations import actions
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.values import duration
 from renewal_watch.store.access.links import is_revoked
-from renewal_watch.store.incidents.listing import STATES, UNRESOLVED, Listed, Wanted, list_incidents
+from renewal_watch.store.incidents.listing import STATES, Listed, Wanted, list_incidents
 from renewal_watch.text import masked
 from renewal_watch.web.bodies import body_of
 from renewal_watch.web.layout import Layout, visitor_of
@@ -88,14 +88,14 @@ class Answering:
         settings = self._state.settings
         with in_language(settings.web.language), in_zone(settings.timezone):
             with self._state.writing() as tx:
-                self._still_counts(tx, answer)
-                wanted = Wanted(ids=answer.incidents, with_folded=True)
+                ids = [one.id for one in self._still_counts(tx, answer)]
+                wanted = Wanted(ids=ids, states=("open", "suppressed"), with_folded=True)
                 asked = actions.open_of(tx, wanted, pgettext("nothing is open about …", "what the message was about"))
                 until = now + duration(length) if length else None
                 try:
                     said = actions.acknowledge(tx, asked, actor, "", now, until).said
                 except UsageError:
-                    said = ""  # it was resolved meanwhile, as the page says
+                    said = ""  # it is over, or somebody else was first, as the page says
             return self._page(request, said)
 
     def _page(self, request: Request, said: str = "") -> Response:
@@ -105,9 +105,16 @@ class Answering:
             with self._state.reading() as tx:
                 those = self._still_counts(tx, answer)
             shown = [_shown(one, channel) for one in those]
-            still = [one for one in shown if one.state in UNRESOLVED]
+            still = [one for one in shown if one.state in ("open", "suppressed")]
             return self._layout.shown(
-                request, "answer.html", incidents=shown, is_open=bool(still), said=said, ends_at=answer.ends_at, now=now
+                request,
+                "answer.html",
+                incidents=shown,
+                is_open=bool(still),
+                is_over=all(one.state == "resolved" for one in shown),
+                said=said,
+                ends_at=answer.ends_at,
+                now=now,
             )
 
     def _meant(self, request: Request) -> tuple[Answer, Channel]:
@@ -136,8 +143,8 @@ class Answering:
         """The incidents of a link. Raises HTTPException where it was called back, or where they are kept no more."""
         settings = self._state.settings
         today = renewal_day.today(self._state.clock(), settings.timezone)
-        wanted = Wanted(states=STATES, ids=answer.incidents, with_folded=True)
-        those = list_incidents(tx, today, wanted)
+        wanted = Wanted(states=STATES, ids=list(answer.incidents), with_folded=True)
+        those = [one for one in list_incidents(tx, today, wanted) if answer.incidents[one.id] == mark_of(one.name)]
         if not those or is_revoked(tx, answer.channel, [one.name for one in those], answer.made_at):
             raise _over()
         return those

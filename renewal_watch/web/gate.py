@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +32,9 @@ from renewal_watch.web.state import State
 log = logging.getLogger(__name__)
 _SECRET = ("/calendar/", "/answer/")  # what follows is a secret that protects what is there
 _OPEN = ("/static/", *_SECRET)
+_SECRET_PATH = re.compile(
+    r"(?i)(/(?:calendar|answer)/).+"
+)  # wherever it stands: a path that is none of ours is logged too
 _OPEN_PAGES = frozenset({"/login", "/login/oidc", "/login/oidc/back", "/healthz", "/readyz"})
 _FOR_PROGRAMS = ("/api/", "/metrics")
 LONGEST_TARGET = 8000  # bytes of an address
@@ -203,4 +207,4 @@ def _placed(name: bytes, value: bytes, under: bytes) -> bytes:
 
 def _loggable(path: str) -> str:
     """A path without what is secret in it."""
-    return next((f"{one}…" for one in _SECRET if path.startswith(one)), printable(path, 200))
+    return _SECRET_PATH.sub(lambda found: f"{found[1]}…", printable(path, 200))

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect
 from test_browser import browser as browser  # noqa: PLC0414 (a fixture)
 from watched import CHANNEL, Watched, one
 
-from renewal_watch.alerts.answers import Answer, sealed
+from renewal_watch.alerts.answers import Answer, mark_of, sealed
 from renewal_watch.store.incidents.listing import Wanted, list_incidents
 
 KEY = "a key of the pages that is long enough"
@@ -32,7 +32,7 @@ class World:
     def link(self) -> str:
         with self.watched.reading() as tx:
             (incident,) = list_incidents(tx, T0.toordinal(), Wanted())
-        return f"{self.base}/answer/{sealed(Answer((incident.id,), 'ops', T0, T0 + timedelta(days=7)), KEY.encode())}"
+        return f"{self.base}/answer/{sealed(Answer({incident.id: mark_of(incident.name)}, 'ops', T0, T0 + timedelta(days=7)), KEY.encode())}"
 
 
 @pytest.fixture

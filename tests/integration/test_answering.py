@@ -23,7 +23,7 @@ from sqlalchemy import select
 from watched import Watched, one
 
 from renewal_watch.alerts import answers
-from renewal_watch.alerts.answers import Answer, opened, sealed
+from renewal_watch.alerts.answers import Answer, mark_of, opened, sealed
 from renewal_watch.channels.apprise import AppriseChannel
 from renewal_watch.channels.limits import Limits
 from renewal_watch.database.schema import actions
@@ -150,7 +150,8 @@ def test_it_may_be_for_a_while(reader: Reader) -> None:
     reader.press(path, length="1d")
     assert reader.incidents()[0].acknowledged_until == T0 + 24 * H
     reader.press(f"{path}?length=3d")
-    assert reader.incidents()[0].acknowledged_until == T0 + 72 * H
+    assert reader.incidents()[0].acknowledged_until == T0 + 24 * H, "who was first is not overruled"
+    assert len(reader.acts()) == 1
     assert reader.press(path, length="99d").status_code == 400
 
 
@@ -196,7 +197,8 @@ def test_a_link_is_bound_to_its_incidents_its_channel_and_the_key(reader: Reader
     path = reader.link()
     found = opened(path.removeprefix("/answer/"), KEY.encode())
     assert found is not None
-    assert (found.incidents, found.channel) == ((reader.incidents()[0].id,), "ops")
+    (incident,) = reader.incidents()
+    assert (found.incidents, found.channel) == ({incident.id: mark_of(incident.name)}, "ops")
     forged = [
         sealed(found, b"another key, which is as long"),
         path.removeprefix("/answer/")[:-1],
@@ -210,8 +212,32 @@ def test_a_link_is_bound_to_its_incidents_its_channel_and_the_key(reader: Reader
         assert reader.press(f"/answer/{text}").status_code == 404, text
     assert reader.press(f"/answer/{sealed(found._replace(channel='gone'), KEY.encode())}").status_code == 410
     assert reader.press(f"/answer/{sealed(found._replace(channel='quiet'), KEY.encode())}").status_code == 410
-    assert reader.press(f"/answer/{sealed(found._replace(incidents=(987654,)), KEY.encode())}").status_code == 410
+    assert reader.press(f"/answer/{sealed(found._replace(incidents={987654: 'x'}), KEY.encode())}").status_code == 410
     assert reader.acts() == []
+
+
+def test_a_link_is_never_of_another_incident_under_the_same_id(reader: Reader) -> None:
+    """As after a backup was put back, or in a copy of the database."""
+    path = reader.link()
+    emptied(reader.watched.store)
+    reader.watched.poll(one(7, 3))
+    (other,) = reader.incidents()
+    found = opened(path.removeprefix("/answer/"), KEY.encode())
+    assert found is not None
+    assert list(found.incidents) == [other.id]
+    page = reader.visitor.text(path, 410)
+    assert "phone-7" not in page
+    assert "+15550000007" not in page
+    assert reader.press(path).status_code == 410
+
+
+def test_whoever_was_first_looks_after_it(reader: Reader) -> None:
+    path = reader.link()
+    commands.call(reader.watched.path, "ack", PHONE, "--author", "anna", clock=reader.clock)
+    assert "Somebody looks after it" in reader.visitor.text(path)
+    assert "Somebody looks after it" in said(reader.press(path, length="1d").text)
+    (incident,) = reader.incidents()
+    assert (incident.acknowledged_by, incident.acknowledged_until) == ("anna", None)
 
 
 def test_a_channel_may_go_without_and_a_masked_one_shows_no_number(reader: Reader) -> None:
@@ -262,6 +288,8 @@ def test_no_link_stands_in_the_log(reader: Reader, caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.DEBUG, "renewal_watch")
     reader.visitor.get(path)
     reader.press("/answer/wrong-one")
+    for wrong in (f"/{path}", f"/x{path}", path.replace("answer", "ANSWER")):
+        reader.visitor.get(wrong)
     ours = "\n".join(entry.getMessage() for entry in caplog.records if entry.name.startswith("renewal_watch"))
     assert "/answer/…" in ours
     assert path.removeprefix("/answer/") not in ours
@@ -302,8 +330,8 @@ def replace_key(way: Routing, file: str | None) -> Web:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer((1,), "ops", T0, T0 + H),
-        Answer((3, 2**40), "a channel with ümlauts", T0, T0 + 900 * H),
+        Answer({1: "abc"}, "ops", T0, T0 + H),
+        Answer({3: "a", 2**40: "b"}, "a channel with ümlauts", T0, T0 + 900 * H),
     ],
 )
 def test_what_is_sealed_is_opened_again(answer: Answer) -> None:
@@ -350,6 +378,9 @@ def test_the_command_calls_links_back(reader: Reader) -> None:
     config = reader.watched.path
     refused = commands.call(config, "web", "revoke-links", "--channel", "nobody", code=2)
     assert "there is no channel 'nobody'" in refused.output
+    for wrong in ("", " ", "no/such"):
+        commands.call(config, "web", "revoke-links", "--incident", wrong, code=2)
+    assert reader.acts() == []
     commands.call(config, "web", "revoke-links", "--channel", "ops", clock=reader.clock)
     assert reader.press(path).status_code == 410
     assert [verb for verb, _author, _origin in reader.acts()] == ["links revoked"]

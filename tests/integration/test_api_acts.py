@@ -107,6 +107,9 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "no number": ("end_silence", {"id": "seven"}, "id: 'seven' is not of type 'integer'"),
     "no silence": ("end_silence", {"id": 77}, "there is no silence 77 that holds"),
     "all at once": ("silence", {"for": "4h"}, "say what to silence"),
+    "all at once by kinds": ("silence", {"kinds": ["*", "watch.*"], "for": "4h"}, "say what to silence"),
+    "all at once by another pattern": ("silence", {"kinds": ["?*"], "for": "4h"}, "say what to silence"),
+    "all at once, one by one": ("silence", {"kinds": ["[a-m]*", "[n-z]*"], "for": "4h"}, "say what to silence"),
     "a list": ("retry", [1], "the body is no JSON object"),
 }
 

@@ -246,6 +246,25 @@ def test_a_name_that_only_looks_like_another_is_nobody(places: Places, name: str
         assert visitor.get("/", headers=as_user(name.encode().decode("latin-1"), "ops")).status_code == 303
 
 
+def test_groups_that_come_twice_are_none(places: Places) -> None:
+    twice = Headers(
+        raw=[
+            (b"host", b"a"),
+            (b"x-forwarded-user", b"ben@example.org"),
+            (b"x-forwarded-groups", b"ops"),
+            (b"x-forwarded-groups", b"staff"),
+        ]
+    )
+    with places.pages(PROXIED) as visitor:
+        place = place_of(twice, "127.0.0.1", "http", visitor.state.settings.web)
+        assert visitor.gate.visitor(twice, "GET", place).may_act is False
+
+
+def test_a_long_name_is_compared_whole(places: Places) -> None:
+    with places.pages(PROXIED) as visitor:
+        assert visitor.get("/", headers=as_user("a" * 80 + "@example.org")).status_code == 200
+
+
 def test_who_may_not_read_can_still_take_the_password(places: Places) -> None:
     secret = password_file(places.watched.path.parent / "second-way")
     with places.pages(PROXIED + f'password_file = "{secret}"\n') as visitor:

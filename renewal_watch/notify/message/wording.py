@@ -14,6 +14,7 @@ from itertools import product
 
 from renewal_watch.alerts.links import path_of
 from renewal_watch.alerts.phrases import money
+from renewal_watch.model import selectors
 from renewal_watch.model.alerts import Alert, Message, Severity
 from renewal_watch.model.facts import Written
 from renewal_watch.model.kinds import ROWS
@@ -111,8 +112,10 @@ def _hidden(name: str, value: Said, number: str | None) -> Said:
     """``value`` of an event without its number; an id or key stays whole unless it is made of the number."""
     if isinstance(value, dict):
         return {key: str(_hidden(key, inner, number)) if key == "key" else inner for key, inner in value.items()}
-    digits = (number or "").removeprefix("+")
-    return value if name in _NO_NUMBERS and not (digits and digits in str(value)) else _masked(value, number)
+    digits = selectors.digits(number)
+    return (
+        value if name in _NO_NUMBERS and not (digits and digits in selectors.digits(value)) else _masked(value, number)
+    )
 
 
 def mask(alert: Alert) -> Alert:

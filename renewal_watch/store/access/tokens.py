@@ -60,6 +60,20 @@ def revoke_token(tx: Transaction, name: str, now: datetime) -> None:
     tx.connection.execute(update(tokens).where(tokens.c.name == name).values(revoked_at=now))
 
 
+def good_tokens(tx: Transaction, now: datetime) -> set[bytes]:
+    """The digests of those that count."""
+    rows = tx.connection.execute(select(tokens)).all()
+    return {bytes(row.digest) for row in rows if _token(row).is_good(now)}
+
+
+def revoke_all_but(tx: Transaction, digests: set[bytes], now: datetime) -> int:
+    """Let every other token count no more, after a backup was put back: it may have been revoked since; how many."""
+    others = good_tokens(tx, now) - digests
+    for digest in others:
+        tx.connection.execute(update(tokens).where(tokens.c.digest == digest).values(revoked_at=now))
+    return len(others)
+
+
 def _token(row: Any) -> Token:
     return Token(
         name=row.name,

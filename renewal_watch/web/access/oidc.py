@@ -28,11 +28,11 @@ from renewal_watch.provider import http
 from renewal_watch.settings.values import LOOPBACK
 from renewal_watch.settings.web import Oidc
 from renewal_watch.text import plain, printable
+from renewal_watch.web.access.sessions import LONGEST_NAME
 
 _SIGNED_BY = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
-_DEADLINE = timedelta(seconds=10)  # of each request: somebody waits for the page
+_DEADLINE = timedelta(seconds=5)  # of each request: somebody waits for the page
 _LARGEST = 1024 * 1024  # bytes of an answer
-LONGEST_NAME = 200  # characters
 _LEEWAY_S = 60  # by which the clocks may differ
 
 

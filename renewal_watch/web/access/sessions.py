@@ -21,6 +21,7 @@ from renewal_watch.text import printable
 
 LENGTH = timedelta(hours=12)
 COOKIE = "renewal_watch_session"
+LONGEST_NAME = 200  # characters: it is compared with readers and actors whole
 NOTE_COOKIE = "renewal_watch_note"
 NOTE = timedelta(minutes=1)  # a note that no page showed by then is about something else
 
@@ -49,7 +50,7 @@ class Session:
 def begun(name: str, now: datetime, how: How = "password", groups: Sequence[str] = ()) -> Session:
     """A new session."""
     return Session(
-        name=printable(name, 60).strip() or "somebody",
+        name=printable(name, LONGEST_NAME).strip() or "somebody",
         token=secrets.token_urlsafe(12),
         until=now + LENGTH,
         how=how,

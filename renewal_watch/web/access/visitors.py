@@ -21,7 +21,6 @@ from renewal_watch.web.access.places import Place
 from renewal_watch.web.access.sessions import Session
 
 log = logging.getLogger(__name__)
-LONGEST_NAME = 200  # characters of a name that a proxy gives
 
 
 class Visitor(NamedTuple):
@@ -118,9 +117,12 @@ def _vouched(headers: Headers, place: Place, web: Web, now: datetime) -> Session
         return None
     given = headers.getlist(web.user_header)
     name = _as_sent(given[0].strip()) if len(given) == 1 else ""
-    if not name or printable(name, LONGEST_NAME) != name:  # with signs that nobody sees it would look like another
+    if (
+        not name or printable(name, sessions.LONGEST_NAME) != name
+    ):  # with signs that nobody sees it would look like another
         return None
-    groups = [one.strip() for line in headers.getlist(web.group_header or "") for one in _as_sent(line).split(",")]
+    lines = headers.getlist(web.group_header or "")
+    groups = [one.strip() for one in _as_sent(lines[0]).split(",")] if len(lines) == 1 else []
     mark = hashlib.sha256(given[0].strip().encode("latin-1")).hexdigest()
     until = now + sessions.LENGTH
     return Session(name=name, token=mark, until=until, how="proxy", groups=web.groups_of(groups))
