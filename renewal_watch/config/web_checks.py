@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from renewal_watch.config.check_parts import proxy_faults, texts
 from renewal_watch.settings.secrets import secret_forms, secret_key_faults
-from renewal_watch.settings.values import LOOPBACK
-from renewal_watch.settings.web import GROUP, UNIX, Web
+from renewal_watch.settings.values import LOOPBACK, duration
+from renewal_watch.settings.web import GROUP, LONGEST_LINK, UNIX, Web
 
 OWN = frozenset(  # what the paths of the pages begin with
     {
@@ -72,6 +72,9 @@ def _place_faults(web: dict[str, Any], *, can_sign_in: bool) -> Iterator[str]:
         yield f"web.base_path: {base!r} is no path; write it like /renewals"
     elif isinstance(base, str) and base.strip("/").partition("/")[0] in OWN:
         yield f"web.base_path: {base!r} begins like a page; take another one, such as /renewals"
+    length = web.get("links_for")
+    if isinstance(length, str) and re.fullmatch("[1-9][0-9]{0,5}[smhd]", length) and duration(length) > LONGEST_LINK:
+        yield f"web.links_for: {length} is no time for a link; write one up to {LONGEST_LINK.days}d"
     for host in texts(web.get("hosts")):
         if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]", host):
             yield f"web.hosts: {host!r} is no name of a host; write it without scheme, port and path, like watch.example.org"

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
 Scope = Literal["read", "act"]
+BEGINNING = "rw_"  # of every token, so that scanners of secrets, and people, know what it is
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 

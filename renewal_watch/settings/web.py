@@ -6,6 +6,7 @@ import fnmatch
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from renewal_watch.errors import ConfigError
@@ -14,6 +15,7 @@ from renewal_watch.settings.secrets import absolute, credential, has_secret, rea
 from renewal_watch.settings.values import LOOPBACK, Duration, Section
 
 GROUP = "group:"  # what a group begins with in ``readers`` and ``actors``
+LONGEST_LINK = timedelta(days=90)  # that a link to acknowledge may count
 UNIX = "unix"  # a proxy that comes through the unix socket
 
 

@@ -750,6 +750,33 @@ def test_there_and_back_by_hand(configuration: Path, tmp_path: Path) -> None:
     )
 
 
+def test_what_was_revoked_stays_revoked_when_a_backup_is_put_back(configuration: Path, tmp_path: Path) -> None:
+    pytest.importorskip("starlette")
+    for table in ("tokens", "revoked_links", "actions"):
+        changed(tmp_path / "renewal-watch.db", f"DELETE FROM {table}")
+    for name in ("leaked", "good"):
+        run(configuration, "web", "token", "create", name)
+    run(configuration, "db", "backup", str(tmp_path / "one.db"))
+    run(configuration, "web", "token", "revoke", "leaked")
+    said = run(configuration, "db", "restore", str(tmp_path / "one.db")).output
+    assert "tokens of the backup that had been revoked since, and are again: 1" in said
+    listed = json.loads(run(configuration, "web", "token", "list", "--json").output)
+    assert {one["name"]: one["active"] for one in listed} == {"leaked": False, "good": True}
+    assert databases.asked(tmp_path / "renewal-watch.db", "SELECT count(*) FROM revoked_links") == [(1,)]
+
+
+@SQLITE_ONLY
+def test_of_a_database_that_is_gone_nobody_knows_what_was_revoked(configuration: Path, tmp_path: Path) -> None:
+    pytest.importorskip("starlette")
+    for table in ("tokens", "revoked_links", "actions"):
+        changed(tmp_path / "renewal-watch.db", f"DELETE FROM {table}")
+    run(configuration, "web", "token", "create", "good")
+    run(configuration, "db", "backup", str(tmp_path / "one.db"))
+    (tmp_path / "renewal-watch.db").unlink()
+    said = run(configuration, "db", "restore", str(tmp_path / "one.db")).output
+    assert "1 tokens count as they did in the backup; what was revoked since, revoke again" in said
+
+
 @SQLITE_ONLY
 def test_restore_refuses_a_running_daemon(configuration: Path, tmp_path: Path) -> None:
     run(configuration, "db", "backup", str(tmp_path / "one.db"))

@@ -36,6 +36,7 @@ from renewal_watch.database.schema import (
     lapses,
     metadata,
     polls,
+    revoked_links,
     silences,
 )
 from renewal_watch.database.store import Store
@@ -48,7 +49,10 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import poll
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.environment import Environment
+from renewal_watch.settings.web import LONGEST_LINK
 from renewal_watch.settings.whole import Settings
+from renewal_watch.store.access.links import revoke_links
+from renewal_watch.store.access.tokens import create_token, list_tokens, revoke_token
 from renewal_watch.store.environments import environment_states
 from renewal_watch.store.history import COUNTDOWN, difference, history_of, snapshot_at
 from renewal_watch.store.incidents.audit import note_action
@@ -536,6 +540,22 @@ def test_silences_and_deeds_go_by_age_and_lapses_never(past: Past) -> None:
     done = past.prune(JANUARY + 40 * DAY, JANUARY + 60 * DAY)
     assert left(past, silences) == [open_one]
     assert (done.silences, done.actions, past.count(actions), past.count(lapses)) == (1, 1, 1, 1)
+
+
+def test_tokens_and_links_that_count_no_more_go_by_age(past: Past) -> None:
+    anna = Actor("anna")
+    with past.store.transaction() as tx:
+        for name, ends_at in (("old", JANUARY + DAY), ("revoked", None), ("good", None), ("late", JANUARY + 50 * DAY)):
+            create_token(tx, name, "read", ends_at, anna, JANUARY)
+        revoke_token(tx, "revoked", JANUARY + DAY)
+        for at in (JANUARY, JANUARY + 50 * DAY):
+            revoke_links(tx, None, None, at)
+    past.prune(JANUARY + 40 * DAY, JANUARY + 60 * DAY)
+    with past.reading() as tx:
+        assert [found.name for found in list_tokens(tx)] == ["good", "late"]
+    assert past.count(revoked_links) == 2, "a link may count for ninety days"
+    past.prune(JANUARY + 40 * DAY + LONGEST_LINK, JANUARY + 200 * DAY)
+    assert past.count(revoked_links) == 1
 
 
 def test_what_is_let_go_is_not_told_again(past: Past) -> None:

@@ -313,6 +313,13 @@ def test_a_wrong_token_is_refused_even_where_everybody_may_read(places: Places, 
         assert answer.json()["detail"].startswith("This token is not known, has expired or was revoked")
 
 
+def test_what_a_proxy_gives_as_its_own_token_is_not_ours(places: Places) -> None:
+    anna = as_user("anna@example.org") | {"Authorization": "Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln"}
+    with places.pages(PROXIED) as visitor:
+        assert visitor.get("/", headers=anna).status_code == 200
+        assert visitor.get("/", headers=anna | {"Authorization": "Bearer rw_wrong"}).status_code == 401
+
+
 def test_of_a_token_nothing_is_kept_that_would_be_one(places: Places, tmp_path: Path) -> None:
     with places.watched.store.transaction() as tx:
         made = create_token(tx, f"kept-{tmp_path.name}", "act", None, Actor("me"), T0)

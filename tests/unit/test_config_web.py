@@ -44,6 +44,7 @@ WRONG = {
     PROXY + 'actors = ["group:"]\n': "web.actors: 'group:' names nobody",
     "[web]\nlogin_to_read = true\n": "web.login_to_read: it needs a password_file, [oidc] or user_header",
     '[web]\nlisten = "0.0.0.0:80"\n': "web.listen: 0.0.0.0:80 can be reached from other machines",
+    '[web]\nlinks_for = "91d"\n': "web.links_for: 91d is no time for a link; write one up to 90d",
     '[web]\nlinks_for = "soon"\n': "web.links_for: ",
     '[web]\nkey = "x"\nkey_file = "y"\n': "web.key: only one may be given of",
     WEB + OIDC.replace("https://", "http://"): "oidc.issuer: plain http could be changed on the way",

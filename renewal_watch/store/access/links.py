@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import insert, or_, select
+from sqlalchemy import delete, insert, or_, select
 
 from renewal_watch.database.schema import revoked_links
 from renewal_watch.database.transaction import Transaction
+from renewal_watch.settings.web import LONGEST_LINK
 
 
 def revoke_links(tx: Transaction, channel: str | None, incident: str | None, now: datetime) -> None:
     """Those that were made until now count no more: of a channel, about an incident (by its key), or all."""
     tx.connection.execute(insert(revoked_links).values(before=now, channel=channel, incident=incident))
+
+
+def forget_revocations(tx: Transaction, limit: datetime) -> None:
+    """Let go those from before, as no link counts any more that they are about."""
+    tx.connection.execute(delete(revoked_links).where(revoked_links.c.before < limit - LONGEST_LINK))
 
 
 def is_revoked(tx: Transaction, channel: str, incidents: Iterable[str], made_at: datetime) -> bool:

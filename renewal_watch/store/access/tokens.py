@@ -7,14 +7,12 @@ import secrets
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from renewal_watch.database.schema import tokens
 from renewal_watch.database.transaction import Transaction
 from renewal_watch.errors import UsageError
-from renewal_watch.model.actor import Actor, Scope, Token
-
-PREFIX = "rw_"  # so that scanners of secrets, and people, know what it is
+from renewal_watch.model.actor import BEGINNING, Actor, Scope, Token
 
 
 def create_token(
@@ -26,7 +24,7 @@ def create_token(
             msg = f"there is a token called {name!r} already; revoke it first: renewal-watch web token revoke {name}"
             raise UsageError(msg)
     tx.connection.execute(delete(tokens).where(tokens.c.name == name))
-    made = PREFIX + secrets.token_urlsafe(32)
+    made = BEGINNING + secrets.token_urlsafe(32)
     tx.connection.execute(
         insert(tokens).values(
             name=name,
@@ -64,6 +62,11 @@ def good_tokens(tx: Transaction, now: datetime) -> set[bytes]:
     """The digests of those that count."""
     rows = tx.connection.execute(select(tokens)).all()
     return {bytes(row.digest) for row in rows if _token(row).is_good(now)}
+
+
+def forget_tokens(tx: Transaction, limit: datetime) -> None:
+    """Let go those that had expired or were revoked by then."""
+    tx.connection.execute(delete(tokens).where(or_(tokens.c.revoked_at < limit, tokens.c.expires_at < limit)))
 
 
 def revoke_all_but(tx: Transaction, digests: set[bytes], now: datetime) -> int:

@@ -39,6 +39,8 @@ from renewal_watch.database.schema import (
 from renewal_watch.database.store import Store
 from renewal_watch.database.transaction import Transaction, chunks
 from renewal_watch.settings.sections import Retention
+from renewal_watch.store.access.links import forget_revocations
+from renewal_watch.store.access.tokens import forget_tokens
 from renewal_watch.store.incidents.oncall import forget_gone
 from renewal_watch.store.maintenance import batches
 from renewal_watch.store.maintenance.batches import REST_S, Pause, Place, Pruned, Turn, in_batches
@@ -169,6 +171,8 @@ def _alerts(turn: Turn, limit: datetime) -> None:
     _incidents(turn, limit)
     with turn.step() as tx:
         forget_gone(tx, limit)
+        forget_tokens(tx, limit)
+        forget_revocations(tx, limit)
     for ids in _old(turn, actions, (actions.c.id, actions.c.at), limit):
         with turn.step() as tx:
             turn.done.actions += tx.connection.execute(delete(actions).where(actions.c.id.in_(ids))).rowcount

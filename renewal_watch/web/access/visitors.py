@@ -12,7 +12,7 @@ from typing import NamedTuple
 from starlette.datastructures import Headers
 
 from renewal_watch.errors import ConfigError
-from renewal_watch.model.actor import Actor, Token
+from renewal_watch.model.actor import BEGINNING, Actor, Token
 from renewal_watch.settings.web import Oidc, Web
 from renewal_watch.text import printable
 from renewal_watch.web.access import passwords, sessions
@@ -61,7 +61,8 @@ def visitor(headers: Headers, method: str, place: Place, doors: Doors, now: date
     """Who asks. A password in the header is good for reading only. Raises StoreError where tokens cannot be looked up."""
     unknown = _unknown(place, doors)
     bearer = _bearer(headers)
-    if bearer is not None:
+    is_vouched_for = doors.web.user_header is not None and place.neighbour_is_trusted
+    if bearer is not None and (bearer.startswith(BEGINNING) or not is_vouched_for):  # else it is of the proxy's own
         token = doors.find_token(bearer)
         if token is None:
             return unknown._replace(may_read=False, is_refused=True)
