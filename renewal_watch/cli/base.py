@@ -1,7 +1,6 @@
 """What the commands share: the group they belong to, their common options, and how each gets its settings and database.
 
-A module of commands imports this one and decorates with ``base.cli``; ``contents`` names its commands, so that it is
-imported when one of them is called.
+A module of commands decorates with ``base.cli``; ``contents`` names its commands, so that it is imported when one is called.
 """
 
 from __future__ import annotations

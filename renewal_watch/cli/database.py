@@ -141,15 +141,13 @@ def _good_tokens(settings: Settings, now: datetime) -> set[bytes] | None:
     from renewal_watch.errors import StoreError
     from renewal_watch.store.access.tokens import good_tokens
 
-    with contextlib.ExitStack() as stack:
-        try:
-            store = Store(settings.database_url, reads_only=True)
-            stack.callback(store.close)
+    try:
+        with contextlib.closing(Store(settings.database_url, reads_only=True)) as store:
             store.require_current()
             with store.reading() as tx:
                 return good_tokens(tx, now)
-        except StoreError:
-            return None
+    except StoreError:
+        return None
 
 
 @db.command()

@@ -104,7 +104,7 @@ def _run_once(
     while not should_stop():
         claimed = monotonic()
         if isinstance(outlet.sender, Pager) and claimed - synced >= SYNC_S:
-            told, untold = _sync(store, outlet.sender, outlet.channel, routing, clock, should_stop)
+            told, untold = oncall.sync(store, outlet.sender, outlet.channel, routing, clock, should_stop)
             sent, failed, synced = sent + told, failed + untold, monotonic()
             claimed = synced
         with store.transaction(turn) as tx:
@@ -140,21 +140,9 @@ def _run_once(
             if outcome.wait:  # who asked to be left alone is asked no more in this turn
                 return Sent(sent=sent, failed=failed)
     if isinstance(outlet.sender, Pager):
-        told, untold = _sync(store, outlet.sender, outlet.channel, routing, clock, should_stop)
+        told, untold = oncall.sync(store, outlet.sender, outlet.channel, routing, clock, should_stop)
         sent, failed = sent + told, failed + untold
     return Sent(sent=sent, failed=failed)
-
-
-def _sync(
-    store: Store,
-    pager: Pager,
-    channel: Channel,
-    routing: Routing,
-    clock: Callable[[], datetime],
-    should_stop: Callable[[], bool],
-) -> tuple[int, int]:
-    """Tell an on-call service what changed without a message; how many incidents, and how many it was not told of."""
-    return oncall.sync(store, pager, routing.named(channel.name) or channel, routing, clock, should_stop)
 
 
 class _Failed(NamedTuple):

@@ -109,7 +109,7 @@ def sync(
 
     It ends at the first that fails: the next turn goes on with those that wait longest.
     """
-    told = 0
+    told, channel = 0, routing.named(channel.name) or channel
     with store.reading() as tx:
         waiting = [one for one in _due(tx, channel, pager, clock()) if not _is_held(channel, one, routing, clock())]
     for one in waiting:
