@@ -32,13 +32,10 @@ from renewal_watch.web.state import State
 log = logging.getLogger(__name__)
 _SECRET = ("/calendar/", "/answer/")  # what follows is a secret that protects what is there
 _OPEN = ("/static/", *_SECRET)
-_SECRET_PATH = re.compile(
-    r"(?i)(/(?:calendar|answer)/).+"
-)  # wherever it stands: a path that is none of ours is logged too
+_SECRET_PATH = re.compile(r"(?i)(/(?:calendar|answer)/).+")  # anywhere: what is no path of ours is logged too
 _OPEN_PAGES = frozenset({"/login", "/login/oidc", "/login/oidc/back", "/healthz", "/readyz"})
 _FOR_PROGRAMS = ("/api/", "/metrics")
 LONGEST_TARGET = 8000  # bytes of an address
-
 
 HEADERS = {
     "content-security-policy": (
