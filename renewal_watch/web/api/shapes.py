@@ -9,6 +9,7 @@ from typing import Any
 from renewal_watch.web.api.schemas import Schema
 
 PREFIX = "/api/v1"
+NO_NUL = r"^[^\u0000]*$"  # PostgreSQL keeps none, so that nothing has a name with one
 LONGEST_TEXT = 200  # characters of a parameter
 PROBLEM = "application/problem+json"
 
@@ -42,7 +43,7 @@ class Operation:
 
 def text_parameter(name: str, about: str, example: str | None = None) -> Parameter:
     """A parameter that is text."""
-    schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT}
+    schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT, "pattern": NO_NUL}
     return Parameter(name=name, schema=schema, about=about, example=example)
 
 

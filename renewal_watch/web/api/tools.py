@@ -118,26 +118,26 @@ def found(call: Call, tx: Transaction) -> tuple[Listed, int]:
 def checked(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments, with what a tool takes where nothing is given. Raises UsageError."""
     takes = tool.takes
+    for name, value in arguments.items():
+        for one in value if isinstance(value, list) else [value]:
+            if name in takes["properties"] and isinstance(one, str) and not _is_text(one):
+                msg = f"{name}: it is empty, or holds a character that is no text"
+                raise UsageError(msg)
     faults = sorted(Draft202012Validator(takes).iter_errors(arguments), key=lambda one: list(map(str, one.path)))
     for fault in faults:
         place = f"{fault.path[0]}: " if fault.path else ""
         raise UsageError(printable(f"{place}{fault.message}", _LONGEST_FAULT))
-    for name, value in arguments.items():
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, str) and ("\0" in one or not one.strip() or not _is_text(one)):
-                msg = f"{name}: it is empty, or holds a character that is no text"
-                raise UsageError(msg)
     usual = {name: one["default"] for name, one in takes["properties"].items() if "default" in one}
     return {**usual, **{name: _whole(value, takes["properties"][name]) for name, value in arguments.items()}}
 
 
 def _is_text(one: str) -> bool:
-    """Whether any database takes it; half a pair, as JSON can escape it, is no character."""
+    """Whether it says anything, in characters that any database takes: no NUL, no half of a pair as JSON can escape it."""
     try:
         one.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in one and one.strip() != ""
 
 
 def _whole(value: Any, schema: Mapping[str, Any]) -> Any:
