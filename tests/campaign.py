@@ -62,7 +62,14 @@ CAMPAIGNS = {
         "fuzzed configurations", (f"{FUZZED}::test_every_configuration_is_right_or_has_its_faults_named",), 20_000
     ),
     "arguments": Campaign("fuzzed arguments", (f"{FUZZED}::test_every_command_line_ends_with_a_sentence",), 5_000),
-    "schemathesis": Campaign("schemathesis", ("tests/integration/test_api.py::test_schemathesis_finds_nothing",), 100),
+    "schemathesis": Campaign(
+        "schemathesis",
+        (
+            "tests/integration/test_api.py::test_schemathesis_finds_nothing",
+            "tests/integration/test_api_acts.py::test_schemathesis_finds_nothing_in_what_acts",
+        ),
+        100,
+    ),
     "properties": Campaign("properties (Hypothesis)", ("-m", "hypothesis", *SIDE_BY_SIDE), 20),
     "systemd": Campaign("booted systemd", ("tests/e2e/test_systemd.py",)),
     "days": Campaign("the whole suite on other days", ("tests/e2e/test_any_day.py",)),
