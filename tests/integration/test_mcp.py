@@ -77,6 +77,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 def parameters(config: Path, *options: str) -> StdioServerParameters:
     env = {"PATH": os.environ["PATH"], "LOGNAME": "anna", "USER": "anna"}
+    env |= {
+        name: value for name, value in os.environ.items() if "FAKE" in name or name == "LD_PRELOAD"
+    }  # on another day
     return StdioServerParameters(command=RUN[0], args=[*RUN[1:], "--config", str(config), "mcp", *options], env=env)
 
 
