@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -338,6 +339,34 @@ def test_trouble_is_retried_when_the_service_says(there: StandIn, house: Callabl
     assert there.only.state == "resolved"
 
 
+def test_who_asks_to_be_left_alone_is_asked_no_more_in_this_turn(
+    pagerduty: StandIn, house: Callable[..., House]
+) -> None:
+    watch = house(pager(pagerduty.address, "pagerduty"))
+    for topic in ("renewal", "status", "price"):
+        watch.tell(topic=topic)
+    pagerduty.answers = [Answer(429, b"later", {"Retry-After": "600"})]
+    assert watch.run() == Sent(failed=1)
+    assert len(pagerduty.web.requests) == 1
+
+
+def test_what_changed_without_a_message_waits_for_no_long_queue(
+    pagerduty: StandIn, house: Callable[..., House]
+) -> None:
+    watch = house(pager(pagerduty.address, "pagerduty"))
+    watch.tell()
+    watch.run()
+    watch.acknowledge()
+    for topic in ("status", "price", "presence", "capability", "auto_renewal", "release"):
+        watch.tell(topic=topic)
+    seconds = itertools.count(0, 15)  # from each look at the clock to the next
+    outlet = watch.outlets["pager"]
+    dispatch.run_once(watch.store, outlet, watch.routing, watch.clock, monotonic=lambda: float(next(seconds)))
+    acts = [one.json["event_action"] for one in pagerduty.web.requests]
+    assert acts.count("trigger") == len(watch.rows()) > 5
+    assert "trigger" in acts[acts.index("acknowledge") :], "and not after them all"
+
+
 def test_what_the_service_refuses_is_said_without_the_key(pagerduty: StandIn, house: Callable[..., House]) -> None:
     watch = house(pager(pagerduty.address, "pagerduty", key="AnotherKeyThatIsNotTheRightOne12"))
     watch.tell()
@@ -586,18 +615,25 @@ def test_what_a_poll_finds_says_what_it_is_about(pagerduty: StandIn, tmp_path: P
     assert pagerduty.only.state == "resolved"
 
 
-def test_masked_numbers_are_in_nothing_that_is_sent(there: StandIn, tmp_path: Path) -> None:
-    """The id of the number is the number, so that the key would tell it."""
+@pytest.mark.parametrize(
+    ("provider_id", "written"),
+    [("+15550001234", "+15550001234"), ("15550001234", "+1 (555) 000-1234"), ("tel-1-555-000-1234", "+15550001234")],
+)
+def test_masked_numbers_are_in_nothing_that_is_sent(
+    there: StandIn, tmp_path: Path, provider_id: str, written: str
+) -> None:
+    """The id of the number is the number, so that the key would tell it, however either is written."""
     watched = Watched(tmp_path, of_channel(there, "mask_numbers = true\n"))
-    number = {"id": "+15550001234", "number": "+15550001234"}
+    number = {"id": provider_id, "number": written}
     watched.poll(one(1, 2) | number)
     send(watched, T0)
     watched.poll(one(1, 30, renewal_date="2026-12-25") | number, at=T0 + timedelta(days=2))
     send(watched, T0 + timedelta(days=2))
     assert there.only.state == "resolved"
     sent = b"".join(unquote_plus(f"{one.body.decode()}{one.path}").encode() for one in there.web.requests)
-    assert b"15550001234" not in sent
-    assert there.only.summary.startswith("+155•••234")
+    for shown in (provider_id, written, "15550001234", "5550001234"):
+        assert shown.encode() not in sent
+    assert "•••" in there.only.summary
 
 
 def test_a_test_is_over_at_once(there: StandIn) -> None:

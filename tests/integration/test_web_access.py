@@ -320,6 +320,19 @@ def test_what_a_proxy_gives_as_its_own_token_is_not_ours(places: Places) -> None
         assert visitor.get("/", headers=anna | {"Authorization": "Bearer rw_wrong"}).status_code == 401
 
 
+def test_a_token_is_listed_as_it_is_called(places: Places) -> None:
+    config = places.watched.path
+    emptied(places.watched.store)
+    for name in ("-x", "ci[1]", "n8n *prod*"):
+        commands.call(config, "web", "token", "create", "--", name)
+    listed = commands.call(config, "web", "token", "list").output
+    for name in ("-x", "ci[1]", "n8n *prod*"):
+        assert f"\n{name} " in listed
+        commands.call(config, "web", "token", "revoke", "--", name)
+    assert commands.call(config, "web", "token", "revoke", "--", "-x", code=2).exit_code == 2
+    commands.call(config, "web", "token", "create", "n8n *prod*")  # its name is free again
+
+
 def test_of_a_token_nothing_is_kept_that_would_be_one(places: Places, tmp_path: Path) -> None:
     with places.watched.store.transaction() as tx:
         made = create_token(tx, f"kept-{tmp_path.name}", "act", None, Actor("me"), T0)

@@ -412,6 +412,19 @@ def test_a_password_is_set_and_not_replaced_unasked(tmp_path: Path) -> None:
     assert PasswordHash.read(Web(password_file=str(path))).is_of("another one of these")
 
 
+def test_a_link_in_its_place_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "key", tmp_path / "link"
+    assert commands.call(None, "web", "key", str(target)).exit_code == 0
+    before = target.read_text()
+    link.symlink_to(target)
+    assert commands.call(None, "web", "key", str(link), code=2).exit_code == 2
+    commands.call(None, "web", "key", "--force", str(link))
+    assert link.is_symlink()
+    assert target.read_text() != before
+    assert Web(key_file=str(link)).read_key() is not None
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("given", ["short\n", "\n", "", "x" * 1001 + "\n"])
 def test_a_password_has_a_length(tmp_path: Path, given: str) -> None:
     code, said = web_password(str(tmp_path / "password"), given=given)

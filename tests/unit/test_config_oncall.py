@@ -10,6 +10,7 @@ from test_config_hooks import ENVIRONMENT, faults, load
 
 from renewal_watch.config import loading
 from renewal_watch.diagnostics.hints import hints
+from renewal_watch.settings.channel import Channel
 from renewal_watch.text import REDACTOR
 
 PAGER = '[[channels]]\nname = "a"\nservice = "pagerduty"\nkey = "R0ut1ngKey"\n'
@@ -127,3 +128,11 @@ def test_an_apprise_url_of_such_a_service_is_advised_against(tmp_path: Path, url
 @pytest.mark.parametrize("channel", [PAGER, '[[channels]]\nname = "a"\nurl = "slack://x"\n'])
 def test_others_are_not(tmp_path: Path, channel: str) -> None:
     assert hints(load(tmp_path, ENVIRONMENT + channel), {}) == []
+
+
+def test_a_password_that_is_quoted_alone_is_not_shown() -> None:
+    channel = Channel(
+        name="am", service="alertmanager", address="http://127.0.0.1:1", key="prometheus:hunter2-and-more"
+    )
+    assert channel.read_service_key() == "prometheus:hunter2-and-more"
+    assert "hunter2" not in REDACTOR.clean("wrong password hunter2-and-more for prometheus")
