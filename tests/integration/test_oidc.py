@@ -161,6 +161,7 @@ def test_who_cannot_be_trusted_signs_nobody_in(world: World, lie: str, caplog: p
     answer = world.visitor.get(path)
     assert answer.status_code == 502, answer.text
     assert "The sign-in failed" in said(answer.text)
+    assert 'id="refresh"' not in answer.text, "loaded anew, it would ask the provider again"
     assert sessions.COOKIE not in answer.headers.get("set-cookie", "")
     assert world.visitor.get("/").status_code == 303
     for secret in (SECRET, parse_qs(urlsplit(path).query)["code"][0]):
