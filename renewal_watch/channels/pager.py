@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urljoin
 
 import msgspec
 
-from renewal_watch.channels.hook_limits import MOST, UNBOUNDED
+from renewal_watch.channels.hook_limits import MOST, UNBOUNDED, refused
 from renewal_watch.channels.limits import Limits
 from renewal_watch.channels.oncall.services import SERVICES
 from renewal_watch.channels.oncall.talk import By, Call, Remote, Report, State, Told
@@ -141,8 +140,4 @@ class Pager:
         said = bytes(answer.body).decode("utf-8", "replace").strip()
         words = "" if said.startswith("<") else plain(REDACTOR.clean(said), 300)
         msg = f"{host} answered HTTP {status}" + (f": {words}" if words else "")
-        if 300 <= status < 400:  # noqa: PLR2004
-            target = plain(http.host(urljoin(url, str(answer.headers.get("Location", "")))))
-            msg = f"HTTP {status}: {host} sends it on to {target}, which is not followed; write the address it ends at"
-        wait = http.seconds(answer.headers.get("Retry-After"), self._clock())
-        return ChannelError(msg, retry_after=None if wait is None or wait <= 0 else timedelta(seconds=min(wait, 1e6)))
+        return refused(answer, url, msg, self._clock())

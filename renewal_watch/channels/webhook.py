@@ -10,9 +10,8 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urljoin
 
-from renewal_watch.channels.hook_limits import MOST, UNBOUNDED
+from renewal_watch.channels.hook_limits import MOST, UNBOUNDED, refused
 from renewal_watch.channels.limits import Limits, without_pieces
 from renewal_watch.channels.targets import target_of_webhook
 from renewal_watch.errors import ChannelError, ConfigError
@@ -102,16 +101,10 @@ def signature(key: bytes, name: str, at: str, body: bytes) -> str:
 
 def _refused(answer: http.Answer, url: str, now: datetime) -> ChannelError:
     """What an answer other than 2xx means, in a sentence that holds no part of the address but its host."""
-    host = http.host(url)
-    status = answer.status
+    host, status = http.host(url), answer.status
     said = bytes(answer.body).decode("utf-8", "replace").strip()
     words = "" if said.startswith("<") else plain(REDACTOR.clean(without_pieces(said, url)))
-    if 300 <= status < 400:  # noqa: PLR2004
-        target = plain(http.host(urljoin(url, str(answer.headers.get("Location", "")))))
-        msg = f"HTTP {status}: {host} sends it on to {target}, which is not followed; write the address it ends at"
-    elif status == 410:  # noqa: PLR2004
+    msg = f"{host} answered HTTP {status}" + (f": {words}" if words else "")
+    if status == 410:  # noqa: PLR2004
         msg = f"HTTP 410: {host} wants nothing more at this address; correct it, or take the channel out"
-    else:
-        msg = f"{host} answered HTTP {status}" + (f": {words}" if words else "")
-    wait = http.seconds(answer.headers.get("Retry-After"), now)
-    return ChannelError(msg, retry_after=None if wait is None or wait <= 0 else timedelta(seconds=min(wait, 1e6)))
+    return refused(answer, url, msg, now)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from renewal_watch.web.api import schemas as api
-from renewal_watch.web.api.schemas import Count, Currency, Instant, Money
+from renewal_watch.web.api.schemas import Count, Instant, Money
 
 Severity = Literal["info", "warning", "critical"]
 More = Annotated[Count, Meta(description="How many more there are that were left out")]
@@ -74,21 +73,9 @@ class NumberHistory(Struct):
     is_more: Annotated[bool, Meta(description="Older changes were left out")]
 
 
-class Explanation(Struct):
+class Explanation(api.Listed):
     """Why a number did or did not alert, and what comes next"""
 
-    environment: str
-    id: str
-    number: str | None
-    status: str | None
-    days_left: Annotated[int | None, Meta(description="Negative when overdue")]
-    renews_on: date | None
-    auto_renewal: bool | None
-    monthly_renewal_cost: Money | None
-    currency: Currency | None
-    missing_since: Instant | None
-    is_sandbox: bool
-    disagreement: str | None
     reasons: Annotated[list[str], Meta(description="In sentences")]
     alerts: Annotated[list[api.Alert], Meta(description="Newest first")]
     is_more: Annotated[bool, Meta(description="Older alerts were left out")]

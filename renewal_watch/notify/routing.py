@@ -39,7 +39,6 @@ class Routing:
     backup: Backup = field(default_factory=Backup)
     templates: tuple[Template, ...] = ()
     zone: str = "UTC"
-    pages: str = ""  # where they are, as those see it who are told
     web: Web = field(default_factory=Web)
 
     @classmethod
@@ -56,9 +55,13 @@ class Routing:
             backup=settings.backup,
             templates=settings.templates,
             zone=settings.timezone,
-            pages=settings.web.base,
             web=settings.web,
         )
+
+    @property
+    def pages(self) -> str:
+        """Where they are, as those see it who are told; empty where they have no address."""
+        return self.web.base
 
     @cached_property
     def mark(self) -> str:

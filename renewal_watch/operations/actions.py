@@ -27,7 +27,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.reports import rows
 from renewal_watch.store import fleet
 from renewal_watch.store.environments import environment_states, id_of_environment
-from renewal_watch.store.incidents.audit import note_action
+from renewal_watch.store.incidents.audit import note_act, note_action
 from renewal_watch.store.incidents.incidents import (
     acknowledge_incidents,
     incidents_of,
@@ -274,7 +274,7 @@ def silence(
     pk = add_silence(tx, match, kinds, ends_at, actor.name, comment, now)
     with in_language("en"):
         about = f"silence {pk} until {phrases.instant(ends_at)}: {rows.matched(match, kinds)}"
-    note_action(tx, "silence", actor, comment, None, 0, now, about)
+    note_act(tx, "silence", actor, about, now, comment)
     return Silenced(pk, numbers, _silenced(pk, kinds, numbers, phrases.instant(ends_at)))
 
 
@@ -321,7 +321,7 @@ def end_silence(tx: Transaction, pk: int, actor: Actor, now: datetime) -> str:
     if is_over or not close_silence(tx, pk, actor.name, now):
         msg = _("there is no silence {id} that holds; see: renewal-watch silence list --all", id=pk)
         raise UsageError(msg)
-    note_action(tx, "silence ended", actor, "", None, 0, now, f"silence {pk}")
+    note_act(tx, "silence ended", actor, f"silence {pk}", now)
     return _("silence {id} is over; the daemon tells what it hid and still holds, or: renewal-watch send", id=pk)
 
 
@@ -336,9 +336,7 @@ def retry(tx: Transaction, alert_ids: Sequence[int], actor: Actor, now: datetime
         raise UsageError(msg)
     if not count:
         return 0, _("no delivery failed; name alerts to send again what waits: renewal-watch alerts --pending")
-    note_action(
-        tx, "retry", actor, "", None, 0, now, f"alerts {_listed(alert_ids)}" if alert_ids else "all that failed"
-    )
+    note_act(tx, "retry", actor, f"alerts {_listed(alert_ids)}" if alert_ids else "all that failed", now)
     said = ngettext(
         "{count} delivery is due again; the daemon sends them, or: renewal-watch send",
         "{count} deliveries are due again; the daemon sends them, or: renewal-watch send",

@@ -30,7 +30,7 @@ from renewal_watch.operations import actions
 from renewal_watch.settings.channel import Channel
 from renewal_watch.settings.values import duration
 from renewal_watch.store.access.links import is_revoked
-from renewal_watch.store.incidents.listing import STATES, Listed, Wanted, list_incidents
+from renewal_watch.store.incidents.listing import STATES, Listed, State, Wanted, list_incidents
 from renewal_watch.text import masked
 from renewal_watch.web.bodies import body_of
 from renewal_watch.web.layout import Layout, visitor_of
@@ -39,6 +39,7 @@ from renewal_watch.web.pages.words import LENGTHS, TONES
 log = logging.getLogger(__name__)
 FREE_TRIES = 20  # links that are none in a minute; more are not looked at before their minute is over
 _MINUTE = timedelta(minutes=1)
+UNANSWERED: tuple[State, ...] = ("open", "suppressed")  # what may still be acknowledged
 _LONGEST_FORM = 1024  # bytes
 
 
@@ -70,7 +71,7 @@ class Answering:
 
     def page(self, request: Request) -> Response:
         """What it is about, and the question."""
-        return self._page(request)
+        return self._page(request, *self._meant(request))
 
     async def answer(self, request: Request) -> Response:
         """Acknowledge, for as long as the form says; an empty form is without an end."""
@@ -83,38 +84,34 @@ class Answering:
         if length and length not in LENGTHS:
             raise HTTPException(400, N_("It can be acknowledged only for as long as the page offers."))
         answer, channel = self._meant(request)
-        place, now = visitor_of(request).place, self._state.clock()
-        actor = Actor(f"link: {channel.name}", f"link{f', {place.address}' if place.address else ''}")
-        settings = self._state.settings
+        actor = Actor(f"link: {channel.name}", visitor_of(request).place.origin("link"))
+        settings, now = self._state.settings, self._state.clock()
         with in_language(settings.web.language), in_zone(settings.timezone):
             with self._state.writing() as tx:
                 ids = [one.id for one in self._still_counts(tx, answer)]
-                wanted = Wanted(ids=ids, states=("open", "suppressed"), with_folded=True)
+                wanted = Wanted(ids=ids, states=UNANSWERED, with_folded=True)
                 asked = actions.open_of(tx, wanted, pgettext("nothing is open about …", "what the message was about"))
                 until = now + duration(length) if length else None
                 try:
                     said = actions.acknowledge(tx, asked, actor, "", now, until).said
                 except UsageError:
                     said = ""  # it is over, or somebody else was first, as the page says
-            return self._page(request, said)
+            return self._page(request, answer, channel, said)
 
-    def _page(self, request: Request, said: str = "") -> Response:
-        answer, channel = self._meant(request)
-        settings, now = self._state.settings, self._state.clock()
+    def _page(self, request: Request, answer: Answer, channel: Channel, said: str = "") -> Response:
+        settings = self._state.settings
         with in_language(settings.web.language), in_zone(settings.timezone):
             with self._state.reading() as tx:
                 those = self._still_counts(tx, answer)
             shown = [_shown(one, channel) for one in those]
-            still = [one for one in shown if one.state in ("open", "suppressed")]
             return self._layout.shown(
                 request,
                 "answer.html",
                 incidents=shown,
-                is_open=bool(still),
+                is_open=any(one.state in UNANSWERED for one in shown),
                 is_over=all(one.state == "resolved" for one in shown),
                 said=said,
                 ends_at=answer.ends_at,
-                now=now,
             )
 
     def _meant(self, request: Request) -> tuple[Answer, Channel]:

@@ -20,7 +20,7 @@ from renewal_watch.language import N_, _, in_language
 from renewal_watch.text import REDACTOR
 from renewal_watch.web.access import sessions
 from renewal_watch.web.access.places import own_path
-from renewal_watch.web.access.visitors import cookie_in, oidc_key
+from renewal_watch.web.access.visitors import oidc_key
 from renewal_watch.web.forms import keep_cookie
 from renewal_watch.web.layout import Layout
 
@@ -72,7 +72,7 @@ class SigningIn:
         from renewal_watch.web.access import oidc  # noqa: PLC0415 (an extra, needed here alone)
 
         key, now, settings = self._key(), self._state.clock(), self._state.settings
-        found = sessions.kept_in(cookie_in(request.headers, COOKIE), "sign-in", key, now)
+        found = sessions.kept_in(request.cookies.get(COOKIE, ""), "sign-in", key, now)
         query = request.query_params
         if found is None or not hmac.compare_digest(found[0].encode(), query.get("state", "").encode()):
             raise HTTPException(403, N_("This sign-in was not begun in this browser, or too long ago; begin again."))

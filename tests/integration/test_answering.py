@@ -312,7 +312,7 @@ def test_without_a_key_or_an_address_there_is_no_link(reader: Reader) -> None:
     way = Routing.of(reader.watched.settings)
     of = reader.watched.settings.channels[0]
     for routing in (
-        replace(way, pages=""),
+        replace(way, web=msgspec.structs.replace(way.web, public_url=None)),
         replace(way, web=replace_key(way, None)),
         replace(way, web=replace_key(way, "/no")),
     ):

@@ -34,7 +34,7 @@ BASE = "https://watch.example.org"
 @pytest.fixture
 def linked(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World.routing.fget  # type: ignore[attr-defined]
-    monkeypatch.setattr(World, "routing", property(lambda self: replace(made(self), pages=BASE)))
+    monkeypatch.setattr(World, "routing", property(lambda self: replace(made(self), web=Web(public_url=BASE))))
     return world
 
 

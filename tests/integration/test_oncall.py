@@ -34,6 +34,7 @@ from renewal_watch.notify.routing import Routing
 from renewal_watch.operations import dispatch, oncall
 from renewal_watch.operations.dispatch import Outlet, Sent
 from renewal_watch.settings.channel import Channel
+from renewal_watch.settings.web import Web
 from renewal_watch.store.incidents.incidents import (
     acknowledge_incidents,
     close_incidents,
@@ -63,7 +64,7 @@ class House:
         self.path = path
         self.now = now
         self.store = opened(path)
-        self.routing = Routing(channels=channels, pages="https://watch.example.org")
+        self.routing = Routing(channels=channels, web=Web(public_url="https://watch.example.org"))
         self.outlets = {one.name: Outlet(channel=one, sender=sender_of(one, self.clock)) for one in channels}
         self.count = 0
 

@@ -49,7 +49,7 @@ def note_action(
 
 
 def note_act(tx: Transaction, verb: str, actor: Actor, subject: str, now: datetime, comment: str = "") -> None:
-    """Keep who did what to the service itself: to its database, a token, a link. ``subject`` holds nothing secret."""
+    """Keep who did what to the service itself: to its database, a token, a link, a silence, messages. ``subject`` holds nothing secret."""
     note_action(tx, verb, actor, comment, None, 0, now, subject)
 
 

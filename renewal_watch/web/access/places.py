@@ -27,6 +27,10 @@ class Place(NamedTuple):
     neighbour_is_trusted: bool
     direct_host: str | None = None  # what the neighbour itself calls this server, where it says what its client does
 
+    def origin(self, way: str) -> str:
+        """From where something is done by ``way``, as the audit log keeps it."""
+        return f"{way}, {self.address}" if self.address else way
+
 
 def place_of(headers: Headers, neighbour: str, scheme: str, web: Web) -> Place:
     """The client behind the proxies that are trusted.

@@ -87,16 +87,13 @@ def is_form_of(given: str, session: Session, key: bytes) -> bool:
 
 def note(text: str, *, is_bad: bool, key: bytes, now: datetime) -> str:
     """The cookie that carries a sentence to the next page."""
-    return str(_serializer(key, "note").dumps([text[:1500], is_bad, int((now + NOTE).timestamp())]))
+    return kept([text[:1500], "bad" if is_bad else ""], "note", key, now + NOTE)
 
 
 def note_in(cookie: str, key: bytes, now: datetime) -> tuple[str, bool] | None:
     """The sentence and whether it is bad news; None for one that was not signed here, or is old."""
-    try:
-        text, is_bad, until = _serializer(key, "note").loads(cookie)
-        return (str(text), bool(is_bad)) if now.timestamp() < int(until) else None
-    except (BadSignature, ValueError, TypeError):
-        return None
+    found = kept_in(cookie, "note", key, now)
+    return None if found is None else (found[0], found[1] != "")
 
 
 def kept(texts: Sequence[str], what: str, key: bytes, until: datetime) -> str:

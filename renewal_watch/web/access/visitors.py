@@ -39,11 +39,12 @@ class Visitor(NamedTuple):
     @property
     def actor(self) -> Actor:
         """Who does what is done, and from where."""
-        at = f", {self.place.address}" if self.place.address else ""
         if self.token is not None:
-            return Actor(f"token: {self.token.name}", f"API{at}")
+            return Actor(f"token: {self.token.name}", self.place.origin("API"))
+        if self.session is None:
+            return Actor("", self.place.origin("web"))
         how = {"password": "web", "oidc": "web, signed in", "proxy": "web, signed in by the proxy"}
-        return Actor(self.session.author, how[self.session.how] + at) if self.session else Actor("", f"web{at}")
+        return Actor(self.session.author, self.place.origin(how[self.session.how]))
 
 
 class Doors(NamedTuple):
@@ -118,9 +119,7 @@ def _vouched(headers: Headers, place: Place, web: Web, now: datetime) -> Session
         return None
     given = headers.getlist(web.user_header)
     name = _as_sent(given[0].strip()) if len(given) == 1 else ""
-    if (
-        not name or printable(name, sessions.LONGEST_NAME) != name
-    ):  # with signs that nobody sees it would look like another
+    if not name or printable(name, sessions.LONGEST_NAME) != name:  # one with hidden signs would look like another
         return None
     lines = headers.getlist(web.group_header or "")
     groups = [one.strip() for one in _as_sent(lines[0]).split(",")] if len(lines) == 1 else []

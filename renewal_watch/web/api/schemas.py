@@ -60,8 +60,8 @@ class Status(Struct):
     ]
 
 
-class Number(Struct):
-    """One number as it stands now"""
+class Listed(Struct):
+    """What every answer about one number has"""
 
     environment: str
     id: str
@@ -71,11 +71,16 @@ class Number(Struct):
     renews_on: date | None
     auto_renewal: bool | None
     monthly_renewal_cost: Money | None
-    cost: Annotated[Money | None, Meta(description="The monthly cost, else the current price")]
     currency: Currency | None
     missing_since: Instant | None
     is_sandbox: bool
     disagreement: Annotated[str | None, Meta(description="Where countdown and renewal day differ")]
+
+
+class Number(Listed):
+    """One number as it stands now"""
+
+    cost: Annotated[Money | None, Meta(description="The monthly cost, else the current price")]
     country: str | None
     type: str | None
     capabilities: list[str]
